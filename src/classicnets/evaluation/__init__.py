@@ -1,0 +1,1 @@
+"""Judging a trained network: the papers' protocols, and the figures they print."""

@@ -1,0 +1,1 @@
+"""The networks, one file per paper; none imports another."""

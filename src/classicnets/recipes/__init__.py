@@ -1,0 +1,1 @@
+"""What each paper did to train its networks, as values."""
