@@ -1,0 +1,171 @@
+"""What one operator costs: a table from torch's operators to their arithmetic.
+
+A multiply-add is one multiplication and one addition of a convolution or a matrix product. All
+other arithmetic is counted by kind, as Caffe's netscope did.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Arithmetic by kind, for a whole batch."""
+
+    macs: int = 0
+    comparisons: int = 0
+    additions: int = 0
+    multiplications: int = 0
+    divisions: int = 0
+    exponentials: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(**{kind: n + getattr(other, kind) for kind, n in vars(self).items()})
+
+    def thinned(self, density: float) -> "Cost":
+        """With only this share of the multiply-adds."""
+        return replace(self, macs=round(density * self.macs))
+
+
+Rule = Callable[[Sequence[Any], Tensor], Cost]
+
+
+def cost(operator: str, args: Sequence[Any], out: Tensor) -> Cost | None:
+    """What the operator did to make `out` from `args`; None if there is no rule for it."""
+    if operator in FREE:
+        return Cost()
+    rule = RULES.get(operator)
+    return rule(args, out) if rule else None
+
+
+def _convolution(args: Sequence[Any], out: Tensor) -> Cost:
+    x, weight, transposed = args[0], args[1], args[6]
+    # a transposed convolution spreads each input over a window, the other gathers one per output
+    places = x if transposed else out
+    return Cost(macs=places.numel() * weight[0].numel())
+
+
+def _product(of: int) -> Rule:
+    """A matrix product whose left factor is the argument number `of`."""
+    return lambda args, out: Cost(macs=out.numel() * args[of].shape[-1])
+
+
+def _each(**arithmetic: int) -> Rule:
+    """So much for every value that comes out."""
+    return lambda args, out: Cost(**{kind: n * out.numel() for kind, n in arithmetic.items()})
+
+
+def _max_pool(args: Sequence[Any], out: Tensor) -> Cost:
+    return Cost(comparisons=out.numel() * _window(args, out))
+
+
+def _average_pool(args: Sequence[Any], out: Tensor) -> Cost:
+    sums = out.numel() * _window(args, out)
+    divisor = args[6] if len(args) > 6 else None  # 1 for a sum, as in LeNet-5
+    return Cost(additions=sums, divisions=0 if divisor == 1 else out.numel())
+
+
+def _window(args: Sequence[Any], out: Tensor) -> int:
+    kernel = args[1]
+    return math.prod(kernel) if len(kernel) > 1 else kernel[0] ** (out.ndim - 2)
+
+
+def _adaptive_max_pool(args: Sequence[Any], out: Tensor) -> Cost:
+    return Cost(comparisons=_adaptive_reads(args, out))
+
+
+def _adaptive_average_pool(args: Sequence[Any], out: Tensor) -> Cost:
+    return Cost(additions=_adaptive_reads(args, out), divisions=out.numel())
+
+
+def _adaptive_reads(args: Sequence[Any], out: Tensor) -> int:
+    """How many values all windows read together; neighbouring windows may overlap by one."""
+    reads, sides = out.numel(), len(args[1])
+    for n, m in zip(args[0].shape[-sides:], out.shape[-sides:], strict=True):
+        reads = reads // m * sum(-(-(i + 1) * n // m) - i * n // m for i in range(m))
+    return reads
+
+
+def _batch_norm(args: Sequence[Any], out: Tensor) -> Cost:
+    # minus mean, by deviation, times gamma, plus beta
+    affine = args[1] is not None
+    n = out.numel()
+    return Cost(additions=(1 + affine) * n, multiplications=affine * n, divisions=n)
+
+
+def _lrn(args: Sequence[Any], out: Tensor) -> Cost:
+    # AlexNet, section 3.3: square, sum over the window, times alpha, plus k, power, division
+    n, size = out.numel(), args[1]
+    return Cost(additions=size * n, multiplications=2 * n, exponentials=n, divisions=n)
+
+
+def _power(args: Sequence[Any], out: Tensor) -> Cost:
+    squared = isinstance(args[1], int | float) and args[1] == 2
+    return Cost(multiplications=out.numel()) if squared else Cost(exponentials=out.numel())
+
+
+def _sum(args: Sequence[Any], out: Tensor) -> Cost:
+    return Cost(additions=args[0].numel())
+
+
+def _mean(args: Sequence[Any], out: Tensor) -> Cost:
+    return Cost(additions=args[0].numel(), divisions=out.numel())
+
+
+def _largest(args: Sequence[Any], out: Tensor) -> Cost:
+    return Cost(comparisons=args[0].numel())
+
+
+_compare = _each(comparisons=1)
+_add = _each(additions=1)
+_multiply = _each(multiplications=1)
+_divide = _each(divisions=1)
+_exponential = _each(exponentials=1)
+_softmax = _each(exponentials=1, additions=1, divisions=1)
+
+RULES: dict[str, Rule] = {
+    "convolution": _convolution,
+    "mm": _product(0), "mv": _product(0), "bmm": _product(0), "dot": _product(0),
+    "addmm": _product(1), "addmv": _product(1), "baddbmm": _product(1),
+    "max_pool2d_with_indices": _max_pool, "max_pool3d_with_indices": _max_pool,
+    "avg_pool1d": _average_pool, "avg_pool2d": _average_pool, "avg_pool3d": _average_pool,
+    "adaptive_max_pool2d": _adaptive_max_pool, "adaptive_max_pool3d": _adaptive_max_pool,
+    "_adaptive_avg_pool2d": _adaptive_average_pool, "_adaptive_avg_pool3d": _adaptive_average_pool,
+    "native_batch_norm": _batch_norm,
+    "classicnets::lrn": _lrn,
+    "relu": _compare, "threshold": _compare, "hardtanh": _compare, "clamp": _compare,
+    "clamp_min": _compare, "clamp_max": _compare, "maximum": _compare, "minimum": _compare,
+    "abs": _compare, "eq": _compare, "ne": _compare, "gt": _compare, "ge": _compare,
+    "lt": _compare, "le": _compare, "where": _compare,
+    "leaky_relu": _each(comparisons=1, multiplications=1),
+    "_prelu_kernel": _each(comparisons=1, multiplications=1),
+    "max": _largest, "min": _largest, "amax": _largest, "amin": _largest, "argmax": _largest,
+    "add": _add, "sub": _add, "rsub": _add, "sum": _sum, "mean": _mean,
+    "mul": _multiply, "square": _multiply,
+    "addcmul": _each(multiplications=1, additions=1),
+    "addcdiv": _each(divisions=1, additions=1),
+    "div": _divide, "reciprocal": _divide,
+    "exp": _exponential, "log": _exponential, "pow": _power,
+    "sqrt": _exponential, "rsqrt": _exponential,
+    "tanh": _each(exponentials=1, divisions=1, additions=2),
+    "sigmoid": _each(exponentials=1, divisions=1, additions=1),
+    "silu": _each(exponentials=1, divisions=1, additions=1, multiplications=1),
+    "_softmax": _softmax, "_log_softmax": _softmax,
+}  # fmt: skip
+
+# these move, make or name values, and compute none; so do all views
+FREE = {
+    "alias", "arange", "bernoulli", "cat", "clone", "constant_pad_nd", "contiguous", "copy",
+    "detach", "empty", "empty_like", "empty_strided", "eye", "fill", "flip", "full",
+    "full_like", "gather", "index", "index_copy", "index_fill", "index_put", "index_select",
+    "lift_fresh", "linspace", "masked_fill", "masked_select", "neg", "new_empty",
+    "new_empty_strided", "new_full", "new_ones", "new_zeros", "normal", "ones", "ones_like",
+    "pixel_shuffle", "pixel_unshuffle", "rand", "rand_like", "randint", "randn", "randn_like",
+    "reflection_pad1d", "reflection_pad2d", "repeat", "replication_pad2d", "roll",
+    "scalar_tensor", "scatter", "stack", "_to_copy", "tril", "triu", "uniform", "_unsafe_view",
+    "zero", "zeros", "zeros_like", "upsample_nearest1d", "upsample_nearest2d",
+}  # fmt: skip

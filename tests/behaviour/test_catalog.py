@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from classicnets import catalog
+from classicnets.measure import measure
+
+SIX = {"LeCun": 1, "Krizhevsky": 2, "Zeiler": 2, "Simonyan": 7, "Szegedy": 2, "He": 21}
+
+
+def test_every_family_is_listed_with_all_its_networks():
+    found = dict.fromkeys(SIX, 0)
+    for entry in catalog.CATALOG.values():
+        assert entry.paper is not None
+        found[entry.paper.authors.split(",")[0]] += 1
+    assert found == SIX
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_the_table_states_what_measuring_finds(name):
+    entry = catalog.find(name)
+    with torch.device("meta"):
+        totals = measure(entry.build(), entry.input).totals
+    assert (totals.params, totals.macs) == (entry.params, entry.macs)
+
+
+def test_other_names_lead_to_the_same_entries():
+    for alias, name in {
+        "vgg11": "vgg_a",
+        "vgg13": "vgg_b",
+        "vgg16": "vgg_d",
+        "vgg19": "vgg_e",
+    }.items():
+        assert catalog.find(alias) is catalog.find(name)
+
+
+def test_every_paper_says_where_it_leaves_a_choice():
+    for entry in catalog.CATALOG.values():
+        assert entry.paper is not None
+        assert len(entry.paper.choices) > 100
+
+
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [("resnet35", "resnet34"), ("AlexNet", "alexnet"), ("vgg-d", "vgg_d"), ("lenet", "lenet5")],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name, offered):
+    with pytest.raises(ValueError, match=f"{name}.*{offered}"):
+        catalog.find(name)
+
+
+def test_a_network_of_a_stranger_comes_from_a_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from torch import nn\n"
+        "def net(classes=5): return nn.Sequential(nn.Flatten(), nn.Linear(12, classes))\n"
+        "def number(): return 3\n"
+    )
+    entry = catalog.find(f"{file}:net")
+    assert entry.paper is None
+    assert entry.build(classes=7, channels=3)[1].out_features == 7
+    for wrong, sentence in {
+        f"{file}:other": "no builder 'other'",
+        f"{tmp_path / 'none.py'}:net": "no file",
+        f"{file}": "path/to/file.py:builder",
+    }.items():
+        with pytest.raises(ValueError, match=sentence):
+            catalog.find(wrong)
+    with pytest.raises(ValueError, match="gave a int"):
+        catalog.find(f"{file}:number").build()
+
+
+def test_a_file_that_does_not_run_is_refused_with_its_error(tmp_path):
+    file = tmp_path / "broken.py"
+    file.write_text("import nothing_of_the_sort\n")
+    with pytest.raises(ValueError, match="does not run: ModuleNotFoundError"):
+        catalog.find(f"{file}:net")
+
+
+def test_no_classes_is_refused():
+    with pytest.raises(ValueError, match="classes must be at least 1, not 0"):
+        catalog.build("lenet5", classes=0)

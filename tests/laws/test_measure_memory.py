@@ -1,0 +1,95 @@
+"""The bytes reported are those that autograd keeps when the network really runs."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from classicnets.measure import measure
+
+WIDTH, SIDE = 4, 12
+
+
+class Add(nn.Module):
+    def __init__(self, *body: nn.Module):
+        super().__init__()
+        self.body = nn.Sequential(*body)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) * torch.sigmoid(x) + x)
+
+
+def conv(k: int = 3) -> nn.Module:
+    return nn.Conv2d(WIDTH, WIDTH, k, padding=k // 2)
+
+
+layer = st.sampled_from(
+    [
+        lambda: conv(1),
+        conv,
+        lambda: nn.BatchNorm2d(WIDTH),
+        nn.ReLU,
+        nn.Tanh,
+        nn.Sigmoid,
+        nn.Dropout,
+        lambda: nn.MaxPool2d(3, stride=1, padding=1),
+        lambda: nn.AvgPool2d(3, stride=1, padding=1),
+        lambda: nn.LocalResponseNorm(3),
+        lambda: Add(conv(), nn.BatchNorm2d(WIDTH), nn.ReLU(), conv()),
+        lambda: nn.Sequential(nn.BatchNorm2d(WIDTH), nn.ReLU(inplace=True)),
+    ]
+).map(lambda make: make())
+
+
+def network(layers: list[nn.Module], pool: bool) -> nn.Sequential:
+    end = [nn.AdaptiveAvgPool2d(1)] if pool else []
+    features = WIDTH if pool else WIDTH * SIDE * SIDE
+    return nn.Sequential(conv(), *layers, *end, nn.Flatten(), nn.Linear(features, 3))
+
+
+def really_kept(net: nn.Module, image: Tensor) -> int:
+    own = {t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers())}
+    kept: dict[int, Tensor] = {}  # the tensors stay alive, so that no address is used twice
+
+    def save(t: Tensor) -> Tensor:
+        kept.setdefault(t.untyped_storage().data_ptr(), t)
+        return t
+
+    with saved_tensors_hooks(save, lambda t: t):
+        score = net(image).sum()
+    assert score.requires_grad
+    return sum(t.untyped_storage().nbytes() for ptr, t in kept.items() if ptr not in own)
+
+
+@given(st.lists(layer, max_size=5), st.booleans(), st.integers(2, 3))
+@settings(max_examples=30, deadline=None)
+def test_bytes_kept_are_what_autograd_keeps(layers, pool, batch):
+    net = network(layers, pool)
+    report = measure(net, (WIDTH, SIDE, SIDE), batch=batch)
+    kept = really_kept(net, torch.rand(batch, WIDTH, SIDE, SIDE))
+    assert report.totals.saved_bytes == report.step.activations == kept
+
+
+def test_a_view_and_a_change_in_place_take_no_memory():
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(32, 5))
+    bytes_of = {layer.type: layer.activation_bytes for layer in measure(net, (1, 4, 4)).layers}
+    assert bytes_of == {"Conv2d": 2 * 16 * 4, "ReLU": 0, "Flatten": 0, "Linear": 5 * 4}
+
+
+def test_doubles_take_twice_the_bytes():
+    single = measure(nn.Conv2d(1, 2, 3), (1, 8, 8)).totals
+    double = measure(nn.Conv2d(1, 2, 3).double(), (1, 8, 8)).totals
+    for column in ("activation_bytes", "saved_bytes", "parameter_bytes"):
+        assert getattr(double, column) == 2 * getattr(single, column) > 0
+
+
+def test_the_training_step_holds_weights_gradients_optimizer_and_activations():
+    net = nn.Sequential(nn.Linear(10, 4), nn.Linear(4, 2))
+    net[0].weight.requires_grad_(False)
+    step = measure(net, (10,), batch=3, optimizer_copies=2).step
+    assert step.weights == 4 * (44 + 10)
+    assert step.gradients == 4 * (4 + 10)
+    assert step.optimizer == 2 * step.gradients
+    assert step.activations == 4 * 3 * 4  # only the second layer's input: the first is frozen
+    assert step.total == step.weights + step.gradients + step.optimizer + step.activations
