@@ -144,9 +144,9 @@ def _cause(twin: nn.Module, shape: Sequence[int], steps: list[_Step], nearest: i
     legal = {s.name: s for s in _attempt(twin, (*shape[:2], nearest, nearest))}
     for step in steps:
         rounds_down = hasattr(step.layer, "kernel_size") and not getattr(step.layer, "ceil_mode", 0)
-        if step is steps[-1] or not rounds_down or _places(step)[0].is_integer():
+        if step is steps[-1] or not rounds_down or len(step.got) != 4:
             continue
-        if not _places(legal[step.name])[0].is_integer():
+        if _places(step)[0].is_integer() or not _places(legal[step.name])[0].is_integer():
             continue
         k, s, p = (_pair(getattr(step.layer, a))[0] for a in ("kernel_size", "stride", "padding"))
         padded = f" + 2*{p}" if p else ""

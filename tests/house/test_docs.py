@@ -1,0 +1,104 @@
+"""The pages of docs/ are true: examples run, quotations, tables, commands and links stand."""
+
+import re
+import runpy
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import torch
+
+from classicnets import catalog
+from classicnets.measure import measure
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def blocks(page: Path, language: str) -> list[tuple[str, int, str]]:
+    """The fenced blocks of a language: what stands after it, the line, and what is inside."""
+    text = page.read_text(encoding="utf-8")
+    fences = re.finditer(rf"^```{language}\b *(.*)\n((?:.*\n)*?)```$", text, re.MULTILINE)
+    return [(f[1], text.count("\n", 0, f.start(2)), f[2]) for f in fences]
+
+
+def tables(page: Path) -> list[list[list[str]]]:
+    text = page.read_text(encoding="utf-8")
+    runs = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in run.splitlines()]
+        for run in runs
+    ]
+
+
+@each_page
+def test_the_examples_of_a_page_run_one_after_another(page):
+    variables: dict = {"__name__": page.stem}
+    for of, line, code in blocks(page, "python"):
+        if not of:
+            exec(compile("\n" * line + code, str(page), "exec"), variables)
+
+
+@each_page
+def test_quoted_code_stands_in_the_file_it_is_quoted_from(page):
+    for of, _, code in blocks(page, "python"):
+        if of:
+            file = (ROOT / of.removeprefix("of ")).read_text(encoding="utf-8")
+            lines = [line.strip() for line in file.splitlines()]
+            quoted = [line.strip() for line in code.splitlines()]
+            starts = range(len(lines) - len(quoted) + 1)
+            assert any(lines[i : i + len(quoted)] == quoted for i in starts), code
+
+
+@each_page
+def test_a_table_headed_by_a_network_says_what_the_network_has(page):
+    for (name, *columns), _, *rows in tables(page):
+        if name not in catalog.CATALOG:
+            continue
+        entry = catalog.find(name)
+        with torch.device("meta"):
+            report = measure(entry.build(), entry.input).folded()
+        layers = {layer.name: layer for layer in report.layers} | {"total": report.totals}
+        for row in rows:
+            layer = layers[row[0]]
+            maps, *sides = map(str, layer.output)
+            measured = {
+                "output": maps + ("@" + "x".join(sides)) * bool(sides),
+                "parameters": f"{layer.params:,}",
+                "multiply-adds": f"{layer.macs:,}",
+            }
+            for column, cell in zip(columns, row[1:], strict=True):
+                assert cell == measured.get(column, cell), f"{name}, {row[0]}, {column}"
+
+
+@each_page
+def test_commands_name_verbs_and_networks_that_exist(page):
+    for _, _, lines in blocks(page, "sh"):
+        for line in lines.splitlines():
+            program, verb, *words = line.split()
+            assert program == "classicnets"
+            assert verb in ("list", "show", "train", "evaluate", "predict")
+            if verb in ("show", "train"):
+                catalog.find(words[0])
+
+
+@each_page
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).is_file(), target
+
+
+def test_every_page_can_be_reached_from_the_index():
+    index = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if f"({page.name})" not in index] == ["index.md"]
+
+
+def test_the_figures_are_what_the_script_draws():
+    figures = ROOT / "docs/figures"
+    drawn = runpy.run_path(str(figures / "draw.py"))["FIGURES"]
+    assert sorted(drawn) == sorted(file.name for file in figures.glob("*.svg"))
+    for name, draw in drawn.items():
+        picture = draw()
+        assert (figures / name).read_text(encoding="utf-8") == picture
+        assert ET.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"
