@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 
@@ -13,8 +13,8 @@ from torch import Tensor
 class Evaluation:
     """Errors in % over all the images, and how the classes are confused.
 
-    `confusion[i][j]` counts the images of class i that were called j; recall and precision are in %,
-    in the order of `classes`. With five classes or fewer the top-5 error is 0.
+    `confusion[i][j]` counts the images of class i that were called j; recall and precision are in
+    %, in the order of `classes`. With five classes or fewer the top-5 error is 0.
     """
 
     top1_error: float
@@ -41,10 +41,8 @@ def evaluation(
     """The figures that follow from the scores of a whole set."""
     ranked = scores.topk(min(5, scores.shape[1])).indices
     right = ranked == labels[:, None]
-    truth, guess = labels.numpy(), ranked[:, 0].numpy()
-    every = np.arange(len(classes))
-    precision, recall, _, _ = precision_recall_fscore_support(
-        truth, guess, labels=every, zero_division=0
+    confusion = confusion_matrix(
+        labels.numpy(), ranked[:, 0].numpy(), labels=np.arange(len(classes))
     )
     return Evaluation(
         top1_error=_error(right[:, :1]),
@@ -53,10 +51,14 @@ def evaluation(
         protocol=protocol,
         seconds=seconds,
         classes=classes,
-        confusion=tuple(map(tuple, confusion_matrix(truth, guess, labels=every).tolist())),
-        recall=tuple((100 * recall).tolist()),
-        precision=tuple((100 * precision).tolist()),
+        confusion=tuple(map(tuple, confusion.tolist())),
+        recall=_shares(confusion.diagonal(), confusion.sum(1)),
+        precision=_shares(confusion.diagonal(), confusion.sum(0)),
     )
+
+
+def _shares(part: np.ndarray, whole: np.ndarray) -> tuple[float, ...]:
+    return tuple((100 * part / np.maximum(whole, 1)).tolist())
 
 
 def _error(right: Tensor) -> float:

@@ -5,11 +5,11 @@ Unusual today: no batch normalisation, biases in every convolution, real 5x5 win
 normalisation around the stem, and two auxiliary classifiers that exist only in training.
 
 Where the paper leaves a choice: the widths of Table 1 decide where its parameter and operation
-columns disagree with them (the first row and 5a do). Pools round up, as in the reference Caffe model,
-or 112, 56, 28, 14, 7 would not come out. The stem's order and the constants of the normalisation
-(alpha 1e-4 divided by n, k = 1) are that model's too. The naive variant, Figure
-2(a) throughout, keeps the widths of the 1x1, 3x3 and 5x5 columns; since its pool is not projected,
-depth grows from module to module, and the auxiliary heads and the classifier grow with it.
+columns disagree with them (the first row and 5a do). Pools round up, as in the reference Caffe
+model, or 112, 56, 28, 14, 7 would not come out. The stem's order and the constants of the
+normalisation (alpha 1e-4 divided by n, k = 1) are that model's too. The naive variant, Figure 2(a)
+throughout, keeps the widths of the 1x1, 3x3 and 5x5 columns; since its pool is not projected, depth
+grows from module to module, and the auxiliary heads and the classifier grow with it.
 """
 
 from collections.abc import Callable

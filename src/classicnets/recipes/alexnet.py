@@ -1,7 +1,7 @@
 """AlexNet: Krizhevsky, Sutskever, Hinton 2012, sections 4 and 5.
 
-    classicnets train alexnet --data FOLDER
-    on ImageNet 2012 the paper reached 40.7 % top-1 and 18.2 % top-5 (Table 2, one network, ten crops)
+classicnets train alexnet --data FOLDER
+on ImageNet 2012 the paper reached 40.7 % top-1 and 18.2 % top-5 (Table 2, one network, ten crops)
 """
 
 from classicnets.data.augment import Flip, RandomCrop
@@ -24,10 +24,10 @@ IMAGENET = Recipe(
     augment=(RandomCrop(227), Flip()),
     pixels=MinusMean(),
     assumed={
-        "rate": "the paper divides by 10 when the validation error stalls, three times in about 90 "
-        "passes; we fix the three places",
-        "optimizer": "torch's rule has the rate outside the velocity, the paper's inside; they part "
-        "only at the drops",
+        "rate": "the paper divides by 10 when the validation error stalls, three times in about "
+        "90 passes; we fix the three places",
+        "optimizer": "torch's rule has the rate outside the velocity, the paper's inside; they "
+        "part only at the drops",
         "crop": "the paper prints 224; its arithmetic needs 227",
         "augment": "the paper's colour noise along principal components is left out for now",
         "pixels": "the paper subtracts a mean for each pixel; we subtract one for each channel",

@@ -1,6 +1,6 @@
 """The opt-in modern recipe, for any network; it is no paper's.
 
-    classicnets train NAME --data FOLDER --recipe fast
+classicnets train NAME --data FOLDER --recipe fast
 """
 
 from classicnets.data.augment import Flip, RandomCrop
@@ -15,7 +15,7 @@ SMALL = 64  # pixels; below, pictures are shifted by a margin, not cut from larg
 
 
 def fast(crop: int) -> Recipe:
-    """One cycle of the rate, label smoothing, and no decay of biases, for squares of `crop` pixels."""
+    """One cycle of the rate, label smoothing, no decay of biases; for squares of `crop` pixels."""
     small = crop <= SMALL
     return Recipe(
         cite="none: common practice of later years",

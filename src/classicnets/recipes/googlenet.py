@@ -1,7 +1,7 @@
 """GoogLeNet: Szegedy et al., arXiv:1409.4842, section 6.
 
-    classicnets train googlenet --data FOLDER
-    on ImageNet 2012 the paper reached 10.07 % top-5 (Table 3, one network, one crop)
+classicnets train googlenet --data FOLDER
+on ImageNet 2012 the paper reached 10.07 % top-5 (Table 3, one network, one crop)
 """
 
 from classicnets.data.augment import Flip, RandomCrop

@@ -1,7 +1,7 @@
 """ResNet: He et al., arXiv:1512.03385, section 3.4 (ImageNet) and 4.2 (CIFAR-10).
 
-    classicnets train resnet34 --data FOLDER      the paper: 25.03 % top-1 with option A (Table 2)
-    classicnets train resnet20 --data FOLDER      the paper: 8.75 % of CIFAR-10's test images (Table 6)
+classicnets train resnet34 --data FOLDER      the paper: 25.03 % top-1 with option A (Table 2)
+classicnets train resnet20 --data FOLDER      the paper: 8.75 % of CIFAR-10's test images (Table 6)
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ MEAN = "the paper subtracts a mean for each pixel; we subtract one for each chan
 
 IMAGENET = Recipe(
     cite="arXiv:1512.03385, section 3.4",
-    published="34 layers, option A: 25.03 % top-1, 7.76 % top-5 on ILSVRC-2012 validation, ten crops",
+    published="34 layers, option A: 25.03 % top-1 on ILSVRC-2012 validation, ten crops",
     epochs=120,
     batch=256,
     optimizer=SGD(momentum=0.9, decay=1e-4),

@@ -1,7 +1,7 @@
 """VGG: Simonyan and Zisserman, arXiv:1409.1556v6, section 3.1.
 
-    classicnets train vgg_d --data FOLDER
-    on ImageNet 2012 the paper reached 27.0 % top-1 and 8.8 % top-5 with D at S = Q = 256 (Table 3)
+classicnets train vgg_d --data FOLDER
+on ImageNet 2012 the paper reached 27.0 % top-1 and 8.8 % top-5 with D at S = Q = 256 (Table 3)
 """
 
 from classicnets.data.augment import Flip, RandomCrop
@@ -29,6 +29,6 @@ IMAGENET = Recipe(
         "init": "the paper starts deeper networks from A; its later note says that Glorot's "
         "initial values do without, and we take those",
         "augment": "AlexNet's colour noise, which the paper also uses, is left out for now",
-        "side": "S = 256, the first of the paper's three; S = 384 and scale jitter are not done yet",
+        "side": "S = 256, the first of the paper's three; S = 384 and scale jitter come later",
     },
 )

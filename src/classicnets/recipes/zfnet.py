@@ -1,7 +1,7 @@
 """ZFNet: Zeiler and Fergus, arXiv:1311.2901v3, section 3.
 
-    classicnets train zfnet --data FOLDER
-    on ImageNet 2012 the paper reached 38.4 % top-1 and 16.5 % top-5 (Table 2, one network)
+classicnets train zfnet --data FOLDER
+on ImageNet 2012 the paper reached 38.4 % top-1 and 16.5 % top-5 (Table 2, one network)
 """
 
 from classicnets.data.augment import Flip, RandomCrop

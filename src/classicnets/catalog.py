@@ -1,0 +1,261 @@
+"""The index: name -> (how to build it, its recipe, its paper). A written table."""
+
+import fnmatch
+import importlib.util
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from classicnets.models import alexnet, googlenet, lenet, resnet, vgg, zfnet
+from classicnets.recipes import alexnet as alexnet_recipe
+from classicnets.recipes import googlenet as googlenet_recipe
+from classicnets.recipes import lenet as lenet_recipe
+from classicnets.recipes import resnet as resnet_recipe
+from classicnets.recipes import vgg as vgg_recipe
+from classicnets.recipes import zfnet as zfnet_recipe
+from classicnets.recipes.fast import FAST
+from classicnets.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a family was published, and `choices`: where its paper leaves one, and what we took."""
+
+    title: str
+    authors: str
+    year: int
+    where: str
+    choices: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network by name.
+
+    `build(classes=..., channels=...)` makes it; `recipe` trains it; `paper` is None for a network
+    that is not ours. `input` is the (c, h, w) it was published for, `published` the error its
+    paper reports, `params` and `macs` what the network has and what one image costs as tested.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    recipe: Recipe
+    paper: Paper | None
+    input: tuple[int, int, int]
+    published: str = ""
+    params: int = 0
+    macs: int = 0
+
+
+def names(pattern: str = "*") -> list[str]:
+    """The networks whose names match a shell pattern, in order of publication.
+
+    >>> names("vgg_?")
+    ['vgg_a', 'vgg_b', 'vgg_c', 'vgg_d', 'vgg_e']
+    """
+    return [name for name in CATALOG if fnmatch.fnmatch(name, pattern)]
+
+
+def find(name: str) -> Entry:
+    """The entry of a name, or of a stranger's network written `path/to/file.py:builder`.
+
+    Raises ValueError for an unknown name, offering the nearest; for a file that cannot be read or
+    run; and for a file without that builder.
+    """
+    if ":" in name or name.endswith(".py"):
+        return _from_file(name)
+    entry = CATALOG.get(ALIASES.get(name, name))
+    if entry is None:
+        nearest = get_close_matches(name.lower(), [*CATALOG, *ALIASES], n=3, cutoff=0.5)
+        hint = f"the nearest are {', '.join(nearest)}" if nearest else "`classicnets list` has all"
+        raise ValueError(f"there is no network {name!r}; {hint}")
+    return entry
+
+
+def build(name: str, classes: int | None = None, channels: int | None = None) -> nn.Module:
+    """A network by name, for the paper's classes and channels unless told otherwise.
+
+    Raises ValueError for an unknown name, or for fewer than one class or channel.
+    """
+    wanted = {"classes": classes, "channels": channels}
+    for what, number in wanted.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{what} must be at least 1, not {number}")
+    return find(name).build(**{k: v for k, v in wanted.items() if v is not None})
+
+
+def _from_file(name: str) -> Entry:
+    path, _, builder = name.rpartition(":")
+    if not path or not builder:
+        raise ValueError(f"a network in a file is written path/to/file.py:builder, not {name!r}")
+    make = getattr(_run(Path(path)), builder, None)
+    if not callable(make):
+        raise ValueError(f"{path} has no builder {builder!r}")
+    takes = inspect.signature(make).parameters
+
+    def build(**wanted: int) -> nn.Module:
+        network = make(**{k: v for k, v in wanted.items() if k in takes})
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"{name} gave a {type(network).__name__}, not a torch.nn.Module")
+        return network
+
+    return Entry(name, build, FAST, None, (3, 224, 224))
+
+
+def _run(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path} does not run: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _paper(file: ModuleType, title: str, authors: str, year: int, where: str) -> Paper:
+    last = " ".join((file.__doc__ or "").strip().split("\n\n")[-1].split())
+    heading, _, choices = last.partition(": ")
+    assert heading == "Where the paper leaves a choice", file.__name__
+    return Paper(title, authors, year, where, choices)
+
+
+LENET = _paper(
+    lenet,
+    "Gradient-based learning applied to document recognition",
+    "LeCun, Bottou, Bengio, Haffner",
+    1998,
+    "Proceedings of the IEEE 86(11)",
+)
+ALEXNET = _paper(
+    alexnet,
+    "ImageNet classification with deep convolutional neural networks",
+    "Krizhevsky, Sutskever, Hinton",
+    2012,
+    "NIPS 2012",
+)
+ZFNET = _paper(
+    zfnet,
+    "Visualizing and understanding convolutional networks",
+    "Zeiler, Fergus",
+    2013,
+    "arXiv:1311.2901v3, ECCV 2014",
+)
+VGG = _paper(
+    vgg,
+    "Very deep convolutional networks for large-scale image recognition",
+    "Simonyan, Zisserman",
+    2014,
+    "arXiv:1409.1556v6, ICLR 2015",
+)
+GOOGLENET = _paper(
+    googlenet,
+    "Going deeper with convolutions",
+    "Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich",
+    2014,
+    "arXiv:1409.4842, CVPR 2015",
+)
+RESNET = _paper(
+    resnet,
+    "Deep residual learning for image recognition",
+    "He, Zhang, Ren, Sun",
+    2015,
+    "arXiv:1512.03385, CVPR 2016",
+)
+
+_A = (alexnet_recipe.IMAGENET, ALEXNET, (3, 227, 227))
+_Z = (zfnet_recipe.IMAGENET, ZFNET, (3, 224, 224))
+_V = (vgg_recipe.IMAGENET, VGG, (3, 224, 224))
+_G = (googlenet_recipe.IMAGENET, GOOGLENET, (3, 224, 224))
+_R = (resnet_recipe.IMAGENET, RESNET, (3, 224, 224))
+_C = (resnet_recipe.CIFAR, RESNET, (3, 32, 32))
+_C110 = (resnet_recipe.CIFAR_110, *_C[1:])
+
+# The published errors are percentages, top-1 / top-5. ILSVRC-2012 validation, one network: AlexNet
+# ten crops (Table 2); ZFNet Table 2; VGG one scale (Table 3); GoogLeNet one crop (Table 3); ResNet
+# ten crops (Tables 2 and 3). MNIST and CIFAR-10 are test errors.
+# fmt: off
+CATALOG = {entry.name: entry for entry in (
+    Entry("lenet5", lenet.lenet5, lenet_recipe.MNIST, LENET, (1, 32, 32),
+        "0.95 (MNIST)", 60_000, 325_680),
+    Entry("alexnet", alexnet.alexnet, *_A,
+        "40.7 / 18.2", 60_965_224, 724_406_816),
+    Entry("alexnet_merged", alexnet.alexnet_merged, *_A,
+        "", 62_378_344, 1_135_256_096),
+    Entry("zfnet", zfnet.zfnet, *_Z,
+        "38.4 / 16.5", 62_357_608, 1_168_032_896),
+    Entry("zfnet_wide", zfnet.zfnet_wide, *_Z,
+        "37.5 / 16.0", 107_627_624, 2_476_704_896),
+    Entry("vgg_a", partial(vgg.vgg, "A"), *_V,
+        "29.6 / 10.4", 132_863_336, 7_609_090_048),
+    Entry("vgg_a_lrn", partial(vgg.vgg, "A-LRN"), *_V,
+        "29.7 / 10.5", 132_863_336, 7_609_090_048),
+    Entry("vgg_b", partial(vgg.vgg, "B"), *_V,
+        "28.7 / 9.9", 133_047_848, 11_308_466_176),
+    Entry("vgg_c", partial(vgg.vgg, "C"), *_V,
+        "27.3 / 8.8", 133_638_952, 11_770_888_192),
+    Entry("vgg_d", partial(vgg.vgg, "D"), *_V,
+        "25.6 / 8.1", 138_357_544, 15_470_264_320),
+    Entry("vgg_d_gap", vgg.vgg_d_gap, *_V,
+        "", 37_694_248, 15_369_601_024),
+    Entry("vgg_e", partial(vgg.vgg, "E"), *_V,
+        "25.5 / 8.0", 143_667_240, 19_632_062_464),
+    Entry("googlenet", googlenet.googlenet, *_G,
+        "- / 10.07", 6_998_552, 1_582_671_872),
+    Entry("googlenet_naive", googlenet.googlenet_naive, *_G,
+        "", 97_526_008, 12_568_061_056),
+    Entry("resnet18", partial(resnet.resnet, 18), *_R,
+        "27.88 (A)", 11_689_512, 1_814_073_344),
+    Entry("resnet34", partial(resnet.resnet, 34), *_R,
+        "24.52 / 7.46", 21_797_672, 3_663_761_408),
+    Entry("resnet34_a", partial(resnet.resnet, 34, "A"), *_R,
+        "25.03 / 7.76", 21_623_848, 3_644_493_824),
+    Entry("resnet34_b", partial(resnet.resnet, 34, "B"), *_R,
+        "24.52 / 7.46", 21_797_672, 3_663_761_408),
+    Entry("resnet34_c", partial(resnet.resnet, 34, "C"), *_R,
+        "24.19 / 7.40", 22_716_840, 3_830_747_136),
+    Entry("resnet50", partial(resnet.resnet, 50), *_R,
+        "22.85 / 6.71", 25_557_032, 3_857_973_248),
+    Entry("resnet101", partial(resnet.resnet, 101), *_R,
+        "21.75 / 6.05", 44_549_160, 7_570_194_432),
+    Entry("resnet152", partial(resnet.resnet, 152), *_R,
+        "21.43 / 5.71", 60_192_808, 11_282_415_616),
+    Entry("plain18", partial(resnet.plain, 18), *_R,
+        "27.94", 11_515_688, 1_794_805_760),
+    Entry("plain34", partial(resnet.plain, 34), *_R,
+        "28.54 / 10.02", 21_623_848, 3_644_493_824),
+    Entry("resnet20", partial(resnet.resnet_cifar, 20), *_C,
+        "8.75 (CIFAR-10)", 269_722, 40_551_040),
+    Entry("resnet32", partial(resnet.resnet_cifar, 32), *_C,
+        "7.51 (CIFAR-10)", 464_154, 68_862_592),
+    Entry("resnet44", partial(resnet.resnet_cifar, 44), *_C,
+        "7.17 (CIFAR-10)", 658_586, 97_174_144),
+    Entry("resnet56", partial(resnet.resnet_cifar, 56), *_C,
+        "6.97 (CIFAR-10)", 853_018, 125_485_696),
+    Entry("resnet110", partial(resnet.resnet_cifar, 110), *_C110,
+        "6.43 (CIFAR-10)", 1_727_962, 252_887_680),
+    Entry("resnet1202", partial(resnet.resnet_cifar, 1202), *_C110,
+        "7.93 (CIFAR-10)", 19_421_274, 2_829_238_912),
+    Entry("plain20", partial(resnet.plain_cifar, 20), *_C,
+        "", 269_722, 40_551_040),
+    Entry("plain32", partial(resnet.plain_cifar, 32), *_C,
+        "", 464_154, 68_862_592),
+    Entry("plain44", partial(resnet.plain_cifar, 44), *_C,
+        "", 658_586, 97_174_144),
+    Entry("plain56", partial(resnet.plain_cifar, 56), *_C,
+        "", 853_018, 125_485_696),
+    Entry("plain110", partial(resnet.plain_cifar, 110), *_C110,
+        "> 60 (CIFAR-10)", 1_727_962, 252_887_680),
+)}
+# fmt: on
+
+ALIASES = {"vgg11": "vgg_a", "vgg13": "vgg_b", "vgg16": "vgg_d", "vgg19": "vgg_e"}

@@ -1,0 +1,93 @@
+"""The verbs that read networks: list and show."""
+
+import shutil
+import sys
+from typing import Annotated
+
+import typer
+
+
+def list_(
+    pattern: Annotated[str, typer.Argument(help="a shell pattern, such as 'vgg*'")] = "*",
+) -> None:
+    """What there is: year, paper, parameters, multiply-adds, published error."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from classicnets import catalog
+
+    found = [catalog.CATALOG[name] for name in catalog.names(pattern)]
+    if not found:
+        raise ValueError(f"no network matches {pattern!r}; `classicnets list` has all")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", "year", "paper", "input"):
+        table.add_column(heading, no_wrap=heading != "paper")
+    for heading in ("parameters", "multiply-adds", "published error, %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for entry in found:
+        assert entry.paper is not None
+        table.add_row(
+            entry.name,
+            str(entry.paper.year),
+            entry.paper.authors.split(",")[0] + " et al., " + entry.paper.where,
+            "x".join(map(str, entry.input)),
+            f"{entry.params:,}",
+            f"{entry.macs / 1e6:,.1f} M",
+            entry.published or "-",
+        )
+    Console(width=None if sys.stdout.isatty() else 132).print(table)
+    aliases = ", ".join(f"{a} = {name}" for a, name in catalog.ALIASES.items())
+    print(f"\nParameters and multiply-adds of one image as tested. Also: {aliases}.")
+    print(
+        "Errors are top-1 / top-5 on ILSVRC-2012 validation, one network, unless named otherwise."
+    )
+
+
+def show(
+    network: Annotated[str, typer.Argument(help="a name, or path/to/file.py:builder")],
+    size: Annotated[str, typer.Option("--input", help="channels x height x width, 3x224x224")] = "",
+    batch: Annotated[int, typer.Option(help="images in a batch")] = 1,
+    per: Annotated[str, typer.Option(help="a row per 'layer' or per 'stage'")] = "",
+    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print a Markdown table")] = False,
+) -> None:
+    """The network, layer by layer: shapes, parameters, arithmetic, memory, receptive field."""
+    from classicnets import catalog, verbs
+
+    if json + csv + markdown > 1:
+        raise ValueError("--json, --csv and --markdown exclude each other; give one")
+    if per not in ("", "layer", "stage"):
+        raise ValueError(f"--per must be layer or stage, not {per!r}")
+    if batch < 1:
+        raise ValueError(f"--batch must be at least 1, not {batch}")
+    entry = catalog.find(network)
+    report = verbs.show(network, _size(size) if size else None, batch)
+    if json:
+        print(report.json())
+    elif csv:
+        print(report.csv(), end="")
+    elif markdown:
+        print(report.markdown())
+    else:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
+        print(_about(entry), end="")
+        print(report.text(fold={"": None, "layer": False, "stage": True}[per], width=width))
+        if entry.paper:
+            print(f"\nWhere the paper leaves a choice: {entry.paper.choices}")
+
+
+def _about(entry) -> str:
+    if entry.paper is None:
+        return ""
+    paper = entry.paper
+    error = f", published error {entry.published} %" if entry.published else ""
+    return f"{entry.name}{error}\n{paper.authors}: {paper.title}, {paper.where}, {paper.year}\n\n"
+
+
+def _size(text: str) -> tuple[int, int, int]:
+    parts = text.split("x")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise ValueError(f"--input is channels x height x width such as 3x224x224, not {text!r}")
+    c, h, w = map(int, parts)
+    return c, h, w

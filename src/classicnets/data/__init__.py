@@ -1,0 +1,1 @@
+"""Pictures and labels, from files to tensors. This room knows no networks."""

@@ -1,0 +1,43 @@
+"""How one step is executed. Precision, memory layout and compilation belong here, nowhere else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .loss import Loss, main_head
+
+SMALL = 2**17  # numbers in a batch; below, threads wait for one another longer than they work
+
+
+def step(
+    network: nn.Module,
+    optimizer: Optimizer,
+    loss: Loss,
+    rate: float,
+    x: Float32[Tensor, "n c h w"],
+    labels: Int64[Tensor, " n"],
+) -> tuple[Tensor, Tensor]:
+    """One update. Returns the loss and the number of wrong answers, still on the device."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    scores = network(x)
+    value = loss(scores, labels)
+    value.backward()
+    optimizer.step()
+    return value.detach(), (main_head(scores).argmax(1) != labels).sum()
+
+
+@contextmanager
+def threads_for(numbers: int) -> Iterator[None]:
+    """One thread while batches of so few numbers are trained on; torch's own choice otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if numbers < SMALL else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

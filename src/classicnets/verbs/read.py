@@ -1,0 +1,30 @@
+"""To read: a network layer by layer."""
+
+import torch
+from torch import nn
+
+from classicnets import catalog
+from classicnets.measure import Report, measure
+
+
+def show(
+    network: str | nn.Module, size: tuple[int, int, int] | None = None, batch: int = 1
+) -> Report:
+    """Every layer of a network: a name of the catalogue, `path/to/file.py:builder`, or a module.
+
+    `size` is that of one image, (c, h, w); a network of the catalogue has its paper's. Nothing is
+    allocated for a name. Raises ValueError for a name that is unknown, a module without a size,
+    and images that the network cannot take.
+
+    >>> show("vgg_d").totals.params
+    138357544
+    """
+    if isinstance(network, nn.Module):
+        if size is None:
+            raise ValueError("a module needs the size of one image, such as (3, 224, 224)")
+        return measure(network, size, batch)
+    entry = catalog.find(network)
+    size = size or entry.input
+    with torch.device("meta"):
+        built = entry.build(channels=size[0])
+    return measure(built, size, batch, name=entry.name)

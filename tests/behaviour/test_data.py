@@ -1,0 +1,253 @@
+"""Pictures to tensors: every mode, every layout of a folder, every way to get it wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from classicnets.data import folder as folder_room
+from classicnets.data.augment import Flip, RandomCrop
+from classicnets.data.images import Images, stratified
+from classicnets.data.picture import read_picture
+from classicnets.data.pixels import Between, MinusMean, Standardised
+from classicnets.data.sets import open_data, open_test
+from classicnets.data.synthetic import shapes
+from classicnets.data.views import centre
+
+RED = (255, 0, 0)
+
+
+def write_folder(root: Path, counts: dict[str, int], size=(12, 10)) -> Path:
+    """Class folders of pictures of one colour, another one for each picture of a class."""
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for k in range(count):
+            Image.new("RGB", size, (k, 2 * k, 255)).save(root / name / f"{k}.png")
+    return root
+
+
+def test_the_digits_are_split_into_three_disjoint_parts_of_1797():
+    data = open_data("digits", 32, 1)
+    sizes = [len(part) for part in (data.train, data.validation, data.test)]
+    assert sum(sizes) == 1797
+    assert [round(size / 1797, 2) for size in sizes] == [0.7, 0.1, 0.2]
+    assert data.train.pixels.shape[1:] == (1, 32, 32)
+    assert data.channels == 1
+
+
+def test_every_digit_is_in_every_part_in_proportion():
+    for train, validation, test in open_data("digits", 32, 1).counts().values():
+        whole = train + validation + test
+        assert 174 <= whole <= 183  # scikit-learn's description of the set
+        assert abs(validation - 0.1 * whole) <= 1
+        assert abs(test - 0.2 * whole) <= 1
+
+
+def test_a_digit_keeps_its_ink_and_has_a_margin_of_two_pixels():
+    data = open_data("digits", 32, 1)
+    assert data.train.pixels[..., :2].sum() == 0
+    assert data.train.pixels[..., -2:, :].sum() == 0
+    assert data.train.pixels.max() == 255
+
+
+def test_digits_come_in_colour_and_in_other_sizes_when_asked():
+    data = open_data("digits", 64, 3)
+    assert data.test.pixels.shape[1:] == (3, 64, 64)
+    assert torch.equal(data.test.pixels[:, 0], data.test.pixels[:, 2])
+
+
+def test_a_split_is_disjoint_complete_and_decided_by_its_seed():
+    labels = torch.arange(50) % 5
+    parts = stratified(labels, seed=3)
+    assert sorted(torch.cat(parts).tolist()) == list(range(50))
+    assert all(torch.equal(a, b) for a, b in zip(parts, stratified(labels, seed=3), strict=True))
+    assert not torch.equal(parts[0], stratified(labels, seed=4)[0])
+
+
+def test_a_flat_folder_is_split_with_classes_in_order_of_name(tmp_path):
+    data = open_data(str(write_folder(tmp_path, {"wolf": 10, "bear": 20})), 8, 3)
+    assert data.classes == ("bear", "wolf")
+    assert data.counts() == {"bear": (14, 2, 4), "wolf": (7, 1, 2)}
+    seen = []
+    for part in (data.train, data.validation, data.test):
+        for picture, label in zip(part.pixels, part.labels, strict=True):
+            seen.append((*picture[:, 0, 0].tolist(), int(label)))
+    assert len(set(seen)) == 30  # no picture twice
+
+
+def test_train_val_and_test_folders_are_taken_as_they_are(tmp_path):
+    for part, count in (("train", 4), ("val", 2), ("test", 1)):
+        write_folder(tmp_path / part, {"a": count, "b": count})
+    assert open_data(str(tmp_path), 8, 3).counts() == {"a": (4, 2, 1), "b": (4, 2, 1)}
+
+
+def test_a_missing_test_folder_is_split_off_the_training_pictures(tmp_path):
+    write_folder(tmp_path / "train", {"a": 10, "b": 10})
+    write_folder(tmp_path / "val", {"a": 3, "b": 3})
+    assert open_data(str(tmp_path), 8, 3).counts() == {"a": (8, 3, 2), "b": (8, 3, 2)}
+
+
+def test_pictures_in_folders_below_a_class_belong_to_it(tmp_path):
+    write_folder(tmp_path, {"a": 3, "b": 2})
+    write_folder(tmp_path / "b", {"deeper": 2})
+    assert sum(open_data(str(tmp_path), 8, 3).counts()["b"]) == 4
+
+
+def test_a_damaged_picture_is_left_out_and_named(tmp_path):
+    write_folder(tmp_path, {"a": 5, "b": 5})
+    (tmp_path / "a" / "0.png").write_bytes(b"not a picture")
+    whole = (tmp_path / "b" / "1.png").read_bytes()
+    (tmp_path / "b" / "1.png").write_bytes(whole[: len(whole) // 2])
+    data = open_data(str(tmp_path), 8, 3)
+    assert sum(map(sum, data.counts().values())) == 8
+    assert ["0.png" in data.skipped[0], "1.png" in data.skipped[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("counts", "sentence"),
+    [
+        ({}, "no folder of pictures"),
+        ({"a": 5}, "one class only, 'a'"),
+        ({"a": 5, "b": 0}, "class 'b' .* has 0 pictures that can be read"),
+        ({"a": 0, "b": 0}, "hold no pictures"),
+        ({"a": 5, "b": 2}, "class 'b' .* has 2 pictures .* at least 3"),
+    ],
+)
+def test_a_folder_that_cannot_be_trained_on_is_refused(tmp_path, counts, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        open_data(str(write_folder(tmp_path, counts)), 8, 3)
+
+
+def test_loose_pictures_are_asked_to_be_put_into_class_folders(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "x.png")
+    with pytest.raises(ValueError, match="holds 1 pictures but no folder"):
+        open_data(str(tmp_path), 8, 3)
+
+
+def test_a_class_that_only_validation_has_is_refused(tmp_path):
+    write_folder(tmp_path / "train", {"a": 4, "b": 4})
+    write_folder(tmp_path / "val", {"a": 4, "b": 4, "c": 4})
+    with pytest.raises(ValueError, match="class 'c', which the training part has not"):
+        open_data(str(tmp_path), 8, 3)
+
+
+def test_more_pictures_than_memory_should_hold_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_room, "IN_MEMORY", 100)
+    with pytest.raises(ValueError, match="8 pictures of 3x8x8 need"):
+        open_data(str(write_folder(tmp_path, {"a": 4, "b": 4})), 8, 3)
+
+
+def test_an_unknown_set_is_answered_with_the_nearest_name():
+    with pytest.raises(ValueError, match="did you mean digits"):
+        open_data("digit", 32, 1)
+    with pytest.raises(ValueError, match="there is digits"):
+        open_data("zebras", 32, 1)
+
+
+def test_test_pictures_are_labelled_in_the_order_of_the_run(tmp_path):
+    write_folder(tmp_path, {"b": 2, "c": 1})
+    images = open_test(str(tmp_path), 8, 3, ("c", "a", "b"))
+    assert images.labels.tolist() == [2, 2, 0]
+    with pytest.raises(ValueError, match="has the class 'c', which the network was not trained on"):
+        open_test(str(tmp_path), 8, 3, ("a", "b"))
+
+
+def test_the_centre_square_of_the_shorter_side_is_taken(tmp_path):
+    wide = np.zeros((10, 30, 3), np.uint8)
+    wide[:, 10:20] = RED
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert (read_picture(tmp_path / "wide.png", 10, 3)[0] == 255).all()
+
+
+def test_a_picture_is_turned_as_its_exif_note_says(tmp_path):
+    image = Image.new("RGB", (16, 16))
+    image.paste(RED, (0, 0, 16, 8))  # the upper half
+    exif = image.getexif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    image.save(tmp_path / "x.png", exif=exif)
+    red = read_picture(tmp_path / "x.png", 16, 3)[0]
+    assert red[:, 8:].min() == 255
+    assert red[:, :8].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix", "rgb"),
+    [
+        (Image.new("L", (8, 8), 77), "png", (77, 77, 77)),
+        (Image.new("1", (8, 8), 1), "png", (255, 255, 255)),
+        (Image.new("LA", (8, 8), (0, 0)), "png", (255, 255, 255)),
+        (Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "png", (255, 255, 255)),
+        (Image.new("RGBA", (8, 8), (255, 0, 0, 255)), "png", RED),
+        (Image.new("RGB", (8, 8), RED).convert("P"), "png", RED),
+        (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "tif", RED),
+        (Image.fromarray(np.full((8, 8), 257 * 100, np.uint16)), "png", (100, 100, 100)),
+        (Image.fromarray(np.full((8, 8), 257 * 100, np.int32)), "tif", (100, 100, 100)),
+    ],
+)
+def test_pictures_of_any_mode_can_be_read(tmp_path, image, suffix, rgb):
+    image.save(tmp_path / f"x.{suffix}")
+    pixels = read_picture(tmp_path / f"x.{suffix}", 4, 3)
+    assert pixels.dtype == torch.uint8
+    assert pixels.flatten(1).unique(dim=1)[:, 0].tolist() == list(rgb)
+    assert read_picture(tmp_path / f"x.{suffix}", 4, 1).shape == (1, 4, 4)
+
+
+def test_each_picture_is_cropped_where_the_generator_says():
+    x = torch.arange(200 * 36, dtype=torch.int64).remainder(251).to(torch.uint8)
+    x = x.view(200, 1, 6, 6)
+    crops = RandomCrop(4)(x, torch.Generator().manual_seed(1))
+    found = set()
+    for picture, crop in zip(x[:, 0], crops[:, 0], strict=True):
+        places = [
+            (top, left)
+            for top in range(3)
+            for left in range(3)
+            if torch.equal(picture[top : top + 4, left : left + 4], crop)
+        ]
+        assert len(places) == 1
+        found |= set(places)
+    assert len(found) == 9  # all places occur
+
+
+def test_padding_lets_a_crop_hang_over_the_border():
+    x = torch.full((300, 3, 4, 4), 9, dtype=torch.uint8)
+    crops = RandomCrop(4, pad=2)(x, torch.Generator().manual_seed(0))
+    covered = (crops[:, 0] == 9).flatten(1).sum(1)
+    assert covered.min() == 4  # a corner of 2x2 remains
+    assert covered.max() == 16
+
+
+def test_about_half_of_the_pictures_are_flipped():
+    x = torch.arange(4, dtype=torch.uint8).expand(1000, 1, 1, 4)
+    flipped = Flip()(x, torch.Generator().manual_seed(0))[:, 0, 0, 0] == 3
+    assert 430 < flipped.sum() < 570
+
+
+def test_the_centre_of_an_odd_difference_is_the_upper_left_one():
+    assert centre(torch.arange(25).view(1, 1, 5, 5), 2)[0, 0].tolist() == [[6, 7], [11, 12]]
+
+
+def test_pixels_are_scaled_as_the_recipes_say():
+    pixels = torch.tensor([[0, 255], [100, 50]], dtype=torch.uint8)[:, None, None]
+    images = Images(pixels, torch.tensor([0, 1]))
+    lenet = Between(-0.1, 1.175).fit(images)(pixels)
+    assert torch.allclose(lenet.flatten(), torch.tensor([-0.1, 1.175, 0.4, 0.15]), atol=1e-6)
+    mean = (255 + 100 + 50) / 4
+    assert torch.allclose(MinusMean().fit(images)(pixels), pixels.float() - mean)
+    standard = Standardised().fit(images)(pixels)
+    assert torch.allclose(standard.mean(), torch.tensor(0.0), atol=1e-6)
+    assert torch.allclose(standard.std(correction=0), torch.tensor(1.0), atol=1e-5)
+
+
+def test_the_mean_is_taken_channel_by_channel():
+    pixels = torch.zeros(5, 3, 2, 2, dtype=torch.uint8)
+    pixels[:, 1] = 10
+    assert MinusMean().fit(Images(pixels, torch.zeros(5).long())).shift == (0.0, -10.0, 0.0)
+
+
+def test_synthetic_shapes_are_four_classes_in_three_parts():
+    data = shapes(80, side=16, channels=1)
+    assert data.train.pixels.shape == (56, 1, 16, 16)
+    assert data.counts()["cross"] == (14, 2, 4)

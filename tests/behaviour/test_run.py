@@ -1,0 +1,345 @@
+"""A run from beginning to end in Python, what it leaves on disk, and what is refused."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import nn
+
+from classicnets import verbs
+from classicnets.data.pixels import Between
+from classicnets.data.synthetic import shapes
+from classicnets.evaluation.metrics import evaluation
+from classicnets.evaluation.protocols import single
+from classicnets.recipes.fast import fast
+from classicnets.training import disk
+from classicnets.training.rates import Constant
+
+SMALL = dataclasses.replace(fast(16), epochs=3, batch=16)
+
+
+def net(classes: int = 4, channels: int = 3) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(3),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(72, classes),
+    )
+
+
+def write_folder(root: Path, count: int = 12) -> Path:
+    """Two classes of grey squares that are easy to tell apart: light and dark."""
+    for name, light in (("dark", 0), ("light", 180)):
+        (root / name).mkdir(parents=True)
+        for k in range(count):
+            Image.new("L", (40, 36), light + 6 * k).save(root / name / f"{k}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """LeNet-5 after twelve passes over a folder."""
+    root = tmp_path_factory.mktemp("lenet")
+    training = verbs.train("lenet5", str(write_folder(root / "data")), epochs=12, out=root / "run")
+    training.finish()
+    return root / "run"
+
+
+def test_a_run_directory_holds_what_the_design_says(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "run.json",
+        "metrics.csv",
+        "metrics.jsonl",
+        "weights.safetensors",
+        "last.pt",
+        "curve.png",
+    }
+    facts = json.loads((finished / "run.json").read_text())
+    assert facts["network"] == "lenet5"
+    assert facts["input"] == [1, 32, 32]
+    assert facts["classes"] == ["dark", "light"]
+    assert facts["recipe"]["epochs"] == 12
+    assert facts["differences"] == {"epochs": [12, 20]}
+    assert facts["versions"]["torch"] == torch.__version__
+    assert facts["scaling"]["shift"] == [-0.1]
+    rows = list(csv.DictReader((finished / "metrics.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == [str(1 + k) for k in range(12)]
+    lines = (finished / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(18, 217, 18))  # 9 + 9 a pass
+    assert (finished / "curve.png").read_bytes().startswith(b"\x89PNG")
+    with safe_open(finished / "weights.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["classicnets"])["classes"] == ["dark", "light"]
+
+
+def test_light_and_dark_are_told_apart_from_python(finished, tmp_path):
+    assert verbs.evaluate(finished).top1_error == 0
+    Image.new("RGB", (50, 70), (10, 10, 10)).save(tmp_path / "night.png")
+    Image.new("RGB", (50, 70), (240, 240, 240)).save(tmp_path / "day.png")
+    night, day = verbs.predict(finished, [tmp_path / "night.png", tmp_path / "day.png"])
+    assert (night.top[0][0], day.top[0][0]) == ("dark", "light")
+    assert sum(p for _, p in night.top) == pytest.approx(1)
+    assert night.path == str(tmp_path / "night.png")
+
+
+def test_the_loaded_network_has_the_best_weights_and_is_in_evaluation_mode(finished):
+    network = verbs.load(finished)
+    assert not network.training
+    with safe_open(finished / "weights.safetensors", "pt") as file:
+        assert torch.equal(network.get_parameter("F6.weight"), file.get_tensor("F6.weight"))
+
+
+def test_other_pictures_can_be_judged_and_the_runs_own_folder_means_its_test_part(
+    finished, tmp_path
+):
+    data = json.loads((finished / "run.json").read_text())["data"]
+    assert verbs.evaluate(finished, data).images == 4  # a fifth of each class of twelve
+    assert verbs.evaluate(finished, str(write_folder(tmp_path / "more", 5))).images == 10
+
+
+def test_the_best_epoch_is_the_one_of_least_validation_error(tmp_path):
+    training = verbs.train(net(), shapes(120, side=16), SMALL, out=tmp_path / "run")
+    kept, errors = [], []
+    for record in training:
+        if record.validation is not None:
+            assert (tmp_path / "run" / "last.pt").exists()
+            kept.append(training.network.state_dict()["6.weight"].clone())
+            errors.append((record.validation.top1_error, record.validation.loss))
+    best = errors.index(min(errors))
+    assert torch.equal(training.network.get_parameter("6.weight"), kept[best])
+    assert training.test is not None
+    assert training.test.images == len(training.splits.test)
+
+
+def test_a_run_stopped_anywhere_ends_with_the_bits_of_one_never_stopped(tmp_path):
+    splits = shapes(120, side=16)
+    whole = verbs.train(net(), splits, SMALL, out=tmp_path / "whole")
+    whole.finish()
+    first, saved = verbs.train(net(), splits, SMALL, out=tmp_path / "stopped"), b""
+    for record in first:
+        if record.step == 9:  # in the middle of the second pass of six steps
+            saved = first.save().read_bytes()
+        if record.step == 13:
+            break
+    # as if killed after the second row had been written and before the state was
+    (tmp_path / "stopped" / "last.pt").write_bytes(saved)
+    torch.manual_seed(5)
+    second = verbs.resume(tmp_path / "stopped", net(), splits)
+    second.finish()
+    weights = (tmp_path / run / "weights.safetensors" for run in ("whole", "stopped"))
+    one, two = (path.read_bytes() for path in weights)
+    assert one == two
+    timed = ("seconds", "images_per_second")
+    tables = [
+        [{k: v for k, v in row.items() if k not in timed} for row in training.run.rows]
+        for training in (whole, second)
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_a_run_by_name_can_be_resumed_without_anything_else(tmp_path):
+    data = str(write_folder(tmp_path / "data", 6))
+    training = verbs.train("lenet5", data, epochs=2, out=tmp_path / "run")
+    for record in training:
+        if record.epoch == 2:
+            break
+    assert verbs.resume(tmp_path / "run").finish().images == 2
+
+
+def test_a_resumed_run_refuses_data_that_have_changed(tmp_path):
+    data = write_folder(tmp_path / "data", 6)
+    training = verbs.train("lenet5", str(data), epochs=2, out=tmp_path / "run")
+    next(iter(training))
+    training.save()
+    for k in range(10):
+        Image.new("L", (8, 8)).save(data / "dark" / f"new{k}.png")
+    with pytest.raises(ValueError, match=r"now has \d+ pictures for training"):
+        verbs.resume(tmp_path / "run")
+    (data / "dark").rename(data / "black")
+    with pytest.raises(ValueError, match="now has the classes black, light"):
+        verbs.resume(tmp_path / "run")
+
+
+def test_a_strangers_file_is_trained_by_the_fast_recipe(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "def tiny(classes, channels):\n"
+        "    return nn.Sequential(nn.Conv2d(channels, 4, 7, stride=8), nn.AdaptiveAvgPool2d(1),\n"
+        "                         nn.Flatten(), nn.Linear(4, classes))\n"
+    )
+    data = str(write_folder(tmp_path / "data", 4))
+    name = f"{tmp_path}/mine.py:tiny"
+    training = verbs.train(name, data, epochs=1, out=tmp_path / "run")
+    assert training.recipe.cite.startswith("none")
+    training.finish()
+    assert verbs.evaluate(tmp_path / "run").images == 2
+
+
+def test_a_network_that_cannot_take_the_pictures_is_refused_before_anything_is_written(tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(10, 4))
+    with pytest.raises(ValueError, match="needs 10 values"):
+        verbs.train(network, shapes(60, side=16), SMALL, out=tmp_path / "run")
+    with pytest.raises(ValueError, match=r"it should give \(2, 4\)"):
+        verbs.train(net(classes=7), shapes(60, side=16), SMALL, out=tmp_path / "run")
+    with pytest.raises(ValueError, match="pictures of 12 pixels are too small for a crop of 16"):
+        verbs.train(net(), shapes(60, side=12), SMALL, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"network": "lenet6"}, "lenet5"),
+        ({"data": "digit"}, "did you mean digits"),
+        ({"recipe": "slow"}, "no recipe 'slow'; there is paper, fast"),
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"device": "abacus"}, "device 'abacus' cannot be used"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_written(tmp_path, words, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        verbs.train(**{"network": "lenet5", "out": tmp_path / "run", **words})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_needs_a_directory_of_its_own(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("dear")
+    with pytest.raises(ValueError, match="is not empty"):
+        verbs.train("lenet5", out=tmp_path / "run")
+    with pytest.raises(ValueError, match="is a file"):
+        verbs.train("lenet5", out=tmp_path / "run" / "mine.txt" / "run")
+
+
+def test_no_permission_to_write_is_said_before_training(tmp_path, monkeypatch):
+    from classicnets.training import run
+
+    monkeypatch.setattr(run.os, "access", lambda path, mode: False)
+    with pytest.raises(ValueError, match="no permission to write"):
+        verbs.train("lenet5", out=tmp_path / "run")
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path):
+    splits = shapes(120, side=16)
+    training = verbs.train(net(), splits, SMALL, out=tmp_path / "run")
+    steps = iter(training)
+    while next(steps).validation is None:
+        pass
+    good = (tmp_path / "run" / "last.pt").read_bytes()
+    with torch.no_grad():
+        training.network.get_parameter("6.weight").fill_(float("nan"))
+    next(steps)
+    with pytest.raises(ValueError, match="no longer finite"):
+        training.save()
+    with pytest.raises(ValueError, match="no longer finite at step"):
+        list(steps)
+    assert (tmp_path / "run" / "last.pt").read_bytes() == good
+
+
+def test_a_rate_that_is_too_high_ends_in_a_sentence(tmp_path):
+    recipe = dataclasses.replace(SMALL, rate=Constant(1e30))
+    with pytest.raises(ValueError, match="a lower rate may help"):
+        verbs.train(net(), shapes(60, side=16), recipe, out=tmp_path / "run").finish()
+
+
+def damage(run: Path, name: str, content: bytes | None) -> Path:
+    if content is None:
+        (run / name).unlink()
+    else:
+        (run / name).write_bytes(content)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("run.json", None, "is no run: it has no run.json"),
+        ("run.json", b'{"network": ', "is damaged"),
+        ("run.json", b"[]", "it lacks network"),
+        ("run.json", b"{}", "it lacks network"),
+        ("weights.safetensors", None, "has no weights yet"),
+        ("weights.safetensors", b"\x10", "weights.safetensors is damaged"),
+    ],
+)
+def test_a_damaged_run_is_named_in_a_sentence(finished, tmp_path, name, content, sentence):
+    import shutil
+
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    with pytest.raises(ValueError, match=sentence):
+        verbs.evaluate(damage(copy, name, content))
+
+
+def test_a_missing_run_is_named(tmp_path):
+    with pytest.raises(ValueError, match="there is no run at"):
+        verbs.load(tmp_path / "nowhere")
+
+
+def test_weights_of_another_network_are_refused_by_the_layer_that_differs(finished, tmp_path):
+    with pytest.raises(ValueError, match=r"another network: 0.weight should be \(8, 3, 3, 3\)"):
+        verbs.load(finished, net())
+
+
+def test_a_run_of_ones_own_module_asks_for_the_module(tmp_path):
+    splits = shapes(60, side=16)
+    verbs.train(net(), splits, SMALL, epochs=1, out=tmp_path / "run").finish()
+    with pytest.raises(ValueError, match="only be used from Python"):
+        verbs.load(tmp_path / "run")
+    assert verbs.evaluate(tmp_path / "run", splits.test, network=net()).images == 12
+
+
+def test_an_unknown_protocol_is_answered_with_the_list(finished):
+    with pytest.raises(ValueError, match="no protocol 'double'; there is single"):
+        verbs.evaluate(finished, protocol="double")
+
+
+def test_one_unreadable_picture_and_nothing_is_predicted(finished, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"bad\.png cannot be read as a picture"):
+        verbs.predict(finished, [tmp_path / "good.png", tmp_path / "bad.png"])
+    with pytest.raises(ValueError, match=r"there is no file .*gone.png"):
+        verbs.predict(finished, [tmp_path / "gone.png"])
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    disk.write(path, b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(disk.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        disk.write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_errors_confusion_recall_and_precision_equal_those_counted_by_hand():
+    truth = torch.tensor([0, 0, 0, 1, 1, 2, 3, 4, 5, 5])
+    guess = torch.tensor([0, 0, 1, 1, 1, 0, 3, 4, 5, 0])
+    scores = torch.nn.functional.one_hot(guess, 6).float() * 10
+    scores += torch.tensor([0.5, 0.4, 0.0, 0.3, 0.2, 0.1])  # class 2 is always last but when named
+    figures = evaluation(scores, truth, tuple("abcdef"), "single", 1.0)
+    assert figures.top1_error == 30
+    assert figures.top5_error == 10  # only the picture of class 2 has it in sixth place
+    assert figures.confusion[0] == (2, 1, 0, 0, 0, 0)
+    assert figures.confusion[5] == (1, 0, 0, 0, 0, 1)
+    assert figures.recall == pytest.approx((200 / 3, 100, 0, 100, 100, 50))
+    assert figures.precision == pytest.approx((50, 200 / 3, 0, 100, 100, 100))
+
+
+def test_the_single_view_is_the_centre():
+    pixels = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    pixels[:, :, 1:3, 1:3] = 10
+    images = dataclasses.replace(shapes(40).test, pixels=pixels, labels=torch.tensor([0, 1]))
+    scaling = Between(0.0, 255.0).fit(images)
+    assert single(nn.Flatten(), images, 2, scaling, 1).tolist() == [[10.0] * 4] * 2

@@ -1,0 +1,79 @@
+"""What all tests share: a fixed seed, two threads, and ways to look at a network."""
+
+import functools
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def on_meta() -> Callable[..., nn.Module]:
+    """Builds a network without allocating its weights: on_meta(vgg, "E")."""
+
+    def build(builder: Callable[..., nn.Module], *args, **kwargs) -> nn.Module:
+        with torch.device("meta"):
+            return builder(*args, **kwargs)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def parameters() -> Callable[[nn.Module], int]:
+    """The number of parameters of a module."""
+    return lambda module: sum(p.numel() for p in module.parameters())
+
+
+@pytest.fixture(scope="session")
+def weights() -> Callable[[nn.Module], int]:
+    """The number of weights of a module's convolutions and full layers, biases apart."""
+    return lambda module: sum(
+        layer.weight.numel()
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    )
+
+
+@pytest.fixture(scope="session")
+def shapes() -> Callable[[nn.Module, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """What every layer of a network gives for one image: name -> shape without the batch."""
+
+    def look(network: nn.Module, size: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        seen: dict[str, tuple[int, ...]] = {}
+        hooks = [
+            layer.register_forward_hook(
+                lambda _layer, _args, out, name=name: seen.update({name: tuple(out.shape[1:])})
+            )
+            for name, layer in network.named_modules()
+        ]
+        device = next(network.parameters()).device
+        network.eval()(torch.zeros(1, *size, device=device))
+        for hook in hooks:
+            hook.remove()
+        return seen
+
+    return look
+
+
+@pytest.fixture(scope="session")
+def measured():
+    """The report on a network of the catalogue at its paper's input, made once."""
+    from classicnets import catalog
+    from classicnets.measure import measure
+
+    @functools.cache
+    def report(name: str):
+        entry = catalog.find(name)
+        with torch.device("meta"):
+            network = entry.build()
+        return measure(network, entry.input, name=name)
+
+    return report
