@@ -23,22 +23,22 @@ _HOME = {
     "alexnet_merged": "models.alexnet",
     "build": "catalog",
     "chain": "layers.wiring",
-    "evaluate": "verbs",
+    "evaluate": "verbs.judge",
     "find": "catalog",
     "googlenet": "models.googlenet",
     "googlenet_naive": "models.googlenet",
     "lenet5": "models.lenet",
-    "load": "verbs",
+    "load": "verbs.judge",
     "names": "catalog",
     "open_data": "data.sets",
     "plain": "models.resnet",
     "plain_cifar": "models.resnet",
-    "predict": "verbs",
+    "predict": "verbs.judge",
     "resnet": "models.resnet",
     "resnet_cifar": "models.resnet",
-    "resume": "verbs",
-    "show": "verbs",
-    "train": "verbs",
+    "resume": "verbs.train",
+    "show": "verbs.read",
+    "train": "verbs.train",
     "vgg": "models.vgg",
     "vgg_d_gap": "models.vgg",
     "zfnet": "models.zfnet",
@@ -72,12 +72,12 @@ if TYPE_CHECKING:
     from classicnets.models.zfnet import zfnet as zfnet
     from classicnets.models.zfnet import zfnet_wide as zfnet_wide
     from classicnets.training.recipe import Recipe as Recipe
-    from classicnets.verbs import evaluate as evaluate
-    from classicnets.verbs import load as load
-    from classicnets.verbs import predict as predict
-    from classicnets.verbs import resume as resume
-    from classicnets.verbs import show as show
-    from classicnets.verbs import train as train
+    from classicnets.verbs.judge import evaluate as evaluate
+    from classicnets.verbs.judge import load as load
+    from classicnets.verbs.judge import predict as predict
+    from classicnets.verbs.read import show as show
+    from classicnets.verbs.train import resume as resume
+    from classicnets.verbs.train import train as train
 
 
 def __getattr__(name: str) -> object:

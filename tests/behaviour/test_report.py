@@ -1,6 +1,8 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from torch import Tensor, nn
@@ -153,3 +155,35 @@ def test_the_footnote_says_what_a_multiply_add_is(report):
     said = " ".join(report.text().split())
     assert "one multiplication and one addition each" in said
     assert "the papers' FLOPs are multiply-adds" in said
+
+
+def _after_measuring(code: str) -> str:
+    program = (
+        "import sys, torch\n"
+        "from torch import nn\n"
+        "from classicnets.measure import measure\n"
+        "net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Dropout())\n"
+        "measure(net, (3, 8, 8))\n" + code
+    )
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_first_pass_does_not_wait_for_torchs_compiler():
+    assert _after_measuring("print('torch._dynamo' in sys.modules)") == "False"
+
+
+def test_torchs_compiler_is_whole_after_a_pass():
+    shape = "print(torch.compile(net, backend='eager')(torch.zeros(1, 3, 8, 8)).shape)"
+    assert _after_measuring(shape) == "torch.Size([1, 4, 6, 6])"
+
+
+def test_a_network_that_uses_torchs_compiler_gets_the_real_one():
+    class Curious(nn.Module):
+        def forward(self, x):
+            import torch._dynamo.config
+
+            assert torch._dynamo.config.cache_size_limit > 0
+            return x.relu()
+
+    assert measure(Curious(), (1, 4, 4)).totals.comparisons == 16

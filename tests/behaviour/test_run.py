@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
-from classicnets import verbs
+import classicnets as cn
 from classicnets.data.pixels import Between
 from classicnets.data.synthetic import shapes
 from classicnets.evaluation.metrics import evaluation
@@ -48,7 +48,7 @@ def write_folder(root: Path, count: int = 12) -> Path:
 def finished(tmp_path_factory) -> Path:
     """LeNet-5 after twelve passes over a folder."""
     root = tmp_path_factory.mktemp("lenet")
-    training = verbs.train("lenet5", str(write_folder(root / "data")), epochs=12, out=root / "run")
+    training = cn.train("lenet5", str(write_folder(root / "data")), epochs=12, out=root / "run")
     training.finish()
     return root / "run"
 
@@ -81,17 +81,17 @@ def test_a_run_directory_holds_what_the_design_says(finished):
 
 
 def test_light_and_dark_are_told_apart_from_python(finished, tmp_path):
-    assert verbs.evaluate(finished).top1_error == 0
+    assert cn.evaluate(finished).top1_error == 0
     Image.new("RGB", (50, 70), (10, 10, 10)).save(tmp_path / "night.png")
     Image.new("RGB", (50, 70), (240, 240, 240)).save(tmp_path / "day.png")
-    night, day = verbs.predict(finished, [tmp_path / "night.png", tmp_path / "day.png"])
+    night, day = cn.predict(finished, [tmp_path / "night.png", tmp_path / "day.png"])
     assert (night.top[0][0], day.top[0][0]) == ("dark", "light")
     assert sum(p for _, p in night.top) == pytest.approx(1)
     assert night.path == str(tmp_path / "night.png")
 
 
 def test_the_loaded_network_has_the_best_weights_and_is_in_evaluation_mode(finished):
-    network = verbs.load(finished)
+    network = cn.load(finished)
     assert not network.training
     with safe_open(finished / "weights.safetensors", "pt") as file:
         assert torch.equal(network.get_parameter("F6.weight"), file.get_tensor("F6.weight"))
@@ -101,12 +101,12 @@ def test_other_pictures_can_be_judged_and_the_runs_own_folder_means_its_test_par
     finished, tmp_path
 ):
     data = json.loads((finished / "run.json").read_text())["data"]
-    assert verbs.evaluate(finished, data).images == 4  # a fifth of each class of twelve
-    assert verbs.evaluate(finished, str(write_folder(tmp_path / "more", 5))).images == 10
+    assert cn.evaluate(finished, data).images == 4  # a fifth of each class of twelve
+    assert cn.evaluate(finished, str(write_folder(tmp_path / "more", 5))).images == 10
 
 
 def test_the_best_epoch_is_the_one_of_least_validation_error(tmp_path):
-    training = verbs.train(net(), shapes(120, side=16), SMALL, out=tmp_path / "run")
+    training = cn.train(net(), shapes(120, side=16), SMALL, out=tmp_path / "run")
     kept, errors = [], []
     for record in training:
         if record.validation is not None:
@@ -121,9 +121,9 @@ def test_the_best_epoch_is_the_one_of_least_validation_error(tmp_path):
 
 def test_a_run_stopped_anywhere_ends_with_the_bits_of_one_never_stopped(tmp_path):
     splits = shapes(120, side=16)
-    whole = verbs.train(net(), splits, SMALL, out=tmp_path / "whole")
+    whole = cn.train(net(), splits, SMALL, out=tmp_path / "whole")
     whole.finish()
-    first, saved = verbs.train(net(), splits, SMALL, out=tmp_path / "stopped"), b""
+    first, saved = cn.train(net(), splits, SMALL, out=tmp_path / "stopped"), b""
     for record in first:
         if record.step == 9:  # in the middle of the second pass of six steps
             saved = first.save().read_bytes()
@@ -132,7 +132,7 @@ def test_a_run_stopped_anywhere_ends_with_the_bits_of_one_never_stopped(tmp_path
     # as if killed after the second row had been written and before the state was
     (tmp_path / "stopped" / "last.pt").write_bytes(saved)
     torch.manual_seed(5)
-    second = verbs.resume(tmp_path / "stopped", net(), splits)
+    second = cn.resume(tmp_path / "stopped", net(), splits)
     second.finish()
     weights = (tmp_path / run / "weights.safetensors" for run in ("whole", "stopped"))
     one, two = (path.read_bytes() for path in weights)
@@ -147,25 +147,25 @@ def test_a_run_stopped_anywhere_ends_with_the_bits_of_one_never_stopped(tmp_path
 
 def test_a_run_by_name_can_be_resumed_without_anything_else(tmp_path):
     data = str(write_folder(tmp_path / "data", 6))
-    training = verbs.train("lenet5", data, epochs=2, out=tmp_path / "run")
+    training = cn.train("lenet5", data, epochs=2, out=tmp_path / "run")
     for record in training:
         if record.epoch == 2:
             break
-    assert verbs.resume(tmp_path / "run").finish().images == 2
+    assert cn.resume(tmp_path / "run").finish().images == 2
 
 
 def test_a_resumed_run_refuses_data_that_have_changed(tmp_path):
     data = write_folder(tmp_path / "data", 6)
-    training = verbs.train("lenet5", str(data), epochs=2, out=tmp_path / "run")
+    training = cn.train("lenet5", str(data), epochs=2, out=tmp_path / "run")
     next(iter(training))
     training.save()
     for k in range(10):
         Image.new("L", (8, 8)).save(data / "dark" / f"new{k}.png")
     with pytest.raises(ValueError, match=r"now has \d+ pictures for training"):
-        verbs.resume(tmp_path / "run")
+        cn.resume(tmp_path / "run")
     (data / "dark").rename(data / "black")
     with pytest.raises(ValueError, match="now has the classes black, light"):
-        verbs.resume(tmp_path / "run")
+        cn.resume(tmp_path / "run")
 
 
 def test_a_strangers_file_is_trained_by_the_fast_recipe(tmp_path):
@@ -177,20 +177,20 @@ def test_a_strangers_file_is_trained_by_the_fast_recipe(tmp_path):
     )
     data = str(write_folder(tmp_path / "data", 4))
     name = f"{tmp_path}/mine.py:tiny"
-    training = verbs.train(name, data, epochs=1, out=tmp_path / "run")
+    training = cn.train(name, data, epochs=1, out=tmp_path / "run")
     assert training.recipe.cite.startswith("none")
     training.finish()
-    assert verbs.evaluate(tmp_path / "run").images == 2
+    assert cn.evaluate(tmp_path / "run").images == 2
 
 
 def test_a_network_that_cannot_take_the_pictures_is_refused_before_anything_is_written(tmp_path):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(10, 4))
     with pytest.raises(ValueError, match="needs 10 values"):
-        verbs.train(network, shapes(60, side=16), SMALL, out=tmp_path / "run")
+        cn.train(network, shapes(60, side=16), SMALL, out=tmp_path / "run")
     with pytest.raises(ValueError, match=r"it should give \(2, 4\)"):
-        verbs.train(net(classes=7), shapes(60, side=16), SMALL, out=tmp_path / "run")
+        cn.train(net(classes=7), shapes(60, side=16), SMALL, out=tmp_path / "run")
     with pytest.raises(ValueError, match="pictures of 12 pixels are too small for a crop of 16"):
-        verbs.train(net(), shapes(60, side=12), SMALL, out=tmp_path / "run")
+        cn.train(net(), shapes(60, side=12), SMALL, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -206,7 +206,7 @@ def test_a_network_that_cannot_take_the_pictures_is_refused_before_anything_is_w
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_written(tmp_path, words, sentence):
     with pytest.raises(ValueError, match=sentence):
-        verbs.train(**{"network": "lenet5", "out": tmp_path / "run", **words})
+        cn.train(**{"network": "lenet5", "out": tmp_path / "run", **words})
     assert not (tmp_path / "run").exists()
 
 
@@ -214,9 +214,9 @@ def test_a_run_needs_a_directory_of_its_own(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("dear")
     with pytest.raises(ValueError, match="is not empty"):
-        verbs.train("lenet5", out=tmp_path / "run")
+        cn.train("lenet5", out=tmp_path / "run")
     with pytest.raises(ValueError, match="is a file"):
-        verbs.train("lenet5", out=tmp_path / "run" / "mine.txt" / "run")
+        cn.train("lenet5", out=tmp_path / "run" / "mine.txt" / "run")
 
 
 def test_no_permission_to_write_is_said_before_training(tmp_path, monkeypatch):
@@ -224,12 +224,12 @@ def test_no_permission_to_write_is_said_before_training(tmp_path, monkeypatch):
 
     monkeypatch.setattr(run.os, "access", lambda path, mode: False)
     with pytest.raises(ValueError, match="no permission to write"):
-        verbs.train("lenet5", out=tmp_path / "run")
+        cn.train("lenet5", out=tmp_path / "run")
 
 
 def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path):
     splits = shapes(120, side=16)
-    training = verbs.train(net(), splits, SMALL, out=tmp_path / "run")
+    training = cn.train(net(), splits, SMALL, out=tmp_path / "run")
     steps = iter(training)
     while next(steps).validation is None:
         pass
@@ -247,7 +247,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path):
 def test_a_rate_that_is_too_high_ends_in_a_sentence(tmp_path):
     recipe = dataclasses.replace(SMALL, rate=Constant(1e30))
     with pytest.raises(ValueError, match="a lower rate may help"):
-        verbs.train(net(), shapes(60, side=16), recipe, out=tmp_path / "run").finish()
+        cn.train(net(), shapes(60, side=16), recipe, out=tmp_path / "run").finish()
 
 
 def damage(run: Path, name: str, content: bytes | None) -> Path:
@@ -274,39 +274,39 @@ def test_a_damaged_run_is_named_in_a_sentence(finished, tmp_path, name, content,
 
     copy = shutil.copytree(finished, tmp_path / "copy")
     with pytest.raises(ValueError, match=sentence):
-        verbs.evaluate(damage(copy, name, content))
+        cn.evaluate(damage(copy, name, content))
 
 
 def test_a_missing_run_is_named(tmp_path):
     with pytest.raises(ValueError, match="there is no run at"):
-        verbs.load(tmp_path / "nowhere")
+        cn.load(tmp_path / "nowhere")
 
 
 def test_weights_of_another_network_are_refused_by_the_layer_that_differs(finished, tmp_path):
     with pytest.raises(ValueError, match=r"another network: 0.weight should be \(8, 3, 3, 3\)"):
-        verbs.load(finished, net())
+        cn.load(finished, net())
 
 
 def test_a_run_of_ones_own_module_asks_for_the_module(tmp_path):
     splits = shapes(60, side=16)
-    verbs.train(net(), splits, SMALL, epochs=1, out=tmp_path / "run").finish()
+    cn.train(net(), splits, SMALL, epochs=1, out=tmp_path / "run").finish()
     with pytest.raises(ValueError, match="only be used from Python"):
-        verbs.load(tmp_path / "run")
-    assert verbs.evaluate(tmp_path / "run", splits.test, network=net()).images == 12
+        cn.load(tmp_path / "run")
+    assert cn.evaluate(tmp_path / "run", splits.test, network=net()).images == 12
 
 
 def test_an_unknown_protocol_is_answered_with_the_list(finished):
     with pytest.raises(ValueError, match="no protocol 'double'; there is single"):
-        verbs.evaluate(finished, protocol="double")
+        cn.evaluate(finished, protocol="double")
 
 
 def test_one_unreadable_picture_and_nothing_is_predicted(finished, tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"bad\.png cannot be read as a picture"):
-        verbs.predict(finished, [tmp_path / "good.png", tmp_path / "bad.png"])
+        cn.predict(finished, [tmp_path / "good.png", tmp_path / "bad.png"])
     with pytest.raises(ValueError, match=r"there is no file .*gone.png"):
-        verbs.predict(finished, [tmp_path / "gone.png"])
+        cn.predict(finished, [tmp_path / "gone.png"])
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch):

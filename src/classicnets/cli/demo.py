@@ -7,9 +7,9 @@ def demo() -> None:
     """Train LeNet-5 on 1,797 handwritten digits, and say what to try next."""
     from PIL import Image
 
-    from classicnets import verbs
+    import classicnets as cn
 
-    training = verbs.train("lenet5", "digits")
+    training = cn.train("lenet5", "digits")
     introduce(training)
     follow(training)
     conclude(training)

@@ -18,9 +18,9 @@ def evaluate(
     """Top-1 and top-5 error of a run on test pictures, and what it confuses."""
     from json import dumps
 
-    from classicnets import verbs
+    import classicnets as cn
 
-    evaluation = verbs.evaluate(run, data or None, protocol, device=device)
+    evaluation = cn.evaluate(run, data or None, protocol, device=device)
     if json:
         print(dumps(evaluation.as_json(), ensure_ascii=False))
     else:
@@ -37,9 +37,9 @@ def predict(
     """What a run takes your pictures to be. One unreadable picture, and nothing is printed."""
     from json import dumps
 
-    from classicnets import verbs
+    import classicnets as cn
 
-    predictions = verbs.predict(run, images, top, device=device)
+    predictions = cn.predict(run, images, top, device=device)
     if json:
         named = [
             {"path": path, "top": [{"class": name, "probability": p} for name, p in classes]}

@@ -1,7 +1,6 @@
 """The verbs that read networks: list and show."""
 
 import shutil
-import sys
 from typing import Annotated
 
 import typer
@@ -35,7 +34,7 @@ def list_(
             f"{entry.macs / 1e6:,.1f} M",
             entry.published or "-",
         )
-    Console(width=None if sys.stdout.isatty() else 132).print(table)
+    Console(width=shutil.get_terminal_size((132, 24)).columns).print(table)
     aliases = ", ".join(f"{a} = {name}" for a, name in catalog.ALIASES.items())
     print(f"\nParameters and multiply-adds of one image as tested. Also: {aliases}.")
     print(
@@ -53,7 +52,8 @@ def show(
     markdown: Annotated[bool, typer.Option("--markdown", help="print a Markdown table")] = False,
 ) -> None:
     """The network, layer by layer: shapes, parameters, arithmetic, memory, receptive field."""
-    from classicnets import catalog, verbs
+    import classicnets as cn
+    from classicnets import catalog
 
     if json + csv + markdown > 1:
         raise ValueError("--json, --csv and --markdown exclude each other; give one")
@@ -62,7 +62,7 @@ def show(
     if batch < 1:
         raise ValueError(f"--batch must be at least 1, not {batch}")
     entry = catalog.find(network)
-    report = verbs.show(network, _size(size) if size else None, batch)
+    report = cn.show(network, _size(size) if size else None, batch)
     if json:
         print(report.json())
     elif csv:
@@ -70,7 +70,7 @@ def show(
     elif markdown:
         print(report.markdown())
     else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
+        width = shutil.get_terminal_size((160, 24)).columns  # of what is no terminal, 160
         print(_about(entry), end="")
         print(report.text(fold={"": None, "layer": False, "stage": True}[per], width=width))
         if entry.paper:

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from classicnets.evaluation.metrics import Evaluation
     from classicnets.training.loop import Record
-    from classicnets.verbs import Training
+    from classicnets.verbs.train import Training
 
 STOPPED = 130  # what a shell reports for a command ended by Ctrl-C
 SHOWN_CLASSES = 20  # beyond, a confusion table is no longer readable
@@ -32,16 +32,16 @@ def train(
     resume: Annotated[Path | None, typer.Option(help="a run to go on with")] = None,
 ) -> None:
     """Train a network by its paper's recipe, on digits or on your own pictures."""
-    from classicnets import verbs
+    import classicnets as cn
 
     if resume is not None:
         if network:
             raise ValueError("--resume RUN says which network it is; leave the name away")
-        training = verbs.resume(resume, device=device)
+        training = cn.resume(resume, device=device)
     elif not network:
         raise ValueError("train needs the name of a network; `classicnets list` has them")
     else:
-        training = verbs.train(
+        training = cn.train(
             network,
             data,
             recipe=recipe or None,

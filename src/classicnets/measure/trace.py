@@ -3,10 +3,13 @@
 All of torch's private corners that measuring needs are in this file.
 """
 
+import importlib
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -132,6 +135,7 @@ class _Recorder(TorchDispatchMode):
             stack.callback(enter.remove)
             leave = register_module_forward_hook(self.leave_module, always_call=True)
             stack.callback(leave.remove)
+            stack.enter_context(_compiler_left_out())
             stack.enter_context(torch.enable_grad())
             stack.enter_context(torch.device("meta"))  # for tensors that a forward makes
             stack.enter_context(_Functions(self))
@@ -283,6 +287,40 @@ class _Recorder(TorchDispatchMode):
             calls = [call or self.calls[0] for call in savers]
             first = next((call for call in calls if not call.training_only), calls[0])
             first.saved_bytes += self.alive[key].nbytes()
+
+
+@contextmanager
+def _compiler_left_out() -> Iterator[None]:
+    """Keeps torch from loading its compiler, two thirds of the time of a first pass.
+
+    Its shape functions ask the compiler for nothing but to be left alone by it. Whoever wants more
+    of it meanwhile gets the real one.
+    """
+    name = "torch._dynamo"
+    if name in sys.modules:
+        yield
+        return
+    left_alone: list[Any] = []
+
+    def disable(function: Any, *args: Any, **kwargs: Any) -> Any:
+        left_alone.append(function)
+        return function
+
+    def everything_else(attribute: str) -> Any:
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]
+        return getattr(importlib.import_module(name), attribute)
+
+    stand_in = ModuleType(name)
+    vars(stand_in).update(disable=disable, __getattr__=everything_else)
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]
+        for function in left_alone:
+            vars(function).pop("__dynamo_disable", None)
 
 
 class _Functions(TorchFunctionMode):

@@ -2,9 +2,3 @@
 
 A network is a name of the catalogue, `path/to/file.py:builder`, or a module of one's own.
 """
-
-from .judge import Prediction, evaluate, load, predict
-from .read import show
-from .train import Training, resume, train
-
-__all__ = ["Prediction", "Training", "evaluate", "load", "predict", "resume", "show", "train"]
