@@ -19,26 +19,27 @@ def list_(
     if not found:
         raise ValueError(f"no network matches {pattern!r}; `classicnets list` has all")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", "year", "paper", "input"):
-        table.add_column(heading, no_wrap=heading != "paper")
-    for heading in ("parameters", "multiply-adds", "published error, %"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("name", min_width=15)
+    table.add_column("year", min_width=4)
+    table.add_column("paper", no_wrap=True, overflow="ellipsis")  # the one that gives way
+    for heading, width in (("parameters", 11), ("multiply-adds", 13), ("error, %", 15)):
+        table.add_column(heading, justify="right", min_width=width)
     for entry in found:
         assert entry.paper is not None
         table.add_row(
             entry.name,
             str(entry.paper.year),
-            entry.paper.authors.split(",")[0] + " et al., " + entry.paper.where,
-            "x".join(map(str, entry.input)),
+            f"{entry.paper.authors.partition(',')[0]} et al., {entry.paper.where}",
             f"{entry.params:,}",
-            f"{entry.macs / 1e6:,.1f} M",
+            f"{entry.macs / 1e9:.3f} G" if entry.macs > 1e9 else f"{entry.macs / 1e6:.2f} M",
             entry.published or "-",
         )
-    Console(width=shutil.get_terminal_size((132, 24)).columns).print(table)
+    width = shutil.get_terminal_size((120, 24)).columns  # of what is no terminal, 120
+    Console(width=width).print(table)
     aliases = ", ".join(f"{a} = {name}" for a, name in catalog.ALIASES.items())
-    print(f"\nParameters and multiply-adds of one image as tested. Also: {aliases}.")
     print(
-        "Errors are top-1 / top-5 on ILSVRC-2012 validation, one network, unless named otherwise."
+        "\nParameters and multiply-adds of one image as tested. The error is the paper's, top-1 / "
+        f"top-5,\nof one network on ILSVRC-2012 validation unless named.\nAlso: {aliases}."
     )
 
 
