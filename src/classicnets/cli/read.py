@@ -21,9 +21,11 @@ def list_(
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", min_width=15)
     table.add_column("year", min_width=4)
-    table.add_column("paper", no_wrap=True, overflow="ellipsis")  # the one that gives way
-    for heading, width in (("parameters", 11), ("multiply-adds", 13), ("error, %", 15)):
-        table.add_column(heading, justify="right", min_width=width)
+    width = shutil.get_terminal_size((120, 24)).columns  # of what is no terminal, 120
+    rest = 15 + 4 + 11 + 13 + 15 + 5 * 2
+    table.add_column("paper", no_wrap=True, max_width=max(6, width - rest))
+    for heading, wide in (("parameters", 11), ("multiply-adds", 13), ("error, %", 15)):
+        table.add_column(heading, justify="right", min_width=wide)
     for entry in found:
         assert entry.paper is not None
         table.add_row(
@@ -34,7 +36,6 @@ def list_(
             f"{entry.macs / 1e9:.3f} G" if entry.macs > 1e9 else f"{entry.macs / 1e6:.2f} M",
             entry.published or "-",
         )
-    width = shutil.get_terminal_size((120, 24)).columns  # of what is no terminal, 120
     Console(width=width).print(table)
     aliases = ", ".join(f"{a} = {name}" for a, name in catalog.ALIASES.items())
     print(
