@@ -1,0 +1,231 @@
+"""Every network of the catalogue meets the same tests; a seventh family gets them by its name."""
+
+import copy
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from classicnets import catalog
+from classicnets.models.lenet import Squash
+
+SMALL = ("lenet5", "googlenet", "resnet20", "plain20")
+
+
+def _names(*, quick: tuple[str, ...] = SMALL, leave: tuple[str, ...] = ()):
+    """The catalogue; what is not quick is marked slow."""
+    return [
+        pytest.param(name, marks=[] if name in quick else [pytest.mark.slow])
+        for name in catalog.names()
+        if name not in leave
+    ]
+
+
+DEEP = {"resnet101", "resnet152", "resnet110", "resnet1202", "plain110"}
+EVERY = _names(quick=tuple(set(catalog.names()) - DEEP))
+
+
+def _small_input(name: str) -> tuple[int, int, int]:
+    """The smallest image that a test needs: networks that end in a full layer fix theirs."""
+    channels, side, _ = catalog.find(name).input
+    if name.startswith(("resnet", "plain")) or name == "vgg_d_gap":
+        side //= 4
+    return channels, side, side
+
+
+# --- without values: all of the catalogue, at no cost
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_it_builds_without_allocating(on_meta, name):
+    network = on_meta(catalog.find(name).build)
+    assert {value.device.type for value in network.state_dict().values()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_it_takes_any_number_of_channels_and_gives_any_number_of_scores(on_meta, name):
+    network = on_meta(catalog.find(name).build, classes=7, channels=4)
+    _, side, _ = catalog.find(name).input
+    images = torch.empty(3, 4, side, side, device="meta")
+    assert network.eval()(images).shape == (3, 7)
+    outputs = network.train()(images)
+    heads = outputs if isinstance(outputs, tuple) else (outputs,)
+    assert {tuple(scores.shape) for scores in heads} == {(3, 7)}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_layer_has_one_name_and_weights_of_its_own(on_meta, name):
+    network = on_meta(catalog.find(name).build)
+    layers = [id(m) for _, m in network.named_modules(remove_duplicate=False)]
+    weights = [id(p) for _, p in network.named_parameters(remove_duplicate=False)]
+    assert len(layers) == len(set(layers))
+    assert len(weights) == len(set(weights))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_non_linearity_is_a_module_of_its_own_and_not_in_place(on_meta, name):
+    network = on_meta(catalog.find(name).build)
+    assert not any(getattr(layer, "inplace", False) for layer in network.modules())
+    assert _hidden_non_linearities(network, catalog.find(name).input) == []
+
+
+NON_LINEAR = ("relu", "tanh", "sigmoid", "threshold", "clamp", "elu", "gelu", "silu", "hardtanh")
+
+
+def _hidden_non_linearities(network: nn.Module, size: tuple[int, ...]) -> list[str]:
+    """Non-linear operators that do not stand alone in a module called once."""
+    inside: list[nn.Module] = []
+    alone: Counter[nn.Module] = Counter()
+    hidden: list[str] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            operator = func.overloadpacket.__name__
+            if operator.startswith(NON_LINEAR):
+                if operator.endswith("_") or not isinstance(inside[-1], nn.ReLU | Squash):
+                    hidden.append(operator)
+                alone[inside[-1]] += 1
+            return func(*args, **(kwargs or {}))
+
+    for layer in network.modules():
+        layer.register_forward_pre_hook(lambda layer, _args: inside.append(layer))
+        layer.register_forward_hook(lambda _layer, _args, _out: inside.pop() and None)
+    with Watch():
+        network.train()(torch.empty(2, *size, device="meta"))
+    return hidden + [type(layer).__name__ for layer, calls in alone.items() if calls > 1]
+
+
+def test_a_functional_a_shared_and_an_in_place_non_linearity_would_be_found(on_meta):
+    class Functional(nn.Module):
+        def forward(self, x):
+            return F.relu(x)
+
+    assert _hidden_non_linearities(Functional(), (1, 2, 2)) == ["relu"]
+    shared = nn.ReLU()
+    assert _hidden_non_linearities(nn.Sequential(shared, shared), (1, 2, 2)) == ["ReLU"]
+    assert _hidden_non_linearities(nn.Sequential(nn.ReLU(inplace=True)), (1, 2, 2)) == ["relu_"]
+
+
+# --- with values: one network at a time is in memory
+
+
+@pytest.fixture(scope="module")
+def network(request):
+    torch.manual_seed(0)
+    return catalog.find(request.param).build().eval()
+
+
+def _images(name: str, n: int = 1) -> torch.Tensor:
+    return torch.randn(n, *_small_input(name), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def images(request):
+    return _images(request.node.callspec.params["network"])
+
+
+def _scores(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return network(images)
+
+
+def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The difference relative to the spread of the scores."""
+    return ((a.float() - b).norm() / (b - b.mean()).norm()).item()
+
+
+@pytest.mark.parametrize("network", _names(), indirect=True)
+def test_every_parameter_gets_a_finite_gradient(request, network):
+    images = _images(request.node.callspec.params["network"], n=2)
+    network.train()
+    outputs = network(images)
+    heads = outputs if isinstance(outputs, tuple) else (outputs,)
+    sum(F.cross_entropy(scores, torch.tensor([0, 1])) for scores in heads).backward()
+    network.eval()
+    slopes = {name: p.grad for name, p in network.named_parameters()}
+    network.zero_grad()
+    assert [name for name, slope in slopes.items() if slope is None] == []
+    assert [name for name, slope in slopes.items() if not slope.isfinite().all()] == []
+    assert [name for name, slope in slopes.items() if not slope.any()] == []
+
+
+@pytest.mark.parametrize("network", _names(), indirect=True)
+def test_another_network_with_its_weights_is_the_same_network(request, network, images):
+    twin = catalog.find(request.node.callspec.params["network"]).build()
+    twin.load_state_dict(network.state_dict())
+    assert torch.equal(_scores(twin.eval(), images), _scores(network, images))
+
+
+@pytest.mark.parametrize("network", _names(), indirect=True)
+def test_safetensors_gives_back_every_bit(network):
+    state = network.state_dict()
+    back = safetensors.torch.load(safetensors.torch.save(state))
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], value) for name, value in state.items())
+
+
+@pytest.mark.parametrize("network", _names(), indirect=True)
+def test_it_works_in_channels_last(network, images):
+    expected = _scores(network, images)
+    network.to(memory_format=torch.channels_last)
+    got = _scores(network, images.to(memory_format=torch.channels_last))
+    network.to(memory_format=torch.contiguous_format)
+    assert _distance(got, expected) < 1e-4
+
+
+@pytest.mark.parametrize("network", _names(), indirect=True)
+def test_it_works_in_bfloat16(network, images):
+    expected = _scores(network, images)
+    got = _scores(copy.deepcopy(network).bfloat16(), images.bfloat16())
+    assert got.dtype == torch.bfloat16
+    assert _distance(got, expected) < 0.2
+
+
+@pytest.mark.parametrize("network", _names(leave=("resnet1202",)), indirect=True)
+def test_it_survives_export(network, images):
+    program = torch.export.export(network, (images,))
+    torch.testing.assert_close(_scores(program.module(), images), _scores(network, images))
+
+
+COMPILED = """
+import sys
+import torch
+from classicnets import catalog
+
+entry = catalog.find(sys.argv[1])
+network, image = entry.build().eval(), torch.randn(1, *entry.input)
+compiled = torch.compile(network, backend=sys.argv[2], fullgraph=True)
+with torch.no_grad():
+    torch.testing.assert_close(compiled(image), network(image), rtol=1e-3, atol=1e-4)
+outputs = compiled.train()(torch.randn(2, *entry.input))
+heads = outputs if isinstance(outputs, tuple) else (outputs,)
+sum(scores.sum() for scores in heads).backward()
+assert all(p.grad.isfinite().all() for p in network.parameters())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lenet5", "alexnet", "vgg_a_lrn", "googlenet", "resnet20"])
+def test_it_survives_compile_in_one_piece(name):
+    # in a process of its own: the compiler cannot read through the shape checks of this one
+    _compile(name, "aot_eager")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles for the CPU with g++")
+@pytest.mark.parametrize("name", ["lenet5"])
+def test_it_survives_compile_to_machine_code(name):
+    _compile(name, "inductor")
+
+
+def _compile(name: str, backend: str) -> None:
+    command = [sys.executable, "-c", COMPILED, name, backend]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,65 @@
+"""The house is in order: files are short, and every paper has its rooms."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from classicnets import catalog
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+PAPERS = ("lenet", "alexnet", "zfnet", "vgg", "googlenet", "resnet")
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def test_no_file_has_more_than_400_lines():
+    files = [*SOURCES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    assert {path.name: _lines(path) for path in files if _lines(path) > 400} == {}
+
+
+def test_the_package_keeps_to_its_budget():
+    assert sum(map(_lines, SOURCES)) <= 6000
+
+
+def test_no_annotation_is_put_off():
+    # shapes in types must be objects, or nobody checks them
+    put_off = "from __future__ import " + "annotations"
+    assert [path.name for path in SOURCES if put_off in path.read_text()] == []
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_paper_has_a_model_a_recipe_a_test_and_a_page(paper):
+    for place in (
+        f"src/classicnets/models/{paper}.py",
+        f"src/classicnets/recipes/{paper}.py",
+        f"tests/papers/test_{paper}.py",
+        f"docs/{paper}.md",
+    ):
+        assert (ROOT / place).is_file(), place
+
+
+def test_every_model_file_is_a_paper():
+    rooms = ("models", "recipes")
+    files = {room: {p.stem for p in (ROOT / "src/classicnets" / room).glob("[!_]*.py")}
+             for room in rooms}  # fmt: skip
+    assert files["models"] == set(PAPERS)
+    assert files["recipes"] == {*PAPERS, "fast"}
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_every_network_has_a_recipe_a_paper_and_its_choices(name):
+    entry = catalog.find(name)
+    assert entry.name == name
+    assert entry.recipe.cite
+    assert entry.paper
+    assert entry.paper.choices
+    assert 1998 <= entry.paper.year <= 2015
