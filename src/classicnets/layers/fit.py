@@ -148,6 +148,9 @@ def _cause(twin: nn.Module, shape: Sequence[int], steps: list[_Step], nearest: i
             continue
         if _places(step)[0].is_integer() or not _places(legal[step.name])[0].is_integer():
             continue
+        stride = _pair(getattr(step.layer, "stride"))[0]  # noqa: B009
+        if abs(legal[step.name].got[2] - step.got[2]) >= stride:
+            continue  # more is missing than this remainder
         k, s, p = (_pair(getattr(step.layer, a))[0] for a in ("kernel_size", "stride", "padding"))
         padded = f" + 2*{p}" if p else ""
         remainder = (

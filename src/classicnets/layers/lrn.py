@@ -23,8 +23,8 @@ class LocalResponseNorm(nn.Module):
     "cuda-convnet" and "caffe" divide it by n. k is the convention's unless given.
     Raises ValueError for an even window or an unknown convention. (n, c, h, w) -> (n, c, h, w)
 
-    >>> LocalResponseNorm()(torch.ones(1, 1, 1, 1)).item() == (2 + 1e-4) ** -0.75
-    True
+    >>> f"{LocalResponseNorm()(torch.ones(1, 1, 1, 1)).item():.6f}", f"{(2 + 1e-4) ** -0.75:.6f}"
+    ('0.594581', '0.594581')
     """
 
     def __init__(
@@ -67,7 +67,6 @@ def _lrn(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
 def _lrn_backward(g: Tensor, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
     dx = torch.empty_like(x)
     for da, a, db in zip(_pieces(dx), _pieces(x), _pieces(g), strict=True):
-        a = a.to(_exact(a))
         scale = _scale(a, size, alpha, k)
         direct = _power(scale, beta).mul_(db)
         across = _window_sum((direct * a).div_(scale), size)

@@ -24,7 +24,7 @@ def alexnet(classes: int = 1000, channels: int = 3) -> Network:
 def alexnet_merged(classes: int = 1000, channels: int = 3) -> Network:
     """One column in place of two towers: conv2, conv4, conv5 read all maps. 62,378,344 parameters.
 
-    Not the published network, but the one most copies build.
+    Not the published network, though often built in its name.
     """
     return _alexnet(1, classes, channels)
 

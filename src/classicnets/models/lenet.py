@@ -108,7 +108,7 @@ class PartialConv2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(sum(crosses), k, k).uniform_(-0.1, 0.1))
         self.bias = nn.Parameter(torch.zeros(self.out_channels))
         where = torch.tensor([i for i, cross in enumerate(crosses) if cross])
-        self.register_buffer("kernels", where, persistent=False)
+        self.register_buffer("kernels", where)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n maps y x"]:
         k = self.kernel_size[0]
