@@ -21,7 +21,8 @@ class LocalResponseNorm(nn.Module):
 
     `convention` says how alpha is meant: "paper" takes it as it stands in the formula;
     "cuda-convnet" and "caffe" divide it by n. k is the convention's unless given.
-    Raises ValueError for an even window or an unknown convention. (n, c, h, w) -> (n, c, h, w)
+    Has a first derivative, no second. Raises ValueError for an even window or an unknown
+    convention. (n, c, h, w) -> (n, c, h, w)
 
     >>> f"{LocalResponseNorm()(torch.ones(1, 1, 1, 1)).item():.6f}", f"{(2 + 1e-4) ** -0.75:.6f}"
     ('0.594581', '0.594581')

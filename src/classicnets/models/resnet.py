@@ -154,7 +154,7 @@ def _imagenet(depth: int, shortcut: Shortcut | None, classes: int, channels: int
     if depth not in TABLE_1:
         raise ValueError(f"depth must be one of {', '.join(map(str, TABLE_1))}, not {depth}")
     block, (w2, w3, w4, w5), (n2, n3, n4, n5) = TABLE_1[depth]
-    return Network(
+    return Network(  # the shapes are those of 18 and 34 layers
         conv1=nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False),  # 64@112x112
         bn1=nn.BatchNorm2d(64),
         relu1=nn.ReLU(),

@@ -29,7 +29,7 @@ def zfnet_wide(classes: int = 1000, channels: int = 3) -> Network:
 
 def _zfnet(widths: tuple[int, int, int], classes: int, channels: int) -> Network:
     w3, w4, w5 = widths
-    return Network(
+    return Network(  # the shapes are those of Figure 3
         conv1=nn.Conv2d(channels, 96, 7, stride=2, padding=1),  # 96@110x110
         relu1=nn.ReLU(),
         pool1=nn.MaxPool2d(3, stride=2, ceil_mode=True),  # 96@55x55
