@@ -3,7 +3,9 @@
 import fnmatch
 import importlib.util
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -12,6 +14,7 @@ from types import ModuleType
 
 from torch import nn
 
+from classicnets.layers.fit import said
 from classicnets.models import alexnet, googlenet, lenet, resnet, vgg, zfnet
 from classicnets.recipes import alexnet as alexnet_recipe
 from classicnets.recipes import googlenet as googlenet_recipe
@@ -54,19 +57,22 @@ class Entry:
 
 
 def names(pattern: str = "*") -> list[str]:
-    """The networks whose names match a shell pattern, in order of publication.
+    """The networks of which a name matches a shell pattern, in order of publication.
 
     >>> names("vgg_?")
     ['vgg_a', 'vgg_b', 'vgg_c', 'vgg_d', 'vgg_e']
+    >>> names("vgg1*")
+    ['vgg_a', 'vgg_b', 'vgg_d', 'vgg_e']
     """
-    return [name for name in CATALOG if fnmatch.fnmatch(name, pattern)]
+    found = {ALIASES.get(name, name) for name in fnmatch.filter([*CATALOG, *ALIASES], pattern)}
+    return [name for name in CATALOG if name in found]
 
 
 def find(name: str) -> Entry:
     """The entry of a name, or of a stranger's network written `path/to/file.py:builder`.
 
     Raises ValueError for an unknown name, offering the nearest; for a file that cannot be read or
-    run; and for a file without that builder.
+    run; and for a file without that builder. `build` raises it too, where that builder fails.
     """
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
@@ -100,7 +106,8 @@ def _from_file(name: str) -> Entry:
     takes = inspect.signature(make).parameters
 
     def build(**wanted: int) -> nn.Module:
-        network = make(**{k: v for k, v in wanted.items() if k in takes})
+        with _guarded(Path(path), f"{name} does not build"):
+            network = make(**{k: v for k, v in wanted.items() if k in takes})
         if not isinstance(network, nn.Module):
             raise ValueError(f"{name} gave a {type(network).__name__}, not a torch.nn.Module")
         return network
@@ -111,15 +118,28 @@ def _from_file(name: str) -> Entry:
 def _run(path: Path) -> ModuleType:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"classicnets file {path.stem}", path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    try:
+    sys.modules[spec.name] = module  # where a dataclass looks for the names in its annotations
+    with _guarded(path, f"{path} does not run"):
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"{path} does not run: {type(error).__name__}: {error}") from error
     return module
+
+
+@contextmanager
+def _guarded(path: Path, complaint: str) -> Iterator[None]:
+    """Runs what a file says as if in its folder; what goes wrong there is a ValueError."""
+    folder = str(path.parent.resolve())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{complaint}: {said(error)}") from error
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
 
 
 def _paper(file: ModuleType, title: str, authors: str, year: int, where: str) -> Paper:

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 
@@ -79,3 +81,49 @@ def test_a_file_that_does_not_run_is_refused_with_its_error(tmp_path):
 def test_no_classes_is_refused():
     with pytest.raises(ValueError, match="classes must be at least 1, not 0"):
         catalog.build("lenet5", classes=0)
+
+
+def test_a_pattern_finds_a_network_by_its_other_name():
+    assert catalog.names("vgg16") == ["vgg_d"]
+    assert catalog.names("vgg*").count("vgg_d") == 1
+
+
+FAILING = {
+    "def net(width): return width": "does not build: TypeError: net.. missing 1 required",
+    "def net(): raise KeyError('fc')": "does not build: KeyError: 'fc'",
+    "def net(): import sys; sys.exit(3)": "does not build: SystemExit: 3",
+}
+
+
+@pytest.mark.parametrize("code", FAILING)
+def test_a_builder_that_fails_is_refused_with_its_error(tmp_path, code):
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(ValueError, match=FAILING[code]):
+        catalog.build(f"{tmp_path / 'mine.py'}:net")
+
+
+def test_a_file_that_ends_the_program_is_refused(tmp_path):
+    (tmp_path / "mine.py").write_text("import sys\nsys.exit(3)\n")
+    with pytest.raises(ValueError, match="does not run: SystemExit: 3"):
+        catalog.find(f"{tmp_path / 'mine.py'}:net")
+
+
+def test_a_file_may_have_a_neighbour_and_dataclasses(tmp_path):
+    (tmp_path / "a_neighbour_of_mine.py").write_text("WIDTH = 12\n")
+    (tmp_path / "later_neighbour_of_mine.py").write_text("CLASSES = 5\n")
+    (tmp_path / "mine.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from torch import nn\n"
+        "from a_neighbour_of_mine import WIDTH\n"
+        "@dataclass\n"
+        "class Options:\n"
+        "    width: int = WIDTH\n"
+        "def net():\n"
+        "    from later_neighbour_of_mine import CLASSES\n"
+        "    return nn.Linear(Options().width, CLASSES)\n"
+    )
+    before = list(sys.path)
+    network = catalog.build(f"{tmp_path / 'mine.py'}:net")
+    assert (network.in_features, network.out_features) == (12, 5)
+    assert sys.path == before

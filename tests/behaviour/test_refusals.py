@@ -1,13 +1,15 @@
 """An image that does not fit is refused in one sentence that says what would."""
 
 import re
+import threading
+from collections import OrderedDict
 
 import pytest
 import torch
 from torch import nn
 
 from classicnets import catalog
-from classicnets.layers.fit import explain
+from classicnets.layers.fit import explain, scores_shape
 from classicnets.models.alexnet import alexnet
 from classicnets.models.lenet import lenet5
 from classicnets.models.resnet import resnet_cifar
@@ -188,3 +190,124 @@ def test_a_strangers_network_takes_what_it_was_made_for():
 def test_a_network_that_no_square_fits_says_so():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(3, 1))
     assert "no square image would do" in explain(network, (1, 1, 9, 9))
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [("googlenet", (32, 200, 201)), ("alexnet", (64, 100)), ("zfnet", (100,))],
+)
+def test_no_remainder_is_blamed_where_much_more_is_missing(on_meta, name, sides):
+    network = on_meta(catalog.find(name).build)
+    for side in sides:
+        reason = explain(network, (1, 3, side, side))
+        assert "the nearest legal size is" in reason
+        assert "no whole number" not in reason
+
+
+def test_a_remainder_behind_other_layers_is_blamed():
+    layers = (nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 16 * 16, 2))
+    assert "at 1 (31 - 2) / 2 + 1 = 15.5 is no" in explain(nn.Sequential(*layers), (1, 3, 33, 33))
+
+
+def test_a_network_without_maps_is_told_its_size():
+    class Flat(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(784, 10)
+
+        def forward(self, x):
+            return self.fc(x.flatten(1))
+
+    for network in (Flat(), nn.Sequential(OrderedDict(flatten=nn.Flatten(), fc=nn.Linear(784, 1)))):
+        assert explain(network, (1, 1, 32, 32)) == (
+            "fc needs 784 values an image (1x28x28) and got 1024 (1x32x32), from images of "
+            "1x32x32; the nearest legal size is 1x28x28"
+        )
+
+
+class Own(nn.Module):
+    """A network whose forward is the function given."""
+
+    def __init__(self, function, **more):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.function = function
+        for name, value in more.items():
+            setattr(self, name, value)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def _asserts(net, x):
+    assert x.shape[-1] == 32, "32 pixels"
+    return x
+
+
+NEED_VALUES = {
+    "a branch": lambda net, x: x if x.sum() > 0 else -x,
+    "an item": lambda net, x: x * x.max().item(),
+    "a list": lambda net, x: x * x.flatten().tolist()[0],
+    "a choice": lambda net, x: x[x > 0],
+    "an array": lambda net, x: x * float(x.numpy().max()),
+    "a text": lambda net, x: x if f"{x.mean():.1f}" else -x,
+    "a device": lambda net, x: x - torch.rand(3, 1, 1, device="cpu"),
+}
+
+
+@pytest.mark.parametrize("function", NEED_VALUES.values(), ids=NEED_VALUES)
+def test_nothing_untrue_is_said_of_a_network_that_needs_values(function):
+    assert explain(Own(function), (2, 3, 8, 8)) == ""
+    assert scores_shape(Own(function), (2, 3, 8, 8)) is None
+
+
+def test_a_network_that_cannot_be_copied_is_not_blamed_for_it():
+    network = Own(lambda net, x: x, lock=threading.Lock())
+    assert explain(network, (2, 3, 8, 8)) == ""
+    assert scores_shape(network, (2, 3, 8, 8)) is None
+
+
+@pytest.mark.parametrize("form", ["zeros", "attribute"])
+def test_a_plain_tensor_does_not_stand_in_the_way(form):
+    functions = {
+        "zeros": lambda net, x: net.conv(x + torch.zeros(3, 1, 1)),
+        "attribute": lambda net, x: net.conv(x - net.mean),
+    }
+    network = Own(functions[form], mean=torch.rand(3, 1, 1))
+    assert scores_shape(network, (2, 3, 8, 8)) == (2, 4, 6, 6)
+    assert "does not fit into 2x2 pixels" in explain(network, (2, 3, 2, 2))
+    assert network.mean.device == torch.device("cpu")
+
+
+def test_the_scores_have_a_shape_before_they_are_computed(on_meta):
+    googlenet = catalog.find("googlenet").build
+    assert scores_shape(on_meta(googlenet, classes=7), (5, 3, 224, 224)) == (5, 7)
+    with pytest.raises(ValueError, match=r"^aux_4a\.fc1 needs 2048"):
+        scores_shape(on_meta(googlenet), (5, 3, 128, 128))
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (_asserts, "the network's forward fails on images of 3x8x8: AssertionError: 32 pixels"),
+        (lambda net, x: [x][x.ndim], "fails on images of 3x8x8: IndexError: list index"),
+        (
+            lambda net, x: torch.cat([x, net.conv(x)]),
+            "fails on images of 3x8x8: RuntimeError: Size",
+        ),
+        (lambda net, x: net.conv(net.conv(x)), "conv reads 3 channels and got 4, from"),
+        (lambda net, x: {"scores": x}, "the network gives a dict, not a tensor of scores"),
+        (lambda net, x: (x, x), "the network gives a tuple, not a tensor of scores"),
+    ],
+)
+def test_a_forward_that_fails_is_quoted(function, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)) as refusal:
+        scores_shape(Own(function), (2, 3, 8, 8))
+    assert "channels=" not in str(refusal.value)
+    assert "no square" not in str(refusal.value)
+
+
+def test_windows_without_a_padding_of_their_own_are_understood():
+    reason = explain(nn.Sequential(nn.LPPool2d(2, 5)), (1, 3, 3, 3))
+    assert reason.startswith("the 5x5 window of 0 does not fit into 3x3 pixels")
+    assert "any side from 5 will do" in reason

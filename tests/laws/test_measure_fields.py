@@ -147,6 +147,16 @@ def test_a_view_of_maps_that_were_overwritten_is_not_guessed():
     assert measure(Overwrites(), (1, 8, 8)).layers[-1].receptive_field is None
 
 
+class Squares(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x[:, 0]
+        return torch.bmm(y, y)  # both factors depend on the image, and are one tensor
+
+
+def test_a_product_of_the_image_with_itself_is_not_guessed():
+    assert measure(Squares(), (1, 8, 8)).layers[-1].receptive_field is None
+
+
 def test_two_sides_that_differ_are_both_given():
     layer = measure(nn.Conv2d(1, 1, (3, 5), stride=(2, 1), padding=(1, 0)), (1, 9, 9)).layers[0]
     assert (layer.receptive_field, layer.stride, layer.offset) == ((3, 5), (2, 1), (-1, 0))

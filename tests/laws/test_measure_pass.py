@@ -1,5 +1,8 @@
 """The pass sees everything, counts it once, and leaves the network as it was."""
 
+import json
+import threading
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -111,7 +114,9 @@ def test_a_network_that_needs_values_is_refused_in_a_sentence(network):
 
 def test_one_value_a_map_cannot_be_normalised_in_training():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    with pytest.raises(ValueError, match="a batch of 2 or more would do"):
+    with pytest.raises(
+        ValueError, match=r"^1 cannot train .* 1x3x3: a batch of 2 or more would do"
+    ):
         measure(net, (1, 3, 3))
     assert measure(net, (1, 3, 3), batch=2).totals.params == 20 + 4
 
@@ -160,6 +165,25 @@ def test_arithmetic_is_counted_by_kind():
         nn.Sigmoid(): {"exponentials": n, "divisions": n, "additions": n},
         nn.Softmax(1): {"exponentials": n, "divisions": n, "additions": n},
         nn.MaxPool2d(2): {"comparisons": n},
+        nn.LayerNorm(6): {"additions": 4 * n, "multiplications": 2 * n, "divisions": n},
+        nn.GroupNorm(2, 4): {"additions": 4 * n, "multiplications": 2 * n, "divisions": n},
+        nn.GroupNorm(2, 4, affine=False): {
+            "additions": 3 * n,
+            "multiplications": n,
+            "divisions": n,
+        },
+        nn.GELU(): {"exponentials": n, "multiplications": 3 * n, "additions": n},
+        nn.Softplus(): {"comparisons": n, "exponentials": 2 * n, "additions": n},
+        nn.Hardswish(): {
+            "comparisons": 2 * n,
+            "additions": n,
+            "multiplications": n,
+            "divisions": n,
+        },
+        nn.UpsamplingBilinear2d(scale_factor=2): {
+            "multiplications": 4 * 4 * n,
+            "additions": 4 * 3 * n,
+        },
         nn.AvgPool2d(3, 1): {"additions": 4 * 4 * 4 * 9, "divisions": 4 * 4 * 4},
         nn.AdaptiveAvgPool2d(1): {"additions": n, "divisions": 4},
         # windows of 3 rows and columns, at 0-2, 1-4 and so on, as torch lays them
@@ -181,6 +205,117 @@ def test_the_papers_normalisation_is_counted_by_its_formula():
 
 
 def test_an_operator_without_a_rule_is_named():
-    report = measure(nn.Sequential(nn.Linear(4, 4), nn.GELU()), (4,))
-    assert report.uncounted == ("gelu",)
-    assert "gelu" in report.text()
+    report = measure(nn.Sequential(nn.Linear(4, 4), nn.Mish()), (4,))
+    assert report.uncounted == ("mish",)
+    assert "mish" in report.text()
+
+
+class Sparse(nn.Conv2d):
+    def __init__(self, share: object):
+        super().__init__(1, 1, 3)
+        self.density = 0.1  # a word that a layer may have for a purpose of its own
+        self.share_of_multiply_adds = share
+
+
+@pytest.mark.parametrize(("share", "macs"), [(0.5, 18), (2.0, 36), (0.0, 36), ("half", 36)])
+def test_a_sparse_layer_says_its_share_under_a_name_of_its_own(share, macs):
+    assert measure(Sparse(share), (1, 4, 4)).totals.macs == macs
+
+
+def test_a_tensor_that_is_neither_parameter_nor_buffer_is_followed():
+    class Centred(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mean = torch.rand(3, 1, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x - self.mean
+
+    network = Centred()
+    assert measure(network, (3, 4, 4)).totals.additions == 3 * 4 * 4
+    assert not network.mean.is_meta
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_layer_with_torchs_old_weight_norm_is_measured():
+    network = nn.Sequential(nn.utils.weight_norm(nn.Conv2d(3, 4, 3)))
+    totals = measure(network, (3, 5, 5)).totals
+    assert (totals.params, totals.macs) == (4 * 3 * 9 + 4 + 4, 4 * 3 * 9 * 9)
+
+
+class Locked(nn.Linear):
+    def __init__(self):
+        super().__init__(4, 4)
+        self.lock = threading.Lock()
+
+
+class Asserts(nn.Linear):
+    def __init__(self):
+        super().__init__(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert len(x) > 7, "eight at least"
+        return super().forward(x)
+
+
+class Indexes(Asserts):
+    def forward(self, x: Tensor) -> Tensor:
+        return [x][x.ndim]
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [
+        (Locked(), "^Locked cannot be copied: TypeError: cannot pickle"),
+        (Asserts(), "^Asserts cannot take .* of 4; its forward says: AssertionError: eight at"),
+        (Indexes(), "IndexError: list index out of range$"),
+    ],
+)
+def test_a_network_that_fails_in_its_own_way_is_refused_in_a_sentence(network, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        measure(network, (4,))
+
+
+@pytest.mark.parametrize("batch", [10**14, 10**23])
+def test_more_images_than_there_are_numbers_are_refused(batch):
+    with pytest.raises(ValueError, match=f"^{batch} images of 3x227x227 .*; take fewer$"):
+        measure(nn.ReLU(), (3, 227, 227), batch=batch)
+
+
+class Unused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(4, 2)
+        self.fc2 = nn.Linear(1000, 1000)
+        self.tied = self.fc1
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.tied(x)
+
+
+def test_parameters_that_a_pass_never_uses_are_named():
+    report = measure(Unused(), (4,))
+    assert report.totals.params == 4 * 2 + 2
+    assert report.unused == {"fc2": 1_001_000, "scale": 3}
+    said = " ".join(report.text().split())
+    assert "Never used in this pass: scale (3 parameters), fc2 (1,001,000 parameters)." in said
+    assert json.loads(report.json())["unused"] == report.unused
+
+
+def test_what_a_device_fuses_is_named():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query = nn.Linear(8, 8)
+            self.lstm = nn.LSTM(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lstm(F.scaled_dot_product_attention(self.query(x), x, x)[0])[0]
+
+    report = measure(Attention(), (2, 5, 8))
+    assert report.fused == ("lstm", "scaled_dot_product_attention")
+    assert "may keep other bytes than stated: lstm, scaled_dot_product_attention." in " ".join(
+        report.text().split()
+    )
+    assert measure(nn.ReLU(), (4,)).fused == ()

@@ -3,7 +3,12 @@
 Everything heavy is imported inside a verb, so that --help answers at once.
 """
 
+import functools
+import io
+import re
 import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import typer
 
@@ -20,19 +25,44 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
+    """Ctrl-C ends the verb in a line, where it has no better end of its own."""
+
+    @functools.wraps(verb)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            verb(*args, **options)
+        except KeyboardInterrupt:
+            print("classicnets: stopped; what was under way is not saved", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+    return run
+
+
 for verb in (list_, show, train, evaluate, predict, demo):
-    app.command(name=verb.__name__.strip("_"))(verb)
+    app.command(name=verb.__name__.strip("_"))(_stoppable(verb))
 
 
 def main() -> None:
     """Runs a verb. A user's mistake becomes one line on stderr and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not every terminal can draw a rule
     try:
         app()
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        sys.stderr.close()
+        sys.exit(1)
     except (ValueError, OSError) as error:
-        if isinstance(
-            error, BrokenPipeError
-        ):  # the reader of our output has gone, as with `| head`
-            sys.stderr.close()
-            sys.exit(1)
-        print(f"classicnets: {error}", file=sys.stderr)
-        sys.exit(2)
+        _give_up(error)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search("(of|allocate) memory", str(error)):
+            raise
+        _give_up("there is not enough memory; smaller images, or fewer at a time, need less")
+
+
+def _give_up(reason: object) -> NoReturn:
+    print(f"classicnets: {reason}", file=sys.stderr)
+    sys.exit(2)

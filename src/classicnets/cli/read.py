@@ -1,9 +1,13 @@
 """The verbs that read networks: list and show."""
 
+import re
 import shutil
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:  # or --help would wait for torch
+    from classicnets.catalog import Entry
 
 
 def list_(
@@ -79,17 +83,19 @@ def show(
             print(f"\nWhere the paper leaves a choice: {entry.paper.choices}")
 
 
-def _about(entry) -> str:
+def _about(entry: "Entry") -> str:
     if entry.paper is None:
         return ""
     paper = entry.paper
-    error = f", published error {entry.published} %" if entry.published else ""
-    return f"{entry.name}{error}\n{paper.authors}: {paper.title}, {paper.where}, {paper.year}\n\n"
+    heading = entry.name
+    if entry.published:  # the unit stands before what is in brackets: 0.95 % (MNIST)
+        heading += re.sub(r"(?= \(|$)", " %", f", published error {entry.published}", count=1)
+    return f"{heading}\n{paper.authors}: {paper.title}, {paper.where}, {paper.year}\n\n"
 
 
 def _size(text: str) -> tuple[int, int, int]:
     parts = text.split("x")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ValueError(f"--input is channels x height x width such as 3x224x224, not {text!r}")
     c, h, w = map(int, parts)
     return c, h, w

@@ -5,29 +5,97 @@ Sizes are tried on the meta device, where a pass costs milliseconds and no memor
 
 import copy
 import math
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 LARGEST = 4096  # pixels a side; sizes beyond are not searched
 
 
 def meta_copy(network: nn.Module) -> nn.Module:
-    """The same network with tensors that have shapes but no values; nothing is allocated."""
-    meta: dict[int, Tensor] = {
-        id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in network.parameters()
-    }
-    meta |= {id(b): b.to("meta") for b in network.buffers()}
-    return copy.deepcopy(network, {**meta})
+    """The same network with tensors that have shapes but no values; nothing is allocated.
+
+    Raises ValueError for a network that cannot be copied, such as one that holds a lock.
+    """
+    try:
+        parameters: dict[int, Any] = {
+            id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad)
+            for p in network.parameters()
+        }
+        with _WithoutValues():
+            return copy.deepcopy(network, parameters)
+    except Exception as error:
+        raise ValueError(f"{type(network).__name__} cannot be copied: {said(error)}") from error
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Copies tensors onto the meta device, also those that are neither parameter nor buffer."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        if func is not Tensor.__deepcopy__:
+            return func(*args, **(kwargs or {}))
+        tensor, copies = args
+        empty = tensor.detach().to("meta").requires_grad_(tensor.requires_grad)
+        return copies.setdefault(id(tensor), empty)
+
+
+def needs_values(error: Exception) -> bool:
+    """Whether a pass over meta tensors failed because they have no values to read or to mix with.
+
+    >>> try:
+    ...     bool(torch.ones(1, device="meta"))
+    ... except RuntimeError as error:
+    ...     needs_values(error)
+    True
+    """
+    words = r"\bmeta\b|\bregister_meta\b|Tensor\.__format__"
+    return isinstance(error, RuntimeError | TypeError) and bool(re.search(words, str(error), re.I))
+
+
+def said(error: BaseException) -> str:
+    """An error in one line: `KeyError: 'fc'`."""
+    words = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}{': ' * bool(words)}{words}"
+
+
+def scores_shape(network: nn.Module, shape: Sequence[int]) -> tuple[int, ...] | None:
+    """What the network gives, in evaluation mode, for images of this shape (n, c, h, w).
+
+    None if only values could tell. Raises ValueError for images that it cannot take, as `explain`
+    says, or when it gives anything but a tensor.
+
+    >>> scores_shape(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), (2, 3, 2, 2))
+    (2, 5)
+    """
+    if reason := explain(network, shape):
+        raise ValueError(reason)
+    try:
+        twin = meta_copy(network).eval()
+    except ValueError:
+        return None
+    try:
+        scores = _forward(twin, shape)
+    except Exception as error:
+        if needs_values(error):
+            return None
+        raise ValueError(_failure("the network", shape, said(error))) from error
+    if not isinstance(scores, Tensor):
+        raise ValueError(f"the network gives a {type(scores).__name__}, not a tensor of scores")
+    return tuple(scores.shape)
 
 
 def explain(network: nn.Module, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> str:
     """One sentence on why the network cannot take images of this shape (n, c, h, w), or "".
 
-    It names the layer that cannot work, what that layer got, and the nearest legal sizes.
+    It names the layer that cannot work, what that layer got, and the nearest legal sizes. There is
+    nothing to say of a network whose way depends on values, or that cannot be copied.
     """
     shape = tuple(shape)
     if len(shape) != 4:
@@ -40,7 +108,10 @@ def explain(network: nn.Module, shape: Sequence[int], dtype: torch.dtype = torch
             f"{_first(network)} reads floating-point images, not {dtype}; "
             "scale the pixels as the recipe says, or convert with x.float()"
         )
-    twin = meta_copy(network)
+    try:
+        twin = meta_copy(network)
+    except ValueError:
+        return ""
     steps = _attempt(twin, shape)
     if not _fits(steps):
         return _sentence(twin, shape, steps)
@@ -59,16 +130,22 @@ class _Step(NamedTuple):
     layer: nn.Module
     got: tuple[int, ...]
     gave: tuple[int, ...] | None
+    error: str = ""
 
 
 def _fits(steps: list[_Step]) -> bool:
     return not steps or steps[-1].gave is not None
 
 
+def _forward(twin: nn.Module, shape: Sequence[int]) -> Any:
+    with torch.no_grad(), torch.device("meta"):  # also for tensors that a forward makes
+        return twin(torch.empty(*shape, dtype=_dtype(twin)))
+
+
 def _attempt(twin: nn.Module, shape: Sequence[int]) -> list[_Step]:
     """The layers of one pass in order of completion; the last is the one that failed, if any."""
     names = {layer: name for name, layer in twin.named_modules()}
-    entered: list[tuple[nn.Module, tuple[int, ...]]] = []
+    entered: list[tuple[nn.Module, tuple[int, ...]]] = [(twin, tuple(shape))]
     steps: list[_Step] = []
 
     def enter(layer: nn.Module, args: tuple) -> None:
@@ -88,13 +165,12 @@ def _attempt(twin: nn.Module, shape: Sequence[int]) -> list[_Step]:
     ]
     try:
         # two images: batch normalisation refuses to train on a single value
-        with torch.no_grad():
-            twin(torch.empty(2, *shape[1:], dtype=_dtype(twin), device="meta"))
-    except NotImplementedError:  # control flow that needs values; nothing can be said
-        return []
-    except RuntimeError:
+        _forward(twin, (2, *shape[1:]))
+    except Exception as error:
+        if needs_values(error):
+            return []
         layer, got = entered[-1]
-        steps.append(_Step(names[layer] or "the network", layer, got, None))
+        steps.append(_Step(names[layer] or "the network", layer, got, None, said(error)))
     finally:
         for hook in hooks:
             hook.remove()
@@ -107,54 +183,67 @@ def _sentence(twin: nn.Module, shape: Sequence[int], steps: list[_Step]) -> str:
     images = f"from images of {c}x{h}x{w}"
     channels = getattr(failed.layer, "in_channels", None)
     if channels and len(failed.got) == 4 and failed.got[1] != channels:
+        got, s = failed.got[1], "s" * (channels > 1)
+        remedy = f"; give it {channels}-channel images, or build the network with channels={c}"
         return (
-            f"{failed.name} reads {channels} channel{'s' * (channels > 1)} "
-            f"and got {failed.got[1]}, {images}; "
-            f"give it {channels}-channel images, or build the network with channels={c}"
+            f"{failed.name} reads {channels} channel{s} and got {got}, {images}"
+            f"{remedy * (got == c)}"
         )
+    complaint = _complaint(shape, steps)
+    if not complaint:
+        return _failure(failed.name, shape, failed.error)
     lowest, highest = _legal_sides(twin, c)
     if lowest > highest:
-        return f"{_complaint(failed, steps)}, {images}; no square image would do"
+        return f"{complaint}, {images}; no square image would do"
     nearest = min(max(min(h, w), lowest), highest)
     offer = f"the nearest legal size is {c}x{nearest}x{nearest}"
     if highest == LARGEST:
         offer += f" (any side from {lowest} will do)"
     elif highest > lowest:
         offer += f" (any side from {lowest} to {highest} will do)"
-    return f"{_complaint(failed, steps)}, {images}; {_cause(twin, shape, steps, nearest)}{offer}"
+    return f"{complaint}, {images}; {_cause(twin, shape, steps, nearest)}{offer}"
 
 
-def _complaint(failed: _Step, steps: list[_Step]) -> str:
-    if isinstance(failed.layer, nn.Linear):
-        maps, *sides = next(s.gave for s in reversed(steps) if s.gave and len(s.gave) == 4)[1:]
-        needed, side = failed.layer.in_features, math.isqrt(failed.layer.in_features // maps)
-        wanted = f" ({maps}x{side}x{side})" if maps * side * side == needed else ""
-        got = f"{failed.got[-1]} ({maps}x{sides[0]}x{sides[1]})"
-        return f"{failed.name} needs {needed} values an image{wanted} and got {got}"
-    if (kernel := getattr(failed.layer, "kernel_size", None)) is not None:
-        k, got = _pair(kernel), failed.got[-2:]
+def _complaint(shape: Sequence[int], steps: list[_Step]) -> str:
+    """What a layer with a size of its own lacks; "" where another size of image need not help."""
+    name, layer, got, *_ = steps[-1]
+    if isinstance(layer, nn.Linear) and got and got[-1] != layer.in_features:
+        seen = (maps for s in reversed(steps) for maps in (s.gave, s.got) if maps)
+        maps, *sides = next((m for m in seen if len(m) == 4), shape)[1:]
+        flat = got[-1] == math.prod((maps, *sides))
+        side = math.isqrt(layer.in_features // maps)
+        whole = flat and maps * side * side == layer.in_features
         return (
-            f"the {k[0]}x{k[1]} window of {failed.name} does not fit into {got[0]}x{got[1]} pixels"
+            f"{name} needs {layer.in_features} values{' an image' * (len(got) == 2)}"
+            f"{f' ({maps}x{side}x{side})' * whole} and got {got[-1]}"
+            f"{f' ({maps}x{sides[0]}x{sides[1]})' * flat}"
         )
-    return f"{failed.name} cannot work on maps of {'x'.join(map(str, failed.got[1:]))}"
+    if min(_places(steps[-1]), default=1) < 1:
+        k, *_ = _window(layer)
+        return f"the {k[0]}x{k[1]} window of {name} does not fit into {got[2]}x{got[3]} pixels"
+    return ""
+
+
+def _failure(name: str, shape: Sequence[int], error: str) -> str:
+    return f"{name}'s forward fails on images of {'x'.join(map(str, shape[1:]))}: {error}"
 
 
 def _cause(twin: nn.Module, shape: Sequence[int], steps: list[_Step], nearest: int) -> str:
     """The first layer whose arithmetic leaves a remainder that the nearest legal size does not."""
     legal = {s.name: s for s in _attempt(twin, (*shape[:2], nearest, nearest))}
     for step in steps:
-        rounds_down = hasattr(step.layer, "kernel_size") and not getattr(step.layer, "ceil_mode", 0)
-        if step is steps[-1] or not rounds_down or len(step.got) != 4:
+        fits = legal.get(step.name)
+        places = _places(step)
+        if step is steps[-1] or not fits or not places or getattr(step.layer, "ceil_mode", False):
             continue
-        if _places(step)[0].is_integer() or not _places(legal[step.name])[0].is_integer():
+        k, s, p, _ = (sides[0] for sides in _window(step.layer))
+        if s > 1 and abs(fits.got[2] - step.got[2]) >= s:
+            return ""  # more is missing than a remainder
+        if places[0].is_integer() or not _places(fits)[0].is_integer():
             continue
-        stride = _pair(getattr(step.layer, "stride"))[0]  # noqa: B009
-        if abs(legal[step.name].got[2] - step.got[2]) >= stride:
-            continue  # more is missing than this remainder
-        k, s, p = (_pair(getattr(step.layer, a))[0] for a in ("kernel_size", "stride", "padding"))
         padded = f" + 2*{p}" if p else ""
         remainder = (
-            f"at {step.name} ({step.got[2]}{padded} - {k}) / {s} + 1 = {_places(step)[0]:g} "
+            f"at {step.name} ({step.got[2]}{padded} - {k}) / {s} + 1 = {places[0]:g} "
             "is no whole number; "
         )
         padding = _padding_that_fits(twin, shape, step.layer)
@@ -175,11 +264,25 @@ def _padding_that_fits(twin: nn.Module, shape: Sequence[int], layer: nn.Module) 
     return None
 
 
+def _window(layer: nn.Module) -> tuple[tuple[int, int], ...]:
+    """The kernel, stride, padding and dilation of a layer that slides a window, or nothing."""
+    kernel = getattr(layer, "kernel_size", None)
+    if kernel is None or getattr(layer, "transposed", False):
+        return ()
+    stride = getattr(layer, "stride", None) or kernel
+    padding, dilation = getattr(layer, "padding", 0), getattr(layer, "dilation", 1)
+    return tuple(map(_pair, (kernel, stride, padding, dilation)))
+
+
 def _places(step: _Step) -> tuple[float, ...]:
-    """How many places a window has along each side of its input; whole if no pixel is left over."""
-    k, s, p = (_pair(getattr(step.layer, a)) for a in ("kernel_size", "stride", "padding"))
-    d = _pair(getattr(step.layer, "dilation", 1))
-    return tuple((step.got[2 + i] + 2 * p[i] - d[i] * (k[i] - 1) - 1) / s[i] + 1 for i in (0, 1))
+    """How many places a window has along each side of its maps; whole if no pixel is left over."""
+    window = _window(step.layer)
+    if not window or len(step.got) != 4:
+        return ()
+    return tuple(
+        (side + 2 * p - d * (k - 1) - 1) / s + 1
+        for side, k, s, p, d in zip(step.got[2:], *window, strict=True)
+    )
 
 
 def _legal_sides(twin: nn.Module, channels: int) -> tuple[int, int]:

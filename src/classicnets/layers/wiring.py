@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from .fit import explain
@@ -80,7 +80,7 @@ class Network(nn.Sequential):
                 raise ValueError(reason) from error
             raise
 
-    def run(self, x: Tensor) -> Any:
+    def run(self, x: Float[Tensor, "n c h w"]) -> Any:
         """Stage after stage. A network with several heads says here how they are joined."""
         return super().forward(x)
 

@@ -24,7 +24,8 @@ def measure(
     Works on any module, and leaves it as it is: the pass runs in training mode over a copy without
     values. `size` is one image's, (c, h, w); operations and bytes are for the whole batch.
     `optimizer_copies` is what the optimizer holds for each weight: 1 for momentum, 2 for Adam.
-    Raises ValueError for images that the network cannot take, or a network that needs values.
+    Raises ValueError for images that the network cannot take, and for a network that needs values
+    or cannot be copied.
 
     >>> measure(nn.Conv2d(3, 8, 5), (3, 32, 32)).totals.macs == 8 * 28 * 28 * 3 * 5 * 5
     True
@@ -46,6 +47,8 @@ def measure(
         step=step_memory(network.parameters(), kept, optimizer_copies),
         optimizer_copies=optimizer_copies,
         uncounted=seen.uncounted,
+        fused=seen.fused,
+        unused=seen.unused,
     )
 
 

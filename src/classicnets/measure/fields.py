@@ -240,7 +240,8 @@ def _product(of: int) -> Rule:
 
     def rule(args: Sequence[Any], out: Tensor, see: See) -> Fields:
         x = args[of]
-        if any(see(t) is not None for t in args if isinstance(t, Tensor) and t is not x):
+        others = (t for i, t in enumerate(args) if i != of and isinstance(t, Tensor))
+        if any(see(t) is not None for t in others):
             raise Lost("a product of two things that depend on the image")
         last = x.ndim - 1
         return tuple(f.gathered(None) if f.dim == last else f for f in _seen(x, see))

@@ -69,7 +69,9 @@ class Report:
     """A network measured: its layers in order of execution, their totals, and one training step.
 
     `training_only` are the layers that run in training alone (auxiliary heads): not in the totals,
-    but in the memory of the training step. `uncounted` are operators that have no counting rule.
+    but in the memory of the training step. `uncounted` are operators that have no counting rule,
+    `fused` the layers that a device computes in one piece and may keep other bytes for, `unused`
+    where parameters stand that the pass did not need, and how many: not in the totals.
     """
 
     name: str
@@ -80,6 +82,8 @@ class Report:
     step: StepMemory
     optimizer_copies: int
     uncounted: tuple[str, ...]
+    fused: tuple[str, ...]
+    unused: Mapping[str, int]
 
     @property
     def totals(self) -> Layer:
@@ -117,6 +121,8 @@ class Report:
                 "stages": [stage._asdict() for stage in self.stages()],
                 "step": {**asdict(self.step), "total": self.step.total},
                 "uncounted": self.uncounted,
+                "fused": self.fused,
+                "unused": self.unused,
             },
             indent=2,
         )
@@ -186,6 +192,14 @@ class Report:
         )
         if self.uncounted:
             remarks += f" Not counted, for want of a rule: {', '.join(self.uncounted)}."
+        if self.fused:
+            remarks += (
+                " Computed in one piece on a device, which may keep other bytes than stated: "
+                f"{', '.join(self.fused)}."
+            )
+        if self.unused:
+            unused = (f"{name} ({count:,} parameters)" for name, count in self.unused.items())
+            remarks += f" Never used in this pass: {', '.join(unused)}."
         return textwrap.wrap(remarks, width)
 
 

@@ -26,9 +26,9 @@ class Cost:
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(**{kind: n + getattr(other, kind) for kind, n in vars(self).items()})
 
-    def thinned(self, density: float) -> "Cost":
+    def thinned(self, share: float) -> "Cost":
         """With only this share of the multiply-adds."""
-        return replace(self, macs=round(density * self.macs))
+        return replace(self, macs=round(share * self.macs))
 
 
 Rule = Callable[[Sequence[Any], Tensor], Cost]
@@ -97,6 +97,24 @@ def _batch_norm(args: Sequence[Any], out: Tensor) -> Cost:
     return Cost(additions=(1 + affine) * n, multiplications=affine * n, divisions=n)
 
 
+def _layer_norm(args: Sequence[Any], out: Tensor) -> Cost:
+    return _own_norm(out, weight=args[2], bias=args[3])
+
+
+def _group_norm(args: Sequence[Any], out: Tensor) -> Cost:
+    return _own_norm(out, weight=args[1], bias=args[2])
+
+
+def _own_norm(out: Tensor, weight: Tensor | None, bias: Tensor | None) -> Cost:
+    # sum for the mean, minus mean, square, sum for the deviation, by deviation, gamma, beta
+    n = out.numel()
+    return Cost(
+        additions=(3 + (bias is not None)) * n,
+        multiplications=(1 + (weight is not None)) * n,
+        divisions=n,
+    )
+
+
 def _lrn(args: Sequence[Any], out: Tensor) -> Cost:
     # AlexNet, section 3.3: square, sum over the window, times alpha, plus k, power, division
     n, size = out.numel(), args[1]
@@ -136,11 +154,12 @@ RULES: dict[str, Rule] = {
     "adaptive_max_pool2d": _adaptive_max_pool, "adaptive_max_pool3d": _adaptive_max_pool,
     "_adaptive_avg_pool2d": _adaptive_average_pool, "_adaptive_avg_pool3d": _adaptive_average_pool,
     "native_batch_norm": _batch_norm,
+    "native_layer_norm": _layer_norm, "native_group_norm": _group_norm,
     "classicnets::lrn": _lrn,
     "relu": _compare, "threshold": _compare, "hardtanh": _compare, "clamp": _compare,
     "clamp_min": _compare, "clamp_max": _compare, "maximum": _compare, "minimum": _compare,
-    "abs": _compare, "eq": _compare, "ne": _compare, "gt": _compare, "ge": _compare,
-    "lt": _compare, "le": _compare, "where": _compare,
+    "abs": _compare, "sign": _compare, "eq": _compare, "ne": _compare, "gt": _compare,
+    "ge": _compare, "lt": _compare, "le": _compare, "where": _compare,
     "leaky_relu": _each(comparisons=1, multiplications=1),
     "_prelu_kernel": _each(comparisons=1, multiplications=1),
     "max": _largest, "min": _largest, "amax": _largest, "amin": _largest, "argmax": _largest,
@@ -154,7 +173,19 @@ RULES: dict[str, Rule] = {
     "tanh": _each(exponentials=1, divisions=1, additions=2),
     "sigmoid": _each(exponentials=1, divisions=1, additions=1),
     "silu": _each(exponentials=1, divisions=1, additions=1, multiplications=1),
-    "_softmax": _softmax, "_log_softmax": _softmax,
+    "_softmax": _softmax, "_log_softmax": _softmax, "_safe_softmax": _softmax,
+    # x / 2 * (1 + erf(x / sqrt 2)), the error function as an exponential
+    "gelu": _each(exponentials=1, multiplications=3, additions=1),
+    "elu": _each(comparisons=1, exponentials=1, multiplications=1, additions=1),
+    "celu": _each(comparisons=1, exponentials=1, multiplications=1, divisions=1, additions=1),
+    "softplus": _each(comparisons=1, exponentials=2, additions=1),  # log(1 + exp(x))
+    "hardsigmoid": _each(comparisons=2, additions=1, divisions=1),  # clamp(x + 3, 0, 6) / 6
+    "hardswish": _each(comparisons=2, additions=1, divisions=1, multiplications=1),
+    # a weighted sum of the nearest 2, 4, 8 or 16 values
+    "upsample_linear1d": _each(multiplications=2, additions=1),
+    "upsample_bilinear2d": _each(multiplications=4, additions=3),
+    "upsample_trilinear3d": _each(multiplications=8, additions=7),
+    "upsample_bicubic2d": _each(multiplications=16, additions=15),
 }  # fmt: skip
 
 # these move, make or name values, and compute none; so do all views
@@ -166,6 +197,7 @@ FREE = {
     "new_empty_strided", "new_full", "new_ones", "new_zeros", "normal", "ones", "ones_like",
     "pixel_shuffle", "pixel_unshuffle", "rand", "rand_like", "randint", "randn", "randn_like",
     "reflection_pad1d", "reflection_pad2d", "repeat", "replication_pad2d", "roll",
-    "scalar_tensor", "scatter", "stack", "_to_copy", "tril", "triu", "uniform", "_unsafe_view",
-    "zero", "zeros", "zeros_like", "upsample_nearest1d", "upsample_nearest2d",
+    "scalar_tensor", "scatter", "squeeze", "stack", "t", "_to_copy", "transpose", "tril", "triu",
+    "uniform", "unsafe_split", "_unsafe_view", "unsqueeze", "upsample_nearest1d",
+    "upsample_nearest2d", "upsample_nearest3d", "zero", "zeros", "zeros_like",
 }  # fmt: skip

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from classicnets.layers.fit import explain, meta_copy
+from classicnets.layers.fit import explain, meta_copy, needs_values, said
 
 from .fields import Fields, Lost, follow, of_image
 from .rules import Cost, cost
@@ -46,10 +46,12 @@ class Call:
 
 @dataclass
 class Pass:
-    """All calls of one pass in order, and the operators nobody has a rule for."""
+    """All calls of one pass in order, and what their numbers leave out."""
 
     calls: list[Call]
-    uncounted: tuple[str, ...]
+    uncounted: tuple[str, ...]  # operators nobody has a rule for
+    fused: tuple[str, ...]  # what a real device computes in one piece, keeping other bytes
+    unused: dict[str, int]  # where parameters stand that no operator read, and how many they are
 
 
 def watch(network: nn.Module, size: tuple[int, ...], batch: int) -> Pass:
@@ -57,46 +59,56 @@ def watch(network: nn.Module, size: tuple[int, ...], batch: int) -> Pass:
 
     Where the network gives more than scores in training, a second pass in evaluation mode tells
     which calls happen in training only. Raises ValueError for images the network cannot take, and
-    for a network that needs values to find its way.
+    for a network that needs values to find its way or cannot be copied.
     """
     twin = meta_copy(network).train()
     dtypes = (p.dtype for p in twin.parameters() if p.is_floating_point())
-    image = torch.empty(batch, *size, dtype=next(dtypes, None), device="meta")
-    recorder = _Recorder(twin, image)
+    dtype = next(dtypes, torch.get_default_dtype())
+    recorder = _Recorder(twin)
     try:
+        image = torch.empty(batch, *size, dtype=dtype, device="meta")
         output = recorder.run(image)
         if not isinstance(output, Tensor):
-            evaluated = _Recorder(twin.eval(), image)
+            evaluated = _Recorder(twin.eval())
             evaluated.run(image)
+            everywhere = set(evaluated.entered)
             for call in recorder.calls:
-                call.training_only = call.path not in evaluated.entered
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(_refusal(network, image, error)) from error
+                call.training_only = call.path not in everywhere
+    except Exception as error:
+        raise ValueError(_refusal(network, (batch, *size), dtype, recorder, error)) from error
     recorder.share_out_what_is_saved()
-    return Pass(recorder.calls, tuple(sorted(recorder.uncounted)))
+    return Pass(
+        recorder.calls,
+        tuple(sorted(recorder.uncounted)),
+        tuple(sorted(recorder.fused)),
+        recorder.unused(),
+    )
 
 
-def _refusal(network: nn.Module, image: Tensor, error: Exception) -> str:
+def _refusal(
+    network: nn.Module,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    recorder: "_Recorder",
+    error: Exception,
+) -> str:
     kind = type(network).__name__
-    if "meta" in str(error):
+    images = "x".join(map(str, shape[1:]))
+    if needs_values(error):
         return (
             f"{kind} cannot be measured: measuring follows shapes alone, and its forward reads the "
-            f"values of a tensor or makes one on a device of its own; torch says: {_line(error)}"
+            f"values of a tensor or makes one on a device of its own; torch says: {said(error)}"
         )
     if "more than 1 value per channel" in str(error):
+        layer = recorder.entered[-1] or kind
         return (
-            f"{kind} cannot be measured with a batch of {image.shape[0]}: batch normalisation "
-            "trains on more than one value a map; a batch of 2 or more would do"
+            f"{layer} cannot train on one value a map, from images of {images}: "
+            "a batch of 2 or more would do, or larger images"
         )
-    if not isinstance(error, RuntimeError):
-        raise error
-    reason = explain(network, image.shape, image.dtype)
-    images = "x".join(map(str, image.shape[1:]))
-    return reason or f"{kind} cannot take images of {images}; torch says: {_line(error)}"
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    if any(words in str(error) for words in ("calculation overflowed", "Overflow when unpacking")):
+        return f"{shape[0]} images of {images} have more bytes than can be numbered; take fewer"
+    reason = explain(network, shape, dtype) if len(shape) == 4 else ""
+    return reason or f"{kind} cannot take images of {images}; its forward says: {said(error)}"
 
 
 class _Recorder(TorchDispatchMode):
@@ -106,7 +118,7 @@ class _Recorder(TorchDispatchMode):
     def _should_skip_dynamo(cls) -> bool:
         return False  # or torch would load its compiler, at a second, to hide this class from it
 
-    def __init__(self, network: nn.Module, image: Tensor):
+    def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
         self.names = {module: name for name, module in network.named_modules()}
@@ -114,22 +126,24 @@ class _Recorder(TorchDispatchMode):
         self.scopes: list[str] = []  # the modules we are in, leaves apart
         self.current: Call | None = None
         self.calls: list[Call] = []
-        self.entered: set[str] = set()
+        self.entered: list[str] = []
         self.uncounted: set[str] = set()
+        self.fused: set[str] = set()
         self._times: Counter[str] = Counter()
 
         self.own = {_storage(t) for t in (*network.parameters(), *network.buffers())}
         self.unclaimed = {_storage(p): p for p in network.parameters()}
-        self.alive = {_storage(image): image.untyped_storage()}  # a live number is not used twice
+        self.alive: dict[int, torch.UntypedStorage] = {}  # a live number is not used twice
         self.fresh: set[int] = set()  # what the current call has made
         self.savers: dict[int, list[Call | None]] = {}
 
         # storage -> view of it -> what it sees; a storage without an entry holds constants
         self.seen: dict[int, dict[tuple, Fields | None]] = {}
-        self.seen[_storage(image)] = {_view(image): of_image(image)}
 
     def run(self, image: Tensor) -> Any:
         """The network's output for this image, every hook removed again."""
+        self.alive[_storage(image)] = image.untyped_storage()
+        self.seen[_storage(image)] = {_view(image): of_image(image)}
         with ExitStack() as stack:
             enter = register_module_forward_pre_hook(self.enter_module)
             stack.callback(enter.remove)
@@ -149,7 +163,7 @@ class _Recorder(TorchDispatchMode):
         if module not in self.names or self.current:
             return
         path = self.names[module]
-        self.entered.add(path)
+        self.entered.append(path)
         if module in self.leaves:
             kind = type(module).__name__
             self.begin(Call(path or kind, kind, module))
@@ -166,7 +180,7 @@ class _Recorder(TorchDispatchMode):
     def function(self, name: str) -> Iterator[list]:
         """A call of a function between modules; put its output into the list."""
         path = ".".join(filter(None, (*self.scopes[-1:], name)))
-        self.entered.add(path)
+        self.entered.append(path)
         self.begin(Call(path, name, None))
         output: list = []
         try:
@@ -234,6 +248,14 @@ class _Recorder(TorchDispatchMode):
                 call.params += parameter.numel()
                 call.parameter_bytes += parameter.numel() * parameter.element_size()
 
+    def unused(self) -> dict[str, int]:
+        """Where the parameters stand that no operator has read, and how many they are."""
+        places: Counter[str] = Counter()
+        for name, parameter in self.network.named_parameters():
+            if _storage(parameter) in self.unclaimed:
+                places[name.rpartition(".")[0] or name] += parameter.numel()
+        return dict(places)
+
     def _count(self, call: Call, func: Any, args: tuple, out: Tensor) -> None:
         bookkeeping = func._schema.is_mutable and _storage(out) in self.own  # batches tracked
         if func.is_view or bookkeeping:
@@ -242,8 +264,9 @@ class _Recorder(TorchDispatchMode):
         if spent is None:
             self.uncounted.add(_name(func))
         else:
-            # a sparse layer says which share of its multiply-adds is not with a zero
-            call.cost += spent.thinned(getattr(call.module, "density", 1.0))
+            call.cost += spent.thinned(_share(call.module))
+        if isinstance(call.module, nn.RNNBase) or _name(func) == "_safe_softmax":
+            self.fused.add(call.name)
 
     def _follow(self, func: Any, args: tuple, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         name = _name(func)
@@ -338,6 +361,12 @@ class _Functions(TorchFunctionMode):
         with self.recorder.function(getattr(func, "__name__", str(func)).strip("_")) as output:
             output.append(func(*args, **(kwargs or {})))
         return output[0]
+
+
+def _share(module: nn.Module | None) -> float:
+    """Which share of its multiply-adds a sparse layer says are not with a zero."""
+    share = getattr(module, "share_of_multiply_adds", 1.0)
+    return share if isinstance(share, float) and 0 < share <= 1 else 1.0
 
 
 def _name(func: Any) -> str:

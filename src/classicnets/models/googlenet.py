@@ -62,7 +62,7 @@ class GoogLeNet(Network):
     (n, c, 224, 224) -> GoogLeNetScores in training, scores (n, classes) in evaluation.
     """
 
-    def run(self, x: Tensor) -> GoogLeNetScores | Tensor:
+    def run(self, x: Float[Tensor, "n c h w"]) -> GoogLeNetScores | Float[Tensor, "n classes"]:
         heads = {}
         for name, stage in self.named_children():
             if not name.startswith("aux"):

@@ -13,8 +13,8 @@ def show(
     """Every layer of a network: a name of the catalogue, `path/to/file.py:builder`, or a module.
 
     `size` is that of one image, (c, h, w); a network of the catalogue has its paper's. Nothing is
-    allocated for a name. Raises ValueError for a name that is unknown, a module without a size,
-    and images that the network cannot take.
+    allocated for a name of the catalogue. Raises ValueError for a name that is unknown, a file that
+    does not run, a module without a size, and images that the network cannot take.
 
     >>> show("vgg_d").totals.params
     138357544
@@ -25,6 +25,9 @@ def show(
         return measure(network, size, batch)
     entry = catalog.find(network)
     size = size or entry.input
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            built = entry.build(channels=size[0])
+    except ValueError:  # a builder may compute with values, which nothing on meta has
         built = entry.build(channels=size[0])
     return measure(built, size, batch, name=entry.name)
