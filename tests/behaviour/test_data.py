@@ -1,5 +1,6 @@
 """Pictures to tensors: every mode, every layout of a folder, every way to get it wrong."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from classicnets.data import folder as folder_room
 from classicnets.data.augment import Flip, RandomCrop
 from classicnets.data.images import Images, stratified
-from classicnets.data.picture import read_picture
+from classicnets.data.picture import SUFFIXES, read_picture, read_pictures
 from classicnets.data.pixels import Between, MinusMean, Standardised
 from classicnets.data.sets import open_data, open_test
 from classicnets.data.synthetic import shapes
@@ -192,6 +193,48 @@ def test_pictures_of_any_mode_can_be_read(tmp_path, image, suffix, rgb):
     assert pixels.dtype == torch.uint8
     assert pixels.flatten(1).unique(dim=1)[:, 0].tolist() == list(rgb)
     assert read_picture(tmp_path / f"x.{suffix}", 4, 1).shape == (1, 4, 4)
+
+
+def save(path: Path, values: np.ndarray) -> Path:
+    Image.fromarray(values).save(path)
+    return path
+
+
+def test_sixteen_bits_are_scaled_by_their_range_and_not_by_what_is_there(tmp_path):
+    for value, byte in ((200, 1), (257 * 100, 100), (65535, 255)):  # 200 / 257 is nearest to 1
+        path = save(tmp_path / f"{value}.png", np.full((4, 4), value, np.uint16))
+        assert read_picture(path, 4, 1).unique().tolist() == [byte]
+
+
+def test_floating_point_pictures_lie_between_0_and_1(tmp_path):
+    path = save(tmp_path / "half.tif", np.full((4, 4), 0.5, np.float32))
+    assert read_picture(path, 4, 1).unique().tolist() == [128]
+    for value in (float("nan"), -0.1, 200.0):
+        path = save(tmp_path / "wrong.tif", np.full((4, 4), value, np.float32))
+        with pytest.raises(ValueError, match=r"wrong.tif .* do not lie between 0 and 1"):
+            read_picture(path, 4, 1)
+
+
+def test_only_what_pillow_decodes_itself_counts_as_a_picture(tmp_path):
+    assert {".png", ".jpg", ".webp", ".tif"} <= SUFFIXES
+    assert not {".eps", ".ps", ".pdf", ".mpg", ".h5"} & SUFFIXES
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.png")
+    with pytest.raises(ValueError, match="no picture format is recognised"):
+        read_picture(tmp_path / "x.png", 8, 3)
+
+
+def test_pillows_warnings_are_not_shown_and_a_bomb_is_unreadable(tmp_path, monkeypatch, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        Image.new("L", (8, 8)).save(tmp_path / "small.png")
+        Image.new("L", (12, 10)).save(tmp_path / "large.png")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # a warning from 101, an error from 201
+        paths = [tmp_path / "small.png", tmp_path / "large.png"]
+        _, reasons = read_pictures(paths, 4, 1)
+    assert list(reasons) == [1]
+    assert "large.png cannot be read as a picture: Image size (120 pixels)" in reasons[1]
+    assert capfd.readouterr().err == ""
 
 
 def test_each_picture_is_cropped_where_the_generator_says():

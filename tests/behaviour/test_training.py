@@ -14,12 +14,13 @@ from classicnets.data.pixels import Between
 from classicnets.data.synthetic import shapes
 from classicnets.recipes import alexnet, fast, googlenet, lenet, resnet, vgg, zfnet
 from classicnets.training import checkpoint
+from classicnets.training.description import describe, from_description
 from classicnets.training.init import AsBuilt, Gaussian, Glorot, HeNormal, LecunUniform
 from classicnets.training.loop import judge, start, train
 from classicnets.training.loss import CrossEntropy, MapLoss, WithAuxiliaries
 from classicnets.training.optim import SGD
 from classicnets.training.rates import Constant, Drops, OneCycle, Table
-from classicnets.training.recipe import Recipe, describe, differences, from_description
+from classicnets.training.recipe import Recipe, differences
 
 RECIPES = {
     "lenet.MNIST": lenet.MNIST,
@@ -36,7 +37,6 @@ RECIPES = {
 
 PLAIN = Recipe(
     cite="none",
-    published="none",
     epochs=3,
     batch=16,
     optimizer=SGD(momentum=0.9, decay=1e-4),
@@ -224,7 +224,10 @@ def test_what_a_recipe_assumes_must_be_a_field_of_it():
         dataclasses.replace(PLAIN, assumed={"momentum": "a guess"})
 
 
-@pytest.mark.parametrize(("field", "value"), [("epochs", 0), ("batch", -1), ("crop", 21)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("epochs", 0), ("batch", -1), ("crop", 21)],
+)
 def test_a_recipe_that_cannot_be_followed_is_refused(field, value):
     with pytest.raises(ValueError, match=f"{value}"):
         dataclasses.replace(PLAIN, **{field: value})

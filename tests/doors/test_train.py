@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from PIL import Image
 
 from classicnets.cli import main
+from classicnets.cli.train import print_evaluation
+from classicnets.evaluation.metrics import evaluation
 
 COMMAND = [sys.executable, "-c", "from classicnets.cli import main; main()"]
 
@@ -87,6 +90,7 @@ def test_a_users_mistake_is_one_line_on_stderr_and_status_2(run, tmp_path):
         ("train", "lenet5", "--data", tmp_path / "nowhere"),
         ("train", "lenet5", "--out", run),
         ("train", "lenet5", "--resume", run),
+        ("train", "lenet5", "--device", "meta"),
         ("evaluate", tmp_path),
         ("predict", run, tmp_path / "bad.png"),
     ):
@@ -117,6 +121,47 @@ def test_ctrl_c_saves_says_so_and_the_run_goes_on_to_the_same_end(run, tmp_path)
     assert classicnets("train", "--resume", out).status == 0
     name = "weights.safetensors"
     assert (out / name).read_bytes() == (run / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--data", "digits"),
+        ("--recipe", "paper"),
+        ("--epochs", 3),
+        ("--out", "elsewhere"),
+        ("--seed", 0),
+    ],
+)
+def test_what_resume_would_ignore_is_refused_by_name(run, words):
+    done = classicnets("train", "--resume", run, *words)
+    assert done.status == 2
+    assert f"goes on as the run began; leave {words[0]} away" in done.err
+
+
+def test_a_training_that_is_terminated_saves_and_says_so_with_its_status(tmp_path):
+    out = tmp_path / "run"
+    started = subprocess.Popen(
+        [*COMMAND, "train", "lenet5", "--epochs", "30", "--out", str(out)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert started.stdout is not None
+    for line in started.stdout:
+        if line.startswith("pass 1/30"):
+            break
+    started.terminate()
+    rest, _ = started.communicate(timeout=60)
+    assert started.returncode == 143
+    assert "is saved in" in rest
+
+
+def test_the_heading_of_a_small_confusion_table_stays_on_its_line(capsys):
+    figures = evaluation(torch.eye(2), torch.tensor([0, 1]), ("a", "b"), "single", 0.0)
+    print_evaluation(figures)
+    printed = capsys.readouterr().out.splitlines()
+    assert "rows: what it is; columns: what it was called" in printed
 
 
 def test_corrupt_pictures_are_warned_about_and_training_goes_on(tmp_path):

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,19 +14,21 @@ if TYPE_CHECKING:
     from classicnets.training.loop import Record
     from classicnets.verbs.train import Training
 
-STOPPED = 130  # what a shell reports for a command ended by Ctrl-C
+ENDED_BY = 128  # and the number of the signal is what a shell reports for a command ended by one
 SHOWN_CLASSES = 20  # beyond, a confusion table is no longer readable
 
 
 def train(
     network: Annotated[str, typer.Argument(help="a name, or path/to/file.py:builder")] = "",
-    data: Annotated[str, typer.Option(help="digits, or a folder of class folders")] = "digits",
+    data: Annotated[str, typer.Option(help="digits (the default), or a folder of folders")] = "",
     recipe: Annotated[str, typer.Option(help="paper, or fast")] = "",
     epochs: Annotated[
         int | None, typer.Option(help="passes; the schedule keeps its proportions")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="a new directory for the run")] = None,
-    seed: Annotated[int, typer.Option(help="of initial values, order and augmentation")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="of initial values, order and augmentation; else 0")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     resume: Annotated[Path | None, typer.Option(help="a run to go on with")] = None,
 ) -> None:
@@ -35,19 +36,27 @@ def train(
     import classicnets as cn
 
     if resume is not None:
-        if network:
-            raise ValueError("--resume RUN says which network it is; leave the name away")
+        fixed = {
+            "the network's name": network,
+            "--data": data,
+            "--recipe": recipe,
+            "--epochs": epochs,
+            "--out": out,
+            "--seed": seed,
+        }
+        if given := [name for name, value in fixed.items() if value not in ("", None)]:
+            raise ValueError(f"--resume goes on as the run began; leave {', '.join(given)} away")
         training = cn.resume(resume, device=device)
     elif not network:
         raise ValueError("train needs the name of a network; `classicnets list` has them")
     else:
         training = cn.train(
             network,
-            data,
+            data or "digits",
             recipe=recipe or None,
             epochs=epochs,
             out=out,
-            seed=seed,
+            seed=seed or 0,
             device=device,
         )
     introduce(training)
@@ -58,16 +67,16 @@ def train(
 def introduce(training: "Training") -> None:
     """What is about to be trained, by which recipe, on how many pictures."""
     recipe, splits = training.recipe, training.splits
-    parts = [len(part) for part in (splits.train, splits.validation, splits.test)]
-    print(f"{training.run.facts['network']} by {recipe.cite}")
+    parts = splits.sizes
+    print(f"{training.run.facts.network} by {recipe.cite}")
     print(
         f"{recipe.epochs} passes in batches of {recipe.batch}, {recipe.optimizer}, {recipe.rate}, "
         f"{recipe.loss}"
     )
     for name, reason in recipe.assumed.items():
         print(f"  assumed {name}: {reason}")
-    for name, (ours, paper) in training.run.facts["differences"].items():
-        print(f"  not the paper's {name}: {_brief(ours)} for {_brief(paper)}")
+    for name, (ours, paper) in training.run.facts.differences.items():
+        print(f"  not the paper's {name}: {ours} for {paper}")
     print(
         f"{splits.name}: {len(splits.classes)} classes; {parts[0]} pictures for training, "
         f"{parts[1]} for validation, {parts[2]} for test"
@@ -88,15 +97,15 @@ def follow(training: "Training") -> None:
     with _stop_requests() as stop, show(training) as report:
         for record in training:
             report(record)
-            if stop.is_set():
+            if stop:
                 break
-    if stop.is_set() and training.test is None:
+    if stop and training.test is None:
         saved = training.save()
         print(
             f"stopped; step {training.state.step} is saved in {saved}; go on with: "
             f"{command()} train --resume {training.directory}"
         )
-        raise typer.Exit(STOPPED)
+        raise typer.Exit(ENDED_BY + stop[0])
 
 
 def conclude(training: "Training") -> None:
@@ -134,7 +143,8 @@ def _print_confusion(evaluation: "Evaluation") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 1), title="rows: what it is; columns: what it was called")
+    print("rows: what it is; columns: what it was called")
+    table = Table(box=None, padding=(0, 1))
     table.add_column("")
     for i in range(len(evaluation.classes)):
         table.add_column(str(i), justify="right", no_wrap=True)
@@ -209,13 +219,13 @@ def _plain(training: "Training") -> Iterator[Any]:
 
 
 @contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second one ends the program as usual."""
-    requested = threading.Event()
+def _stop_requests() -> Iterator[list[int]]:
+    """Where Ctrl-C and SIGTERM leave their number; a second one ends the program as usual."""
+    requested: list[int] = []
     before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
 
     def request(number: int, frame: object) -> None:
-        requested.set()
+        requested.append(number)
         signal.signal(number, before[number])
 
     for number in before:
@@ -225,13 +235,3 @@ def _stop_requests() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _brief(value: Any) -> str:
-    """A described part of a recipe as one would write it in Python."""
-    if isinstance(value, dict):
-        parts = ", ".join(f"{k}={_brief(v)}" for k, v in value.items() if k != "kind")
-        return f"{value.get('kind', '')}({parts})"
-    if isinstance(value, list):
-        return f"({', '.join(map(_brief, value))})"
-    return str(value)

@@ -1,56 +1,95 @@
 """A folder of one's own pictures, a folder for each class, decoded once into memory.
 
 Either the classes lie directly in the folder, or in `train/`, `val/` and `test/` inside it. What is
-missing of validation and test is split off from the training pictures by a seed.
+missing of validation and test is split off from the training pictures by a seed. Files and folders
+whose names begin with a dot are not looked at.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import torch
 
 from .images import TEST, VALIDATION, Images, Splits, stratified
-from .picture import SUFFIXES, read_picture
+from .picture import SUFFIXES, read_pictures
 
 IN_MEMORY = 4 * 2**30  # bytes of decoded pictures
-NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 def read_folder(root: Path, side: int, channels: int, seed: int = 0) -> Splits:
     """All pictures below `root` as squares of `side` pixels, split for training.
 
-    Classes are ordered by name. Raises a ValueError when there are no pictures, fewer than two
-    classes, too few pictures to split, or more than memory should hold.
+    Classes are ordered by name. Raises a ValueError when it is unclear what the classes are, there
+    are no pictures, fewer than two classes, too few pictures to split, or more than memory holds.
     """
-    folders = {NAMES[p.name]: p for p in _folders(root) if p.name in NAMES}
+    folders = _parts(root) or {"train": root}
     if "train" not in folders:
-        folders = {"train": root}
+        held = " and ".join(folder.name for folder in folders.values())
+        raise ValueError(f"{root} holds {held} but no train with a folder for each class")
     classes = _classes(folders["train"])
     missing = [name for name in ("val", "test") if name not in folders]
     parts: dict[str, Images] = {}
     skipped: list[str] = []
+    files: list[Path] = []
     for name, folder in folders.items():
         parts[name], unreadable = _read(folder, classes, side, channels)
         _require(folder, parts[name], classes, 1 + len(missing) if name == "train" else 1)
         skipped += unreadable
+        files += [path for path, _ in _labelled(folder, classes)]
     if missing:
         whole = parts["train"]
         shares = tuple({"val": VALIDATION, "test": TEST}[name] for name in missing)
         drawn = stratified(whole.labels, seed, shares)
         for name, indices in zip(("train", *missing), drawn, strict=True):
             parts[name] = Images(whole[indices], whole.labels[indices])
-    return Splits(str(root), classes, parts["train"], parts["val"], parts["test"], tuple(skipped))
+    return Splits(
+        name=str(root),
+        classes=classes,
+        train=parts["train"],
+        validation=parts["val"],
+        test=parts["test"],
+        skipped=tuple(skipped),
+        digest=_digest(root, files),
+    )
 
 
 def read_whole(root: Path, side: int, channels: int) -> tuple[tuple[str, ...], Images]:
     """The classes of a folder and all its pictures, or those of its `test/`; nothing is skipped."""
-    root = root / "test" if (root / "test").is_dir() else root
+    root = _parts(root).get("test", root)
     classes = _classes(root, least=1)
     images, skipped = _read(root, classes, side, channels)
     if skipped:
         raise ValueError(f"{skipped[0]}; an evaluation leaves nothing out")
     return classes, images
+
+
+def _parts(root: Path) -> dict[str, Path]:
+    """The folders in `root` that are parts of a data set; none where its folders are classes.
+
+    A class may be called train, as long as it holds pictures and other classes lie beside it.
+    """
+    folders = _folders(root)
+    named = [folder for folder in folders if folder.name.casefold() in PARTS]
+    holding = [folder for folder in named if _folders(folder)]
+    if not holding and len(named) < len(folders):
+        return {}
+    parts: dict[str, Path] = {}
+    for folder in holding or named:
+        part = PARTS[folder.name.casefold()]
+        if part in parts:
+            raise ValueError(f"{root} holds both {parts[part].name} and {folder.name}; keep one")
+        parts[part] = folder
+    if beside := [
+        folder.name for folder in folders if folder not in parts.values() and _pictures(folder)
+    ]:
+        raise ValueError(
+            f"{root} holds pictures in {beside[0]} beside {', '.join(f.name for f in holding)}; "
+            "it can hold classes or parts, not both"
+        )
+    return parts
 
 
 def _classes(root: Path, least: int = 2) -> tuple[str, ...]:
@@ -61,13 +100,19 @@ def _classes(root: Path, least: int = 2) -> tuple[str, ...]:
         raise ValueError(f"{root} holds {held} of pictures; there must be one for each class")
     if len(classes) < least:
         raise ValueError(f"{root} has one class only, {classes[0]!r}; there must be at least two")
+    for name in classes:
+        folder = str(root / name)
+        try:
+            folder.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"the name of the folder {folder!r} is not UTF-8") from None
     return classes
 
 
 def _read(root: Path, classes: Sequence[str], side: int, channels: int) -> tuple[Images, list[str]]:
     if strange := [path.name for path in _folders(root) if path.name not in classes]:
         raise ValueError(f"{root} has the class {strange[0]!r}, which the training part has not")
-    files = [(path, k) for k, name in enumerate(classes) for path in _pictures(root / name)]
+    files = _labelled(root, classes)
     if not files:
         raise ValueError(f"the folders in {root} hold no pictures")
     if (size := len(files) * channels * side**2) > IN_MEMORY:
@@ -75,23 +120,12 @@ def _read(root: Path, classes: Sequence[str], side: int, channels: int) -> tuple
             f"{root}: {len(files):,} pictures of {channels}x{side}x{side} need "
             f"{size / 2**30:.1f} GiB in memory; at most {IN_MEMORY / 2**30:.0f} GiB are read"
         )
-    pixels = torch.empty(len(files), channels, side, side, dtype=torch.uint8)
-    reasons: list[str | None] = [None] * len(files)
-
-    def decode(i: int) -> None:
-        try:
-            pixels[i] = read_picture(files[i][0], side, channels)
-        except ValueError as error:
-            reasons[i] = str(error)
-
-    with ThreadPoolExecutor() as threads:
-        list(threads.map(decode, range(len(files))))
-    skipped = [reason for reason in reasons if reason]
+    pixels, reasons = read_pictures([path for path, _ in files], side, channels)
     labels = torch.tensor([label for _, label in files])
-    if not skipped:
+    if not reasons:
         return Images(pixels, labels), []
-    sound = torch.tensor([reason is None for reason in reasons])
-    return Images(pixels[sound], labels[sound]), skipped
+    sound = torch.tensor([i not in reasons for i in range(len(files))])
+    return Images(pixels[sound], labels[sound]), [reasons[i] for i in sorted(reasons)]
 
 
 def _require(root: Path, images: Images, classes: Sequence[str], needed: int) -> None:
@@ -104,9 +138,27 @@ def _require(root: Path, images: Images, classes: Sequence[str], needed: int) ->
         )
 
 
+def _digest(root: Path, files: Iterable[Path]) -> str:
+    """Stands for the names and sizes of the files: reading them all again would take too long."""
+    digest = sha256()
+    for path in files:
+        digest.update(os.fsencode(f"{path.relative_to(root)}\0{path.stat().st_size}\0"))
+    return digest.hexdigest()
+
+
+def _labelled(root: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
+    return [(path, k) for k, name in enumerate(classes) for path in _pictures(root / name)]
+
+
 def _folders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def _pictures(root: Path) -> list[Path]:
-    return sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )

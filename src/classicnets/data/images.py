@@ -30,7 +30,8 @@ class Images:
 class Splits:
     """A data set: its name, its classes in order, and its three parts.
 
-    `skipped` names the files that could not be read, each with the reason.
+    `skipped` names the files that could not be read, each with the reason. `digest` stands for the
+    files of a folder: it differs as soon as one of their names or sizes does.
     """
 
     name: str
@@ -39,10 +40,16 @@ class Splits:
     validation: Images
     test: Images
     skipped: tuple[str, ...] = ()
+    digest: str = ""
 
     @property
     def channels(self) -> int:
         return self.train.pixels.shape[1]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many pictures there are for training, validation and test."""
+        return len(self.train), len(self.validation), len(self.test)
 
     def counts(self) -> dict[str, tuple[int, int, int]]:
         """Class -> how many pictures it has for training, validation and test."""

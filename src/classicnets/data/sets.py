@@ -19,7 +19,7 @@ def open_data(spec: str, side: int, channels: int, seed: int = 0) -> Splits:
     """
     if spec in SETS:
         return SETS[spec](side, channels, seed)
-    return read_folder(_existing(spec), side, channels, seed)
+    return read_folder(Path(resolved(spec)), side, channels, seed)
 
 
 def open_test(spec: str, side: int, channels: int, classes: tuple[str, ...]) -> Images:
@@ -31,7 +31,7 @@ def open_test(spec: str, side: int, channels: int, classes: tuple[str, ...]) -> 
         splits = SETS[spec](side, channels, 0)
         found, images = splits.classes, splits.test
     else:
-        found, images = read_whole(_existing(spec), side, channels)
+        found, images = read_whole(Path(resolved(spec)), side, channels)
     if unknown := set(found) - set(classes):
         raise ValueError(
             f"{spec} has the class {min(unknown)!r}, which the network was not trained on; "
@@ -64,10 +64,14 @@ def digits(side: int, channels: int, seed: int = 0) -> Splits:
 SETS = {"digits": digits}
 
 
-def _existing(spec: str) -> Path:
+def resolved(spec: str) -> str:
+    """What `spec` means wherever one stands: the name of a set, or the whole path of a folder.
+
+    Raises a ValueError that offers the nearest names when there is neither.
+    """
     path = Path(spec).expanduser()
-    if path.is_dir():
-        return path
+    if spec in SETS or path.is_dir():
+        return spec if spec in SETS else str(path.resolve())
     if path.exists():
         raise ValueError(f"{spec} is a file; data is a folder that holds a folder for each class")
     near = get_close_matches(spec, SETS, n=3, cutoff=0.5)

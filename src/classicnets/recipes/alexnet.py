@@ -13,7 +13,6 @@ from classicnets.training.recipe import Recipe
 
 IMAGENET = Recipe(
     cite="Krizhevsky et al. 2012, sections 4 and 5",
-    published="40.7 % top-1, 18.2 % top-5 on ILSVRC-2012 validation, ten crops",
     epochs=90,
     batch=128,
     optimizer=SGD(momentum=0.9, decay=5e-4),

@@ -14,12 +14,14 @@ from classicnets.training.recipe import Recipe
 SMALL = 64  # pixels; below, pictures are shifted by a margin, not cut from larger ones
 
 
-def fast(crop: int) -> Recipe:
-    """One cycle of the rate, label smoothing, no decay of biases; for squares of `crop` pixels."""
+def fast(crop: int, flip: bool = True) -> Recipe:
+    """One cycle of the rate, label smoothing, no decay of biases; for squares of `crop` pixels.
+
+    `flip` is for pictures that may be mirrored; digits and letters may not.
+    """
     small = crop <= SMALL
     return Recipe(
         cite="none: common practice of later years",
-        published="none",
         epochs=20,
         batch=64,
         optimizer=SGD(momentum=0.9, decay=5e-4, nesterov=True, decay_all=False),
@@ -28,7 +30,7 @@ def fast(crop: int) -> Recipe:
         loss=CrossEntropy(smoothing=0.1),
         side=crop if small else crop * 8 // 7,
         crop=crop,
-        augment=(RandomCrop(crop, pad=crop // 8 if small else 0), Flip()),
+        augment=(RandomCrop(crop, pad=crop // 8 if small else 0), *[Flip()] * flip),
         pixels=Standardised(),
         assumed={"rate": "found by trial on small networks; not tuned for yours"},
     )

@@ -16,7 +16,6 @@ EPOCHS = 250  # Caffe's 10 million steps of 32
 
 IMAGENET = Recipe(
     cite="arXiv:1409.4842, sections 5 and 6",
-    published="10.07 % top-5 on ILSVRC-2012 validation, one crop",
     epochs=EPOCHS,
     batch=32,
     optimizer=SGD(momentum=0.9, decay=2e-4),
@@ -34,8 +33,9 @@ IMAGENET = Recipe(
         "average of weights for testing is left out for now",
         "rate": "its start is not given, Caffe's replication takes 0.01; 4 % less every 8 passes "
         "is the paper's",
-        "init": "not given; Caffe's replication takes Glorot's with biases of 0.2 (ours has 0.2 in "
-        "the classifiers too)",
+        "init": "not given; Caffe's replication draws with a variance of 1 / fan-in and biases of "
+        "0.2; we take Glorot's 2 / (fan-in + fan-out), and 0.2 in the classifiers too",
+        "side": "not given for training; Caffe's replication takes pictures of 256",
         "augment": "crops of 8 to 100 % of the area at 3/4 to 4/3 are left out for now, and so is "
         "the photometric distortion",
     },

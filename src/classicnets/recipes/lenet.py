@@ -25,7 +25,6 @@ FAN_IN = (
 
 MNIST = Recipe(
     cite="LeCun et al. 1998, sections III-A to III-C and appendix C",
-    published="0.95 % of MNIST's 10,000 test images",
     epochs=20,
     batch=1,
     optimizer=SGD(),
@@ -53,7 +52,6 @@ MNIST = Recipe(
 
 DIGITS = replace(
     MNIST,
-    published="none: the paper has no such data",
     epochs=30,
     batch=16,
     rate=OneCycle(0.01),

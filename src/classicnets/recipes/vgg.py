@@ -13,7 +13,6 @@ from classicnets.training.recipe import Recipe
 
 IMAGENET = Recipe(
     cite="arXiv:1409.1556v6, section 3.1",
-    published="D at S = Q = 256: 27.0 % top-1, 8.8 % top-5 on ILSVRC-2012 validation, dense",
     epochs=74,
     batch=256,
     optimizer=SGD(momentum=0.9, decay=5e-4),

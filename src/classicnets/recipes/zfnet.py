@@ -13,7 +13,6 @@ from classicnets.training.recipe import Recipe
 
 IMAGENET = Recipe(
     cite="arXiv:1311.2901v3, section 3",
-    published="38.4 % top-1, 16.5 % top-5 on ILSVRC-2012 validation",
     epochs=70,
     batch=128,
     optimizer=SGD(momentum=0.9),

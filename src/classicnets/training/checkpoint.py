@@ -1,10 +1,11 @@
 """A training state to disk and back, bit for bit."""
 
 import io
-import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from .disk import write
 from .loop import State
@@ -16,12 +17,11 @@ def save(state: State, path: Path) -> None:
         "network": state.network.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "generator": state.generator.get_state(),
+        "chance": state.chance,
         "order": state.order,
         "totals": state.totals,
         "step": state.step,
         "best": state.best,
-        "chance": torch.get_rng_state(),  # dropout draws from here, or from the next line
-        "chance_on_gpus": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -29,32 +29,46 @@ def save(state: State, path: Path) -> None:
 
 
 def restore(state: State, path: Path) -> None:
-    """Sets a freshly started state, and torch's own chance, to what was saved.
+    """Sets a freshly started state to what was saved.
 
     No code in the file is run. Raises a ValueError when it is missing, damaged, or of another
     network or optimizer.
     """
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-        state.network.load_state_dict(content["network"])
+    except FileNotFoundError:
+        raise ValueError(f"there is no {path}, so nothing to go on from; train anew") from None
+    except Exception as error:  # a damaged file makes torch raise nearly anything
+        raise ValueError(f"{path} is damaged: no state of a training can be read") from error
+    try:
+        fill(state.network, content["network"], path)
         state.optimizer.load_state_dict(content["optimizer"])
         state.generator.set_state(content["generator"])
-        state.order, state.totals = content["order"], content["totals"].to(state.totals.device)
-        state.step, state.best = content["step"], tuple(content["best"])
-        torch.set_rng_state(content["chance"])
-        if len(content["chance_on_gpus"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(content["chance_on_gpus"])
-    except FileNotFoundError:
-        raise ValueError(
-            f"there is no {path}; the run was stopped before its first epoch"
-        ) from None
-    except (
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path} is damaged or of another network: {reason}") from error
+        state.chance = [chance.byte() for chance in content["chance"]]
+        state.order = content["order"].long()
+        state.totals.copy_(content["totals"])
+        state.step = int(content["step"])
+        top1_error, loss = map(float, content["best"])
+    except Misfit:
+        raise
+    except Exception as error:  # whatever stands in the place of what was saved
+        raise ValueError(f"{path} is damaged, or the state of another optimizer") from error
+    state.best = top1_error, loss
+
+
+class Misfit(ValueError):
+    """These are the weights of another network."""
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Puts tensors read from `path` into the network. Raises a Misfit for those of another."""
+    shapes = {name: tuple(t.shape) for name, t in tensors.items()}
+    wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    for name in (*wanted, *shapes):
+        if shapes.get(name) != wanted.get(name):
+            held, needed = shapes.get(name, "nothing"), wanted.get(name, "nothing")
+            raise Misfit(
+                f"{path} holds the weights of another network: "
+                f"{name} should be {needed} and is {held}"
+            )
+    network.load_state_dict(tensors)

@@ -74,6 +74,8 @@ class LecunUniform:
             _fill_bias(layer, 0.0)
         parameters = dict(network.named_parameters())
         for name, counts in self.fan_in:
+            if name not in parameters:
+                raise ValueError(f"the recipe draws {name}, which the network does not have")
             weight = parameters[name]
             _draw(weight, torch.tensor(counts).view(-1, *[1] * (weight.ndim - 1)), generator)
             _fill_bias(network.get_submodule(name.rpartition(".")[0]), 0.0)

@@ -14,7 +14,7 @@ from classicnets.data.pixels import Scaling
 from classicnets.data.views import centre
 
 from .recipe import Recipe
-from .step import step, threads_for
+from .step import drawing_from, seeded, step, threads_for
 
 CHECK_EVERY = 50  # steps; looking at the loss waits for the device
 
@@ -25,11 +25,13 @@ class State:
 
     `order` is the order of this epoch's pictures and `totals` the pictures seen in it, the sum of
     their losses, and the wrong answers. `best` is the best validation so far: top-1 error, loss.
+    `generator` decides order and augmentation; dropout draws from `chance`, torch's own.
     """
 
     network: nn.Module
     optimizer: Optimizer
     generator: Generator
+    chance: list[Tensor]
     order: Tensor
     totals: Tensor
     step: int = 0
@@ -87,6 +89,7 @@ def start(network: nn.Module, recipe: Recipe, seed: int) -> State:
         network=network,
         optimizer=recipe.optimizer.build(network),
         generator=generator,
+        chance=seeded(device, seed),
         order=torch.empty(0, dtype=torch.long),
         totals=torch.zeros(3, device=device, dtype=torch.float64),
     )
@@ -95,12 +98,11 @@ def start(network: nn.Module, recipe: Recipe, seed: int) -> State:
 def train(state: State, recipe: Recipe, splits: Splits, scaling: Scaling) -> Iterator[Record]:
     """From where the state stands to the end of the recipe, a record per step.
 
-    Stopping between two records and going on from the same state changes nothing. Raises a
-    ValueError when the loss is no longer finite.
+    Stopping between two records and going on from the same state changes nothing, and neither does
+    anything done in between. Raises a ValueError when the loss is no longer finite.
     """
-    with threads_for(recipe.batch * splits.channels * recipe.crop**2):
-        while state.step < recipe.epochs * _per_epoch(recipe, splits):
-            yield from _epoch(state, recipe, splits, scaling)
+    while state.step < recipe.epochs * _per_epoch(recipe, splits):
+        yield from _epoch(state, recipe, splits, scaling)
 
 
 @torch.no_grad()
@@ -131,19 +133,20 @@ def _epoch(state: State, recipe: Recipe, splits: Splits, scaling: Scaling) -> It
     if done == 0:
         state.order = torch.randperm(len(splits.train), generator=state.generator)
         state.totals.zero_()
-    state.network.train()
+    numbers = recipe.batch * splits.channels * recipe.crop**2
     for x, labels in batches(splits.train, state.order[done * recipe.batch :], recipe.batch):
         rate = recipe.rate(state.step / steps)
-        for augmentation in recipe.augment:
-            x = augmentation(x, state.generator)
-        x = scaling(centre(x, recipe.crop))
-        loss, wrong = step(state.network, state.optimizer, recipe.loss, rate, x, labels)
-        state.totals += torch.stack([torch.full_like(loss, len(x)), loss * len(x), wrong])
-        state.step += 1
-        last = state.step % per_epoch == 0
-        if last or state.step % CHECK_EVERY == 0:
-            require_finite(state)
-        validation = _validate(state, recipe, splits, scaling) if last else None
+        with threads_for(numbers), drawing_from(state.chance, state.totals.device):
+            for augmentation in recipe.augment:
+                x = augmentation(x, state.generator)
+            x = scaling(centre(x, recipe.crop))
+            loss, wrong = step(state.network, state.optimizer, recipe.loss, rate, x, labels)
+            state.totals += torch.stack([torch.full_like(loss, len(x)), loss * len(x), wrong])
+            state.step += 1
+            last = state.step % per_epoch == 0
+            if last or state.step % CHECK_EVERY == 0:
+                require_finite(state)
+            validation = _validate(state, recipe, splits, scaling) if last else None
         yield Record(
             step=state.step,
             steps=steps,

@@ -12,39 +12,67 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from .curve import curve
-from .disk import write
+from classicnets.data.pixels import Scaling
 
-Row = Mapping[str, int | float]
+from .checkpoint import fill
+from .curve import Row, curve
+from .description import Own, describe, from_description, made
+from .disk import write
+from .recipe import Recipe
+
 WITH_WEIGHTS = ("network", "input", "classes", "scaling")
-REQUIRED = ("network", "input", "classes", "data", "recipe", "scaling", "seed")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What must be known to use a run, and to go on with it.
+
+    `side` is that of the pictures before they are cut to `input`; `pictures` counts those for
+    training, validation and test, `digest` is as in `Splits`; `differences` has field -> (what the
+    recipe has, what the paper's has).
+    """
+
+    network: str
+    input: tuple[int, int, int]
+    side: int
+    classes: tuple[str, ...]
+    data: str
+    pictures: tuple[int, int, int]
+    digest: str
+    recipe: Recipe | Own
+    differences: Mapping[str, tuple[int | str, int | str]]
+    scaling: Scaling
+    seed: int
 
 
 @dataclass
 class Run:
-    """A run directory. `facts` is what run.json says; `rows` has a row per finished epoch."""
+    """A run directory: facts and notes, which run.json has, and a row per finished epoch."""
 
     directory: Path
-    facts: dict[str, Any]
-    rows: list[Row]
+    facts: Facts
+    notes: dict[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
 
     @property
     def last(self) -> Path:
         return self.directory / "last.pt"
 
-    def note(self, **facts: Any) -> None:
+    def note(self, **notes: Any) -> None:
         """Adds to run.json."""
-        self.facts |= facts
-        content = json.dumps(self.facts, indent=2, ensure_ascii=False)
-        write(self.directory / "run.json", content.encode())
+        self.notes |= notes
+        content = json.dumps({**_told(self.facts), **self.notes}, indent=2, ensure_ascii=False)
+        # a file left out may have a name that is no UTF-8; JSON has an escape for that
+        write(self.directory / "run.json", content.encode(errors="backslashreplace"))
 
     def add_row(self, row: Row) -> None:
         """One epoch more in the metrics and in the curve."""
@@ -53,13 +81,18 @@ class Run:
 
     def forget_rows_after(self, step: int) -> None:
         """What was noted after the last saved state happens again, so it must not stand twice."""
-        self.rows = [row for row in self.rows if row["step"] <= step]
+        self.rows = [row for row in self.rows if row.step <= step]
         self._write_rows()
 
     def save_weights(self, network: nn.Module) -> None:
-        tensors = {name: t.contiguous() for name, t in network.state_dict().items()}
+        """Keeps these weights as the best. Shared ones are stored once for each of their names."""
+        tensors = {
+            name: t.clone(memory_format=torch.contiguous_format)
+            for name, t in network.state_dict().items()
+        }
         # one entry: several are written in an order that differs from run to run
-        metadata = {"classicnets": json.dumps({key: self.facts[key] for key in WITH_WEIGHTS})}
+        told = _told(self.facts)
+        metadata = {"classicnets": json.dumps({name: told[name] for name in WITH_WEIGHTS})}
         write(self.directory / "weights.safetensors", safetensors.torch.save(tensors, metadata))
 
     def load_weights(self, network: nn.Module) -> None:
@@ -72,18 +105,11 @@ class Run:
             tensors = safetensors.torch.load(path.read_bytes())
         except FileNotFoundError:
             raise ValueError(f"{self.directory} has no weights yet: no {path.name}") from None
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from error
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged: {error}") from error
-        shapes = {name: tuple(t.shape) for name, t in tensors.items()}
-        wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-        for name in (*wanted, *shapes):
-            if shapes.get(name) != wanted.get(name):
-                held, needed = shapes.get(name, "nothing"), wanted.get(name, "nothing")
-                raise ValueError(
-                    f"{path} holds the weights of another network: "
-                    f"{name} should be {needed} and is {held}"
-                )
-        network.load_state_dict(tensors)
+        fill(network, tensors, path)
 
     def _write_rows(self) -> None:
         if not self.rows:
@@ -91,25 +117,28 @@ class Run:
                 (self.directory / name).unlink(missing_ok=True)
             return
         table = io.StringIO()
-        writer = csv.DictWriter(table, self.rows[0].keys())
+        rows = [asdict(row) for row in self.rows]
+        writer = csv.DictWriter(table, rows[0].keys())
         writer.writeheader()
-        writer.writerows(self.rows)
-        lines = "".join(json.dumps(row) + "\n" for row in self.rows)
-        title = f"{self.facts['network']} on {self.facts['data']}"
+        writer.writerows(rows)
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        title = f"{self.facts.network} on {self.facts.data}"
         write(self.directory / "metrics.csv", table.getvalue().encode())
         write(self.directory / "metrics.jsonl", lines.encode())
         write(self.directory / "curve.png", curve(self.rows, title))
 
 
-def create(directory: Path, facts: dict[str, Any]) -> Run:
+def create(directory: Path, facts: Facts, **notes: Any) -> Run:
     """A new run directory. Raises a ValueError when it holds something or cannot be written."""
     require_free(directory)
-    run = Run(directory, facts, [])
+    run = Run(directory, facts)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        run.note()
+        run.note(**notes)
     except OSError as error:
-        raise ValueError(f"cannot write the run to {directory}: {error.strerror}") from error
+        raise ValueError(
+            f"cannot write the run to {directory}: {error.strerror or error}"
+        ) from error
     return run
 
 
@@ -132,13 +161,27 @@ def open_run(directory: Path) -> Run:
     if not path.exists():
         raise ValueError(f"{directory} is no run: it has no run.json")
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        rows_path = directory / "metrics.jsonl"
-        lines = rows_path.read_text(encoding="utf-8").splitlines() if rows_path.exists() else []
-        rows = [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise ValueError(f"{directory} is damaged: {error}") from error
-    held = facts if isinstance(facts, dict) else {}
-    if missing := [name for name in REQUIRED if name not in held]:
-        raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}")
-    return Run(directory, facts, rows)
+        told = json.loads(path.read_text(encoding="utf-8"))
+        told = told if isinstance(told, dict) else {}
+        facts = made(Facts, {name: from_description(told[name]) for name in _NAMES})
+    except KeyError as error:
+        raise ValueError(f"{path} is damaged: it lacks {error.args[0]}") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    notes = {name: told[name] for name in told if name not in _NAMES}
+    return Run(directory, facts, notes, _read_rows(directory / "metrics.jsonl"))
+
+
+_NAMES = tuple(f.name for f in fields(Facts))
+
+
+def _told(facts: Facts) -> dict[str, Any]:
+    return {name: describe(getattr(facts, name)) for name in _NAMES}
+
+
+def _read_rows(path: Path) -> list[Row]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [made(Row, json.loads(line)) for line in lines]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error

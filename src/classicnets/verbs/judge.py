@@ -9,23 +9,23 @@ import torch
 from torch import nn
 
 from classicnets import catalog
-from classicnets.data.images import Images
-from classicnets.data.picture import read_picture
+from classicnets.data.images import Images, Splits
+from classicnets.data.picture import read_pictures
 from classicnets.data.pixels import Scaling
-from classicnets.data.sets import SETS, open_data, open_test
+from classicnets.data.sets import open_data, open_test, resolved
 from classicnets.evaluation.metrics import Evaluation, evaluation
 from classicnets.evaluation.protocols import protocol as find_protocol
-from classicnets.training.run import Run, open_run
+from classicnets.training.run import Facts, Run, open_run
 
 AT_ONCE = 64  # pictures judged together
 
 
 def load(run: str | Path, network: nn.Module | None = None) -> nn.Module:
-    """The network of a run with its best weights, ready to be used. `network` as in `resume`."""
-    found = open_run(Path(run))
-    module = built(found, network)
-    found.load_weights(module)
-    return module.eval()
+    """The network of a run with its best weights, ready to be used. `network` as in `resume`.
+
+    Raises ValueError when the run is missing, damaged, or that of another network.
+    """
+    return _loaded(open_run(Path(run)), network)
 
 
 def evaluate(
@@ -35,15 +35,19 @@ def evaluate(
     network: nn.Module | None = None,
     device: str = "auto",
 ) -> Evaluation:
-    """The errors of a run on the test part of its data, or on other pictures of its classes."""
+    """The errors of a run on the test part of its data, or on other pictures of its classes.
+
+    Raises ValueError for an unknown protocol or device, where `load` does, for data that are
+    missing or of other classes, and when the run's own have changed since.
+    """
     find_protocol(protocol)
+    where = device_named(device)
     found = open_run(Path(run))
-    module = load(run, network).to(device_named(device))
-    classes = tuple(found.facts["classes"])
-    images = data if isinstance(data, Images) else _test_images(found, data)
-    crop = found.facts["input"][1]
-    where = next(module.parameters(), torch.empty(0)).device
-    return judged(module, images.to(where), classes, crop, scaling_of(found), protocol)
+    facts = found.facts
+    module = _loaded(found, network).to(where)
+    images = data if isinstance(data, Images) else _test_images(facts, data)
+    crop = facts.input[1]
+    return judged(module, images.to(where), facts.classes, crop, facts.scaling, protocol)
 
 
 class Prediction(NamedTuple):
@@ -63,22 +67,25 @@ def predict(
 ) -> list[Prediction]:
     """What a run takes the pictures in these files to be.
 
-    Raises a ValueError that names the first file that cannot be read; then nothing is predicted.
+    Raises a ValueError that names the first file that cannot be read, for an unknown device, and
+    where `load` does; then nothing is predicted.
     """
     if not paths:
         raise ValueError("predict needs at least one picture")
     if top < 1:
         raise ValueError(f"top must be at least 1, not {top}")
-    found = open_run(Path(run))
     where = device_named(device)
-    module = load(run, network).to(where)
-    c, crop, _ = found.facts["input"]
-    side = found.facts["recipe"]["side"]
-    pixels = torch.stack([read_picture(Path(path), side, c) for path in paths]).to(where)
-    images = Images(pixels, torch.zeros(len(pixels), dtype=torch.long, device=where))
-    scores = find_protocol("single")(module, images, crop, scaling_of(found), AT_ONCE)
+    found = open_run(Path(run))
+    facts = found.facts
+    module = _loaded(found, network).to(where)
+    c, crop, _ = facts.input
+    pixels, reasons = read_pictures([Path(path) for path in paths], facts.side, c)
+    if reasons:
+        raise ValueError(reasons[min(reasons)])
+    images = Images(pixels, torch.zeros(len(pixels), dtype=torch.long)).to(where)
+    scores = find_protocol("single")(module, images, crop, facts.scaling, AT_ONCE)
     likeliest = scores.softmax(1).topk(min(top, scores.shape[1]))
-    classes = found.facts["classes"]
+    classes = facts.classes
     return [
         Prediction(str(path), tuple((classes[i], p) for i, p in zip(ids, ps, strict=True)))
         for path, ids, ps in zip(
@@ -91,15 +98,15 @@ def built(run: Run, network: nn.Module | None) -> nn.Module:
     """The run's network before its weights are read: of the catalogue, or the one given."""
     if network is not None:
         return network
-    name, classes, channels = (run.facts[k] for k in ("network", "classes", "input"))
+    facts = run.facts
     try:
-        entry = catalog.find(name)
+        entry = catalog.find(facts.network)
     except ValueError as error:
         raise ValueError(
-            f"{run.directory} is a run of {name}, which can only be used from Python, "
+            f"{run.directory} is a run of {facts.network}, which can only be used from Python, "
             "where network= gives it"
         ) from error
-    return entry.build(classes=len(classes), channels=channels[0])
+    return entry.build(classes=len(facts.classes), channels=facts.input[0])
 
 
 def judged(
@@ -117,26 +124,43 @@ def judged(
     return evaluation(scores, images.labels.cpu(), classes, protocol, seconds)
 
 
-def scaling_of(run: Run) -> Scaling:
-    """How the run brings pixels to the network's scale."""
-    return Scaling(*(tuple(run.facts["scaling"][name]) for name in ("scale", "shift")))
-
-
 def device_named(name: str) -> torch.device:
     """A device that works here; "auto" is a GPU if there is one. Raises ValueError for others."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.ones(1, device=device).item()  # not on meta, which has no values
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"the device {name!r} cannot be used here; auto and cpu can") from error
     return device
 
 
-def _test_images(run: Run, data: str | None) -> Images:
-    own, side, channels = run.facts["data"], run.facts["recipe"]["side"], run.facts["input"][0]
-    spec = data or own
-    if spec in SETS or Path(spec).resolve() != Path(own):
-        return open_test(spec, side, channels, tuple(run.facts["classes"]))
-    return open_data(own, side, channels).test
+def require_unchanged(facts: Facts, splits: Splits, hint: str = "") -> None:
+    """Raises a ValueError when these are not the data that the run was trained on."""
+    if splits.classes != facts.classes:
+        raise ValueError(
+            f"{facts.data} now has the classes {', '.join(splits.classes)}; "
+            f"the run was trained on {', '.join(facts.classes)}"
+        )
+    then, now = sum(facts.pictures), sum(splits.sizes)
+    if (splits.sizes, splits.digest) != (facts.pictures, facts.digest):
+        now = f"{now} now" if then != now else "as many others now"
+        raise ValueError(
+            f"{facts.data} has changed since the run: {then} pictures then, {now}{hint}"
+        )
+
+
+def _loaded(run: Run, network: nn.Module | None) -> nn.Module:
+    module = built(run, network)
+    run.load_weights(module)
+    return module.eval()
+
+
+def _test_images(facts: Facts, data: str | None) -> Images:
+    side, channels = facts.side, facts.input[0]
+    if data is not None and resolved(data) != facts.data:
+        return open_test(data, side, channels, facts.classes)
+    splits = open_data(facts.data, side, channels)
+    require_unchanged(facts, splits, "; --data judges it on other pictures")
+    return splits.test

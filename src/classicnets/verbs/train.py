@@ -7,7 +7,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -17,26 +17,26 @@ from classicnets.data.images import Splits
 from classicnets.data.pixels import Scaling
 from classicnets.data.sets import SETS, open_data
 from classicnets.evaluation.metrics import Evaluation
-from classicnets.layers.fit import explain, meta_copy
-from classicnets.recipes import lenet
+from classicnets.layers.fit import scores_shape
+from classicnets.recipes import FOR_SETS
 from classicnets.recipes.fast import fast
 from classicnets.training import checkpoint, loop
+from classicnets.training.curve import Row
+from classicnets.training.description import Own
 from classicnets.training.init import AsBuilt
 from classicnets.training.loop import Record, State
-from classicnets.training.recipe import Recipe, describe, differences, from_description
-from classicnets.training.run import Run, create, open_run, require_free
+from classicnets.training.recipe import Recipe, differences
+from classicnets.training.run import Facts, Run, create, open_run, require_free
 
-from .judge import built, device_named, judged, scaling_of
-
-# Where a paper's recipe would not do for a set, the set's own: (network, data) -> recipe
-OWN_RECIPES = {("lenet5", "digits"): lenet.DIGITS}
+from .judge import built, device_named, judged, require_unchanged
 
 
 class Training:
     """A run under way. Iterating it trains, and yields a record per step; `finish` does it all.
 
     After the last record the network holds the weights that were best on validation, and `test`
-    their evaluation on the test part, which has not been looked at before.
+    their evaluation on the test part, which has not been looked at before. The state on disk stays
+    that of the last step.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Training:
         self.splits = splits
         self.scaling = scaling
         self.state = state
+        self.saved = state.step if run.last.exists() else None  # the step that is on disk
         self.test: Evaluation | None = None
 
     @property
@@ -63,16 +64,20 @@ class Training:
         train, validation, test = (part.to(device) for part in parts)
         splits = replace(self.splits, train=train, validation=validation, test=test)
         began = perf_counter()
-        for record in loop.train(self.state, self.recipe, splits, self.scaling):
-            if record.validation is not None:
-                self._end_epoch(record, perf_counter() - began)
-                began = perf_counter()
-            yield record
-        self.run.load_weights(self.network)
-        self.test = judged(
-            self.network, splits.test, splits.classes, self.recipe.crop, self.scaling, "single"
-        )
-        self.run.note(test=self.test.as_json())
+        try:
+            for record in loop.train(self.state, self.recipe, splits, self.scaling):
+                if record.validation is not None:
+                    self._end_epoch(record, perf_counter() - began)
+                    began = perf_counter()
+                yield record
+            self.run.load_weights(self.network)
+            self.test = judged(
+                self.network, splits.test, splits.classes, self.recipe.crop, self.scaling, "single"
+            )
+            self.run.note(test=self.test.as_json())
+        except OSError as error:  # the disk is full
+            held = "nothing" if self.saved is None else f"step {self.saved}"
+            raise OSError(f"{error}; {self.directory} holds {held} to go on from") from error
 
     def finish(self) -> Evaluation:
         """Trains to the end and returns the evaluation on the test part."""
@@ -84,27 +89,31 @@ class Training:
     def save(self) -> Path:
         """Writes the whole state, to be resumed from, and returns where it is.
 
-        Raises a ValueError, and leaves what was saved before, when the loss is no longer finite.
+        Raises a ValueError when the loss is no longer finite and an OSError when it cannot be
+        written; both leave what was saved before.
         """
         loop.require_finite(self.state)
-        checkpoint.save(self.state, self.run.last)
+        if self.saved != self.state.step:
+            checkpoint.save(self.state, self.run.last)
+            self.saved = self.state.step
         return self.run.last
 
     def _end_epoch(self, record: Record, seconds: float) -> None:
         assert record.validation is not None
         if record.best:
             self.run.save_weights(self.network)
+            self.run.note(best_epoch=record.epoch)
         self.run.add_row(
-            {
-                "epoch": record.epoch,
-                "step": record.step,
-                "rate": record.rate,
-                "train_loss": record.loss,
-                "train_error": record.error,
+            Row(
+                epoch=record.epoch,
+                step=record.step,
+                rate=record.rate,
+                train_loss=record.loss,
+                train_error=record.error,
                 **{f"validation_{name}": v for name, v in asdict(record.validation).items()},
-                "images_per_second": record.images / seconds,
-                "seconds": seconds,
-            }
+                images_per_second=record.images / seconds,
+                seconds=seconds,
+            )
         )
         self.save()
 
@@ -118,11 +127,13 @@ def train(
     seed: int = 0,
     device: str = "auto",
 ) -> Training:
-    """A training ready to be iterated; everything a user can get wrong has been checked.
+    """A training ready to be iterated; nothing is written before all of it has been prepared.
 
     `recipe` is "paper" (the default), "fast", or a Recipe; a module of one's own is trained by
     "fast" from the values it has. `epochs` makes the recipe shorter or longer in proportion. `out`
-    is a new directory, `runs/<network>-<data>-<time>` if not given.
+    is a new directory, `runs/<network>-<data>-<time>` if not given. Raises ValueError for an
+    unknown name, recipe or device, for data that cannot be read or do not fit the network or the
+    recipe, a seed that torch does not take, and a directory that is not empty or not writable.
 
     >>> from classicnets.data.synthetic import shapes
     >>> from tempfile import mkdtemp
@@ -130,6 +141,8 @@ def train(
     >>> train(net, shapes(), epochs=1, out=mkdtemp()).finish().images
     24
     """
+    if not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed!r}")
     where = device_named(device)
     subject = _subject(network, data)
     chosen = _recipe(subject, recipe, data)
@@ -141,28 +154,31 @@ def train(
     splits = data if isinstance(data, Splits) else open_data(data, chosen.side, subject.channels)
     if (side := splits.train.pixels.shape[-1]) < chosen.crop:
         raise ValueError(f"pictures of {side} pixels are too small for a crop of {chosen.crop}")
-    torch.manual_seed(seed)
-    module = network if isinstance(network, nn.Module) else _build(network, splits)
-    _require_fit(module, (splits.channels, chosen.crop, chosen.crop), len(splits.classes))
-    scaling = chosen.pixels.fit(splits.train)
-    facts = {
-        "network": subject.name,
-        "input": [splits.channels, chosen.crop, chosen.crop],
-        "classes": list(splits.classes),
-        "data": name if name in SETS or not isinstance(data, str) else str(Path(name).resolve()),
-        "skipped": list(splits.skipped),
-        "recipe": describe(chosen),
-        "differences": _differences(chosen, subject.recipe),
-        "scaling": asdict(scaling),
-        "seed": seed,
-        "device": str(where),
-        "versions": {
-            "python": platform.python_version(),
-            **{package: version(package) for package in ("classicnets", "torch", "numpy")},
-        },
-    }
-    run = create(directory, facts)
-    return Training(run, chosen, splits, scaling, loop.start(module.to(where), chosen, seed))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = network if isinstance(network, nn.Module) else _build(network, splits)
+    shape = (splits.channels, chosen.crop, chosen.crop)
+    _require_fit(module, shape, len(splits.classes))
+    facts = Facts(
+        network=subject.name,
+        input=shape,
+        side=chosen.side,
+        classes=splits.classes,
+        data=splits.name,
+        pictures=splits.sizes,
+        digest=splits.digest,
+        recipe=chosen,
+        differences=_differences(chosen, subject.recipe),
+        scaling=chosen.pixels.fit(splits.train),
+        seed=seed,
+    )
+    packages = ("classicnets", "torch", "numpy")
+    versions = {"python": platform.python_version(), **{p: version(p) for p in packages}}
+    state = loop.start(module.to(where), chosen, seed)
+    run = create(
+        directory, facts, skipped=list(splits.skipped), device=str(where), versions=versions
+    )
+    return Training(run, chosen, splits, facts.scaling, state)
 
 
 def resume(
@@ -174,25 +190,25 @@ def resume(
     """The training of this run, exactly where it was saved.
 
     A run of one's own module needs that module again, and one of data made in Python the data.
+    Raises ValueError when the run is missing, damaged, of another network or of a recipe with a
+    part of one's own, when its data are missing or have changed since, and for an unknown device.
     """
+    where = device_named(device)
     found = open_run(Path(run))
-    recipe = from_description(found.facts["recipe"])
-    splits = data or open_data(found.facts["data"], recipe.side, found.facts["input"][0])
-    if list(splits.classes) != found.facts["classes"]:
+    facts = found.facts
+    recipe = facts.recipe
+    if isinstance(recipe, Own):
         raise ValueError(
-            f"{found.facts['data']} now has the classes {', '.join(splits.classes)}; "
-            f"the run was trained on {', '.join(found.facts['classes'])}"
+            f"the recipe of {run} has a part of your own, {recipe.source}, which a run does not "
+            "keep: it can be evaluated, and not gone on with"
         )
-    module = built(found, network).to(device_named(device))
-    state = loop.start(module, recipe, found.facts["seed"])
+    splits = data or open_data(facts.data, facts.side, facts.input[0])
+    require_unchanged(facts, splits)
+    module = built(found, network).to(where)
+    state = loop.start(module, replace(recipe, init=AsBuilt()), facts.seed)
     checkpoint.restore(state, found.last)
-    if len(state.order) != len(splits.train):
-        raise ValueError(
-            f"{found.facts['data']} now has {len(splits.train)} pictures for training; "
-            f"the run was trained on {len(state.order)}"
-        )
     found.forget_rows_after(state.step)
-    return Training(found, recipe, splits, scaling_of(found), state)
+    return Training(found, recipe, splits, facts.scaling, state)
 
 
 class _Subject(NamedTuple):
@@ -206,33 +222,43 @@ class _Subject(NamedTuple):
 def _subject(network: str | nn.Module, data: str | Splits) -> _Subject:
     if isinstance(network, str):
         entry = catalog.find(network)
+        if entry.paper:
+            return _Subject(entry.name, entry.recipe, entry.input[0])
         path, _, builder = entry.name.rpartition(":")
-        name = f"{Path(path).resolve()}:{builder}" if path else entry.name
-        return _Subject(name, entry.recipe, entry.input[0])
+        channels, side, _ = entry.input
+        return _Subject(f"{Path(path).resolve()}:{builder}", _fast(side, channels, data), channels)
     kernels = next((p for p in network.parameters() if p.ndim == 4), None)
     channels = (
         data.channels if isinstance(data, Splits) else 3 if kernels is None else kernels.shape[1]
     )
     side = data.train.pixels.shape[-1] if isinstance(data, Splits) else 224
-    return _Subject(type(network).__name__, replace(fast(side), init=AsBuilt()), channels)
+    recipe = replace(_fast(side, channels, data), init=AsBuilt())
+    return _Subject(type(network).__name__, recipe, channels)
 
 
 def _recipe(subject: _Subject, recipe: str | Recipe | None, data: str | Splits) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if recipe == "fast":
-        return fast(subject.recipe.crop)
+        return _fast(subject.recipe.crop, subject.channels, data)
     if recipe not in (None, "paper"):
         raise ValueError(f"there is no recipe {recipe!r}; there is paper, fast")
-    own = OWN_RECIPES.get((subject.name, data)) if isinstance(data, str) else None
+    own = FOR_SETS.get((subject.name, data)) if isinstance(data, str) else None
     return own if own and recipe is None else subject.recipe
 
 
-def _differences(recipe: Recipe, paper: Recipe) -> dict[str, list[Any]]:
-    return {
-        name: [describe(ours), describe(theirs)]
-        for name, (ours, theirs) in differences(recipe, paper).items()
-    }
+def _fast(side: int, channels: int, data: str | Splits) -> Recipe:
+    """It flips neither grey pictures nor a named set: these may be digits or letters."""
+    name = data if isinstance(data, str) else data.name
+    return fast(side, flip=channels > 1 and name not in SETS)
+
+
+def _differences(recipe: Recipe, paper: Recipe) -> dict[str, tuple[int | str, int | str]]:
+    def told(value: object) -> int | str:
+        return value if isinstance(value, int) else str(value)
+
+    found = differences(recipe, paper)
+    return {name: (told(ours), told(theirs)) for name, (ours, theirs) in found.items()}
 
 
 def _build(name: str, splits: Splits) -> nn.Module:
@@ -241,17 +267,21 @@ def _build(name: str, splits: Splits) -> nn.Module:
 
 def _require_fit(network: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
     """Raises a ValueError, before anything is written, when the network and the data do not fit."""
-    if reason := explain(network, (2, *shape)):
-        raise ValueError(reason)
-    try:
-        scores = meta_copy(network).eval()(torch.empty(2, *shape, device="meta"))
-    except NotImplementedError:  # it depends on values, so there is no saying beforehand
-        return
-    if tuple(scores.shape) != (2, classes):
+    given = scores_shape(network, (2, *shape)) or _tried(network, (2, *shape))
+    if given != (2, classes):
         raise ValueError(
-            f"the network gives {tuple(scores.shape)} for two pictures of {classes} classes; "
+            f"the network gives {given} for two pictures of {classes} classes; "
             f"it should give (2, {classes})"
         )
+
+
+@torch.no_grad()
+def _tried(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what it gives for blank pictures, where shapes alone do not tell."""
+    try:
+        return tuple(network.cpu().eval()(torch.zeros(shape)).shape)
+    except Exception as error:  # whatever is in a network of one's own
+        raise ValueError(f"the network fails on blank pictures of {shape}: {error}") from error
 
 
 def _new_directory(network: str, data: str) -> Path:
