@@ -173,6 +173,7 @@ def test_a_first_pass_does_not_wait_for_torchs_compiler():
     assert _after_measuring("print('torch._dynamo' in sys.modules)") == "False"
 
 
+@pytest.mark.slow
 def test_torchs_compiler_is_whole_after_a_pass():
     shape = "print(torch.compile(net, backend='eager')(torch.zeros(1, 3, 8, 8)).shape)"
     assert _after_measuring(shape) == "torch.Size([1, 4, 6, 6])"

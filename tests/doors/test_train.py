@@ -100,6 +100,7 @@ def test_a_users_mistake_is_one_line_on_stderr_and_status_2(run, tmp_path):
         assert done.out == ""
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_says_so_and_the_run_goes_on_to_the_same_end(run, tmp_path):
     out = tmp_path / "run"
     started = subprocess.Popen(
@@ -139,6 +140,7 @@ def test_what_resume_would_ignore_is_refused_by_name(run, words):
     assert f"goes on as the run began; leave {words[0]} away" in done.err
 
 
+@pytest.mark.slow
 def test_a_training_that_is_terminated_saves_and_says_so_with_its_status(tmp_path):
     out = tmp_path / "run"
     started = subprocess.Popen(
