@@ -52,6 +52,8 @@ def test_the_backward_pass_is_the_derivative_of_the_forward_pass(size, beta):
     assert torch.autograd.gradcheck(layer, x)
 
 
+# from torch 2.15 its own check looks at the gradient of a tensor that keeps none
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 def test_the_operator_is_sound_for_autograd_compile_and_export():
     x = torch.randn(2, 6, 3, 3, requires_grad=True)
     torch.library.opcheck(torch.ops.classicnets.lrn.default, (x, 5, 1e-4, 0.75, 2.0))

@@ -172,8 +172,8 @@ def train(
         scaling=chosen.pixels.fit(splits.train),
         seed=seed,
     )
-    packages = ("classicnets", "torch", "numpy")
-    versions = {"python": platform.python_version(), **{p: version(p) for p in packages}}
+    versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    versions |= {package: version(package) for package in ("classicnets", "numpy")}
     state = loop.start(module.to(where), chosen, seed)
     run = create(
         directory, facts, skipped=list(splits.skipped), device=str(where), versions=versions
