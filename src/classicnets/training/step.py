@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from .loss import Loss, main_head
 
-SMALL = 2**17  # numbers in a batch; below, threads wait for one another longer than they work
+SMALL = 2**15  # numbers in a batch; below, threads wait for one another longer than they work
 
 
 def step(
