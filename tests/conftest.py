@@ -2,9 +2,11 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 torch.set_num_threads(2)
@@ -77,3 +79,17 @@ def measured():
         return measure(network, entry.input, name=name)
 
     return report
+
+
+@pytest.fixture(scope="session")
+def write_folder() -> Callable[..., Path]:
+    """Writes two classes of grey squares that are easy to tell apart, dark and light ones."""
+
+    def write(root: Path, count: int = 12) -> Path:
+        for name, light in (("dark", 0), ("light", 180)):
+            (root / name).mkdir(parents=True)
+            for k in range(count):
+                Image.new("L", (40, 36), light + 6 * k).save(root / name / f"{k}.png")
+        return root
+
+    return write

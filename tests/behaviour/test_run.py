@@ -34,17 +34,8 @@ def net(classes: int = 4, channels: int = 3) -> nn.Sequential:
     )
 
 
-def write_folder(root: Path, count: int = 12) -> Path:
-    """Two classes of grey squares that are easy to tell apart: light and dark."""
-    for name, light in (("dark", 0), ("light", 180)):
-        (root / name).mkdir(parents=True)
-        for k in range(count):
-            Image.new("L", (40, 36), light + 6 * k).save(root / name / f"{k}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
+def finished(tmp_path_factory, write_folder) -> Path:
     """LeNet-5 after twelve passes over a folder."""
     root = tmp_path_factory.mktemp("lenet")
     training = cn.train("lenet5", str(write_folder(root / "data")), epochs=12, out=root / "run")
@@ -103,7 +94,7 @@ def test_the_loaded_network_has_the_best_weights_and_is_in_evaluation_mode(finis
 
 
 def test_other_pictures_can_be_judged_and_the_runs_own_folder_means_its_test_part(
-    finished, tmp_path
+    finished, tmp_path, write_folder
 ):
     data = json.loads((finished / "run.json").read_text())["data"]
     assert cn.evaluate(finished, data).images == 4  # a fifth of each class of twelve
@@ -149,7 +140,7 @@ def test_a_run_stopped_anywhere_ends_with_the_bits_of_one_never_stopped(tmp_path
     assert tables[0] == tables[1]
 
 
-def test_a_run_by_name_can_be_resumed_without_anything_else(tmp_path):
+def test_a_run_by_name_can_be_resumed_without_anything_else(tmp_path, write_folder):
     data = str(write_folder(tmp_path / "data", 6))
     training = cn.train("lenet5", data, epochs=2, out=tmp_path / "run")
     for record in training:
@@ -158,7 +149,7 @@ def test_a_run_by_name_can_be_resumed_without_anything_else(tmp_path):
     assert cn.resume(tmp_path / "run").finish().images == 2
 
 
-def test_a_resumed_run_refuses_data_that_have_changed(tmp_path):
+def test_a_resumed_run_refuses_data_that_have_changed(tmp_path, write_folder):
     data = write_folder(tmp_path / "data", 6)
     training = cn.train("lenet5", str(data), epochs=2, out=tmp_path / "run")
     next(iter(training))
@@ -172,7 +163,7 @@ def test_a_resumed_run_refuses_data_that_have_changed(tmp_path):
         cn.resume(tmp_path / "run")
 
 
-def test_a_strangers_file_is_trained_by_the_fast_recipe(tmp_path):
+def test_a_strangers_file_is_trained_by_the_fast_recipe(tmp_path, write_folder):
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
         "def tiny(classes, channels):\n"

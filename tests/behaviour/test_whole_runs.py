@@ -40,16 +40,8 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Dropout(0.5), nn.Linear(48, 4))
 
 
-def write_folder(root: Path, count: int = 12) -> Path:
-    for name, light in (("dark", 0), ("light", 180)):
-        (root / name).mkdir(parents=True)
-        for k in range(count):
-            Image.new("L", (40, 36), light + 6 * k).save(root / name / f"{k}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
+def run(tmp_path_factory, write_folder) -> Path:
     """LeNet-5 after one pass over a folder of 24."""
     root = tmp_path_factory.mktemp("lenet")
     data = str(write_folder(root / "data"))
@@ -73,7 +65,7 @@ def test_shared_weights_are_saved_and_are_shared_when_read_back(tmp_path):
     assert cn.resume(tmp_path / "run", Tied(), splits).state.step == training.state.step
 
 
-def test_a_run_is_not_judged_on_a_folder_that_has_changed(tmp_path):
+def test_a_run_is_not_judged_on_a_folder_that_has_changed(tmp_path, write_folder):
     data = write_folder(tmp_path / "data")
     cn.train("lenet5", str(data), epochs=1, out=tmp_path / "run").finish()
     assert cn.evaluate(tmp_path / "run").images == 4
@@ -91,7 +83,7 @@ def test_a_run_is_not_judged_on_a_folder_that_has_changed(tmp_path):
     assert cn.evaluate(tmp_path / "run", str(write_folder(tmp_path / "more", 3))).images == 6
 
 
-def test_data_named_from_home_can_be_found_again(tmp_path, monkeypatch):
+def test_data_named_from_home_can_be_found_again(tmp_path, monkeypatch, write_folder):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_folder(tmp_path / "pics", 5)
     cn.train("lenet5", "~/pics", epochs=1, out=tmp_path / "run").finish()
@@ -312,7 +304,7 @@ def test_two_trainings_step_by_step_in_turn_and_draws_between_change_nothing(tmp
             assert torch.equal(p, alone.network.get_parameter(name))
 
 
-def test_fast_mirrors_neither_digits_nor_grey_pictures(tmp_path):
+def test_fast_mirrors_neither_digits_nor_grey_pictures(tmp_path, write_folder):
     digits = open_data("digits", 32, 3)
     folder = str(write_folder(tmp_path / "data", 4))
     flips = {

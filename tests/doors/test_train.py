@@ -100,19 +100,25 @@ def test_a_users_mistake_is_one_line_on_stderr_and_status_2(run, tmp_path):
         assert done.out == ""
 
 
-@pytest.mark.slow
-def test_ctrl_c_saves_says_so_and_the_run_goes_on_to_the_same_end(run, tmp_path):
-    out = tmp_path / "run"
+def _after_one_pass(out: Path, epochs: int) -> subprocess.Popen:
+    """A training of LeNet-5 that has just said how its first pass went, and goes on."""
     started = subprocess.Popen(
-        [*COMMAND, "train", "lenet5", "--epochs", "2", "--out", str(out)],
+        [*COMMAND, "train", "lenet5", "--epochs", str(epochs), "--out", str(out)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert started.stdout is not None
     for line in started.stdout:
-        if line.startswith("pass 1/2"):
+        if line.startswith(f"pass 1/{epochs}"):
             break
+    return started
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_says_so_and_the_run_goes_on_to_the_same_end(run, tmp_path):
+    out = tmp_path / "run"
+    started = _after_one_pass(out, epochs=2)
     time.sleep(0.02)
     started.send_signal(signal.SIGINT)
     rest, _ = started.communicate(timeout=60)
@@ -143,16 +149,7 @@ def test_what_resume_would_ignore_is_refused_by_name(run, words):
 @pytest.mark.slow
 def test_a_training_that_is_terminated_saves_and_says_so_with_its_status(tmp_path):
     out = tmp_path / "run"
-    started = subprocess.Popen(
-        [*COMMAND, "train", "lenet5", "--epochs", "30", "--out", str(out)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert started.stdout is not None
-    for line in started.stdout:
-        if line.startswith("pass 1/30"):
-            break
+    started = _after_one_pass(out, epochs=30)
     started.terminate()
     rest, _ = started.communicate(timeout=60)
     assert started.returncode == 143

@@ -59,7 +59,6 @@ def show(
 ) -> None:
     """The network, layer by layer: shapes, parameters, arithmetic, memory, receptive field."""
     import classicnets as cn
-    from classicnets import catalog
 
     if json + csv + markdown > 1:
         raise ValueError("--json, --csv and --markdown exclude each other; give one")
@@ -67,8 +66,8 @@ def show(
         raise ValueError(f"--per must be layer or stage, not {per!r}")
     if batch < 1:
         raise ValueError(f"--batch must be at least 1, not {batch}")
-    entry = catalog.find(network)
-    report = cn.show(network, _size(size) if size else None, batch)
+    entry = cn.find(network)
+    report = cn.show(entry, _size(size) if size else None, batch)
     if json:
         print(report.json())
     elif csv:

@@ -35,10 +35,11 @@ def read_folder(root: Path, side: int, channels: int, seed: int = 0) -> Splits:
     skipped: list[str] = []
     files: list[Path] = []
     for name, folder in folders.items():
-        parts[name], unreadable = _read(folder, classes, side, channels)
+        labelled = _labelled(folder, classes)
+        parts[name], unreadable = _read(folder, labelled, side, channels)
         _require(folder, parts[name], classes, 1 + len(missing) if name == "train" else 1)
         skipped += unreadable
-        files += [path for path, _ in _labelled(folder, classes)]
+        files += [path for path, _ in labelled]
     if missing:
         whole = parts["train"]
         shares = tuple({"val": VALIDATION, "test": TEST}[name] for name in missing)
@@ -60,7 +61,7 @@ def read_whole(root: Path, side: int, channels: int) -> tuple[tuple[str, ...], I
     """The classes of a folder and all its pictures, or those of its `test/`; nothing is skipped."""
     root = _parts(root).get("test", root)
     classes = _classes(root, least=1)
-    images, skipped = _read(root, classes, side, channels)
+    images, skipped = _read(root, _labelled(root, classes), side, channels)
     if skipped:
         raise ValueError(f"{skipped[0]}; an evaluation leaves nothing out")
     return classes, images
@@ -109,12 +110,18 @@ def _classes(root: Path, least: int = 2) -> tuple[str, ...]:
     return classes
 
 
-def _read(root: Path, classes: Sequence[str], side: int, channels: int) -> tuple[Images, list[str]]:
+def _labelled(root: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
     if strange := [path.name for path in _folders(root) if path.name not in classes]:
         raise ValueError(f"{root} has the class {strange[0]!r}, which the training part has not")
-    files = _labelled(root, classes)
+    files = [(path, k) for k, name in enumerate(classes) for path in _pictures(root / name)]
     if not files:
         raise ValueError(f"the folders in {root} hold no pictures")
+    return files
+
+
+def _read(
+    root: Path, files: Sequence[tuple[Path, int]], side: int, channels: int
+) -> tuple[Images, list[str]]:
     if (size := len(files) * channels * side**2) > IN_MEMORY:
         raise ValueError(
             f"{root}: {len(files):,} pictures of {channels}x{side}x{side} need "
@@ -144,10 +151,6 @@ def _digest(root: Path, files: Iterable[Path]) -> str:
     for path in files:
         digest.update(os.fsencode(f"{path.relative_to(root)}\0{path.stat().st_size}\0"))
     return digest.hexdigest()
-
-
-def _labelled(root: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
-    return [(path, k) for k, name in enumerate(classes) for path in _pictures(root / name)]
 
 
 def _folders(root: Path) -> list[Path]:

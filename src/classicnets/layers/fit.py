@@ -115,12 +115,18 @@ def explain(network: nn.Module, shape: Sequence[int], dtype: torch.dtype = torch
     steps = _attempt(twin, shape)
     if not _fits(steps):
         return _sentence(twin, shape, steps)
-    if dtype != _dtype(network):
+    if dtype != image_dtype(network):
         return (
-            f"{_first(network)} has weights of {_dtype(network)} and got images of {dtype}; "
-            f"convert them with x.to({_dtype(network)})"
+            f"{_first(network)} has weights of {image_dtype(network)} and got images of {dtype}; "
+            f"convert them with x.to({image_dtype(network)})"
         )
     return ""
+
+
+def image_dtype(network: nn.Module) -> torch.dtype:
+    """What the network computes in: the type of its first floating-point parameter."""
+    dtypes = (p.dtype for p in network.parameters() if p.is_floating_point())
+    return next(dtypes, torch.get_default_dtype())
 
 
 class _Step(NamedTuple):
@@ -139,7 +145,7 @@ def _fits(steps: list[_Step]) -> bool:
 
 def _forward(twin: nn.Module, shape: Sequence[int]) -> Any:
     with torch.no_grad(), torch.device("meta"):  # also for tensors that a forward makes
-        return twin(torch.empty(*shape, dtype=_dtype(twin)))
+        return twin(torch.empty(*shape, dtype=image_dtype(twin)))
 
 
 def _attempt(twin: nn.Module, shape: Sequence[int]) -> list[_Step]:
@@ -305,10 +311,6 @@ def _legal_sides(twin: nn.Module, channels: int) -> tuple[int, int]:
         bisect_left(sides, 0, key=too_small_or_large) + 1,
         bisect_right(sides, 0, key=too_small_or_large),
     )
-
-
-def _dtype(network: nn.Module) -> torch.dtype:
-    return next(network.parameters(), torch.empty(0)).dtype
 
 
 def _first(network: nn.Module) -> str:

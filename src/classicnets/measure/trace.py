@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from classicnets.layers.fit import explain, meta_copy, needs_values, said
+from classicnets.layers.fit import explain, image_dtype, meta_copy, needs_values, said
 
 from .fields import Fields, Lost, follow, of_image
 from .rules import Cost, cost
@@ -62,8 +62,7 @@ def watch(network: nn.Module, size: tuple[int, ...], batch: int) -> Pass:
     for a network that needs values to find its way or cannot be copied.
     """
     twin = meta_copy(network).train()
-    dtypes = (p.dtype for p in twin.parameters() if p.is_floating_point())
-    dtype = next(dtypes, torch.get_default_dtype())
+    dtype = image_dtype(twin)
     recorder = _Recorder(twin)
     try:
         image = torch.empty(batch, *size, dtype=dtype, device="meta")
@@ -113,10 +112,6 @@ def _refusal(
 
 class _Recorder(TorchDispatchMode):
     """Sees every operator of one pass, and keeps account of which call it belongs to."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # or torch would load its compiler, at a second, to hide this class from it
 
     def __init__(self, network: nn.Module):
         super().__init__()

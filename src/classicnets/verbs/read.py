@@ -4,17 +4,21 @@ import torch
 from torch import nn
 
 from classicnets import catalog
+from classicnets.catalog import Entry
 from classicnets.measure import Report, measure
 
 
 def show(
-    network: str | nn.Module, size: tuple[int, int, int] | None = None, batch: int = 1
+    network: str | Entry | nn.Module,
+    size: tuple[int, int, int] | None = None,
+    batch: int = 1,
 ) -> Report:
     """Every layer of a network: a name of the catalogue, `path/to/file.py:builder`, or a module.
 
-    `size` is that of one image, (c, h, w); a network of the catalogue has its paper's. Nothing is
-    allocated for a name of the catalogue. Raises ValueError for a name that is unknown, a file that
-    does not run, a module without a size, and images that the network cannot take.
+    What `find` gave for a name does as well. `size` is that of one image, (c, h, w); a network of
+    the catalogue has its paper's. Nothing is allocated for a name of the catalogue. Raises
+    ValueError for a name that is unknown, a file that does not run, a module without a size, and
+    images that the network cannot take.
 
     >>> show("vgg_d").totals.params
     138357544
@@ -23,7 +27,7 @@ def show(
         if size is None:
             raise ValueError("a module needs the size of one image, such as (3, 224, 224)")
         return measure(network, size, batch)
-    entry = catalog.find(network)
+    entry = network if isinstance(network, Entry) else catalog.find(network)
     size = size or entry.input
     try:
         with torch.device("meta"):

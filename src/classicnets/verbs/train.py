@@ -1,7 +1,7 @@
 """To train, and to go on: a network, data and a recipe become a run directory."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -156,7 +156,7 @@ def train(
         raise ValueError(f"pictures of {side} pixels are too small for a crop of {chosen.crop}")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        module = network if isinstance(network, nn.Module) else _build(network, splits)
+        module = subject.build(classes=len(splits.classes), channels=splits.channels)
     shape = (splits.channels, chosen.crop, chosen.crop)
     _require_fit(module, shape, len(splits.classes))
     facts = Facts(
@@ -212,28 +212,30 @@ def resume(
 
 
 class _Subject(NamedTuple):
-    """What is trained: its name, its recipe, and how many channels it reads."""
+    """What is trained: its name, its recipe, how many channels it reads, and how it is made."""
 
     name: str
     recipe: Recipe
     channels: int
+    build: Callable[..., nn.Module]
 
 
 def _subject(network: str | nn.Module, data: str | Splits) -> _Subject:
     if isinstance(network, str):
         entry = catalog.find(network)
         if entry.paper:
-            return _Subject(entry.name, entry.recipe, entry.input[0])
+            return _Subject(entry.name, entry.recipe, entry.input[0], entry.build)
         path, _, builder = entry.name.rpartition(":")
         channels, side, _ = entry.input
-        return _Subject(f"{Path(path).resolve()}:{builder}", _fast(side, channels, data), channels)
+        name, recipe = f"{Path(path).resolve()}:{builder}", _fast(side, channels, data)
+        return _Subject(name, recipe, channels, entry.build)
     kernels = next((p for p in network.parameters() if p.ndim == 4), None)
     channels = (
         data.channels if isinstance(data, Splits) else 3 if kernels is None else kernels.shape[1]
     )
     side = data.train.pixels.shape[-1] if isinstance(data, Splits) else 224
     recipe = replace(_fast(side, channels, data), init=AsBuilt())
-    return _Subject(type(network).__name__, recipe, channels)
+    return _Subject(type(network).__name__, recipe, channels, lambda **_: network)
 
 
 def _recipe(subject: _Subject, recipe: str | Recipe | None, data: str | Splits) -> Recipe:
@@ -259,10 +261,6 @@ def _differences(recipe: Recipe, paper: Recipe) -> dict[str, tuple[int | str, in
 
     found = differences(recipe, paper)
     return {name: (told(ours), told(theirs)) for name, (ours, theirs) in found.items()}
-
-
-def _build(name: str, splits: Splits) -> nn.Module:
-    return catalog.find(name).build(classes=len(splits.classes), channels=splits.channels)
 
 
 def _require_fit(network: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
