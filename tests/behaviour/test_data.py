@@ -8,14 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from classicnets.data import folder as folder_room
-from classicnets.data.augment import Flip, RandomCrop
+from classicnets.data.augment import Flip
 from classicnets.data.images import Images, stratified
 from classicnets.data.picture import SUFFIXES, read_picture, read_pictures
 from classicnets.data.pixels import Between, MinusMean, Standardised
 from classicnets.data.sets import open_data, open_test
 from classicnets.data.synthetic import shapes
-from classicnets.data.views import centre
+from classicnets.data.windows import centre
 
 RED = (255, 0, 0)
 
@@ -134,16 +133,10 @@ def test_a_class_that_only_validation_has_is_refused(tmp_path):
         open_data(str(tmp_path), 8, 3)
 
 
-def test_more_pictures_than_memory_should_hold_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder_room, "IN_MEMORY", 100)
-    with pytest.raises(ValueError, match="8 pictures of 3x8x8 need"):
-        open_data(str(write_folder(tmp_path, {"a": 4, "b": 4})), 8, 3)
-
-
 def test_an_unknown_set_is_answered_with_the_nearest_name():
     with pytest.raises(ValueError, match="did you mean digits"):
         open_data("digit", 32, 1)
-    with pytest.raises(ValueError, match="there is digits"):
+    with pytest.raises(ValueError, match="there is digits, mnist"):
         open_data("zebras", 32, 1)
 
 
@@ -237,31 +230,6 @@ def test_pillows_warnings_are_not_shown_and_a_bomb_is_unreadable(tmp_path, monke
     assert capfd.readouterr().err == ""
 
 
-def test_each_picture_is_cropped_where_the_generator_says():
-    x = torch.arange(200 * 36, dtype=torch.int64).remainder(251).to(torch.uint8)
-    x = x.view(200, 1, 6, 6)
-    crops = RandomCrop(4)(x, torch.Generator().manual_seed(1))
-    found = set()
-    for picture, crop in zip(x[:, 0], crops[:, 0], strict=True):
-        places = [
-            (top, left)
-            for top in range(3)
-            for left in range(3)
-            if torch.equal(picture[top : top + 4, left : left + 4], crop)
-        ]
-        assert len(places) == 1
-        found |= set(places)
-    assert len(found) == 9  # all places occur
-
-
-def test_padding_lets_a_crop_hang_over_the_border():
-    x = torch.full((300, 3, 4, 4), 9, dtype=torch.uint8)
-    crops = RandomCrop(4, pad=2)(x, torch.Generator().manual_seed(0))
-    covered = (crops[:, 0] == 9).flatten(1).sum(1)
-    assert covered.min() == 4  # a corner of 2x2 remains
-    assert covered.max() == 16
-
-
 def test_about_half_of_the_pictures_are_flipped():
     x = torch.arange(4, dtype=torch.uint8).expand(1000, 1, 1, 4)
     flipped = Flip()(x, torch.Generator().manual_seed(0))[:, 0, 0, 0] == 3
@@ -269,7 +237,7 @@ def test_about_half_of_the_pictures_are_flipped():
 
 
 def test_the_centre_of_an_odd_difference_is_the_upper_left_one():
-    assert centre(torch.arange(25).view(1, 1, 5, 5), 2)[0, 0].tolist() == [[6, 7], [11, 12]]
+    assert centre(torch.tensor([[5, 5]]), side=5, crop=2).tolist() == [[1, 1, 2, 2]]
 
 
 def test_pixels_are_scaled_as_the_recipes_say():

@@ -1,16 +1,109 @@
 """A data set a batch at a time."""
 
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
-from jaxtyping import Int64, UInt8
-from torch import Tensor
+import torch
+from jaxtyping import Float32, Int64, UInt8
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from .images import Images
+from .images import Files, Images
+
+AHEAD = 4  # batches that each worker, or all threads, prepare before they are asked for
+MOST_WORKERS = 16
 
 
-def batches(
-    images: Images, order: Int64[Tensor, " m"], size: int
-) -> Iterator[tuple[UInt8[Tensor, "n c h w"], Int64[Tensor, " n"]]]:
-    """Pictures and labels in this order; the last batch may be smaller."""
-    for indices in order.to(images.labels.device).split(size):
-        yield images[indices], images.labels[indices]
+Request = tuple[Int64[Tensor, " m"], Float32[Tensor, "m 4"]]
+Batch = tuple[UInt8[Tensor, "n c h w"], Int64[Tensor, " n"]]
+
+
+def stream(
+    images: Images | Files,
+    requests: Iterable[Request],
+    side: int,
+    workers: int | None = None,
+) -> Iterator[Batch]:
+    """For each request, the pictures of these indices cut to these windows, and their labels.
+
+    Files are read ahead by `workers` processes, if not given one for each processor. They decide
+    nothing, so that their number makes no difference. Raises a ValueError that names the file which
+    cannot be read, and an OSError when a process was ended from outside.
+    """
+    if isinstance(images, Images):
+        yield from _from_memory(images, requests, side)
+        return
+    device = images.labels.device
+    count = min(_processors(), MOST_WORKERS) if workers is None else workers
+    loader = DataLoader(
+        _Reader(images.to(torch.device("cpu")), side),
+        batch_size=None,
+        sampler=((i.cpu().numpy(), w.cpu().numpy()) for i, w in requests),
+        num_workers=count,
+        prefetch_factor=AHEAD if count else None,
+        collate_fn=_as_it_is,
+        pin_memory=device.type == "cuda",
+        generator=Generator(),  # it draws a number for the workers, which must not be torch's next
+    )
+    read = iter(loader)
+    while True:
+        try:
+            batch = next(read)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise OSError(
+                "a process that reads pictures was ended from outside, perhaps for want of memory; "
+                "fewer workers need less"
+            ) from error
+        if isinstance(batch, str):
+            raise ValueError(batch)
+        x, labels = batch
+        yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+
+def _from_memory(images: Images, requests: Iterable[Request], side: int) -> Iterator[Batch]:
+    def batch(request: Request) -> Batch:
+        indices, windows = request
+        labels = images.labels[indices.to(images.labels.device)]
+        return images.cut(indices, windows, side), labels
+
+    if not images.mapped:
+        yield from map(batch, requests)
+        return
+    # the disk may have to be waited for; other threads do that while this one computes
+    with ThreadPoolExecutor(AHEAD) as threads:
+        begun = deque()
+        for request in requests:
+            begun.append(threads.submit(batch, request))
+            if len(begun) > AHEAD:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+
+
+class _Reader(Dataset):
+    """What a worker does: reads a batch, or says in a sentence why it cannot."""
+
+    def __init__(self, files: Files, side: int) -> None:
+        self.files, self.side = files, side
+
+    def __getitem__(self, request):  # pyright: ignore[reportIncompatibleMethodOverride]
+        indices, windows = map(torch.from_numpy, request)
+        try:
+            return self.files.cut(indices, windows, self.side), self.files.labels[indices]
+        except ValueError as error:
+            return str(error)  # an exception would come with the traceback of the worker
+
+
+def _as_it_is(batch):
+    return batch
+
+
+def _processors() -> int:
+    usable = getattr(os, "sched_getaffinity", None)  # not everywhere; knows of containers' limits
+    return len(usable(0)) if usable else os.cpu_count() or 1

@@ -1,20 +1,28 @@
 """What a data set is once it has been read: pictures, labels, and three disjoint parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
+from torch.nn import functional as F
+
+from .picture import quiet, read_picture
+from .resample import resample
 
 VALIDATION, TEST = 0.1, 0.2  # the shares of what is split off; the rest is for training
 
 
 @dataclass(frozen=True)
 class Images:
-    """Pictures of one size, kept as bytes, with a label each."""
+    """Pictures of one size, kept as bytes, with a label each.
+
+    Those that are `mapped` from a file stay there; the others move to the device with the labels.
+    """
 
     pixels: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
+    mapped: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -22,29 +30,105 @@ class Images:
     def __getitem__(self, indices: Int64[Tensor, " m"]) -> UInt8[Tensor, "m c h w"]:
         return self.pixels[indices]
 
+    @property
+    def channels(self) -> int:
+        return self.pixels.shape[1]
+
+    @property
+    def sizes(self) -> Int64[Tensor, "n 2"]:
+        """Height and width of each picture."""
+        return torch.tensor([self.pixels.shape[2:]]).expand(len(self), 2)
+
+    def part(self, indices: Int64[Tensor, " m"]) -> "Images":
+        return replace(self, pixels=self.pixels[indices], labels=self.labels[indices])
+
     def to(self, device: torch.device) -> "Images":
-        return Images(self.pixels.to(device), self.labels.to(device))
+        pixels = self.pixels if self.mapped else self.pixels.to(device)
+        return replace(self, pixels=pixels, labels=self.labels.to(device))
+
+    def cut(
+        self, indices: Int64[Tensor, " m"], windows: Float32[Tensor, "m 4"], side: int
+    ) -> UInt8[Tensor, "m c side side"]:
+        """These windows of these pictures, each brought to `side`, on the device of the labels.
+
+        An exact copy where the window has that size and whole-number corners.
+        """
+        h, w = self.pixels.shape[2:]
+        indices = indices.to(self.pixels.device)
+        device = self.labels.device
+        if side == h == w and (windows == windows.new_tensor([0, 0, h, w])).all():
+            return self.pixels.index_select(0, indices).to(device)
+        corners = windows[:, :2]
+        if (windows[:, 2:] == side).all() and (corners == corners.round()).all():
+            return self._copied(indices, corners.long(), side).to(device)
+        return resample(self.pixels[indices].to(device), windows, side)
+
+    def _copied(self, indices: Tensor, corners: Tensor, side: int) -> Tensor:
+        h, w = self.pixels.shape[2:]
+        pixels = self.pixels
+        sticking_out = torch.cat([-corners, corners + side - torch.tensor([h, w])])
+        pad = max(0, int(sticking_out.max())) if len(indices) else 0
+        if pad:
+            pixels = F.pad(pixels[indices], (pad,) * 4)
+            indices = torch.arange(len(indices), device=pixels.device)
+        top, left = (corners + pad).to(pixels.device).unbind(1)
+        return pixels.unfold(2, side, 1).unfold(3, side, 1)[indices, :, top, left]
+
+
+@dataclass(frozen=True, eq=False)
+class Files:
+    """Pictures in files, of any size, decoded when asked for; for more than memory holds.
+
+    `sizes` are height and width of each as it is shown. Batches arrive on the labels' device.
+    """
+
+    paths: list[str]
+    labels: Int64[Tensor, " n"]
+    sizes: Int64[Tensor, "n 2"]
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def part(self, indices: Int64[Tensor, " m"]) -> "Files":
+        paths = [self.paths[int(i)] for i in indices.tolist()]
+        return Files(paths, self.labels[indices], self.sizes[indices], self.channels)
+
+    def to(self, device: torch.device) -> "Files":
+        return replace(self, labels=self.labels.to(device))
+
+    def cut(
+        self, indices: Int64[Tensor, " m"], windows: Float32[Tensor, "m 4"], side: int
+    ) -> UInt8[Tensor, "m c side side"]:
+        """As `Images.cut`. Raises a ValueError that names the file that cannot be read."""
+        x = torch.empty(len(indices), self.channels, side, side, dtype=torch.uint8)
+        with quiet():
+            for k, (i, window) in enumerate(zip(indices.tolist(), windows.tolist(), strict=True)):
+                x[k] = read_picture(self.paths[int(i)], side, self.channels, window)
+        return x.to(self.labels.device)
 
 
 @dataclass(frozen=True)
 class Splits:
     """A data set: its name, its classes in order, and its three parts.
 
-    `skipped` names the files that could not be read, each with the reason. `digest` stands for the
-    files of a folder: it differs as soon as one of their names or sizes does.
+    `skipped` names the files that could not be read, each with the reason, and `duplicates` those
+    that are the same picture in two parts. `digest` stands for the files of a folder: it differs as
+    soon as one of their names or sizes does.
     """
 
     name: str
     classes: tuple[str, ...]
-    train: Images
-    validation: Images
-    test: Images
+    train: Images | Files
+    validation: Images | Files
+    test: Images | Files
     skipped: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
     digest: str = ""
 
     @property
     def channels(self) -> int:
-        return self.train.pixels.shape[1]
+        return self.train.channels
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -61,13 +145,13 @@ class Splits:
 
 
 def stratified(
-    labels: Int64[Tensor, " n"], seed: int, shares: tuple[float, ...] = (VALIDATION, TEST)
+    labels: Int64[Tensor, " n"], seed: int, shares: tuple[float | int, ...] = (VALIDATION, TEST)
 ) -> list[Int64[Tensor, " m"]]:
     """Indices of the remainder and of each share, every class in proportion and in every part.
 
-    scikit-learn's split refuses a share with fewer pictures than there are classes, which small
-    folders have; here each class gives at least one. A class too small for that is the caller's
-    to refuse.
+    A share that is a whole number is that many of each class. scikit-learn's split refuses a share
+    with fewer pictures than there are classes, which small folders have; here each class gives at
+    least one. A class too small for that is the caller's to refuse.
 
     >>> [len(part) for part in stratified(torch.tensor([0] * 100 + [1] * 3), seed=0)]
     [71, 11, 21]
@@ -77,7 +161,10 @@ def stratified(
     for label in labels.unique():
         members = (labels == label).nonzero()[:, 0]
         members = members[torch.randperm(len(members), generator=generator)]
-        sizes = [max(1, round(share * len(members))) for share in shares]
+        sizes = [
+            share if isinstance(share, int) else max(1, round(share * len(members)))
+            for share in shares
+        ]
         sizes = [len(members) - sum(sizes), *sizes]
         assert sizes[0] > 0
         for part, chosen in zip(parts, members.split(sizes), strict=True):

@@ -1,27 +1,42 @@
-"""From bytes to the numbers a network reads: how each paper scales its pixels.
+"""From pixels to the numbers a network reads: how each paper scales them.
 
 A recipe names the rule, the training pictures fill in its numbers, and the run keeps those.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 from torch import Tensor
 
-from .images import Images
+from .batches import stream
+from .images import Files, Images
+from .windows import centre
+
+ENOUGH = 10_000  # pictures on disk that are looked at for a mean; all of them may take hours
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """x = pixel * scale + shift, channel by channel; what a run keeps."""
+    """x = pixel * scale + shift, channel by channel; what a run keeps.
+
+    With a mean `picture`, x = (pixel - picture) * scale wherever x has its size.
+    """
 
     scale: tuple[float, ...]
     shift: tuple[float, ...]
+    picture: Float32[Tensor, "c crop crop"] | None = field(default=None, compare=False, repr=False)
 
-    def __call__(self, x: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "n c h w"]:
-        scale, shift = (torch.tensor(v, device=x.device) for v in (self.scale, self.shift))
-        return torch.addcmul(shift[:, None, None], x.float(), scale[:, None, None])
+    def to(self, device: torch.device) -> "Scaling":
+        return self if self.picture is None else replace(self, picture=self.picture.to(device))
+
+    def __call__(self, x: Shaped[Tensor, "n c h w"]) -> Float32[Tensor, "n c h w"]:
+        scale = _column(self.scale, x.device)
+        if self.picture is not None and self.picture.shape == x.shape[1:]:
+            return (x.float() - self.picture.to(x.device)) * scale
+        return torch.addcmul(_column(self.shift, x.device), x.float(), scale)
 
 
 @dataclass(frozen=True)
@@ -31,8 +46,8 @@ class Between:
     low: float
     high: float
 
-    def fit(self, train: Images) -> Scaling:
-        c = train.pixels.shape[1]
+    def fit(self, train: Images | Files, side: int = 0, crop: int = 0) -> Scaling:
+        c = train.channels
         return Scaling(((self.high - self.low) / 255,) * c, (self.low,) * c)
 
 
@@ -40,27 +55,77 @@ class Between:
 class MinusMean:
     """Raw pixels, 0 to 255, less the mean of each channel over the training pictures."""
 
-    def fit(self, train: Images) -> Scaling:
-        mean, _ = _moments(train.pixels)
+    def fit(self, train: Images | Files, side: int = 0, crop: int = 0) -> Scaling:
+        mean, _ = _moments(train)
         return Scaling((1.0,) * len(mean), tuple((-mean).tolist()))
+
+
+@dataclass(frozen=True)
+class MinusMeanPicture:
+    """Raw pixels, 0 to 255, less the mean training picture, each cut from its middle.
+
+    Of those on disk, as for the other rules, ten thousand are taken, evenly spaced.
+    """
+
+    def fit(self, train: Images | Files, side: int, crop: int) -> Scaling:
+        total = torch.zeros(train.channels, crop, crop, dtype=torch.float64)
+        count = 0
+        for x in _middles(train, side, crop):
+            total += x.sum(0, dtype=torch.float64).cpu()
+            count += len(x)
+        picture = total / count
+        shift = tuple((-picture.mean((1, 2))).tolist())
+        return Scaling((1.0,) * len(shift), shift, picture.float())
 
 
 @dataclass(frozen=True)
 class Standardised:
     """Each channel with mean 0 and variance 1 over the training pictures."""
 
-    def fit(self, train: Images) -> Scaling:
-        mean, std = _moments(train.pixels)
+    def fit(self, train: Images | Files, side: int = 0, crop: int = 0) -> Scaling:
+        mean, std = _moments(train)
         std = std.clamp(min=1)  # a channel of one colour
         return Scaling(tuple((1 / std).tolist()), tuple((-mean / std).tolist()))
 
 
-def _moments(pixels: UInt8[Tensor, "n c h w"]) -> tuple[Tensor, Tensor]:
+def sampled(train: Images | Files) -> Iterator[UInt8[Tensor, "n c h w"]]:
+    """The training pictures, a part at a time; of those on disk ten thousand, evenly spaced."""
+    if isinstance(train, Files):
+        yield from _middles(train, 256, 224)
+    else:
+        for indices in _looked_at(train):
+            yield train.pixels[indices.to(train.pixels.device)]
+
+
+def _middles(
+    train: Images | Files, side: int, crop: int
+) -> Iterator[UInt8[Tensor, "n c crop crop"]]:
+    parts = _looked_at(train)
+    requests = ((indices, centre(train.sizes[indices], side, crop)) for indices in parts)
+    return (x for x, _ in stream(train, requests, crop))
+
+
+def _looked_at(train: Images | Files) -> tuple[Tensor, ...]:
+    on_disk = isinstance(train, Files) or train.mapped
+    count = min(len(train), ENOUGH) if on_disk else len(train)
+    return (torch.arange(count) * len(train) // count).split(250)
+
+
+def _moments(train: Images | Files) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel, from counts of the 256 values."""
-    counts = torch.stack(
-        [torch.bincount(channel.flatten(), minlength=256) for channel in pixels.unbind(1)]
-    ).double()
-    values = torch.arange(256, device=pixels.device).double()
+    counts = torch.zeros(train.channels, 256, dtype=torch.float64)
+    for x in sampled(train):
+        counts += torch.stack(
+            [torch.bincount(channel.flatten(), minlength=256) for channel in x.unbind(1)]
+        ).cpu()
+    values = torch.arange(256, dtype=torch.float64)
     total = counts.sum(1)
     mean = counts @ values / total
     return mean, (counts @ values**2 / total - mean**2).clamp(min=0).sqrt()
+
+
+@lru_cache(maxsize=64)
+def _column(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """The values of the channels on the device; kept, since to move them there waits for it."""
+    with torch.inference_mode(False):  # what is kept may later take part in training
+        return torch.tensor(values, device=device)[:, None, None]

@@ -17,7 +17,7 @@ def shapes(count: int = 120, side: int = 32, channels: int = 3, seed: int = 0) -
     light = torch.randint(120, 256, (count, channels, 1, 1), generator=generator)
     pixels = (_drawn(labels, where, radius, side)[:, None] * light).to(torch.uint8)
     train, validation, test = (Images(pixels[p], labels[p]) for p in stratified(labels, seed))
-    return Splits("shapes", CLASSES, train, validation, test)
+    return Splits("synthetic", CLASSES, train, validation, test)
 
 
 def _drawn(labels: Tensor, where: Tensor, radius: Tensor, side: int) -> Tensor:

@@ -1,0 +1,254 @@
+"""ImageNet's layout, CSV files, one's own folders, and the Hugging Face hub by a stand-in."""
+
+import csv
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import savemat
+
+from classicnets.data.sets import open_data, open_test, resolved
+
+
+def picture(path: Path, light: int = 0, size: tuple[int, int] = (12, 10)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size, light).save(path)
+    return path
+
+
+# ImageNet
+
+
+def write_imagenet(root: Path, flat: bool) -> Path:
+    for wnid, light in (("n01", 10), ("n02", 200)):
+        for k in range(52):
+            picture(root / "train" / wnid / f"{wnid}_{k}.JPEG", light)
+    for number, (wnid, light) in enumerate((("n02", 200), ("n01", 10), ("n02", 200)), 1):
+        name = f"ILSVRC2012_val_{number:08}.JPEG"
+        picture(root / "val" / ("" if flat else wnid) / name, light)
+    return root
+
+
+def check_imagenet(root: Path) -> None:
+    data = open_data(f"imagenet:{root}", 8, 1)
+    assert data.counts() == {"n01": (2, 50, 1), "n02": (2, 50, 2)}
+    assert data.test.pixels[:, 0, 0, 0].tolist() == [(10, 200)[k] for k in data.test.labels]
+    assert data.name == f"imagenet:{root}"
+
+
+def test_imagenet_with_class_folders(tmp_path):
+    check_imagenet(write_imagenet(tmp_path / "in", flat=False))
+
+
+@pytest.mark.parametrize("where", ["in", "."])
+def test_a_flat_validation_folder_is_labelled_by_the_solution(tmp_path, where):
+    root = write_imagenet(tmp_path / "in", flat=True)
+    with (tmp_path / where / "LOC_val_solution.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["ImageId", "PredictionString"])
+        for k, wnid in ((3, "n02"), (1, "n02"), (2, "n01")):
+            rows.writerow([f"ILSVRC2012_val_{k:08}", f"{wnid} 111 108 230 366 "])
+    check_imagenet(root)
+
+
+def test_a_flat_validation_folder_is_labelled_by_the_development_kit(tmp_path):
+    root = write_imagenet(tmp_path / "in", flat=True)
+    folder = root / "ILSVRC2012_devkit_t12" / "data"
+    folder.mkdir(parents=True)
+    (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n2\n1\n")
+    synsets = np.array(
+        [(1, "n02"), (2, "n01")], dtype=[("ILSVRC2012_ID", "O"), ("WNID", "O")]
+    ).reshape(-1, 1)
+    savemat(folder / "meta.mat", {"synsets": synsets})
+    check_imagenet(root)
+
+
+def test_a_flat_validation_folder_without_labels_is_refused(tmp_path):
+    root = write_imagenet(tmp_path / "in", flat=True)
+    with pytest.raises(ValueError, match=r"val holds no class folders.* put LOC_val_solution.csv"):
+        open_data(f"imagenet:{root}", 8, 1)
+    with pytest.raises(ValueError, match="holds no folder val"):
+        open_data(
+            f"imagenet:{picture(tmp_path / 'x' / 'train' / 'n01' / '1.png').parents[2]}", 8, 1
+        )
+    with pytest.raises(ValueError, match="there is no folder nowhere; imagenet: goes before"):
+        open_data("imagenet:nowhere", 8, 1)
+
+
+def test_a_class_of_imagenet_too_small_for_the_pictures_that_are_watched_is_refused(tmp_path):
+    root = write_imagenet(tmp_path / "in", flat=False)
+    for k in range(2):
+        (root / "train" / "n01" / f"n01_{k}.JPEG").unlink()
+    with pytest.raises(ValueError, match=r"class 'n01' .* has 50 pictures .* at least 51"):
+        open_data(f"imagenet:{root}", 8, 1)
+
+
+# CSV files
+
+
+def write_table(root: Path, *lines: str, files: int = 12) -> str:
+    for k in range(files):
+        picture(root / f"{k}.png", 10 * k)
+    (root / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(root / "labels.csv")
+
+
+def test_a_csv_of_path_and_label_is_split_like_a_folder(tmp_path):
+    lines = [f"{k}.png,{'wolf' if k % 2 else 'bär'}" for k in range(12)]
+    data = open_data(write_table(tmp_path, *lines), 8, 1)
+    assert data.classes == ("bär", "wolf")
+    assert data.counts() == {"bär": (4, 1, 1), "wolf": (4, 1, 1)}
+    for part in (data.train, data.validation, data.test):
+        assert torch.equal(part.pixels[:, 0, 0, 0].long() // 10 % 2, part.labels)
+    assert data.name == resolved(str(tmp_path / "labels.csv")) == str(tmp_path / "labels.csv")
+
+
+def test_columns_may_be_named_and_parts_given(tmp_path):
+    parts = ("train", "train", "val", "test")
+    lines = [f"{parts[k % 4]},x,{k // 4},{k}.png" for k in range(12)]
+    data = open_data(write_table(tmp_path, "Split,note,Label,PATH", *lines, ""), 8, 1)
+    assert data.counts() == {"0": (2, 1, 1), "1": (2, 1, 1), "2": (2, 1, 1)}
+    assert len(open_test(str(tmp_path / "labels.csv"), 8, 1, ("0", "1", "2"))) == 3
+
+
+def test_numbers_are_ordered_as_numbers(tmp_path):
+    lines = [f"{k}.png,{(9, 10, 100)[k % 3]}" for k in range(12)]
+    assert open_data(write_table(tmp_path, *lines), 8, 1).classes == ("9", "10", "100")
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["0.png,a", "1.png,"], "line 2: the label is missing"),
+        (["0.png,a", "1.png"], "line 2: the label is missing"),
+        (["0.png,a", ",b"], "line 2: the path is missing"),
+        (["path,label", "../0.png,a"], r"line 2: ../0.png lies outside .*; it must be below"),
+        (["/etc/0.png,a"], "line 1: /etc/0.png lies outside"),
+        (["0.png,0", "1.png,-1"], "line 2: the label -1 is negative; numbers begin at 0"),
+        (["0.png,a,train", "1.png,b,exam"], "line 2: the split 'exam' is none of train, val"),
+        (["0.png,a,val", "1.png,b,test"], "has val and test rows but no train row"),
+        (["0.png,a", "1.png,a"], "has 1 class; there must be at least two"),
+        ([], "names no pictures"),
+        ([*(f"{k}.png,a" for k in range(8)), "8.png,255"], "class '255' in .* has 1 pictures"),
+        ([*(f"{k}.png,a" for k in range(8)), "x.png,b"], "class 'b' in .* has 0 pictures"),
+    ],
+)
+def test_a_csv_that_cannot_be_meant_is_refused_with_its_line(tmp_path, lines, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        open_data(write_table(tmp_path, *lines), 8, 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_picture_that_a_csv_names_and_is_not_there_is_left_out_and_named(tmp_path):
+    lines = [f"{k}.png,{'ab'[k % 2]}" for k in range(12)]
+    data = open_data(write_table(tmp_path, *lines, "gone.png,a"), 8, 1)
+    assert sum(data.sizes) == 12
+    assert data.skipped == (f"there is no file {tmp_path / 'gone.png'}",)
+
+
+def test_a_class_missing_in_validation_is_named(tmp_path):
+    lines = [f"{k}.png,{'ab'[k % 2]},{'train' if k < 8 else 'val'}" for k in range(10)]
+    table = write_table(tmp_path, *lines, "10.png,c,train", "11.png,c,train")
+    with pytest.raises(ValueError, match=r"class 'c' in .* val part, has 0 pictures that can be"):
+        open_data(table, 8, 1)
+
+
+# one's own pictures
+
+
+def test_unreadable_files_are_skipped_or_refused_by_choice(tmp_path):
+    for name in ("a", "b"):
+        for k in range(5):
+            picture(tmp_path / name / f"{k}.png", 10 * k)
+    (tmp_path / "a" / "1.png").write_bytes(b"no picture")
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "b" / "nan.tif")
+    skipped = open_data(str(tmp_path), 8, 1).skipped
+    assert "1.png cannot be read as a picture" in skipped[0]
+    assert "nan.tif cannot be read as a picture: its values do not lie between 0" in skipped[1]
+    with pytest.raises(ValueError, match=r"1\.png cannot be read as a picture"):
+        open_data(str(tmp_path), 8, 1, unreadable="refuse")
+    with pytest.raises(ValueError, match="unreadable must be skip or refuse, not 'ignore'"):
+        open_data(str(tmp_path), 8, 1, unreadable="ignore")
+
+
+def test_the_same_picture_in_two_parts_is_reported(tmp_path):
+    for part in ("train", "val", "test"):
+        for name, light in (("a", 0), ("b", 100)):
+            for k in range(3):
+                shade = light + 10 * k + {"train": 0, "val": 1, "test": 2}[part]
+                picture(tmp_path / part / name / f"{k}.png", shade)
+    assert open_data(str(tmp_path), 8, 1).duplicates == ()
+    copy = (tmp_path / "train" / "a" / "1.png").read_bytes()
+    (tmp_path / "test" / "b" / "copy.png").write_bytes(copy)
+    (tmp_path / "train" / "a" / "again.png").write_bytes(copy)  # within a part it is no matter
+    (found,) = {d.replace("again", "1") for d in open_data(str(tmp_path), 8, 1).duplicates}
+    assert found == (
+        f"{tmp_path}/train/a/1.png (train) and {tmp_path}/test/b/copy.png (test) "
+        "are the same picture"
+    )
+
+
+def test_other_files_are_refused_with_what_data_may_be(tmp_path):
+    (tmp_path / "x.txt").touch()
+    with pytest.raises(ValueError, match=r"is a file; data is a folder .* a CSV .* with \.pack"):
+        open_data(str(tmp_path / "x.txt"), 8, 1)
+
+
+# the Hugging Face hub, by a stand-in
+
+
+class Split(list):
+    """What the tests need of a split of `datasets`."""
+
+    def __init__(self, rows, features):
+        super().__init__(rows)
+        self.features = features
+
+    def __getitem__(self, key):
+        return [r[key] for r in self] if isinstance(key, str) else super().__getitem__(key)
+
+
+def kind(name: str, **fields):
+    return type(name, (SimpleNamespace,), {})(**fields)
+
+
+def stand_in(monkeypatch, load) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load))
+
+
+def test_a_set_of_the_hub_is_read_by_its_features(monkeypatch):
+    features = {
+        "img": kind("Image"),
+        "id": kind("Value"),
+        "y": kind("ClassLabel", names=["no", "yes"]),
+    }
+    rows = [{"img": Image.new("RGB", (9, 12), (k, 0, 0)), "id": k, "y": k % 2} for k in range(40)]
+    splits = {"train": Split(rows, features), "test": Split(rows[:6], features)}
+    stand_in(monkeypatch, lambda name: splits)
+    data = open_data("hf:someone/something", 8, 3)
+    assert (data.name, data.classes) == ("hf:someone/something", ("no", "yes"))
+    assert data.sizes == (36, 4, 6)
+    assert torch.equal(data.train.pixels[:, 0, 0, 0].long() % 2, data.train.labels)
+
+
+def test_what_the_hub_cannot_give_is_said_in_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(
+        ValueError, match=r"hf:x needs the package datasets \(pip install datasets\): "
+    ):
+        open_data("hf:x", 8, 3)
+
+    def fails(name):
+        raise ConnectionError("no network\nand a long story")
+
+    stand_in(monkeypatch, fails)
+    with pytest.raises(ValueError, match=r"hf:x cannot be loaded: no network$"):
+        open_data("hf:x", 8, 3)
+    features = {"img": kind("Image"), "text": kind("Value")}
+    stand_in(monkeypatch, lambda name: {"train": Split([], features)})
+    with pytest.raises(ValueError, match=r"no column of class labels; it has img \(Image\), text"):
+        open_data("hf:x", 8, 3)

@@ -1,0 +1,301 @@
+"""Pictures on disk come like pictures in memory, whatever reads them."""
+
+import gc
+import multiprocessing
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from classicnets.data import batches, listing
+from classicnets.data.batches import stream
+from classicnets.data.images import Files, Images, Splits
+from classicnets.data.packed import read_packed, write_packed
+from classicnets.data.picture import read_picture, read_sizes
+from classicnets.data.pixels import MinusMean, MinusMeanPicture, Standardised
+from classicnets.data.sets import open_data, open_test
+from classicnets.data.synthetic import shapes
+from classicnets.data.windows import AreaAspect, RandomCrop, centre
+from classicnets.verbs.pack import pack
+
+
+@pytest.fixture
+def files(tmp_path) -> Files:
+    """Twelve pictures of noise, of six sizes."""
+    generator = torch.Generator().manual_seed(0)
+    paths = []
+    for k in range(12):
+        height, width = 40 + 3 * (k % 6), 60 - 2 * (k % 6)
+        noise = torch.randint(256, (height, width, 3), dtype=torch.uint8, generator=generator)
+        paths.append(str(tmp_path / f"{k:02}.png"))
+        Image.fromarray(noise.numpy()).save(paths[-1])
+    sizes, reasons = read_sizes(paths)
+    assert not reasons
+    return Files(paths, torch.arange(12), sizes, 3)
+
+
+def write_classes(root: Path, count: int = 10, size: tuple[int, int] = (40, 30)) -> Path:
+    for name, light in (("a", 40), ("b", 160)):
+        (root / name).mkdir(parents=True)
+        for k in range(count):
+            Image.new("RGB", size, (light, light + 3 * k, 9)).save(root / name / f"{k}.png")
+    return root
+
+
+def requests(files: Files, window=None, side: int = 24):
+    generator = torch.Generator().manual_seed(5)
+    for indices in torch.randperm(12, generator=generator).split(5):
+        sizes = files.sizes[indices]
+        drawn = (window or AreaAspect()).draw(sizes, 40, side, generator)
+        yield indices, drawn
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # one processor, two workers
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_the_number_of_workers_makes_no_difference(files, workers):
+    torch.manual_seed(3)
+    batches = list(stream(files, requests(files), 24, workers))
+    assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(3))
+    expected = [files.cut(*request, 24) for request in requests(files)]
+    assert [len(labels) for _, labels in batches] == [5, 5, 2]
+    for (x, labels), cut, (indices, _) in zip(batches, expected, requests(files), strict=True):
+        assert torch.equal(x, cut)
+        assert torch.equal(labels, indices)
+
+
+def test_whole_pixel_windows_of_files_are_slices_too(files):
+    windows = torch.tensor([[3.0, 5.0, 24.0, 24.0], [-4.0, 50.0, 24.0, 24.0]])
+    cut = files.cut(torch.tensor([0, 7]), windows, 24)
+    for k, (i, top, left) in enumerate(((0, 3, 5), (7, -4, 50))):
+        box = (left, top, left + 24, top + 24)
+        theirs = Image.open(files.paths[i]).crop(box)
+        theirs = torch.frombuffer(bytearray(theirs.tobytes()), dtype=torch.uint8).view(24, 24, 3)
+        assert torch.equal(cut[k], theirs.permute(2, 0, 1))
+
+
+def test_files_and_pictures_in_memory_give_the_same_crops(tmp_path):
+    root = write_classes(tmp_path, size=(32, 32))
+    in_memory, on_disk = open_data(str(root), 32, 3), open_data(str(root), 32, 3, whole=True)
+    assert isinstance(in_memory.train, Images)
+    assert isinstance(on_disk.train, Files)
+    assert in_memory.counts() == on_disk.counts()
+    assert in_memory.digest == on_disk.digest
+    order = torch.arange(len(in_memory.train))
+    windows = RandomCrop(pad=4).draw(in_memory.train.sizes, 32, 32, torch.Generator())
+    assert torch.equal(
+        in_memory.train.cut(order, windows, 32), on_disk.train.cut(order, windows, 32)
+    )
+
+
+def test_a_picture_far_too_large_is_decoded_smaller_and_looks_the_same(tmp_path):
+    along = torch.arange(1600) / 1600
+    light = (128 + 100 * torch.sin(9 * along[:1200, None]) * torch.cos(7 * along)).to(torch.uint8)
+    Image.fromarray(light.numpy()).save(tmp_path / "large.jpg", quality=95)
+    Image.open(tmp_path / "large.jpg").save(tmp_path / "large.png")
+    window = [100.0, 200.0, 1000.0, 1000.0]
+    scaled, exact = (
+        read_picture(tmp_path / f"large.{kind}", 64, 1, window).int() for kind in ("jpg", "png")
+    )
+    assert (scaled - exact).abs().max() <= 3
+
+
+def test_sizes_are_those_that_are_shown(tmp_path):
+    image = Image.new("RGB", (30, 20))
+    image.save(tmp_path / "flat.jpg")
+    exif = image.getexif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    paths = [tmp_path / f"{name}.jpg" for name in ("flat", "turned", "broken", "none")]
+    sizes, reasons = read_sizes(paths)
+    assert sizes[:2].tolist() == [[20, 30], [30, 20]]
+    assert "broken.jpg cannot be read as a picture" in reasons[2]
+    assert "there is no file" in reasons[3]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_vanishes_while_it_is_streamed_is_named_in_one_sentence(files, workers):
+    Path(files.paths[3]).unlink()
+    with pytest.raises(ValueError, match=r"^there is no file .*03\.png$"):
+        list(stream(files, requests(files), 24, workers))
+
+
+def test_a_worker_that_is_ended_from_outside_is_told_of(files, monkeypatch):
+    def killed(loader):
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+        yield
+
+    monkeypatch.setattr(batches.DataLoader, "__iter__", killed)
+    with pytest.raises(OSError, match="was ended from outside, perhaps for want of memory"):
+        list(stream(files, requests(files), 24, 1))
+
+
+def test_too_many_pictures_for_memory_stay_in_their_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "IN_MEMORY", 100)
+    data = open_data(str(write_classes(tmp_path)), 8, 3)
+    assert isinstance(data.train, Files)
+    assert data.counts() == {"a": (7, 1, 2), "b": (7, 1, 2)}
+    assert isinstance(open_test(str(tmp_path), 8, 3, ("a", "b")), Files)
+
+
+def test_the_mean_of_files_is_that_of_their_centre_squares(files):
+    x = files.cut(torch.arange(12), centre(files.sizes, 256, 224), 224).double()
+    assert MinusMean().fit(files, 256, 224).shift == pytest.approx((-x.mean((0, 2, 3))).tolist())
+    scale = Standardised().fit(files, 256, 224).scale
+    assert scale == pytest.approx((1 / x.std((0, 2, 3), correction=0)).tolist())
+
+
+def test_the_mean_picture_is_that_of_the_centre_crops_pixel_by_pixel():
+    data = shapes(60, side=16, channels=3)
+    scaling = MinusMeanPicture().fit(data.train, 16, 12)
+    crops = data.train.pixels[:, :, 2:14, 2:14]
+    assert scaling.picture is not None
+    assert torch.allclose(scaling.picture, crops.double().mean(0).float())
+    assert torch.allclose(scaling(crops).mean(0), torch.zeros(3, 12, 12), atol=1e-3)
+    # at another size, the mean of each channel is left
+    other = scaling(data.train.pixels)
+    assert torch.allclose(
+        other[0, 0, 0, 0], data.train.pixels[0, 0, 0, 0] - scaling.picture[0].mean()
+    )
+
+
+# packed files
+
+
+def packed(root: Path, out: Path, side: int = 24) -> Splits:
+    write_packed(open_data(str(root), side, 3, whole=True), out, side)
+    return open_data(str(out), 16, 3)
+
+
+def test_a_packed_file_holds_the_squares_classes_and_parts_of_the_folder(tmp_path):
+    root = write_classes(tmp_path / "pictures")
+    data = packed(root, tmp_path / "x.pack")
+    squares = open_data(str(root), 24, 3)
+    assert data.classes == ("a", "b")
+    for ours, theirs in ((data.train, squares.train), (data.test, squares.test)):
+        assert torch.equal(ours.pixels, theirs.pixels)
+        assert torch.equal(ours.labels, theirs.labels)
+    assert data.name == str(tmp_path / "x.pack")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["x.pack"]
+
+
+def half_a_jpeg(path: Path) -> Path:
+    """Its header can be read and its size is known, but half of the picture is missing."""
+    noise = torch.randint(256, (60, 60), dtype=torch.uint8, generator=torch.Generator())
+    Image.fromarray(noise.numpy()).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def test_a_picture_damaged_behind_its_header_is_left_out_of_the_pack_and_named(tmp_path):
+    root = write_classes(tmp_path / "pictures")
+    for k in range(4):
+        half_a_jpeg(root / "b" / f"half{k}.jpg")
+    data = open_data(str(root), 7, 3, whole=True)
+    assert sum(data.sizes) == 24
+    skipped = write_packed(data, tmp_path / "x.pack", 7)
+    assert sorted(Path(reason.split()[0]).name for reason in skipped) == [
+        f"half{k}.jpg" for k in range(4)
+    ]
+    held = read_packed(tmp_path / "x.pack", 3)
+    assert sum(held.sizes) == 20
+    for part in (held.train, held.validation, held.test):
+        assert torch.equal(part.pixels[:, 0, 0, 0] > 100, part.labels == 1)
+
+
+def test_a_picture_damaged_behind_its_header_is_named_when_it_is_streamed(tmp_path):
+    path = half_a_jpeg(tmp_path / "half.jpg")
+    sizes, reasons = read_sizes([path])
+    assert reasons == {}
+    files = Files([str(path)], torch.tensor([0]), sizes, 1)
+    with pytest.raises(ValueError, match=r"half.jpg cannot be read as a picture: .* truncated"):
+        list(stream(files, [(torch.tensor([0]), centre(sizes, 32, 32))], 32, 0))
+
+
+def test_a_packed_file_larger_than_memory_should_hold_is_mapped(tmp_path, monkeypatch):
+    root = write_classes(tmp_path / "pictures")
+    monkeypatch.setattr("classicnets.data.packed.IN_MEMORY", 100)
+    data = packed(root, tmp_path / "x.pack")
+    assert data.train.mapped
+    assert data.train.to(torch.device("meta")).pixels.device.type == "cpu"
+    cut = data.train.cut(torch.tensor([0]), centre(data.train.sizes[:1], 24, 24), 24)
+    assert torch.equal(cut, data.train.pixels[:1])
+
+
+def test_a_mapped_file_is_streamed_in_order(tmp_path, monkeypatch):
+    root = write_classes(tmp_path / "pictures", count=40)
+    monkeypatch.setattr("classicnets.data.packed.IN_MEMORY", 100)
+    train = packed(root, tmp_path / "x.pack").train
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+    windows = RandomCrop().draw(train.sizes[order], 24, 20, torch.Generator())
+    requests = list(zip(order.split(5), windows.split(5), strict=True))
+    streamed = list(stream(train, iter(requests), 20))
+    assert len(streamed) == 12
+    for (x, labels), request in zip(streamed, requests, strict=True):
+        assert torch.equal(x, train.cut(*request, 20))
+        assert torch.equal(labels, train.labels[request[0]])
+
+
+def test_workers_end_when_nobody_asks_for_more(files):
+    before = set(multiprocessing.active_children())
+    for _ in stream(files, requests(files), 24, 1):
+        break
+    gc.collect()
+    assert set(multiprocessing.active_children()) == before
+
+
+def test_a_packed_file_is_not_written_over_and_nothing_is_left_half_written(tmp_path, monkeypatch):
+    root = write_classes(tmp_path / "pictures")
+    data = open_data(str(root), 8, 3, whole=True)
+    write_packed(data, tmp_path / "x.pack", 8)
+    before = (tmp_path / "x.pack").read_bytes()
+    with pytest.raises(ValueError, match="is there already; choose another"):
+        write_packed(data, tmp_path / "x.pack", 8)
+    assert (tmp_path / "x.pack").read_bytes() == before
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_packed(data, tmp_path / "y.pack", 8, stop)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["x.pack"]
+
+
+def test_a_damaged_packed_file_and_other_channels_are_refused(tmp_path):
+    root = write_classes(tmp_path / "pictures")
+    packed(root, tmp_path / "x.pack")
+    with pytest.raises(ValueError, match="pictures of 3 channels where the network reads 1; pack"):
+        open_data(str(tmp_path / "x.pack"), 24, 1)
+    whole = (tmp_path / "x.pack").read_bytes()
+    for name, held in (("cut", whole[:-5]), ("other", b"not such a file"), ("empty", b"")):
+        (tmp_path / f"{name}.pack").write_bytes(held)
+        with pytest.raises(ValueError, match=f"{name}.pack is no packed data set"):
+            open_data(str(tmp_path / f"{name}.pack"), 24, 3)
+
+
+def test_the_verb_packs_what_data_names_and_says_what_it_left_out(tmp_path):
+    root = write_classes(tmp_path / "pictures")
+    (root / "a" / "0.png").write_bytes(b"no picture")
+    half_a_jpeg(root / "b" / "half.jpg")
+    told = []
+    made = pack(str(root), tmp_path / "x.pack", 24, 3, lambda *done: told.append(done))
+    assert (made.pictures, made.classes, len(made.skipped)) == (19, 2, 2)
+    assert made.bytes == (tmp_path / "x.pack").stat().st_size
+    assert told[-1] == (20, 20)
+    assert sum(open_data(str(tmp_path / "x.pack"), 24, 3).sizes) == 19
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "sentence"),
+    [
+        ("x.bin", {}, r"must end with \.pack"),
+        ("none/x.pack", {}, "there is no folder"),
+        ("x.pack", {"side": 0}, "side=0"),
+        ("x.pack", {"channels": 4}, "channels=4"),
+    ],
+)
+def test_a_pack_that_cannot_be_is_refused_before_anything_is_read(tmp_path, out, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        pack("digits", tmp_path / out, **options)
+    assert list(tmp_path.iterdir()) == []
