@@ -1,6 +1,7 @@
 """A training state to disk and back, bit for bit."""
 
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,16 +12,20 @@ from .disk import write
 from .loop import State
 
 
-def save(state: State, path: Path) -> None:
-    """Everything: the network, the optimizer, where it stands, and both sources of chance."""
+def save(state: State, path: Path, recipe: str) -> None:
+    """Everything; chance has no state, since each draw follows from the seed and the step.
+
+    `recipe` is the recipe's description as JSON, which must be the same when training goes on.
+    """
     content = {
+        "recipe": recipe,
         "network": state.network.state_dict(),
         "optimizer": state.optimizer.state_dict(),
-        "generator": state.generator.get_state(),
-        "chance": state.chance,
-        "order": state.order,
+        "average": state.average.state_dict() if state.average is not None else {},
         "totals": state.totals,
         "step": state.step,
+        "validation": state.validation,
+        "lowest": state.lowest,
         "best": state.best,
     }
     buffer = io.BytesIO()
@@ -28,11 +33,11 @@ def save(state: State, path: Path) -> None:
     write(path, buffer.getvalue())
 
 
-def restore(state: State, path: Path) -> None:
+def restore(state: State, path: Path, recipe: str) -> None:
     """Sets a freshly started state to what was saved.
 
     No code in the file is run. Raises a ValueError when it is missing, damaged, or of another
-    network or optimizer.
+    network, optimizer or recipe.
     """
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
@@ -41,13 +46,18 @@ def restore(state: State, path: Path) -> None:
     except Exception as error:  # a damaged file makes torch raise nearly anything
         raise ValueError(f"{path} is damaged: no state of a training can be read") from error
     try:
+        _require_same(recipe, content["recipe"], path)
         fill(state.network, content["network"], path)
+        rates = [group["lr"] for group in state.optimizer.param_groups]
         state.optimizer.load_state_dict(content["optimizer"])
-        state.generator.set_state(content["generator"])
-        state.chance = [chance.byte() for chance in content["chance"]]
-        state.order = content["order"].long()
+        for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate  # each step sets it anew, where it lay
+        if state.average is not None:
+            state.average.load_state_dict(content["average"])
         state.totals.copy_(content["totals"])
         state.step = int(content["step"])
+        state.validation = tuple(map(float, content["validation"]))
+        state.lowest = float(content["lowest"])
         top1_error, loss = map(float, content["best"])
     except Misfit:
         raise
@@ -57,7 +67,17 @@ def restore(state: State, path: Path) -> None:
 
 
 class Misfit(ValueError):
-    """These are the weights of another network."""
+    """This is the state of another network, or of another recipe."""
+
+
+def _require_same(recipe: str, saved: str, path: Path) -> None:
+    now, then = json.loads(recipe), dict(json.loads(saved))
+    for name in (*now, *then):
+        if now.get(name) != then.get(name):
+            raise Misfit(
+                f"the recipe of the run has changed since {path} was saved: "
+                f"{name} was {then.get(name)} and is {now.get(name)}"
+            )
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

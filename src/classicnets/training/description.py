@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
-from classicnets.data.augment import Flip, RandomCrop
-from classicnets.data.pixels import Between, MinusMean, Scaling, Standardised
+from classicnets.data.pixels import Scaling
 
+from .average import Average
+from .constraint import FilterRms
+from .growth import Progressive
 from .init import Init
+from .legal import is_a
 from .loss import Loss
-from .optim import SGD
+from .optim import Rule
 from .rates import Rate
-from .recipe import Recipe
+from .recipe import Augmentation, Pixels, Recipe, Window
+from .step import Execution
 
 T = TypeVar("T")
 
@@ -30,8 +33,8 @@ def describe(value: Any) -> Any:
 
     Of a recipe with a part that is not from here, only an `Own` comes back.
 
-    >>> describe(SGD(momentum=0.9))
-    {'kind': 'SGD', 'momentum': 0.9, 'decay': 0.0, 'nesterov': False, 'decay_all': True}
+    >>> describe(FilterRms(0.1))
+    {'kind': 'FilterRms', 'limit': 0.1}
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -45,7 +48,7 @@ def describe(value: Any) -> Any:
         return describe(Own(f"{named.__module__}:{named.__qualname__}", repr(value)))
     return {
         "kind": kind.__name__,
-        **{f.name: describe(getattr(value, f.name)) for f in fields(kind)},
+        **{f.name: describe(getattr(value, f.name)) for f in fields(kind) if f.compare},
     }
 
 
@@ -73,7 +76,7 @@ def made(kind: type[T], parts: Any) -> T:
         raise ValueError(f"{parts!r} is no {kind.__name__}")
     assert is_dataclass(kind)
     for field in fields(kind):
-        if field.name in parts and not _is_a(parts[field.name], field.type):
+        if field.name in parts and not is_a(parts[field.name], field.type):
             raise ValueError(f"{field.name} cannot be {parts[field.name]!r}")
     try:
         return kind(**parts)
@@ -82,33 +85,22 @@ def made(kind: type[T], parts: Any) -> T:
         raise ValueError(f"a {kind.__name__} cannot be made of {held}") from error
 
 
-def _is_a(value: Any, kind: Any) -> bool:
-    """isinstance, but for what is inside tuples and mappings too, and 1 is a float."""
-    args = get_args(kind)
-    if isinstance(kind, UnionType):
-        return any(_is_a(value, one) for one in args)
-    if get_origin(kind) is tuple:
-        args = args[:1] * len(value) if args[-1] is ... and isinstance(value, tuple) else args
-        return isinstance(value, tuple) and len(value) == len(args) and all(map(_is_a, value, args))
-    if get_origin(kind) is Mapping:
-        return isinstance(value, Mapping) and all(_is_a(v, args[1]) for v in value.values())
-    return isinstance(value, int | float if kind is float else kind)
-
-
 KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
         Recipe,
-        SGD,
+        *get_args(Rule),
         *get_args(Rate),
         *get_args(Init),
         *get_args(Loss),
-        RandomCrop,
-        Flip,
-        Between,
-        MinusMean,
-        Standardised,
+        FilterRms,
+        *get_args(Average),
+        *get_args(Window),
+        Progressive,
+        *get_args(Augmentation),
+        *get_args(Pixels),
         Scaling,
+        Execution,
         Own,
     )
 }

@@ -5,10 +5,13 @@ layers learn (the scale and shift of batch normalisation) keeps the value it was
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
 
@@ -22,15 +25,16 @@ class AsBuilt:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """N(0, std); biases are zero, and one in the layers named in `ones`."""
+    """N(0, std); biases are zero, and `bias` in the layers named in `ones`."""
 
     std: float
     ones: tuple[str, ...] = ()
+    bias: float = 1.0
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
         for name, layer in _weighted(network):
             nn.init.normal_(_weight(layer), std=self.std, generator=generator)
-            _fill_bias(layer, 1.0 if name in self.ones else 0.0)
+            _fill_bias(layer, self.bias if name in self.ones else 0.0)
 
 
 @dataclass(frozen=True)
@@ -62,26 +66,84 @@ class LecunUniform:
     """U(-2.4 / F, 2.4 / F), F the number of inputs of a unit; biases are zero. LeCun et al. 1998.
 
     F of convolutions and fully connected layers follows from their weights. For parameters of other
-    layers `fan_in` gives it by name: one number, or one for each entry along the first axis.
+    layers `fan_in` gives it by name: one number, or one for each entry along the first axis. With
+    a `power` of 1/2 it is 2.4 / sqrt(F), which keeps the size of the signals where inputs are
+    independent; dividing by F itself does where they are all alike.
     """
 
     fan_in: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    power: float = 1.0
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
         for _, layer in _weighted(network):
             weight = _weight(layer)
-            _draw(weight, weight[0].numel(), generator)
+            _draw(weight, weight[0].numel() ** self.power, generator)
             _fill_bias(layer, 0.0)
         parameters = dict(network.named_parameters())
         for name, counts in self.fan_in:
             if name not in parameters:
                 raise ValueError(f"the recipe draws {name}, which the network does not have")
             weight = parameters[name]
-            _draw(weight, torch.tensor(counts).view(-1, *[1] * (weight.ndim - 1)), generator)
+            counts = torch.tensor(counts).view(-1, *[1] * (weight.ndim - 1))
+            _draw(weight, counts**self.power, generator)
             _fill_bias(network.get_submodule(name.rpartition(".")[0]), 0.0)
 
 
-Init = AsBuilt | Gaussian | HeNormal | Glorot | LecunUniform
+Drawn = AsBuilt | Gaussian | HeNormal | Glorot | LecunUniform
+
+
+@dataclass(frozen=True)
+class FromRun:
+    """The weights that another run has learnt; what it does not give is as `otherwise` draws it.
+
+    `layers` names the layers to take, and without it all are taken. Simonyan and Zisserman,
+    arXiv:1409.1556v6, section 3.1, start deeper networks from the first four convolutions and the
+    three full layers of A. Counted in the deeper networks the first four would not fit, so they
+    stand where A has them: conv1_1, conv2_1, conv3_1 and conv3_2, and fc6, fc7, fc8.
+
+    Raises a ValueError when the run has no weights, or a layer is missing there or here, or has
+    another shape.
+    """
+
+    run: str
+    layers: tuple[str, ...] | None = None
+    otherwise: Drawn = AsBuilt()
+
+    def __call__(self, network: nn.Module, generator: Generator) -> None:
+        learnt = _read(Path(self.run) / "weights.safetensors")
+        own = network.state_dict()
+        if self.layers is None:
+            taken = list(own | learnt)
+        else:
+            taken = [n for layer in self.layers for n in _of_layer(layer, own)]
+        for name in taken:
+            held, needed = (tuple(t[name].shape) if name in t else None for t in (learnt, own))
+            if held != needed:
+                raise ValueError(
+                    f"{self.run} cannot give {name}: it should be {needed or 'nothing'} and is "
+                    f"{held or 'nothing'} there"
+                )
+        self.otherwise(network, generator)
+        network.load_state_dict({name: learnt[name] for name in taken}, strict=False)
+
+
+Init = Drawn | FromRun
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"there is no {path} to take weights from") from None
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} is damaged: no weights can be read") from error
+
+
+def _of_layer(layer: str, own: Mapping[str, Tensor]) -> list[str]:
+    names = [name for name in own if name.startswith(f"{layer}.")]
+    if not names:
+        raise ValueError(f"the recipe takes {layer} from a run, and the network has none")
+    return names
 
 
 def _weighted(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -100,5 +162,5 @@ def _fill_bias(layer: nn.Module, value: float) -> None:
 
 
 @torch.no_grad()
-def _draw(weight: Tensor, fan_in: int | Tensor, generator: Generator) -> None:
-    weight.uniform_(-2.4, 2.4, generator=generator).div_(fan_in)
+def _draw(weight: Tensor, divisor: float | Tensor, generator: Generator) -> None:
+    weight.uniform_(-2.4, 2.4, generator=generator).div_(divisor)

@@ -1,11 +1,28 @@
 """Learning rates as functions of progress, which runs from 0 to 1 over the whole training.
 
-So a schedule keeps its proportions when a run is made shorter.
+So a schedule keeps its proportions when a run is made shorter. A rate that answers to how training
+goes reads that from its history; it keeps nothing itself.
 """
 
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class History(NamedTuple):
+    """How training has gone so far.
+
+    `epochs` is the length of the whole, `validation` the top-1 error in % after each pass, `lowest`
+    the lowest training error in % that has been looked at.
+    """
+
+    epochs: float = 1
+    validation: tuple[float, ...] = ()
+    lowest: float = math.inf
+
+
+UNKNOWN = History()
 
 
 @dataclass(frozen=True)
@@ -14,7 +31,7 @@ class Constant:
 
     rate: float
 
-    def __call__(self, progress: float) -> float:
+    def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         return self.rate
 
 
@@ -30,7 +47,7 @@ class Drops:
     at: tuple[float, ...]
     by: float
 
-    def __call__(self, progress: float) -> float:
+    def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         return self.start * self.by ** bisect_right(self.at, progress)
 
 
@@ -44,7 +61,7 @@ class Table:
 
     rows: tuple[tuple[int, float], ...]
 
-    def __call__(self, progress: float) -> float:
+    def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         done = progress * self.rows[-1][0]
         return next((rate for until, rate in self.rows if done < until), self.rows[-1][1])
 
@@ -59,11 +76,50 @@ class OneCycle:
     peak: float
     warm: float = 0.2
 
-    def __call__(self, progress: float) -> float:
+    def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         if progress < self.warm:
             return self.peak * (0.04 + 0.96 * progress / self.warm)
         down = (progress - self.warm) / (1 - self.warm)
         return self.peak * (1 + math.cos(math.pi * down)) / 2
 
 
-Rate = Constant | Drops | Table | OneCycle
+@dataclass(frozen=True)
+class Plateau:
+    """Starts at `start`; multiplied by `by` when the validation error stalls, up to `times` times.
+
+    It stalls when no pass of the last `patience`, a share of the whole training, was the best yet.
+
+    >>> Plateau(1.0, patience=0.2)(0.5, History(epochs=10, validation=(50, 40, 40, 41)))
+    0.1
+    """
+
+    start: float
+    by: float = 0.1
+    times: int = 3
+    patience: float = 0.06
+
+    def __call__(self, progress: float, history: History = UNKNOWN) -> float:
+        wait = max(1, round(self.patience * history.epochs))
+        drops, waited, best = 0, 0, math.inf
+        for error in history.validation:
+            waited = 0 if error < best else waited + 1
+            best = min(best, error)
+            if waited == wait:
+                drops, waited = drops + 1, 0
+        return self.start * self.by ** min(drops, self.times)
+
+
+@dataclass(frozen=True)
+class WarmUntil:
+    """`rate` until the training error has been below `error` %, then what `then` says."""
+
+    rate: float
+    error: float
+    then: Constant | Drops | Table | OneCycle | Plateau
+
+    def __call__(self, progress: float, history: History = UNKNOWN) -> float:
+        warm = history.lowest >= self.error
+        return self.rate if warm else self.then(progress, history)
+
+
+Rate = Constant | Drops | Table | OneCycle | Plateau | WarmUntil

@@ -3,6 +3,7 @@
 run.json             the network, the recipe in full, classes in order, pixels, versions, seed
 metrics.csv, .jsonl  a row per epoch
 weights.safetensors  the weights that were best on validation
+mean.safetensors     the mean training picture, where the recipe subtracts it
 last.pt              the whole state, to go on from
 curve.png            loss and error, epoch by epoch
 """
@@ -12,7 +13,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from .checkpoint import fill
 from .curve import Row, curve
 from .description import Own, describe, from_description, made
 from .disk import write
-from .recipe import Recipe
+from .recipe import Fitted, Recipe
+from .step import Execution
 
+MEAN = "mean.safetensors"
 WITH_WEIGHTS = ("network", "input", "classes", "scaling")
 
 
@@ -36,9 +39,10 @@ WITH_WEIGHTS = ("network", "input", "classes", "scaling")
 class Facts:
     """What must be known to use a run, and to go on with it.
 
-    `side` is that of the pictures before they are cut to `input`; `pictures` counts those for
-    training, validation and test, `digest` is as in `Splits`; `differences` has field -> (what the
-    recipe has, what the paper's has).
+    `side` is what the shorter side of a picture is brought to before it is cut to `input`;
+    `pictures` counts those for training, validation and test, `digest` is as in `Splits`;
+    `differences` has field -> (what the recipe has, what the paper's has); `scaling` and `augment`
+    are the recipe's, with their figures from the training pictures.
     """
 
     network: str
@@ -51,6 +55,8 @@ class Facts:
     recipe: Recipe | Own
     differences: Mapping[str, tuple[int | str, int | str]]
     scaling: Scaling
+    augment: tuple[Fitted, ...] | Own
+    execution: Execution
     seed: int
 
 
@@ -134,6 +140,8 @@ def create(directory: Path, facts: Facts, **notes: Any) -> Run:
     run = Run(directory, facts)
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if (picture := facts.scaling.picture) is not None:
+            write(directory / MEAN, safetensors.torch.save({"mean": picture}))
         run.note(**notes)
     except OSError as error:
         raise ValueError(
@@ -164,9 +172,12 @@ def open_run(directory: Path) -> Run:
         told = json.loads(path.read_text(encoding="utf-8"))
         told = told if isinstance(told, dict) else {}
         facts = made(Facts, {name: from_description(told[name]) for name in _NAMES})
+        if (picture := directory / MEAN).exists():
+            mean = safetensors.torch.load(picture.read_bytes())["mean"]
+            facts = replace(facts, scaling=replace(facts.scaling, picture=mean))
     except KeyError as error:
         raise ValueError(f"{path} is damaged: it lacks {error.args[0]}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     notes = {name: told[name] for name in told if name not in _NAMES}
     return Run(directory, facts, notes, _read_rows(directory / "metrics.jsonl"))

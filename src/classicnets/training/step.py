@@ -1,65 +1,199 @@
-"""How one step is executed. Precision, memory layout and compilation belong here, nowhere else."""
+"""How one step is executed. Precision, memory layout and compilation live here, nowhere else."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float32, Int64
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from classicnets.measure import measure
+
+from . import parallel
 from .loss import Loss, main_head
 
 SMALL = 2**15  # numbers in a batch; below, threads wait for one another longer than they work
+TINY = 2**13  # below, oneDNN takes longer to choose a convolution than plain code to do it
+WIDE = 32  # maps read by a convolution; with fewer, half precision and channels last gain nothing
+SPARE = 0.8  # of the free memory; operators need some of it for their own work
+LEGAL = {
+    "precision": ("auto", "fp32", "bf16"),
+    "layout": ("auto", "channels_first", "channels_last"),
+}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How steps are executed: what changes time and memory, and results by rounding at most.
+
+    `precision` is fp32, or bf16 for the arithmetic of convolutions and full layers with weights,
+    updates and losses in fp32. With `graph` each step is replayed as one CUDA graph. A batch goes
+    through the network in `parts`, whose gradients are added; batch normalisation then sees a part
+    at a time. "auto" and 0 parts are for `settled`.
+    """
+
+    precision: str = "auto"
+    layout: str = "auto"
+    compile: bool = False
+    graph: bool = False
+    parts: int = 0
+
+    def __post_init__(self):
+        for name, legal in LEGAL.items():
+            if (value := getattr(self, name)) not in legal:
+                raise ValueError(f"{name} must be {', '.join(legal)}, not {value!r}")
+        if type(self.parts) is not int or self.parts < 0:
+            raise ValueError(f"parts must be a whole number, 0 for as needed, not {self.parts!r}")
+
+    def casting(self, device: torch.device) -> AbstractContextManager:
+        """Inside, torch computes in this precision."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def laid(self, x: Tensor) -> Tensor:
+        """A batch in this memory layout."""
+        last = self.layout == "channels_last"
+        return x.contiguous(memory_format=torch.channels_last) if last else x
+
+    def prepared(self, network: nn.Module, device: torch.device) -> nn.Module:
+        """What is called in place of the network, and shares its weights."""
+        if self.layout == "channels_last":
+            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if self.compile:
+            network = cast(nn.Module, torch.compile(network))
+        return parallel.wrapped(network, device)
+
+
+def settled(
+    execution: Execution, network: nn.Module, shape: tuple[int, int, int], batch: int
+) -> tuple[Execution, str]:
+    """What "auto" means for this network, of images of `shape`, on its device; and why."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    wide = any(p.ndim == 4 and p.shape[1] >= WIDE for p in network.parameters())
+    reasons = []
+    if execution.precision == "auto":
+        half = wide and _native_bf16(device)
+        why = "the processor has it" if half else "a small network" if not wide else "as published"
+        execution = replace(execution, precision="bf16" if half else "fp32")
+        reasons.append(f"{execution.precision} ({why})")
+    if execution.layout == "auto":
+        layout = "channels_last" if wide else "channels_first"
+        execution = replace(execution, layout=layout)
+        reasons.append(layout)
+    if execution.parts == 0:
+        parts, why = _parts(network, shape, batch, _free_bytes(device))
+        execution = replace(execution, parts=parts)
+        reasons += [f"each batch in {parts} parts ({why})"] * (parts > 1)
+    return execution, ", ".join(reasons)
 
 
 def step(
-    network: nn.Module,
+    called: nn.Module,
     optimizer: Optimizer,
     loss: Loss,
-    rate: float,
     x: Float32[Tensor, "n c h w"],
     labels: Int64[Tensor, " n"],
+    execution: Execution,
+    share: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """One update. Returns the loss and the number of wrong answers, still on the device."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    """One update. Returns the mean loss and the number of wrong answers, still on the device.
+
+    `share` weighs the gradients where these images are only a part of the batch.
+    """
     optimizer.zero_grad()
-    network.train()
-    scores = network(x)
-    value = loss(scores, labels)
-    value.backward()
+    losses, wrongs = [], []
+    parts = list(zip(x.chunk(execution.parts), labels.chunk(execution.parts), strict=True))
+    for i, (part, answers) in enumerate(parts, start=1):
+        with _alone(called, i < len(parts)):
+            with execution.casting(x.device):
+                scores = called(execution.laid(part))
+                value = loss(scores, answers).float() * (len(part) / len(x))
+            (value * share).backward()
+        losses.append(value.detach())
+        wrongs.append((main_head(scores).argmax(1) != answers).sum())
     optimizer.step()
-    return value.detach(), (main_head(scores).argmax(1) != labels).sum()
+    return torch.stack(losses).sum(), torch.stack(wrongs).sum()
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """The rate of the next step, put where a recorded step reads it."""
+    for group in optimizer.param_groups:
+        if isinstance(held := group["lr"], Tensor):
+            held.fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def require_graph(optimizer: Optimizer, device: torch.device) -> None:
+    """Raises a ValueError when a step cannot be recorded here."""
+    if device.type != "cuda":
+        raise ValueError(f"a CUDA graph needs a CUDA device, not {device}")
+    if parallel.size() > 1:
+        raise ValueError("a CUDA graph is for one process; leave --graph away under torchrun")
+    if not isinstance(optimizer, torch.optim.SGD):
+        raise ValueError(
+            f"a CUDA graph needs an update with its rate on the device, which "
+            f"{type(optimizer).__name__} has not; leave --graph away"
+        )
+    for group in optimizer.param_groups:
+        group["lr"] = torch.zeros((), device=device)
 
 
 @contextmanager
-def threads_for(numbers: int) -> Iterator[None]:
-    """One thread while batches of so few numbers are trained on; torch's own choice otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if numbers < SMALL else before)
+def suited_to(numbers: int) -> Iterator[None]:
+    """Without threads, and without oneDNN, while batches are too small to gain from them."""
+    threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    torch.set_num_threads(1 if numbers < SMALL else threads)
+    torch.backends.mkldnn.enabled = onednn and numbers >= TINY
     try:
         yield
     finally:
-        torch.set_num_threads(before)
-
-
-def seeded(device: torch.device, seed: int) -> list[Tensor]:
-    """What torch draws from, as in dropout, at its beginning: of the CPU, and of a GPU."""
-    return [Generator(where).manual_seed(seed).get_state() for where in ("cpu", *_gpus(device))]
+        torch.set_num_threads(threads)
+        torch.backends.mkldnn.enabled = onednn
 
 
 @contextmanager
-def drawing_from(chance: list[Tensor], device: torch.device) -> Iterator[None]:
-    """Inside, torch draws from this, which goes on; outside, from what it did before."""
-    gpus = _gpus(device)
-    with torch.random.fork_rng(gpus):
-        torch.set_rng_state(chance[0])
-        for gpu, state in zip(gpus, chance[1:], strict=False):  # saved elsewhere, it may lack one
-            torch.cuda.set_rng_state(state, gpu)
+def _alone(called: nn.Module, more: bool) -> Iterator[None]:
+    """Gradients are exchanged between processes after the last part only."""
+    if more and isinstance(called, DistributedDataParallel):
+        with called.no_sync():
+            yield
+    else:
         yield
-        chance[:] = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, gpus)]
 
 
-def _gpus(device: torch.device) -> list[torch.device]:
-    return [device] if device.type == "cuda" else []
+def _native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+def _parts(
+    network: nn.Module, shape: tuple[int, int, int], batch: int, free: float
+) -> tuple[int, str]:
+    """The fewest parts whose memory, as measured for one image, is free; and the figures."""
+    try:
+        one = measure(network, shape).step
+    except ValueError:  # a network that needs values
+        return 1, ""
+    room = SPARE * free - (one.total - one.activations)
+    parts = 1
+    while parts < batch and one.activations * -(-batch // parts) > room:
+        parts += 1
+    need = (one.total - one.activations + one.activations * batch) / 2**30
+    return parts, f"all at once {need:.1f} GiB, {free / 2**30:.1f} are free"
+
+
+def _free_bytes(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    table = Path("/proc/meminfo")
+    if device.type != "cpu" or not table.exists():
+        return float("inf")
+    rows = dict(line.split(":") for line in table.read_text().splitlines())
+    return 1024.0 * int(rows["MemAvailable"].split()[0])

@@ -1,0 +1,131 @@
+"""`field=value` changes a recipe: typed, checked, never executed; what it prints it reads back."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from classicnets import catalog
+from classicnets.recipes import FOR_SETS, MORE
+from classicnets.recipes.fast import FAST
+from classicnets.recipes.resnet import CIFAR
+from classicnets.training.changes import TOLD, changed
+from classicnets.training.loss import CrossEntropy
+from classicnets.training.optim import SGD
+from classicnets.training.rates import Constant, Drops
+from classicnets.training.recipe import Recipe
+
+RECIPES = {
+    **{entry.name: entry.recipe for entry in catalog.CATALOG.values()},
+    **{" on ".join(names): recipe for names, recipe in FOR_SETS.items()},
+    **{name: recipe for others in MORE.values() for name, recipe in others.items()},
+    "fast": FAST,
+}
+PASSES = replace(CIFAR, epochs=10, steps=None, cited={}, assumed={"batch": "why", "rate": "why"})
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_can_be_typed_as_python_prints_it(recipe):
+    told = {f.name: repr(getattr(recipe, f.name)) for f in fields(Recipe) if f.name not in TOLD}
+    assert changed(recipe, told) == recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        ("batch=64", "batch", 64),
+        ("rate=Constant(1e-3)", "rate", Constant(0.001)),
+        ("rate=Drops(0.1, at=(0.5, 0.75), by=0.1)", "rate", Drops(0.1, (0.5, 0.75), 0.1)),
+        ("rate=Drops(by=1, at=[], start=-2)", "rate", Drops(-2.0, (), 1.0)),
+        ("optimizer=SGD", "optimizer", SGD()),
+        ("optimizer=SGD(nesterov=True, momentum=0.5)", "optimizer", SGD(0.5, nesterov=True)),
+        ("loss.smoothing=0.2", "loss", CrossEntropy(0.2)),
+        ("augment=()", "augment", ()),
+        ("protocol=ten-crop", "protocol", "ten-crop"),
+        ("protocol='dense'", "protocol", "dense"),
+        ("constraint=None", "constraint", None),
+    ],
+)
+def test_a_value_becomes_what_it_says(change, field, value):
+    name, _, text = change.partition("=")
+    ours = changed(PASSES, {name: text})
+    assert getattr(ours, field) == value
+    assert ours == replace(PASSES, **{field: value}, assumed=ours.assumed)
+
+
+def test_several_changes_are_made_before_the_recipe_is_judged():
+    ours = changed(PASSES, {"side": "64", "crop": "64", "optimizer": "SGD", "optimizer.decay": "1"})
+    assert (ours.side, ours.crop, ours.optimizer) == (64, 64, SGD(decay=1.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "length"),
+    [
+        ({"epochs": "3"}, (3, None)),
+        ({"steps": "300"}, (None, 300)),
+        ({"steps": "None", "epochs": "3"}, (3, None)),
+    ],
+)
+def test_passes_and_steps_replace_each_other(changes, length):
+    for before in (PASSES, replace(PASSES, epochs=None, steps=7)):
+        ours = changed(before, changes)
+        assert (ours.epochs, ours.steps) == length
+
+
+def test_a_reason_goes_with_the_value_it_was_for():
+    assert changed(PASSES, {"batch": "3"}).assumed == {"rate": "why"}
+    assert changed(PASSES, {"batch": str(PASSES.batch)}).assumed == PASSES.assumed
+    assert changed(PASSES, {"rate.start": "3"}).assumed == PASSES.assumed
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("bacth=64", "a recipe has no 'bacth'; the nearest is batch"),
+        ("cite=mine", "a recipe has no 'cite'"),
+        ("assumed={}", "a recipe has no 'assumed'"),
+        ("optimizer.momentun=1", "has no 'momentun'; the nearest is momentum"),
+        ("batch.size=1", "128 has no 'size'"),
+        ("batch=64.0", "batch cannot be 64.0; it takes a whole number"),
+        ("batch=True", "batch cannot be True; it takes a whole number"),
+        ("batch='64'", "batch cannot be '64'; it takes a whole number"),
+        ("batch=", "batch cannot be '', which is no value; it takes a whole number"),
+        ("batch=6 4", "is no value; it takes a whole number"),
+        ("batch=0", "batch must be a whole number of at least 1, not 0"),
+        ("batch=None", "batch cannot be None; it takes a whole number"),
+        ("crop=64", "a crop of 64 pixels does not fit into 32"),
+        ("epochs=None", "a recipe has either epochs or steps"),
+        ("optimizer.nesterov=1", "cannot be 1; it takes True or False"),
+        ("optimizer.momentum=False", "cannot be False; it takes a number"),
+        ("rate=0.1", "rate cannot be 0.1; it takes Constant(rate), "),
+        ("rate=SGD()", "decay_all=True); it takes Constant(rate), "),
+        ("rate=Drop(0.1)", "there is no part 'Drop'; the nearest is Drops"),
+        ("rate=Drops(0.1, ups=1)", "Drops has no 'ups'; there is start, at, by"),
+        ("rate=Drops(0.1, start=1)", "Drops is given start twice"),
+        ("rate=Drops(0.1, at=(0.5,))", "cannot be made of start, at"),
+        ("rate=Drops(0.1, at=0.5, by=1)", "at of Drops cannot be 0.5; it takes a tuple (a number"),
+        ("rate=Drops(0.1, at=(True,), by=1)", "at of Drops cannot be (True,)"),
+        ("rate=Constant(1, 2)", "Constant(rate) does not take 2 values"),
+        ("rate=Constant(1e999)", "rate cannot be inf, which is not finite"),
+        ("rate=Constant(**{})", "Constant has no '**'"),
+        ("augment=Flip()", "augment cannot be Flip(); it takes a tuple ("),
+        ("loss=lambda: 1", "a value is written out"),
+        ("batch=32 * 2", "a value is written out"),
+        ("batch=" + "9" * 5000, "is no value"),
+        ("batch=" + "-" * 3000 + "1", "batch cannot be"),
+        ("augment=" + "(" * 500, "is no value"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(change, sentence):
+    name, _, text = change.partition("=")
+    with pytest.raises(ValueError, match=r".") as refused:
+        changed(PASSES, {name: text})
+    assert sentence in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+    assert len(str(refused.value)) < 1000
+
+
+def test_nothing_is_executed(tmp_path):
+    for code in (f"open({str(tmp_path / 'x')!r}, 'w')", "__import__('os').abort()", "(1).real"):
+        with pytest.raises(ValueError, match=r"no part 'open'|written out"):
+            changed(PASSES, {"rate": code})
+    assert list(tmp_path.iterdir()) == []

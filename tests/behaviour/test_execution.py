@@ -1,0 +1,143 @@
+"""How a training is executed, and what of it is the user's to change."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import classicnets as cn
+from classicnets.data.synthetic import shapes
+from classicnets.measure import measure
+from classicnets.models.lenet import lenet5
+from classicnets.models.resnet import resnet_cifar
+from classicnets.training import step
+from classicnets.training.step import Execution, settled
+
+RECIPE = """
+import classicnets as cn
+from classicnets.recipes.fast import fast
+from classicnets.training.rates import Constant, UNKNOWN
+from dataclasses import replace
+
+class Zigzag(Constant):
+    def __call__(self, progress, history=UNKNOWN):
+        return self.rate * (1 + len(history.validation) % 2)
+
+MINE = replace(fast(16), cite="myself", epochs=2, batch=16, rate=Zigzag(RATE))
+"""
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(72, 4)
+    )
+
+
+def test_a_batch_that_does_not_fit_goes_through_in_parts(monkeypatch):
+    network = net()
+    one = measure(network, (3, 64, 64)).step
+    fixed = one.total - one.activations
+    room = (fixed + 10.5 * one.activations) / step.SPARE  # for ten pictures, and not eleven
+    monkeypatch.setattr(step, "_free_bytes", lambda device: float(room))
+    execution, why = settled(Execution(), network, (3, 64, 64), 64)
+    assert execution.parts == 7  # of ten at most
+    assert "in 7 parts (all at once" in why
+    assert settled(Execution(), network, (3, 64, 64), 10)[0].parts == 1
+
+
+def test_small_networks_stay_in_full_precision_and_a_choice_is_respected(monkeypatch):
+    monkeypatch.setattr(step, "_native_bf16", lambda device: True)
+    small, why = settled(Execution(), lenet5(), (1, 32, 32), 1)
+    assert (small.precision, small.layout, small.parts) == ("fp32", "channels_first", 1)
+    assert "a small network" in why
+    wide, _ = settled(Execution(), resnet_cifar(20), (3, 32, 32), 128)
+    assert (wide.precision, wide.layout) == ("bf16", "channels_last")
+    asked, _ = settled(Execution("fp32", "channels_first"), resnet_cifar(20), (3, 32, 32), 128)
+    assert (asked.precision, asked.layout) == ("fp32", "channels_first")
+
+
+def test_a_processor_without_half_precision_computes_in_full(monkeypatch):
+    monkeypatch.setattr(step, "_native_bf16", lambda device: False)
+    assert settled(Execution(), resnet_cifar(20), (3, 32, 32), 8)[0].precision == "fp32"
+
+
+def test_a_run_goes_on_as_it_was_executed(tmp_path):
+    execution = Execution("bf16", "channels_last", parts=2)
+    began = cn.train(
+        net(), shapes(60, side=16), epochs=2, out=tmp_path / "run", execution=execution
+    )
+    for record in began:
+        if record.validation is not None:
+            break
+    resumed = cn.resume(tmp_path / "run", network=net(), data=shapes(60, side=16))
+    assert resumed.plan.execution == execution
+    assert resumed.finish() is not None
+
+
+def test_changes_and_adaptations_are_kept_with_their_reasons(tmp_path):
+    training = cn.train(
+        "resnet20", shapes(60), changes={"optimizer.momentum": "0.8"}, out=tmp_path / "run"
+    )
+    assert training.recipe.optimizer.momentum == 0.8
+    assert training.recipe.batch == len(training.splits.train)
+    assert training.recipe.epochs == 164  # 64,000 steps of 128 over 50,000 pictures
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert set(told["adapted"]) == {"batch", "epochs"} == set(training.adapted)
+    assert set(told["differences"]) == {"optimizer", "batch", "epochs", "steps"}
+
+
+def test_a_recipe_in_a_file_of_ones_own_is_followed_and_gone_on_with(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(RECIPE.replace("RATE", "0.01"))
+    words = {"recipe": str(file), "epochs": 3, "out": tmp_path / "run"}
+    training = cn.train("resnet20", "synthetic", changes={"batch": "300"}, **words)
+    rates = [record.rate for record in training if record.validation is not None]
+    assert rates == pytest.approx([0.01, 0.02, 0.01])
+    assert cn.resume(tmp_path / "run").state.step == training.state.step
+    file.write_text(RECIPE.replace("RATE", "0.02"))
+    with pytest.raises(ValueError, match=r"mine\.py has changed since the run: rate was .*0\.01"):
+        cn.resume(tmp_path / "run")
+    file.unlink()
+    with pytest.raises(ValueError, match=r"there is no file .*mine\.py"):
+        cn.resume(tmp_path / "run")
+
+
+def test_a_state_saved_by_another_recipe_is_not_gone_on_with(tmp_path):
+    cn.train(
+        "lenet5", shapes(60, channels=1), recipe="fast", epochs=1, out=tmp_path / "run"
+    ).finish()
+    path = tmp_path / "run" / "run.json"
+    path.write_text(path.read_text().replace('"batch": 40', '"batch": 21'))
+    with pytest.raises(
+        ValueError, match=r"the recipe of the run has changed .* batch was 40 and is 21"
+    ):
+        cn.resume(tmp_path / "run", data=shapes(60, channels=1))
+
+
+def test_the_users_own_chance_is_left_as_it_was(tmp_path):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    cn.train("lenet5", shapes(60, channels=1), "fast", epochs=1, out=tmp_path / "run").finish()
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_network_of_one_size_does_not_see_pictures_that_grow(tmp_path):
+    fixed = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.Flatten(), nn.Linear(4 * 31**2, 4))
+    any_size = nn.Sequential(nn.Conv2d(3, 4, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    for name, network, grows in (("fixed", fixed, False), ("any", any_size, True)):
+        training = cn.train(network, shapes(24, side=144), "fast", epochs=1, out=tmp_path / name,
+                            changes={"crop": "128", "side": "144"})  # fmt: skip
+        assert (training.recipe.growth is not None) == grows
+        assert ("growth" in training.adapted) == (not grows)
+    assert "takes 128 pixels, and not the 64" in cn.train(
+        fixed, shapes(24, side=144), "fast", out=tmp_path / "again",
+        changes={"crop": "128", "side": "144"},
+    ).adapted["growth"]  # fmt: skip
+
+
+def test_a_graph_is_refused_where_there_is_none(tmp_path):
+    with pytest.raises(ValueError, match="a CUDA graph needs a CUDA device, not cpu"):
+        cn.train(net(), shapes(24), out=tmp_path / "run", execution=Execution(graph=True))
+    assert not (tmp_path / "run").exists()

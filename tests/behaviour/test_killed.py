@@ -1,0 +1,82 @@
+"""A run that is killed, without a chance to save, ends as one that never was."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import classicnets as cn
+
+# a network with dropout and batch normalisation, in a file as a stranger's would be
+NETWORK = """
+from torch import nn
+
+def net(classes=10, channels=3):
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 5, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(), nn.Dropout(0.5), nn.Linear(128, classes),
+    )
+"""
+PASSES = 6
+
+
+def words(file: Path, out: Path) -> dict:
+    changes = {"side": "40", "crop": "32", "window": "RandomCrop(pad=2)", "augment": "(Flip(),)"}
+    return {"network": f"{file}:net", "data": "synthetic", "epochs": PASSES, "out": str(out),
+            "changes": changes}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [0, 1, 4])  # passes done when it is killed
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, rows):
+    file = tmp_path / "mine.py"
+    file.write_text(NETWORK)
+    whole = cn.train(**words(file, tmp_path / "whole"))
+    whole.finish()
+    out = tmp_path / "killed"
+    script = (
+        "import classicnets as cn, time, torch\n"
+        f"torch.set_num_threads({torch.get_num_threads()})\n"  # sums of parts round by their number
+        f"for record in cn.train(**{words(file, out)!r}):\n"
+        "    time.sleep(0.01)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script])
+    metrics = out / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() if rows else (out / "run.json").exists()) or (
+        rows and len(metrics.read_text().splitlines()) <= rows
+    ):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    resumed = cn.resume(out)
+    assert resumed.state.step < whole.state.step
+    resumed.finish()
+    weights = [(path / "weights.safetensors").read_bytes() for path in (tmp_path / "whole", out)]
+    assert weights[0] == weights[1]
+    states = [torch.load(path / "last.pt", weights_only=True) for path in (tmp_path / "whole", out)]
+    assert str(states[0]) == str(states[1])
+    for name, value in states[0]["network"].items():
+        assert torch.equal(value, states[1]["network"][name]), name
+    columns = [  # all but what depends on the clock
+        [line.split(",")[:8] for line in (path / "metrics.csv").read_text().splitlines()]
+        for path in (tmp_path / "whole", out)
+    ]
+    assert columns[0] == columns[1]
+
+
+def test_a_module_of_ones_own_without_a_saved_state_cannot_go_on(tmp_path):
+    from classicnets.data.synthetic import shapes
+
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
+    )
+    training = cn.train(network, shapes(60), epochs=1, out=tmp_path / "run")
+    with pytest.raises(ValueError, match="nothing to go on from"):
+        cn.resume(training.directory, network=network, data=shapes(60))
