@@ -1,0 +1,231 @@
+"""What evaluation must not get wrong: dense equals crops, means are means, figures are counted."""
+
+import math
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import classicnets as cn
+from classicnets.data.images import Files, Images
+from classicnets.data.pixels import Scaling
+from classicnets.evaluation.dense import Window, scores_over
+from classicnets.evaluation.figure import picture
+from classicnets.evaluation.metrics import evaluation
+from classicnets.evaluation.protocols import PROTOCOLS, Sight, averaged, log_probabilities
+
+AS_THEY_ARE = Scaling((1.0,), (0.0,))
+
+
+class Sums(nn.Module):
+    """Two scores: a hundredth of the sum of the pixels, and 0."""
+
+    def forward(self, x):
+        total = x.sum((1, 2, 3)) / 100
+        return torch.stack([total, torch.zeros_like(total)], 1)
+
+
+class Leftmost(nn.Module):
+    """Two scores: the mean of the left column, and that of the right."""
+
+    def forward(self, x):
+        return torch.stack([x[..., 0].mean((1, 2)), x[..., -1].mean((1, 2))], 1)
+
+
+class Darkest(nn.Module):
+    """Two scores: a hundredth of the darkest pixel, and 0."""
+
+    def forward(self, x):
+        least = x.amin((1, 2, 3)) / 100
+        return torch.stack([least, torch.zeros_like(least)], 1)
+
+
+def images(*pixels) -> Images:
+    x = torch.stack([torch.as_tensor(p, dtype=torch.uint8) for p in pixels])[:, None]
+    return Images(x, torch.zeros(len(x), dtype=torch.long))
+
+
+def probabilities(network, pictures, name, sight):
+    network = network.eval()
+    return log_probabilities(network, pictures, PROTOCOLS[name], sight, AS_THEY_ARE).exp()
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def test_ten_crops_of_pixel_sums_equal_those_added_by_hand():
+    square = torch.arange(16).view(4, 4)
+    found = probabilities(Sums(), images(square, 0 * square), "ten-crop", Sight(4, 2))
+    sums = (10, 18, 42, 50, 30)  # corners and centre; mirrored they are the same
+    expected = sum(sigmoid(s / 100) for s in sums) / 5
+    assert found[0, 0].item() == pytest.approx(expected)
+    assert found[1].tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_mirror_images_make_left_and_right_alike():
+    square = torch.tensor([[3, 0], [3, 0]])
+    assert probabilities(Leftmost(), images(square), "single", Sight(2, 2))[0, 0] > 0.9
+    found = probabilities(Leftmost(), images(square), "dense", Sight(2, 2))
+    assert found[0].tolist() == pytest.approx([0.5, 0.5])
+
+
+def without_padding() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(27, 6),
+        nn.Tanh(),
+        nn.Dropout(0.5),
+        nn.Linear(6, 4),
+    ).eval()
+
+
+@pytest.mark.parametrize(
+    ("network", "side", "stride"), [(without_padding, 8, 2), (cn.lenet5, 32, 4)]
+)
+def test_without_padding_the_dense_map_is_the_scores_of_the_crops(network, side, stride):
+    network = network().eval()
+    x = torch.randn(2, 1, side + 2 * stride, side + 3 * stride)
+    found = scores_over(network, Window.of(network, x[..., :side, :side]), x)
+    assert found.shape[2:] == (3, 4)
+    for i in range(3):
+        for j in range(4):
+            crop = x[..., stride * i :, stride * j :][..., :side, :side]
+            torch.testing.assert_close(found[..., i, j], network(crop), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (lambda: cn.lenet5(), (1, 32, 32)),
+        (lambda: cn.resnet_cifar(8), (3, 32, 32)),
+        (lambda: cn.googlenet(classes=7), (3, 224, 224)),
+        (lambda: cn.resnet(18, classes=7), (3, 224, 224)),
+    ],
+)
+def test_at_its_own_size_a_network_applied_densely_is_the_network(build, shape):
+    network = build().eval()
+    x = torch.randn(2, *shape)
+    with torch.no_grad():
+        found = scores_over(network, Window.of(network, x[:1]), x)
+        assert found.shape[2:] == (1, 1)
+        torch.testing.assert_close(found[..., 0, 0], network(x))
+
+
+def test_a_network_that_pools_all_it_sees_is_applied_to_the_whole_picture():
+    network = cn.resnet_cifar(8).eval()
+    x = torch.randn(1, 3, 48, 40)
+    found = scores_over(network, Window.of(network, x[..., :32, :32]), x)
+    torch.testing.assert_close(found[..., 0, 0], network(x))
+
+
+def test_applying_a_network_densely_leaves_it_as_it_was():
+    network = without_padding()
+    x = torch.randn(1, 1, 8, 8)
+    before = network(x)
+    scores_over(network, Window.of(network, x), torch.randn(1, 1, 12, 12))
+    assert torch.equal(network(x), before)
+
+
+class OneSize(nn.Module):
+    def __init__(self, flat):
+        super().__init__()
+        self.flat, self.fc = flat, nn.Linear(16, 2)
+
+    def forward(self, x):
+        return self.fc(self.flat(x))
+
+
+@pytest.mark.parametrize(
+    ("flat", "sentence"),
+    [
+        (lambda x: x.reshape(len(x), -1), "OneSize cannot be .* it takes one size only"),
+        (nn.Sequential(nn.Flatten(2), nn.Flatten(1)), "does not flatten its maps once"),
+    ],
+)
+def test_a_network_that_cannot_be_applied_densely_is_refused_with_the_reason(flat, sentence):
+    square = images(torch.zeros(4, 4))
+    with pytest.raises(ValueError, match=sentence):
+        probabilities(OneSize(flat), square, "dense", Sight(4, 4))
+
+
+@pytest.mark.parametrize("name", ["dense", "multi-scale", "fully-convolutional", "144-crop"])
+def test_files_of_many_sizes_keep_their_order_and_get_no_border(tmp_path, name):
+    sizes = [(47, 30), (30, 47), (64, 64), (47, 30), (33, 90)]
+    lights = [250, 40, 160, 90, 200]
+    paths = []
+    for k, (size, light) in enumerate(zip(sizes, lights, strict=True)):
+        paths.append(str(tmp_path / f"{k}.png"))
+        Image.new("L", size, light).save(paths[-1])
+    shown = torch.tensor([(height, width) for width, height in sizes])
+    files = Files(paths, torch.zeros(5, dtype=torch.long), shown, 1)
+    found = probabilities(Darkest(), files, name, Sight(24, 20))
+    assert found[:, 0].tolist() == pytest.approx([sigmoid(light / 100) for light in lights])
+
+
+def test_the_order_of_unlikely_classes_is_not_lost_in_rounding():
+    scores = torch.tensor([[-3000.0, 0.0, -2000.0, -1000.0]])
+    found = averaged([scores.double(), scores.double()])
+    assert found.argsort(descending=True).tolist() == [[1, 3, 2, 0]]
+
+
+def test_averaging_two_networks_averages_their_probabilities():
+    one = torch.tensor([[0.9, 0.1]]).double().log()
+    other = torch.tensor([[0.2, 0.8]]).double().log()
+    assert averaged([one, other]).exp()[0].tolist() == pytest.approx([0.55, 0.45])
+
+
+def figures(confidences, right):
+    """Of a network with two classes that is so confident of class 0, which is right or is not."""
+    p = torch.tensor(confidences).double()
+    labels = torch.tensor([0 if r else 1 for r in right])
+    return evaluation(torch.stack([p, 1 - p], 1).log(), labels, ("a", "b"), "single", 1.0)
+
+
+def test_calibration_equals_that_worked_out_by_hand():
+    found = figures([0.9, 0.9, 0.62, 0.62], [True, False, True, True])
+    # half the pictures are right in 50 % at 90 %, the other half in 100 % at 62 %
+    assert found.calibration_error == pytest.approx(0.5 * 40 + 0.5 * 38)
+    filled = [(k, b.images, b.accuracy) for k, b in enumerate(found.reliability) if b.images]
+    assert filled == [(9, 2, 100.0), (13, 2, 50.0)]  # fifteenths: 0.6 to 0.667, 0.867 to 0.933
+    assert [b.confidence for b in found.reliability if b.images] == pytest.approx([62, 90])
+
+
+def test_certainty_counts_in_the_last_range():
+    found = figures([1.0, 1.0], [True, True])
+    assert (found.reliability[-1].images, found.calibration_error) == (2, 0)
+
+
+def test_the_most_confident_mistakes_come_first():
+    found = figures([0.7, 0.99, 0.8, 0.95], [False, True, False, False])
+    told = [(m.picture, m.called, m.truth, round(m.probability, 2)) for m in found.mistakes]
+    assert told == [(3, "a", "b", 0.95), (2, "a", "b", 0.8), (0, "a", "b", 0.7)]
+
+
+def test_of_equal_scores_the_earlier_class_comes_first():
+    found = evaluation(torch.zeros(8, 8), torch.arange(8), tuple("abcdefgh"), "single", 1.0)
+    assert found.top1_error == 100 * 7 / 8
+    assert found.top5_error == 100 * 3 / 8
+    assert [row[0] for row in found.confusion] == [1] * 8
+
+
+def test_classes_of_any_name_can_be_drawn():
+    names = ("一", "a $b", "$x_1$")
+    found = evaluation(torch.eye(3), torch.arange(3), names, "single", 1.0)
+    assert picture(found).startswith(b"\x89PNG")
+
+
+def test_no_pictures_are_a_mistake():
+    none = Images(torch.zeros(0, 1, 4, 4, dtype=torch.uint8), torch.zeros(0, dtype=torch.long))
+    with pytest.raises(ValueError, match="there are no pictures to evaluate on"):
+        probabilities(Sums(), none, "single", Sight(4, 4))
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    scores = torch.tensor([[1.0, 2.0], [math.nan, 1.0]])
+    with pytest.raises(ValueError, match="no numbers for 1 picture"):
+        evaluation(scores, torch.tensor([0, 1]), ("a", "b"), "single", 1.0)
