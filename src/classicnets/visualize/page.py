@@ -1,0 +1,61 @@
+"""Plates, and many of them as one HTML page that needs nothing else to be opened."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+
+from .render import Figure, png
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #f4f4f2; margin: 0; }
+main, header { max-width: 1120px; margin: 0 auto; padding: 0 16px; }
+header { padding-top: 28px; }
+h1 { font-size: 1.7rem; margin: 0; }
+header p, figcaption { color: #555; }
+nav { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 12px 0 20px; font-size: .9rem; }
+a { color: #1f5fa8; }
+figure { background: #fff; margin: 0 0 24px; padding: 14px 18px; border: 1px solid #ddd; }
+img { display: block; max-width: 100%; height: auto; }
+figcaption { margin-top: 8px; max-width: 75ch; font-size: .93rem; }
+.none { color: #844; margin: 0; }
+"""
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A picture with what it shows in a sentence or two, and the arrays that it was drawn from.
+
+    `figure` is None where there is nothing to draw; then `text` says why.
+    """
+
+    name: str
+    text: str
+    figure: Figure | None = None
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def page(title: str, about: str, plates: Sequence[Plate]) -> str:
+    """One HTML document with all plates, their images inside it."""
+    links = "".join(f'<a href="#{escape(p.name)}">{escape(p.name)}</a>' for p in plates if p.figure)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<header><h1>{escape(title)}</h1><p>{escape(about)}</p><nav>{links}</nav></header>\n"
+        f"<main>\n{''.join(map(_section, plates))}</main>\n</body>\n</html>\n"
+    )
+
+
+def _section(plate: Plate) -> str:
+    text = escape(plate.text)
+    if plate.figure is None:
+        return f'<figure><p class="none"><b>{escape(plate.name)}</b>: {text}</p></figure>\n'
+    image = b64encode(png(plate.figure)).decode()
+    return (
+        f'<figure id="{escape(plate.name)}"><img alt="{escape(plate.name)}: {text}" '
+        f'src="data:image/png;base64,{image}"><figcaption>{text}</figcaption></figure>\n'
+    )
