@@ -23,6 +23,7 @@ _HOME = {
     "alexnet_merged": "models.alexnet",
     "build": "catalog",
     "chain": "layers.wiring",
+    "compare": "verbs.compare",
     "evaluate": "verbs.judge",
     "find": "catalog",
     "googlenet": "models.googlenet",
@@ -31,12 +32,14 @@ _HOME = {
     "load": "verbs.judge",
     "names": "catalog",
     "open_data": "data.sets",
+    "pack": "verbs.pack",
     "plain": "models.resnet",
     "plain_cifar": "models.resnet",
     "predict": "verbs.judge",
     "resnet": "models.resnet",
     "resnet_cifar": "models.resnet",
     "resume": "verbs.train",
+    "see": "verbs.see",
     "show": "verbs.read",
     "train": "verbs.train",
     "vgg": "models.vgg",
@@ -72,10 +75,13 @@ if TYPE_CHECKING:
     from classicnets.models.zfnet import zfnet as zfnet
     from classicnets.models.zfnet import zfnet_wide as zfnet_wide
     from classicnets.training.recipe import Recipe as Recipe
+    from classicnets.verbs.compare import compare as compare
     from classicnets.verbs.judge import evaluate as evaluate
     from classicnets.verbs.judge import load as load
     from classicnets.verbs.judge import predict as predict
+    from classicnets.verbs.pack import pack as pack
     from classicnets.verbs.read import show as show
+    from classicnets.verbs.see import see as see
     from classicnets.verbs.train import resume as resume
     from classicnets.verbs.train import train as train
 

@@ -100,7 +100,7 @@ def _from_file(name: str) -> Entry:
     path, _, builder = name.rpartition(":")
     if not path or not builder:
         raise ValueError(f"a network in a file is written path/to/file.py:builder, not {name!r}")
-    make = getattr(_run(Path(path)), builder, None)
+    make = getattr(run_file(Path(path)), builder, None)
     if not callable(make):
         raise ValueError(f"{path} has no builder {builder!r}")
     takes = inspect.signature(make).parameters
@@ -115,7 +115,8 @@ def _from_file(name: str) -> Entry:
     return Entry(name, build, FAST, None, (3, 224, 224))
 
 
-def _run(path: Path) -> ModuleType:
+def run_file(path: Path) -> ModuleType:
+    """What a Python file defines. Raises a ValueError when it is missing or fails."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"classicnets file {path.stem}", path)

@@ -17,7 +17,7 @@ from classicnets.data.synthetic import shapes
 from classicnets.recipes import lenet
 from classicnets.recipes.fast import fast
 from classicnets.training import disk
-from classicnets.training.rates import Constant, Table
+from classicnets.training.rates import UNKNOWN, Constant, History, Table
 
 SMALL = dataclasses.replace(fast(16), epochs=3, batch=16)
 
@@ -161,9 +161,9 @@ def test_a_saved_state_that_cannot_be_read_is_named_in_our_words(copy, content):
         ("network", 5),
         ("network", {"C1.weight": 5}),
         ("optimizer", []),
-        ("generator", torch.zeros(3)),
-        ("chance", None),
-        ("order", "abc"),
+        ("validation", None),
+        ("lowest", "abc"),
+        ("recipe", 5),
         ("totals", torch.zeros(7)),
         ("step", "x"),
         ("best", (1.0,)),
@@ -198,7 +198,7 @@ def test_what_cannot_start_leaves_nothing_behind(tmp_path):
 class Halved(Constant):
     """A rate that no run can keep."""
 
-    def __call__(self, progress: float) -> float:
+    def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         return self.rate / 2
 
 

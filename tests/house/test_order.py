@@ -22,7 +22,7 @@ def test_no_file_has_more_than_400_lines():
 
 
 def test_the_package_keeps_to_its_budget():
-    assert sum(map(_lines, SOURCES)) <= 6000
+    assert sum(map(_lines, SOURCES)) <= 13000
 
 
 def test_no_annotation_is_put_off():
@@ -47,7 +47,7 @@ def test_every_model_file_is_a_paper():
     files = {room: {p.stem for p in (ROOT / "src/classicnets" / room).glob("[!_]*.py")}
              for room in rooms}  # fmt: skip
     assert files["models"] == set(PAPERS)
-    assert files["recipes"] == {*PAPERS, "fast"}
+    assert files["recipes"] == {*PAPERS, "fast", "adapt"}
 
 
 def test_links_of_the_readme_lead_somewhere():

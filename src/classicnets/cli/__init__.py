@@ -12,9 +12,13 @@ from typing import Any, NoReturn
 
 import typer
 
+from .compare import compare
 from .demo import demo
 from .judge import evaluate, predict
+from .pack import pack
 from .read import list_, show
+from .recipe import recipe
+from .see import see
 from .train import train
 
 app = typer.Typer(
@@ -41,7 +45,7 @@ def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for verb in (list_, show, train, evaluate, predict, demo):
+for verb in (list_, show, recipe, train, evaluate, predict, compare, see, pack, demo):
     app.command(name=verb.__name__.strip("_"))(_stoppable(verb))
 
 

@@ -8,13 +8,16 @@ def demo() -> None:
     from PIL import Image
 
     import classicnets as cn
+    from classicnets.data.images import Images
 
     training = cn.train("lenet5", "digits")
     introduce(training)
     follow(training)
     conclude(training)
     digit = training.directory / "digit.png"
-    Image.fromarray(training.splits.test.pixels[0, 0].numpy()).save(digit)
+    test = training.splits.test
+    assert isinstance(test, Images)
+    Image.fromarray(test.pixels[0, 0].cpu().numpy()).save(digit)
     typed = command()
     print("\nwhat to try next:")
     print(f"  {typed} show lenet5")

@@ -1,4 +1,4 @@
-"""To load, evaluate and predict: what a run has learnt."""
+"""To load, evaluate and predict: what a run has learnt, or several together."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from classicnets import catalog
-from classicnets.data.images import Images, Splits
-from classicnets.data.picture import read_pictures
-from classicnets.data.pixels import Scaling
+from classicnets.data.images import Files, Images, Splits
+from classicnets.data.picture import SUFFIXES, read_pictures
 from classicnets.data.sets import open_data, open_test, resolved
+from classicnets.data.windows import ScaleJitter
 from classicnets.evaluation.metrics import Evaluation, evaluation
+from classicnets.evaluation.protocols import Sight, averaged, log_probabilities, passes
 from classicnets.evaluation.protocols import protocol as find_protocol
 from classicnets.training.run import Facts, Run, open_run
 
@@ -29,35 +30,64 @@ def load(run: str | Path, network: nn.Module | None = None) -> nn.Module:
 
 
 def evaluate(
-    run: str | Path,
-    data: str | Images | None = None,
-    protocol: str = "single",
+    run: str | Path | Sequence[str | Path],
+    data: str | Images | Files | None = None,
+    protocol: str | None = None,
     network: nn.Module | None = None,
     device: str = "auto",
 ) -> Evaluation:
     """The errors of a run on the test part of its data, or on other pictures of its classes.
 
+    Pictures are shown as the protocol says, by default as in the paper of each run's recipe. The
+    probabilities of several runs are averaged; `network`, as in `load`, then serves them all.
+
     Raises ValueError for an unknown protocol or device, where `load` does, for data that are
-    missing or of other classes, and when the run's own have changed since.
+    missing or of other classes, when the run's own have changed since, for several runs of
+    different classes or data, and for a network that cannot be shown what the protocol demands.
     """
-    find_protocol(protocol)
+    if protocol is not None:
+        find_protocol(protocol)
     where = device_named(device)
-    found = open_run(Path(run))
-    facts = found.facts
-    module = _loaded(found, network).to(where)
-    images = data if isinstance(data, Images) else _test_images(facts, data)
-    crop = facts.input[1]
-    return judged(module, images.to(where), facts.classes, crop, facts.scaling, protocol)
+    paths = [run] if isinstance(run, str | Path) else list(run)
+    runs = [open_run(Path(path)) for path in paths]
+    _require_alike(runs, data)
+    began = perf_counter()
+    scores, names, count = [], [], 0
+    labels, files = torch.empty(0), None
+    for found in runs:
+        facts = found.facts
+        name = protocol or getattr(facts.recipe, "protocol", "single")
+        shown, sight = find_protocol(name), _sight(facts)
+        module = _loaded(found, network).to(where)
+        images = (
+            data if isinstance(data, Images | Files) else _test_images(facts, data, shown.whole)
+        ).to(where)
+        scores.append(log_probabilities(module, images, shown, sight, facts.scaling))
+        count += passes(shown, sight)
+        names.append(name)
+        labels, files = images.labels.cpu(), getattr(images, "paths", None)
+    return evaluation(
+        averaged(scores),
+        labels,
+        runs[0].facts.classes,
+        " + ".join(dict.fromkeys(names)),
+        perf_counter() - began,
+        count,
+        files,
+    )
 
 
 class Prediction(NamedTuple):
-    """A picture and its likeliest classes, each with its probability."""
+    """A picture and its likeliest classes, each with its probability.
+
+    A file that cannot be read has none, and `unreadable` says why.
+    """
 
     path: str
     top: tuple[tuple[str, float], ...]
+    unreadable: str = ""
 
 
-@torch.no_grad()
 def predict(
     run: str | Path,
     paths: Sequence[str | Path],
@@ -65,10 +95,11 @@ def predict(
     network: nn.Module | None = None,
     device: str = "auto",
 ) -> list[Prediction]:
-    """What a run takes the pictures in these files to be.
+    """What a run takes these pictures to be, and those anywhere in these folders.
 
-    Raises a ValueError that names the first file that cannot be read, for an unknown device, and
-    where `load` does; then nothing is predicted.
+    Raises a ValueError that names the first file that cannot be read, for a folder without
+    pictures, for an unknown device, and where `load` does; then nothing is predicted. Only what is
+    found in a folder may be unreadable.
     """
     if not paths:
         raise ValueError("predict needs at least one picture")
@@ -76,22 +107,52 @@ def predict(
         raise ValueError(f"top must be at least 1, not {top}")
     where = device_named(device)
     found = open_run(Path(run))
-    facts = found.facts
     module = _loaded(found, network).to(where)
-    c, crop, _ = facts.input
-    pixels, reasons = read_pictures([Path(path) for path in paths], facts.side, c)
-    if reasons:
-        raise ValueError(reasons[min(reasons)])
-    images = Images(pixels, torch.zeros(len(pixels), dtype=torch.long)).to(where)
-    scores = find_protocol("single")(module, images, crop, facts.scaling, AT_ONCE)
-    likeliest = scores.softmax(1).topk(min(top, scores.shape[1]))
-    classes = facts.classes
+    files = [file for path in map(Path, paths) for file in _pictures(path)]
+    named = {Path(path) for path in paths}
     return [
-        Prediction(str(path), tuple((classes[i], p) for i, p in zip(ids, ps, strict=True)))
-        for path, ids, ps in zip(
-            paths, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True
+        prediction
+        for start in range(0, len(files), AT_ONCE)
+        for prediction in _predicted(
+            module, found.facts, files[start : start + AT_ONCE], named, top
         )
     ]
+
+
+def _predicted(
+    network: nn.Module, facts: Facts, files: list[Path], named: set[Path], top: int
+) -> list[Prediction]:
+    pixels, reasons = read_pictures(files, facts.side, facts.input[0])
+    if refused := [reason for i, reason in sorted(reasons.items()) if files[i] in named]:
+        raise ValueError(refused[0])
+    predictions = {i: Prediction(str(files[i]), (), reason) for i, reason in reasons.items()}
+    if sound := [i for i in range(len(files)) if i not in reasons]:
+        device = next(network.parameters(), torch.empty(0)).device
+        images = Images(pixels[sound], torch.zeros(len(sound), dtype=torch.long)).to(device)
+        log_p = log_probabilities(
+            network, images, find_protocol("single"), _sight(facts), facts.scaling
+        )
+        likeliest = log_p.argsort(dim=1, descending=True, stable=True)[:, :top]
+        for i, ids, p in zip(sound, likeliest.tolist(), log_p.exp().tolist(), strict=True):
+            classes = tuple((facts.classes[k], p[k]) for k in ids)
+            predictions[i] = Prediction(str(files[i]), classes)
+    return [predictions[i] for i in range(len(files))]
+
+
+def _pictures(path: Path) -> list[Path]:
+    """The file itself, or all the pictures below a folder, in order."""
+    if not path.is_dir():
+        return [path]
+    found = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.suffix.lower() in SUFFIXES
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]
+    if not found:
+        raise ValueError(f"the folder {path} holds no pictures")
+    return found
 
 
 def built(run: Run, network: nn.Module | None) -> nn.Module:
@@ -109,19 +170,17 @@ def built(run: Run, network: nn.Module | None) -> nn.Module:
     return entry.build(classes=len(facts.classes), channels=facts.input[0])
 
 
-def judged(
-    network: nn.Module,
-    images: Images,
-    classes: tuple[str, ...],
-    crop: int,
-    scaling: Scaling,
-    protocol: str,
+def judge(
+    network: nn.Module, images: Images | Files, facts: Facts, protocol: str = "single"
 ) -> Evaluation:
     """The errors of a network on these images, seen as the protocol says; takes its time."""
     began = perf_counter()
-    scores = find_protocol(protocol)(network.eval(), images, crop, scaling, AT_ONCE)
+    shown, sight = find_protocol(protocol), _sight(facts)
+    scores = log_probabilities(network.eval(), images, shown, sight, facts.scaling)
     seconds = perf_counter() - began
-    return evaluation(scores, images.labels.cpu(), classes, protocol, seconds)
+    return evaluation(
+        scores, images.labels.cpu(), facts.classes, protocol, seconds, passes(shown, sight)
+    )
 
 
 def device_named(name: str) -> torch.device:
@@ -157,10 +216,37 @@ def _loaded(run: Run, network: nn.Module | None) -> nn.Module:
     return module.eval()
 
 
-def _test_images(facts: Facts, data: str | None) -> Images:
+def _sight(facts: Facts) -> Sight:
+    window = getattr(facts.recipe, "window", None)
+    jitter = (window.low, window.high) if isinstance(window, ScaleJitter) else None
+    return Sight(facts.side, facts.input[1], jitter)
+
+
+def _test_images(facts: Facts, data: str | None, whole: bool) -> Images | Files:
     side, channels = facts.side, facts.input[0]
     if data is not None and resolved(data) != facts.data:
-        return open_test(data, side, channels, facts.classes)
-    splits = open_data(facts.data, side, channels)
+        return open_test(data, side, channels, facts.classes, whole)
+    whole = whole or getattr(getattr(facts.recipe, "window", None), "whole", False)
+    splits = open_data(facts.data, side, channels, whole=whole)
     require_unchanged(facts, splits, "; --data judges it on other pictures")
     return splits.test
+
+
+def _require_alike(runs: Sequence[Run], data: str | Images | Files | None) -> None:
+    """Raises a ValueError when the probabilities of these runs cannot be averaged."""
+    if not runs:
+        raise ValueError("evaluate needs at least one run")
+    first, *others = runs
+    for run in others:
+        a, b = first.facts, run.facts
+        if a.classes != b.classes:
+            raise ValueError(
+                f"{run.directory} knows the classes {', '.join(b.classes)} and {first.directory} "
+                f"{', '.join(a.classes)}; only runs of the same classes can be averaged"
+            )
+        own = data is None or (isinstance(data, str) and resolved(data) in (a.data, b.data))
+        if own and (a.data, a.digest) != (b.data, b.digest):
+            raise ValueError(
+                f"{run.directory} was trained on {b.data} and {first.directory} on {a.data}; "
+                "--data must name pictures that are new to both"
+            )

@@ -1,34 +1,36 @@
 """To train, and to go on: a network, data and a recipe become a run directory."""
 
+import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from classicnets import catalog
 from classicnets.data.images import Splits
-from classicnets.data.pixels import Scaling
-from classicnets.data.sets import SETS, open_data
+from classicnets.data.sets import open_data
 from classicnets.evaluation.metrics import Evaluation
 from classicnets.layers.fit import scores_shape
-from classicnets.recipes import FOR_SETS
-from classicnets.recipes.fast import fast
-from classicnets.training import checkpoint, loop
+from classicnets.recipes.adapt import adapted
+from classicnets.training import checkpoint, loop, parallel
+from classicnets.training.changes import changed
 from classicnets.training.curve import Row
-from classicnets.training.description import Own
+from classicnets.training.description import Own, describe
 from classicnets.training.init import AsBuilt
-from classicnets.training.loop import Record, State
+from classicnets.training.loop import Plan, Record, State
 from classicnets.training.recipe import Recipe, differences
 from classicnets.training.run import Facts, Run, create, open_run, require_free
+from classicnets.training.step import Execution, settled
 
-from .judge import built, device_named, judged, require_unchanged
+from .judge import built, device_named, judge, require_unchanged
+from .recipe import Subject, chosen, load_recipe, subject
+
+SAVE_EVERY = 600  # seconds; a pass may take hours
 
 
 class Training:
@@ -36,17 +38,18 @@ class Training:
 
     After the last record the network holds the weights that were best on validation, and `test`
     their evaluation on the test part, which has not been looked at before. The state on disk stays
-    that of the last step.
+    that of the last step. `adapted` says why fields of the recipe are not those that were asked
+    for, and `picked` how steps are executed, and why.
     """
 
     def __init__(
-        self, run: Run, recipe: Recipe, splits: Splits, scaling: Scaling, state: State
+        self, run: Run, plan: Plan, state: State, adapted: Mapping[str, str], picked: str
     ) -> None:
         self.run = run
-        self.recipe = recipe
-        self.splits = splits
-        self.scaling = scaling
+        self.plan = plan
         self.state = state
+        self.adapted = adapted
+        self.picked = picked
         self.saved = state.step if run.last.exists() else None  # the step that is on disk
         self.test: Evaluation | None = None
 
@@ -58,23 +61,26 @@ class Training:
     def network(self) -> nn.Module:
         return self.state.network
 
+    @property
+    def recipe(self) -> Recipe:
+        return self.plan.recipe
+
+    @property
+    def splits(self) -> Splits:
+        return self.plan.splits
+
     def __iter__(self) -> Iterator[Record]:
-        device = self.state.totals.device
-        parts = (self.splits.train, self.splits.validation, self.splits.test)
-        train, validation, test = (part.to(device) for part in parts)
-        splits = replace(self.splits, train=train, validation=validation, test=test)
-        began = perf_counter()
+        began = kept = perf_counter()
         try:
-            for record in loop.train(self.state, self.recipe, splits, self.scaling):
+            for record in loop.train(self.state, self.plan):
                 if record.validation is not None:
                     self._end_epoch(record, perf_counter() - began)
-                    began = perf_counter()
+                    began = kept = perf_counter()
+                elif perf_counter() - kept > SAVE_EVERY:
+                    self.save()
+                    kept = perf_counter()
                 yield record
-            self.run.load_weights(self.network)
-            self.test = judged(
-                self.network, splits.test, splits.classes, self.recipe.crop, self.scaling, "single"
-            )
-            self.run.note(test=self.test.as_json())
+            self.test = parallel.told(self._tested() if parallel.rank() == 0 else None)
         except OSError as error:  # the disk is full
             held = "nothing" if self.saved is None else f"step {self.saved}"
             raise OSError(f"{error}; {self.directory} holds {held} to go on from") from error
@@ -93,15 +99,17 @@ class Training:
         written; both leave what was saved before.
         """
         loop.require_finite(self.state)
-        if self.saved != self.state.step:
-            checkpoint.save(self.state, self.run.last)
+        if self.saved != self.state.step and parallel.rank() == 0:
+            checkpoint.save(self.state, self.run.last, _as_json(self.recipe))
             self.saved = self.state.step
         return self.run.last
 
     def _end_epoch(self, record: Record, seconds: float) -> None:
         assert record.validation is not None
+        if parallel.rank() > 0:
+            return
         if record.best:
-            self.run.save_weights(self.network)
+            self.run.save_weights(self.state.judged)
             self.run.note(best_epoch=record.epoch)
         self.run.add_row(
             Row(
@@ -117,6 +125,12 @@ class Training:
         )
         self.save()
 
+    def _tested(self) -> Evaluation:
+        self.run.load_weights(self.network)
+        test = judge(self.network, self.splits.test, self.run.facts)
+        self.run.note(test=test.as_json())
+        return test
+
 
 def train(
     network: str | nn.Module,
@@ -126,14 +140,23 @@ def train(
     out: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
+    changes: Mapping[str, str] | None = None,
+    execution: Execution | None = None,
+    workers: int | None = None,
+    unreadable: str = "skip",
 ) -> Training:
     """A training ready to be iterated; nothing is written before all of it has been prepared.
 
-    `recipe` is "paper" (the default), "fast", or a Recipe; a module of one's own is trained by
-    "fast" from the values it has. `epochs` makes the recipe shorter or longer in proportion. `out`
-    is a new directory, `runs/<network>-<data>-<time>` if not given. Raises ValueError for an
-    unknown name, recipe or device, for data that cannot be read or do not fit the network or the
-    recipe, a seed that torch does not take, and a directory that is not empty or not writable.
+    `recipe` is "paper" (the default), "fast", `FILE.py` or `FILE.py:NAME`, or a Recipe; a module of
+    one's own is trained by "fast" from the values it has. `epochs` makes the recipe shorter or
+    longer in proportion, and `changes` changes any other field, name -> value as in
+    `training.changes`. `out` is a new directory, `runs/<network>-<data>-<time>` if not given.
+    `workers` processes read what does not lie in memory, as many as there are processors if not
+    given. Files that are `unreadable` are left out ("skip"), or refused ("refuse").
+
+    Raises ValueError for an unknown name, recipe, field or device, for data that cannot be read or
+    do not fit the network or the recipe, a seed that torch does not take, and a directory that is
+    not empty or not writable.
 
     >>> from classicnets.data.synthetic import shapes
     >>> from tempfile import mkdtemp
@@ -143,42 +166,53 @@ def train(
     """
     if not isinstance(seed, int) or not 0 <= seed < 2**64:
         raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed!r}")
-    where = device_named(device)
-    subject = _subject(network, data)
-    chosen = _recipe(subject, recipe, data)
-    if epochs is not None:
-        chosen = replace(chosen, epochs=epochs)
+    where = parallel.join(device_named(device))
+    origin = {"recipe": recipe if isinstance(recipe, str) else "", "epochs": epochs}
+    origin |= {"changes": dict(changes or {})}
+    of = subject(network, data)
+    wanted = _wanted(of, recipe, data, epochs, changes)
     name = data if isinstance(data, str) else data.name
-    directory = Path(out) if out is not None else _new_directory(subject.name, name)
-    require_free(directory)
-    splits = data if isinstance(data, Splits) else open_data(data, chosen.side, subject.channels)
-    if (side := splits.train.pixels.shape[-1]) < chosen.crop:
-        raise ValueError(f"pictures of {side} pixels are too small for a crop of {chosen.crop}")
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        module = subject.build(classes=len(splits.classes), channels=splits.channels)
-    shape = (splits.channels, chosen.crop, chosen.crop)
+    directory = Path(out) if out is not None else parallel.told(_new_directory(of.name, name))
+    if parallel.rank() == 0:
+        require_free(directory)
+    whole = wanted.window.whole
+    splits = (
+        data
+        if isinstance(data, Splits)
+        else open_data(data, wanted.side, of.channels, whole=whole, unreadable=unreadable)
+    )
+    wanted, reasons = adapted(wanted, splits)
+    parallel.require_shares(len(splits.train), wanted.batch)
+    module = _module(of, splits, seed)
+    shape = (splits.channels, wanted.crop, wanted.crop)
     _require_fit(module, shape, len(splits.classes))
+    wanted, fixed = _growing(wanted, module, shape)
+    reasons |= fixed
+    module.to(where)
+    execution, picked = settled(execution or Execution(), module, shape, wanted.batch)
     facts = Facts(
-        network=subject.name,
+        network=of.name,
         input=shape,
-        side=chosen.side,
+        side=wanted.side,
         classes=splits.classes,
         data=splits.name,
         pictures=splits.sizes,
         digest=splits.digest,
-        recipe=chosen,
-        differences=_differences(chosen, subject.recipe),
-        scaling=chosen.pixels.fit(splits.train),
+        recipe=wanted,
+        differences=_differences(wanted, of.recipe),
+        scaling=wanted.pixels.fit(splits.train, wanted.side, wanted.crop),
+        augment=tuple(part.fit(splits.train) for part in wanted.augment),
+        execution=execution,
         seed=seed,
     )
+    plan = _plan(facts, wanted, splits, where, workers)
+    state = loop.start(module, plan)
     versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
     versions |= {package: version(package) for package in ("classicnets", "numpy")}
-    state = loop.start(module.to(where), chosen, seed)
-    run = create(
-        directory, facts, skipped=list(splits.skipped), device=str(where), versions=versions
-    )
-    return Training(run, chosen, splits, facts.scaling, state)
+    notes = {"skipped": list(splits.skipped), "device": str(where), "versions": versions}
+    notes |= {"origin": origin, "adapted": reasons, "parameters": _count(module)}
+    run = create(directory, facts, **notes) if parallel.rank() == 0 else Run(directory, facts)
+    return Training(run, plan, state, reasons, picked)
 
 
 def resume(
@@ -186,73 +220,108 @@ def resume(
     network: nn.Module | None = None,
     data: Splits | None = None,
     device: str = "auto",
+    workers: int | None = None,
 ) -> Training:
-    """The training of this run, exactly where it was saved.
+    """The training of this run, exactly where it was saved, or from its beginning if nowhere.
 
     A run of one's own module needs that module again, and one of data made in Python the data.
-    Raises ValueError when the run is missing, damaged, of another network or of a recipe with a
-    part of one's own, when its data are missing or have changed since, and for an unknown device.
+    Raises ValueError when the run is missing, damaged, of another network, when its recipe, data
+    or the file of its recipe have changed since, and for an unknown device.
     """
-    where = device_named(device)
+    where = parallel.join(device_named(device))
     found = open_run(Path(run))
     facts = found.facts
-    recipe = facts.recipe
-    if isinstance(recipe, Own):
-        raise ValueError(
-            f"the recipe of {run} has a part of your own, {recipe.source}, which a run does not "
-            "keep: it can be evaluated, and not gone on with"
-        )
-    splits = data or open_data(facts.data, facts.side, facts.input[0])
+    recipe = facts.recipe if isinstance(facts.recipe, Recipe) else _own_recipe(found)
+    splits = data or open_data(facts.data, facts.side, facts.input[0], whole=recipe.window.whole)
     require_unchanged(facts, splits)
-    module = built(found, network).to(where)
-    state = loop.start(module, replace(recipe, init=AsBuilt()), facts.seed)
-    checkpoint.restore(state, found.last)
-    found.forget_rows_after(state.step)
-    return Training(found, recipe, splits, facts.scaling, state)
+    if network is None:
+        built(found, None)  # refuses a run of a module that only Python has
+        module = _module(subject(facts.network, splits), splits, facts.seed)
+    else:
+        module = network
+    saved = found.last.exists()
+    if not saved and network is not None:
+        raise ValueError(f"there is no {found.last}, so nothing to go on from; train anew")
+    plan = _plan(facts, recipe, splits, where, workers)
+    # what the recipe would draw is read instead
+    begin = replace(recipe, init=AsBuilt()) if saved else recipe
+    state = loop.start(module.to(where), replace(plan, recipe=begin))
+    if saved:
+        checkpoint.restore(state, found.last, _as_json(recipe))
+    if parallel.rank() == 0:
+        found.forget_rows_after(state.step)
+    return Training(found, plan, state, {}, "")
 
 
-class _Subject(NamedTuple):
-    """What is trained: its name, its recipe, how many channels it reads, and how it is made."""
+def _wanted(
+    of: Subject,
+    recipe: str | Recipe | None,
+    data: str | Splits,
+    epochs: int | None,
+    changes: Mapping[str, str] | None,
+) -> Recipe:
+    """The recipe as it was asked for."""
+    wanted = chosen(of, recipe, data)
+    if epochs is not None:
+        wanted = replace(wanted, epochs=epochs, steps=None)
+    return changed(wanted, changes) if changes else wanted
 
-    name: str
-    recipe: Recipe
-    channels: int
-    build: Callable[..., nn.Module]
+
+def _own_recipe(run: Run) -> Recipe:
+    """The recipe of a run that has parts from a file of one's own, read from that file again."""
+    origin = run.notes.get("origin", {})
+    file = str(origin.get("recipe", ""))
+    held = run.facts.recipe
+    assert isinstance(held, Own)
+    if ".py" not in file:
+        raise ValueError(
+            f"the recipe of {run.directory} has a part of your own, {held.source}, which a run "
+            "does not keep: it can be evaluated, and not gone on with"
+        )
+    recipe = load_recipe(file)
+    if origin["epochs"] is not None:
+        recipe = replace(recipe, epochs=origin["epochs"], steps=None)
+    recipe = changed(recipe, origin["changes"])
+    then = json.loads((run.directory / "run.json").read_text(encoding="utf-8"))["recipe"]
+    now = json.loads(_as_json(recipe))
+    for name in then:
+        if name not in run.notes.get("adapted", {}) and then[name] != now.get(name):
+            raise ValueError(
+                f"{file} has changed since the run: {name} was {then[name]} and is {now.get(name)}"
+            )
+    return recipe
 
 
-def _subject(network: str | nn.Module, data: str | Splits) -> _Subject:
-    if isinstance(network, str):
-        entry = catalog.find(network)
-        if entry.paper:
-            return _Subject(entry.name, entry.recipe, entry.input[0], entry.build)
-        path, _, builder = entry.name.rpartition(":")
-        channels, side, _ = entry.input
-        name, recipe = f"{Path(path).resolve()}:{builder}", _fast(side, channels, data)
-        return _Subject(name, recipe, channels, entry.build)
-    kernels = next((p for p in network.parameters() if p.ndim == 4), None)
-    channels = (
-        data.channels if isinstance(data, Splits) else 3 if kernels is None else kernels.shape[1]
+def _plan(
+    facts: Facts, recipe: Recipe, splits: Splits, where: torch.device, workers: int | None
+) -> Plan:
+    train, validation, test = (p.to(where) for p in (splits.train, splits.validation, splits.test))
+    augment = facts.augment
+    if isinstance(augment, Own):
+        augment = tuple(part.fit(splits.train) for part in recipe.augment)
+    return Plan(
+        recipe=recipe,
+        splits=replace(splits, train=train, validation=validation, test=test),
+        scaling=facts.scaling.to(where),
+        augment=augment,
+        execution=facts.execution,
+        seed=facts.seed,
+        workers=workers,
     )
-    side = data.train.pixels.shape[-1] if isinstance(data, Splits) else 224
-    recipe = replace(_fast(side, channels, data), init=AsBuilt())
-    return _Subject(type(network).__name__, recipe, channels, lambda **_: network)
 
 
-def _recipe(subject: _Subject, recipe: str | Recipe | None, data: str | Splits) -> Recipe:
-    if isinstance(recipe, Recipe):
-        return recipe
-    if recipe == "fast":
-        return _fast(subject.recipe.crop, subject.channels, data)
-    if recipe not in (None, "paper"):
-        raise ValueError(f"there is no recipe {recipe!r}; there is paper, fast")
-    own = FOR_SETS.get((subject.name, data)) if isinstance(data, str) else None
-    return own if own and recipe is None else subject.recipe
+def _module(of: Subject, splits: Splits, seed: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return of.build(classes=len(splits.classes), channels=splits.channels)
 
 
-def _fast(side: int, channels: int, data: str | Splits) -> Recipe:
-    """It flips neither grey pictures nor a named set: these may be digits or letters."""
-    name = data if isinstance(data, str) else data.name
-    return fast(side, flip=channels > 1 and name not in SETS)
+def _count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def _as_json(recipe: Recipe) -> str:
+    return json.dumps(describe(recipe))
 
 
 def _differences(recipe: Recipe, paper: Recipe) -> dict[str, tuple[int | str, int | str]]:
@@ -271,6 +340,21 @@ def _require_fit(network: nn.Module, shape: tuple[int, int, int], classes: int) 
             f"the network gives {given} for two pictures of {classes} classes; "
             f"it should give (2, {classes})"
         )
+
+
+def _growing(
+    recipe: Recipe, network: nn.Module, shape: tuple[int, int, int]
+) -> tuple[Recipe, dict[str, str]]:
+    """The recipe without growth, and why, where the network takes no other size."""
+    if recipe.growth is None:
+        return recipe, {}
+    small = recipe.growth(recipe.crop, 0.0)
+    try:
+        scores_shape(network, (2, shape[0], small, small))
+    except ValueError:
+        reason = f"the network takes {recipe.crop} pixels, and not the {small} of the first passes"
+        return replace(recipe, growth=None), {"growth": reason}
+    return recipe, {}
 
 
 @torch.no_grad()

@@ -1,0 +1,62 @@
+"""The verb see: pictures of what a network has learnt."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .progress import bars
+
+
+def see(
+    run: Annotated[Path, typer.Argument(help="the directory of a run")],
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="picture files; else one of the run's test set")
+    ] = None,
+    what: Annotated[str, typer.Option(help="filters,maps,deconv,cam (the default), ...")] = "",
+    all_: Annotated[bool, typer.Option("--all", help="everything, as one HTML page")] = False,
+    layers: Annotated[str, typer.Option(help="layers by name: conv1,conv5")] = "",
+    maps: Annotated[str, typer.Option(help="maps by number: 0,7")] = "",
+    label: Annotated[str, typer.Option("--class", help="a class, else what is recognised")] = "",
+    pictures: Annotated[int, typer.Option(help="test pictures to look through")] = 1000,
+    out: Annotated[Path | None, typer.Option(help="a folder for PNGs, or a page.html")] = None,
+    npz: Annotated[bool, typer.Option("--npz", help="save the arrays too")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Look inside a run: filters, feature maps, deconvnet, occlusion, class activation, ...
+
+    --what takes filters, maps, deconv, strongest, occlusion, gradients, cam, invariance, probes,
+    embedding, mistakes, confusion and health, with commas between them.
+    """
+    from classicnets.verbs.see import USUAL, save, see
+
+    if what and all_:
+        raise ValueError("--all is everything; leave --what away")
+    kinds = ("all",) if all_ else _split(what) or USUAL
+    numbers = _split(maps)
+    if not all(number.isdigit() for number in numbers):
+        raise ValueError(f"--maps takes numbers, such as 0,7, not {maps!r}")
+    seeing = see(
+        run, images or (), kinds, _split(layers), [int(n) for n in numbers], label or None,
+        pictures=pictures, device=device,
+    )  # fmt: skip
+    place = out or run / ("see.html" if all_ else "see")
+    if all_ and place.suffix != ".html":
+        place = place / "see.html"
+    plates = []
+    with bars() as tell:
+        for plate in seeing:
+            plates.append(plate)
+            tell("looking", len(plates), len(seeing))
+    save(seeing, plates, place, npz)
+    for plate in plates:
+        if plate.figure is None:
+            print(f"left out: {plate.name}: {plate.text}")
+        elif place.suffix != ".html":
+            print(place / f"{plate.name}.png")
+    if place.suffix == ".html":
+        print(place)
+
+
+def _split(words: str) -> tuple[str, ...]:
+    return tuple(filter(None, (word.strip() for word in words.split(","))))

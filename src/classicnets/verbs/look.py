@@ -1,0 +1,122 @@
+"""What `see` looks at: a run's network, the pictures it is shown, and its data."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+
+from classicnets.data.images import Files, Images, Splits
+from classicnets.data.picture import read_pictures
+from classicnets.data.sets import open_data
+from classicnets.data.windows import centre
+from classicnets.training.recipe import Recipe
+from classicnets.training.run import Run
+from classicnets.visualize.mistakes import Seen, see_all
+from classicnets.visualize.watch import stages
+
+from .judge import built
+
+
+class Shown(NamedTuple):
+    """A picture by name: as it is looked at, between 0 and 1, and as the network reads it."""
+
+    name: str
+    picture: Tensor
+    image: Tensor
+
+
+class Part(NamedTuple):
+    """Some pictures of a set, as they are looked at and as the network reads them."""
+
+    pictures: Tensor
+    images: Tensor
+    labels: Tensor
+
+
+class Look:
+    """A run's network with pictures for it; what is read of its data is read when first needed.
+
+    `layers`, `maps` and `label` are what was asked for, if anything; `own` says that the network
+    can be built anew from the catalogue.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        network: nn.Module,
+        own: bool,
+        layers: Sequence[str],
+        maps: Sequence[int],
+        label: int | None,
+        limit: int,
+    ):
+        self.run, self.facts = run, run.facts
+        self.network, self.own = network, own
+        self.layers, self.maps, self.label = list(layers), list(maps) or None, label
+        self.limit = limit
+
+    def read(self, paths: Sequence[str | Path]) -> list[Shown]:
+        """Pictures from files, read as `predict` reads them; of the run's test set without any."""
+        if not paths:
+            test = self.test
+            name = f"a test picture of {self.facts.classes[test.labels[0]]}"
+            return [Shown(name, test.pictures[0], test.images[0])]
+        side, channels = self.facts.side, self.facts.input[0]
+        pixels, reasons = read_pictures([Path(path) for path in paths], side, channels)
+        if reasons:
+            raise ValueError(reasons[min(reasons)])
+        part = self._part(Images(pixels, torch.zeros(len(pixels), dtype=torch.long)))
+        names = [Path(path).name for path in paths]
+        return list(map(Shown, names, part.pictures, part.images))
+
+    @cached_property
+    def test(self) -> Part:
+        """Test pictures of the run's data, at most `limit`."""
+        return self._some(self._splits.test)
+
+    @cached_property
+    def train(self) -> Part:
+        """As many for training."""
+        return self._some(self._splits.train)
+
+    @cached_property
+    def seen(self) -> Seen:
+        """The test pictures as the network sees them."""
+        return see_all(self.network, self.test.images, self.test.labels)
+
+    def at_initialisation(self) -> nn.Module | None:
+        """The network as it was before training, if that can be had."""
+        recipe = self.facts.recipe
+        if not self.own or not isinstance(recipe, Recipe):
+            return None
+        fresh = built(self.run, None)
+        recipe.init(fresh, Generator().manual_seed(self.facts.seed))
+        return fresh
+
+    def spread(self, count: int, image: Tensor) -> list[str]:
+        """The layers asked for, or some of the network's stages, evenly spaced to the last."""
+        if self.layers:
+            return self.layers
+        names = stages(self.network, image)
+        at = torch.linspace(0, len(names) - 1, min(count, len(names))).round().long()
+        return [names[i] for i in at.tolist()]
+
+    @cached_property
+    def _splits(self) -> Splits:
+        splits = open_data(self.facts.data, self.facts.side, self.facts.input[0])
+        if splits.classes != self.facts.classes:
+            raise ValueError(f"{self.facts.data} no longer has the classes of the run")
+        return splits
+
+    def _some(self, part: Images | Files) -> Part:
+        order = torch.randperm(len(part), generator=Generator().manual_seed(0))
+        return self._part(part.part(order[: self.limit]))
+
+    def _part(self, part: Images | Files) -> Part:
+        crop = self.facts.input[1]
+        windows = centre(part.sizes, self.facts.side, crop)
+        pixels = part.cut(torch.arange(len(part)), windows, crop).cpu()
+        return Part(pixels / 255, self.facts.scaling(pixels), part.labels.cpu())

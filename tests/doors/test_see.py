@@ -1,0 +1,138 @@
+"""The verb see as one types it."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import classicnets.cli
+from classicnets.verbs.see import KINDS
+from classicnets.verbs.train import train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """LeNet-5 after a pass over the digits."""
+    training = train("lenet5", "digits", epochs=1, out=tmp_path_factory.mktemp("runs") / "lenet5")
+    training.finish()
+    return training.directory
+
+
+@pytest.fixture
+def typed(capsys, monkeypatch):
+    """What a command printed and its exit status, run in this process."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["classicnets", "see", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            classicnets.cli.main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def digit(tmp_path):
+    path = tmp_path / "my digit.png"
+    pixels = np.zeros((40, 30), np.uint8)
+    pixels[8:32, 14:17] = 255
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_pictures_are_written_and_named(typed, run, digit, tmp_path):
+    out = tmp_path / "out"
+    words = ("--what", "maps,cam", "--layers", "C1,squash4", "--class", "7", "--npz", "--out", out)
+    status, printed, err = typed(run, digit, *words)
+    assert (status, err) == (0, "")
+    names = ["maps-C1.png", "maps-squash4.png", "cam.png"]
+    assert printed.splitlines() == [str(out / name) for name in names]
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        [*names, "maps-C1.npz", "maps-squash4.npz", "cam.npz"]
+    )
+    for name in names:
+        with Image.open(out / name) as picture:
+            assert picture.width > 500
+    assert np.load(out / "maps-C1.npz")["maps"].shape == (6, 28, 28)
+    assert np.load(out / "cam.npz")["Grad-CAM"].shape == (5, 5)
+
+
+def test_without_a_picture_it_takes_one_of_the_test_set(typed, run):
+    status, printed, _ = typed(run, "--what", "occlusion")
+    assert status == 0
+    assert printed.strip() == str(run / "see" / "occlusion.png")
+
+
+def test_several_pictures_of_one_name_are_told_apart(typed, run, digit, tmp_path):
+    out = tmp_path / "out"
+    assert typed(run, digit, digit, "--what", "cam", "--out", out)[0] == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "cam-my-digit.png-1.png", "cam-my-digit.png-2.png",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_all_of_it_is_one_page_that_needs_nothing_else(typed, run, digit, tmp_path):
+    status, printed, err = typed(
+        run, digit, "--all", "--pictures", 60, "--out", tmp_path / "x.html"
+    )
+    assert (status, err) == (0, "")
+    assert printed.splitlines()[-1] == str(tmp_path / "x.html")
+    html = (tmp_path / "x.html").read_text()
+    shown = re.findall(r'<figure id="([\w.-]+)">', html)
+    left_out = re.findall(r"left out: ([\w.-]+):", printed)
+    for kind in KINDS:
+        assert any(name.startswith(kind) for name in [*shown, *left_out]), kind
+    assert {"filters", "deconv-C3", "strongest-S4", "cam", "health"} <= set(shown)
+    assert "lenet5 has learnt" in html
+    assert "http" not in re.sub(r"base64,[^\"]*", "", html)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--what", "camm"), "nothing to see called 'camm'; did you mean cam?"),
+        (("--what", "cam", "--all"), "leave --what away"),
+        (("--layers", "C33"), "no layer 'C33'; did you mean C3?"),
+        (("--maps", "a"), "--maps takes numbers, such as 0,7, not 'a'"),
+        (("--what", "maps", "--maps", "99"), "C1 has no map 99; it has 6, 0 to 5"),
+        (("--class", "seven"), "no class 'seven'; it knows 0, 1"),
+        (("--class", "10"), "no class '10'"),
+        (("--pictures", "3"), "pictures must be at least 10, not 3"),
+        (("--what", "cam", "--layers", "F6"), "F6 gives no maps"),
+        (("nowhere.png",), "there is no file nowhere.png"),
+        (("--device", "quantum"), "the device 'quantum' cannot be used here"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_nothing_is_written(typed, run, tmp_path, words, sentence):
+    status, out, err = typed(run, *words, "--out", tmp_path / "out")
+    assert (status, out) == (2, "")
+    assert sentence in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_picture_is_named(typed, run, digit, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    status, _, err = typed(run, digit, tmp_path / "broken.png")
+    assert status == 2
+    assert "broken.png cannot be read as a picture" in err
+
+
+def test_what_is_no_run_is_one_sentence(typed, tmp_path):
+    status, _, err = typed(tmp_path)
+    assert (status, "no run.json" in err) == (2, True)
+
+
+def test_data_that_are_gone_leave_out_what_needs_them(typed, run, digit, tmp_path):
+    told = json.loads((run / "run.json").read_text())
+    elsewhere = tmp_path / "run"
+    elsewhere.mkdir()
+    (elsewhere / "run.json").write_text(json.dumps(told | {"data": str(tmp_path / "gone")}))
+    (elsewhere / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes())
+    status, _, err = typed(elsewhere, digit, "--what", "embedding")
+    assert (status, "is called" in err) == (2, True)
+    status, out, _ = typed(elsewhere, digit, "--what", "cam")
+    assert (status, out.strip()) == (0, str(elsewhere / "see" / "cam.png"))
