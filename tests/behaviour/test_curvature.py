@@ -132,7 +132,7 @@ def lenet_at_its_start():
     net = lenet5()
     counts = (75,) * 18 + (100,) * 36 + (150,) * 6
     fan_in = (("S2.coefficient", (4,)), ("C3.weight", counts), ("S4.coefficient", (4,)))
-    LecunUniform(fan_in, power=0.5)(net, torch.Generator().manual_seed(0))
+    LecunUniform(fan_in)(net, torch.Generator().manual_seed(0))
     return net
 
 

@@ -41,7 +41,6 @@ def small(classes: int = 3) -> nn.Sequential:
         (HeNormal(), math.sqrt(2 / 50)),
         (Glorot(), math.sqrt(2 / (50 + 40 * 25))),
         (LecunUniform(), 2.4 / 50 / math.sqrt(3)),
-        (LecunUniform(power=0.5), 2.4 / math.sqrt(50) / math.sqrt(3)),
     ],
 )
 def test_a_convolution_has_the_spread_of_its_formula(init, std):

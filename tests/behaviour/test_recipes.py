@@ -203,9 +203,7 @@ def test_initial_values_have_the_spread_the_papers_give():
 def test_every_parameter_of_lenet_starts_in_its_papers_range():
     from classicnets.models.lenet import lenet5
 
-    init = LecunUniform(lenet.FAN_IN)
-    recipe = dataclasses.replace(lenet.MNIST, init=init)
-    network = start(lenet5(), planned(recipe, shapes(40, channels=1))).network
+    network = start(lenet5(), planned(lenet.MNIST, shapes(40, channels=1))).network
     largest = {name: p.abs().max().item() for name, p in network.named_parameters()}
     ranges = {"C1": 0.096, "C3": 0.032, "C5": 0.006, "F6": 2.4 / 120}  # papers' 2.4 / fan-in
     for layer, bound in ranges.items():
@@ -215,19 +213,6 @@ def test_every_parameter_of_lenet_starts_in_its_papers_range():
     kernels = network.get_parameter("C3.weight").abs().amax((1, 2))
     assert kernels[18:54].max() <= 0.024
     assert kernels[54:].max() <= 0.016
-
-
-def test_lenets_ranges_with_the_root_of_the_fan_in_are_as_many_times_wider():
-    from classicnets.models.lenet import lenet5
-
-    narrow, wide = lenet5(), lenet5()
-    LecunUniform(lenet.FAN_IN)(narrow, torch.Generator().manual_seed(0))
-    LecunUniform(lenet.FAN_IN, power=0.5)(wide, torch.Generator().manual_seed(0))
-    for layer, fan_in in {"C1": 25, "C5": 400, "F6": 120}.items():
-        expected = narrow.get_parameter(f"{layer}.weight") * math.sqrt(fan_in)
-        torch.testing.assert_close(wide.get_parameter(f"{layer}.weight"), expected)
-    expected = narrow.get_parameter("S2.coefficient") * 2  # four inputs
-    torch.testing.assert_close(wide.get_parameter("S2.coefficient"), expected)
 
 
 def test_biases_and_normalisation_can_be_spared_the_decay():

@@ -66,18 +66,15 @@ class LecunUniform:
     """U(-2.4 / F, 2.4 / F), F the number of inputs of a unit; biases are zero. LeCun et al. 1998.
 
     F of convolutions and fully connected layers follows from their weights. For parameters of other
-    layers `fan_in` gives it by name: one number, or one for each entry along the first axis. With
-    a `power` of 1/2 it is 2.4 / sqrt(F), which keeps the size of the signals where inputs are
-    independent; dividing by F itself does where they are all alike.
+    layers `fan_in` gives it by name: one number, or one for each entry along the first axis.
     """
 
     fan_in: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    power: float = 1.0
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
         for _, layer in _weighted(network):
             weight = _weight(layer)
-            _draw(weight, weight[0].numel() ** self.power, generator)
+            _draw(weight, weight[0].numel(), generator)
             _fill_bias(layer, 0.0)
         parameters = dict(network.named_parameters())
         for name, counts in self.fan_in:
@@ -85,7 +82,7 @@ class LecunUniform:
                 raise ValueError(f"the recipe draws {name}, which the network does not have")
             weight = parameters[name]
             counts = torch.tensor(counts).view(-1, *[1] * (weight.ndim - 1))
-            _draw(weight, counts**self.power, generator)
+            _draw(weight, counts, generator)
             _fill_bias(network.get_submodule(name.rpartition(".")[0]), 0.0)
 
 
@@ -162,5 +159,5 @@ def _fill_bias(layer: nn.Module, value: float) -> None:
 
 
 @torch.no_grad()
-def _draw(weight: Tensor, divisor: float | Tensor, generator: Generator) -> None:
+def _draw(weight: Tensor, divisor: int | Tensor, generator: Generator) -> None:
     weight.uniform_(-2.4, 2.4, generator=generator).div_(divisor)
