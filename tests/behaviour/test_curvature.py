@@ -176,10 +176,10 @@ def test_looking_for_curvature_leaves_the_network_as_it_was():
 def test_lenet_learns_by_heart_picture_by_picture():
     net = lenet_at_its_start()
     x, labels = torch.randn(10, 1, 32, 32), torch.arange(10)
-    optimizer = LevenbergMarquardt().build(net)
-    for _ in range(10):
+    optimizer = LevenbergMarquardt(mu=0.02 * 84).build(net)
+    for _ in range(30):
         optimizer.before_pass(net, x)
-        optimizer.param_groups[0]["lr"] = 5e-4
+        optimizer.param_groups[0]["lr"] = 5e-3
         for i in range(10):
             optimizer.zero_grad()
             (-net(x[i : i + 1])[0, labels[i]]).backward()
