@@ -13,6 +13,7 @@ from .images import TEST, VALIDATION, Files, Images, Splits, stratified
 from .picture import read_pictures, read_sizes
 
 IN_MEMORY = 4 * 2**30  # bytes of decoded pictures
+COMPARED = 200_000  # pictures; to look for the same one twice among more takes too long
 PARTS = ("train", "val", "test")
 UNREADABLE = ("skip", "refuse")  # what to do with a file that cannot be read
 
@@ -66,7 +67,7 @@ def read_listing(
         for name, indices in zip(("train", *missing), drawn, strict=True):
             parts[name] = all_of_it.part(indices)
             paths[name] = [all_paths[int(i)] for i in indices.tolist()]
-    in_memory = all(isinstance(part, Images) for part in parts.values())
+    few = sum(map(len, paths.values())) <= COMPARED
     return Splits(
         name=str(root),
         classes=classes,
@@ -74,7 +75,7 @@ def read_listing(
         validation=parts["val"],
         test=parts["test"],
         skipped=tuple(skipped),
-        duplicates=tuple(_duplicates(paths)) if in_memory else (),
+        duplicates=tuple(_duplicates(paths)) if few else (),
         digest=_digest(root, [path for files in listing.parts.values() for path, _ in files]),
     )
 
