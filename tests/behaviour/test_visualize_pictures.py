@@ -21,6 +21,7 @@ from classicnets.visualize.invariance import AMOUNTS, invariance
 from classicnets.visualize.mistakes import embedding, see_all
 from classicnets.visualize.occlusion import occlusion
 from classicnets.visualize.page import Plate, page
+from classicnets.visualize.sheet import png
 from classicnets.visualize.tiles import montage
 
 SIDE, PATCH = 32, 10
@@ -136,7 +137,9 @@ def figures(network: nn.Module) -> dict[str, Any]:
         "embedding": render.embedding_figure(
             embedding(seen.features), labels, images.clamp(0, 1), classes
         ),
-        "mistakes": render.mistakes_figure(seen, heats, images.clamp(0, 1), classes),
+        "mistakes": render.mistakes_figure(
+            seen, seen.mistakes[: len(heats)], heats, images.clamp(0, 1), classes
+        ),
         "confusion": render.confusion_figure(seen.confusion, classes),
         "health": render.health_figure({"trained": health(network, images, labels)}),
     }
@@ -146,7 +149,7 @@ def test_every_picture_is_a_figure_with_a_heading(trained):
     for name, figure in figures(trained).items():
         assert isinstance(figure, Figure), name
         assert figure.texts[0].get_text(), name
-        file = render.png(figure)
+        file = png(figure)
         assert file[:8] == b"\x89PNG\r\n\x1a\n", name
         assert figure._repr_png_()[:8] == file[:8], name  # what a notebook asks for
 

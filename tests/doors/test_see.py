@@ -47,16 +47,17 @@ def test_pictures_are_written_and_named(typed, run, digit, tmp_path):
     words = ("--what", "maps,cam", "--layers", "C1,squash4", "--class", "7", "--npz", "--out", out)
     status, printed, err = typed(run, digit, *words)
     assert (status, err) == (0, "")
-    names = ["maps-C1.png", "maps-squash4.png", "cam.png"]
+    names = ["maps-C1.png", "maps-squash4.png", "cam-C1.png", "cam-squash4.png"]
     assert printed.splitlines() == [str(out / name) for name in names]
     assert sorted(p.name for p in out.iterdir()) == sorted(
-        [*names, "maps-C1.npz", "maps-squash4.npz", "cam.npz"]
+        [*names, *(name.replace("png", "npz") for name in names)]
     )
     for name in names:
         with Image.open(out / name) as picture:
             assert picture.width > 500
     assert np.load(out / "maps-C1.npz")["maps"].shape == (6, 28, 28)
-    assert np.load(out / "cam.npz")["Grad-CAM"].shape == (5, 5)
+    assert np.load(out / "cam-squash4.npz")["Grad-CAM"].shape == (5, 5)
+    assert np.load(out / "cam-squash4.npz")["class"] == 7
 
 
 def test_without_a_picture_it_takes_one_of_the_test_set(typed, run):
@@ -136,3 +137,33 @@ def test_data_that_are_gone_leave_out_what_needs_them(typed, run, digit, tmp_pat
     assert (status, "is called" in err) == (2, True)
     status, out, _ = typed(elsewhere, digit, "--what", "cam")
     assert (status, out.strip()) == (0, str(elsewhere / "see" / "cam.png"))
+
+
+def test_a_folder_is_looked_through_and_what_cannot_be_read_is_named(typed, run, digit, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    status, out, err = typed(run, tmp_path, "--what", "cam", "--out", tmp_path / ".out")
+    assert (status, out.strip()) == (0, str(tmp_path / ".out" / "cam.png"))
+    assert "warning: left out: " in err
+    assert "broken.png cannot be read" in err
+    digit.unlink()
+    status, _, err = typed(run, tmp_path, "--what", "cam", "--out", tmp_path / "none")
+    assert (status, "none of 1 pictures can be read" in err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_network_without_maps_is_shown_as_far_as_it_can_be(typed, tmp_path):
+    (tmp_path / "flat.py").write_text(
+        "from torch import nn\n"
+        "def build(classes=4, channels=3):\n"
+        "    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(),\n"
+        "                         nn.Linear(channels, 9), nn.ReLU(), nn.Linear(9, classes))\n"
+    )
+    small = {"side": "32", "crop": "32"}
+    training = train(f"{tmp_path}/flat.py:build", "synthetic", epochs=1, out=tmp_path / "flat",
+                     changes=small)  # fmt: skip
+    training.finish()
+    status, out, err = typed(training.directory, "--all", "--pictures", 40)
+    assert (status, err) == (0, "")
+    left_out = set(re.findall(r"left out: ([\w.-]+):", out))
+    assert left_out >= {"filters", "maps", "deconv", "strongest", "occlusion", "cam"}
+    assert not left_out & {"gradients", "embedding", "confusion", "probes", "invariance"}

@@ -1,5 +1,6 @@
 """The verb see: pictures of what a network has learnt."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from .progress import bars
 def see(
     run: Annotated[Path, typer.Argument(help="the directory of a run")],
     images: Annotated[
-        list[Path] | None, typer.Argument(help="picture files; else one of the run's test set")
+        list[Path] | None, typer.Argument(help="pictures or folders; else one of the test set")
     ] = None,
     what: Annotated[str, typer.Option(help="filters,maps,deconv,cam (the default), ...")] = "",
     all_: Annotated[bool, typer.Option("--all", help="everything, as one HTML page")] = False,
@@ -19,6 +20,7 @@ def see(
     maps: Annotated[str, typer.Option(help="maps by number: 0,7")] = "",
     label: Annotated[str, typer.Option("--class", help="a class, else what is recognised")] = "",
     pictures: Annotated[int, typer.Option(help="test pictures to look through")] = 1000,
+    method: Annotated[str, typer.Option(help="of the embedding: pca, tsne or umap")] = "tsne",
     out: Annotated[Path | None, typer.Option(help="a folder for PNGs, or a page.html")] = None,
     npz: Annotated[bool, typer.Option("--npz", help="save the arrays too")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
@@ -38,8 +40,10 @@ def see(
         raise ValueError(f"--maps takes numbers, such as 0,7, not {maps!r}")
     seeing = see(
         run, images or (), kinds, _split(layers), [int(n) for n in numbers], label or None,
-        pictures=pictures, device=device,
+        pictures=pictures, method=method, device=device,
     )  # fmt: skip
+    for reason in seeing.unreadable:
+        print(f"warning: left out: {reason}", file=sys.stderr)
     place = out or run / ("see.html" if all_ else "see")
     if all_ and place.suffix != ".html":
         place = place / "see.html"

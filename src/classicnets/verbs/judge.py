@@ -108,7 +108,7 @@ def predict(
     where = device_named(device)
     found = open_run(Path(run))
     module = _loaded(found, network).to(where)
-    files = [file for path in map(Path, paths) for file in _pictures(path)]
+    files = [file for path in map(Path, paths) for file in pictures_at(path)]
     named = {Path(path) for path in paths}
     return [
         prediction
@@ -139,7 +139,7 @@ def _predicted(
     return [predictions[i] for i in range(len(files))]
 
 
-def _pictures(path: Path) -> list[Path]:
+def pictures_at(path: Path) -> list[Path]:
     """The file itself, or all the pictures below a folder, in order."""
     if not path.is_dir():
         return [path]

@@ -15,17 +15,26 @@ from classicnets.data.windows import centre
 from classicnets.training.recipe import Recipe
 from classicnets.training.run import Run
 from classicnets.visualize.mistakes import Seen, see_all
-from classicnets.visualize.watch import stages
+from classicnets.visualize.watch import (
+    prepared,
+    scores_of,
+    stages,
+    stages_and_full,
+    undisturbed,
+)
 
-from .judge import built
+from .judge import built, pictures_at
 
 
 class Shown(NamedTuple):
-    """A picture by name: as it is looked at, between 0 and 1, and as the network reads it."""
+    """A picture by name: as it is looked at, between 0 and 1, as the network reads it, and which
+    class it is called.
+    """
 
     name: str
     picture: Tensor
     image: Tensor
+    called: int
 
 
 class Part(NamedTuple):
@@ -39,8 +48,9 @@ class Part(NamedTuple):
 class Look:
     """A run's network with pictures for it; what is read of its data is read when first needed.
 
-    `layers`, `maps` and `label` are what was asked for, if anything; `own` says that the network
-    can be built anew from the catalogue.
+    `layers`, `maps` and `label` are what was asked for, if anything, and `method` is that of an
+    embedding; `own` says that the network can be built anew from the catalogue. `unreadable` says
+    what was left out of a folder.
     """
 
     def __init__(
@@ -52,25 +62,39 @@ class Look:
         maps: Sequence[int],
         label: int | None,
         limit: int,
+        method: str = "tsne",
     ):
         self.run, self.facts = run, run.facts
         self.network, self.own = network, own
         self.layers, self.maps, self.label = list(layers), list(maps) or None, label
-        self.limit = limit
+        self.limit, self.method = limit, method
+        self.unreadable: list[str] = []
 
     def read(self, paths: Sequence[str | Path]) -> list[Shown]:
-        """Pictures from files, read as `predict` reads them; of the run's test set without any."""
+        """Pictures from files and folders, read as `predict` reads them; one of the run's test set
+        without any.
+        """
         if not paths:
             test = self.test
             name = f"a test picture of {self.facts.classes[test.labels[0]]}"
-            return [Shown(name, test.pictures[0], test.images[0])]
+            return self._shown([name], test.pictures[:1], test.images[:1])
         side, channels = self.facts.side, self.facts.input[0]
-        pixels, reasons = read_pictures([Path(path) for path in paths], side, channels)
-        if reasons:
-            raise ValueError(reasons[min(reasons)])
-        part = self._part(Images(pixels, torch.zeros(len(pixels), dtype=torch.long)))
-        names = [Path(path).name for path in paths]
-        return list(map(Shown, names, part.pictures, part.images))
+        files = [file for path in map(Path, paths) for file in pictures_at(path)]
+        pixels, reasons = read_pictures(files, side, channels)
+        named = {Path(path) for path in paths}
+        if refused := [reason for i, reason in sorted(reasons.items()) if files[i] in named]:
+            raise ValueError(refused[0])
+        self.unreadable = [reasons[i] for i in sorted(reasons)]
+        sound = [i for i in range(len(files)) if i not in reasons]
+        if not sound:
+            raise ValueError(f"none of {len(files)} pictures can be read: {self.unreadable[0]}")
+        part = self._part(Images(pixels[sound], torch.zeros(len(sound), dtype=torch.long)))
+        return self._shown([files[i].name for i in sound], part.pictures, part.images)
+
+    def _shown(self, names: Sequence[str], pictures: Tensor, images: Tensor) -> list[Shown]:
+        with undisturbed(self.network), torch.no_grad():
+            called = scores_of(self.network, prepared(self.network, images)).argmax(1).tolist()
+        return list(map(Shown, names, pictures, images, called))
 
     @cached_property
     def test(self) -> Part:
@@ -97,10 +121,19 @@ class Look:
         return fresh
 
     def spread(self, count: int, image: Tensor) -> list[str]:
-        """The layers asked for, or some of the network's stages, evenly spaced to the last."""
+        """The layers asked for, or some of the network's stages, evenly spaced to the last.
+
+        Raises a ValueError when no layer gives maps.
+        """
         if self.layers:
             return self.layers
         names = stages(self.network, image)
+        at = torch.linspace(0, len(names) - 1, min(count, len(names))).round().long()
+        return [names[i] for i in at.tolist()]
+
+    def learning(self, image: Tensor, count: int = 8) -> list[str]:
+        """Stages and full layers, at most so many, the first and the last among them."""
+        names = stages_and_full(self.network, image)
         at = torch.linspace(0, len(names) - 1, min(count, len(names))).round().long()
         return [names[i] for i in at.tolist()]
 

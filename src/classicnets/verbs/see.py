@@ -19,15 +19,15 @@ from classicnets.training.run import open_run
 from classicnets.visualize import cam, gradients, render
 from classicnets.visualize.deconv import deconv
 from classicnets.visualize.features import feature_maps, reconstructed, strongest
-from classicnets.visualize.filters import filters
+from classicnets.visualize.filters import filters, has_filters
 from classicnets.visualize.health import health
 from classicnets.visualize.invariance import AMOUNTS, invariance
-from classicnets.visualize.mistakes import embedding
+from classicnets.visualize.mistakes import METHODS, embedding
 from classicnets.visualize.occlusion import occlusion
 from classicnets.visualize.page import Plate, page
 from classicnets.visualize.probes import probes
-from classicnets.visualize.render import Figure
-from classicnets.visualize.watch import head, last_spatial, layer_named
+from classicnets.visualize.sheet import Figure, png
+from classicnets.visualize.watch import head, layer_named
 
 from .judge import device_named, load
 from .look import Look, Shown
@@ -38,12 +38,16 @@ Drawn = tuple[Figure, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Seeing:
-    """Plates in the making: iterating it makes one after another. `shown` names the pictures."""
+    """Plates in the making: iterating it makes one after another.
+
+    `unreadable` says what was left out of folders of pictures.
+    """
 
     title: str
     about: str
     steps: list[tuple[str, str, Callable[[], Drawn]]]
     forgiving: bool
+    unreadable: list[str]
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -69,6 +73,7 @@ def see(
     label: str | None = None,
     network: nn.Module | None = None,
     pictures: int = 1000,
+    method: str = "tsne",
     device: str = "auto",
 ) -> Seeing:
     """What a run has learnt, plate by plate, shown on these pictures or on one of its test set.
@@ -76,8 +81,9 @@ def see(
     `what` names kinds of plates, or is ("all",): then a kind that this network or its data do not
     allow is a plate that says why. `layers`, `maps` and `label` (a class) choose; else the stages
     of the network, the strongest maps, and what each picture is taken for. Kinds that need a data
-    set take `pictures` of the run's own. Raises ValueError for an unknown kind, layer, map or
-    class, a picture that cannot be read, and where `load` does.
+    set take `pictures` of the run's own; an embedding is made by `method`: pca, tsne, or umap if
+    it is installed. Raises ValueError for an unknown kind, layer, map, class or method, a picture
+    that cannot be read unless it was found in a folder, and where `load` does.
     """
     everything = tuple(what) == ("all",)
     kinds = tuple(KINDS) if everything else tuple(what)
@@ -88,20 +94,24 @@ def see(
             raise ValueError(f"there is nothing to see called {kind!r}; {hint}")
     if pictures < 10:
         raise ValueError(f"pictures must be at least 10, not {pictures}")
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     where = device_named(device)
     found = open_run(Path(run))
     module = load(run, network).to(where)
     for layer in layers:
         layer_named(module, layer)
     number = None if label is None else _class(label, found.facts.classes)
-    look = Look(found, module, network is None, layers, maps, number, pictures)
+    look = Look(found, module, network is None, layers, maps, number, pictures, method)
     shown = look.read(images)
     of, data = found.facts.network, Path(found.facts.data).name
     return Seeing(
         f"What {of} has learnt",
-        f"Trained on {data}; the run is {run}. Shown: {', '.join(s.name for s in shown)}.",
+        f"Trained on {data}; the run is {run}. Shown: {', '.join(s.name for s in shown)}."
+        + "".join(f" Left out: {reason}." for reason in look.unreadable),
         [step for kind in kinds for step in _steps(kind, look, shown, f"{of} on {data}")],
         everything,
+        look.unreadable,
     )
 
 
@@ -115,7 +125,7 @@ def save(seeing: Seeing, plates: Sequence[Plate], out: Path, npz: bool = False) 
     folder.mkdir(parents=True, exist_ok=True)
     for plate in plates:
         if plate.figure is not None and not one:
-            write(folder / f"{plate.name}.png", render.png(plate.figure))
+            write(folder / f"{plate.name}.png", png(plate.figure))
         if npz and plate.arrays:
             file = io.BytesIO()
             np.savez_compressed(file, allow_pickle=False, **plate.arrays)
@@ -130,10 +140,16 @@ def _steps(
     """Name, text and maker of each plate of a kind."""
     kind = KINDS[name]
     for i, one in enumerate(shown if kind.of_pictures else shown[:1]):
-        line = f"{about} · {one.name}" if kind.of_pictures else about
+        called = f"{one.name}, called {look.facts.classes[one.called]}"
+        line = f"{about} · {called}" if kind.of_pictures else about
         alike = [s.name for s in shown].count(one.name) > 1
         apart = f"{one.name}{f' {i + 1}' * alike}" if line != about and len(shown) > 1 else ""
-        for layer in _layers(name, look, one):
+        try:
+            layers = _layers(name, look, one)
+        except ValueError as error:  # said when its turn comes
+            yield name, kind.text, partial(_unseen, str(error))
+            continue
+        for layer in layers:
             words = "-".join(filter(None, (name, layer, apart)))
             yield (
                 re.sub(r"[^\w.]+", "-", words),
@@ -143,9 +159,20 @@ def _steps(
 
 
 def _layers(name: str, look: Look, one: Shown) -> Sequence[str | None]:
-    if KINDS[name].of_layers:
-        return look.spread(KINDS[name].of_layers, one.image)
-    return look.layers if name == "filters" and look.layers else [None]
+    """The layers of a kind's plates; None is the kind's own choice.
+
+    Raises a ValueError where the network has none that such a plate could show.
+    """
+    kind = KINDS[name]
+    if kind.of_layers:
+        return look.spread(kind.of_layers, one.image)
+    if name == "filters" and look.layers:
+        return [layer for layer in look.layers if has_filters(look.network, layer)]
+    return look.layers if kind.of_asked and look.layers else [None]
+
+
+def _unseen(reason: str) -> Drawn:
+    raise ValueError(reason)
 
 
 def _filters(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
@@ -170,9 +197,7 @@ def _strongest(look: Look, one: Shown, layer: str, about: str) -> Drawn:
 
 
 def _occlusion(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    half = torch.full((1, look.facts.input[0], 1, 1), 127, dtype=torch.uint8)
-    grey = look.facts.scaling(half).flatten()
-    layer = look.layers[-1] if look.layers else None
+    grey = look.facts.scaling(torch.full((1, *look.facts.input), 127, dtype=torch.uint8))[0]
     found = occlusion(look.network, one.image, look.label, layer=layer, grey=grey)
     return render.occlusion_figure(found, one.picture, look.facts.classes, about), _fields(found)
 
@@ -186,26 +211,26 @@ def _gradients(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     with suppress(ValueError):  # a network without rectifiers has none
         guided = gradients.guided_backpropagation(look.network, one.image, look.label)
         found["guided backpropagation"] = guided
-    label = cam.grad_cam(look.network, one.image, look.label).label
-    line = f"{about} · {look.facts.classes[label]}"
-    return render.gradients_figure(found, one.picture, line), found
+    label = one.called if look.label is None else look.label
+    line = f"{about} · what speaks for {look.facts.classes[label]}"
+    return render.gradients_figure(found, one.picture, line), {**found, "class": label}
 
 
 def _cam(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    layer = look.layers[-1] if look.layers else None
     methods = (cam.grad_cam, cam.grad_cam_plus_plus)
     found = [method(look.network, one.image, look.label, layer) for method in methods]
     with suppress(ValueError):  # few networks allow it
         found += [cam.cam(look.network, one.image, look.label)] if layer is None else []
     figure = render.heat_figure(found, one.picture, look.facts.classes, about)
-    return figure, {heat.kind: heat.heat for heat in found}
+    values = {"class": found[0].label, "layer": found[0].layer}
+    return figure, values | {heat.kind: heat.heat for heat in found}
 
 
 def _invariance(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     _, images, labels = look.test
     some = [int((labels == k).nonzero()[0, 0]) for k in labels.unique().tolist()[:5]]
-    last = last_spatial(look.network, one.image)
-    layers = look.layers or [look.spread(2, one.image)[0], last]
+    learning = look.learning(one.image)
+    layers = look.layers or list(dict.fromkeys([learning[0], learning[-1]]))
     output = head(look.network, one.image)
     found = [
         invariance(look.network, images[some], labels[some], layers, output, change)
@@ -213,21 +238,25 @@ def _invariance(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     ]
     names = [look.facts.classes[labels[i]] for i in some]
     figure = render.invariance_figure(found, names, about)
-    return figure, {f"{f.change}-{n}": d for f in found for n, d in f.distances.items()}
+    values = {f"{f.change}-{name}": d for f in found for name, d in f.distances.items()}
+    for f in found:
+        values |= {f"{f.change}-amounts": f.amounts, f"{f.change}-probability": f.probability}
+    return figure, values
 
 
 def _probes(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     test = (look.test.images, look.test.labels)
     train = (look.train.images, look.train.labels)
-    found = probes(look.network, train, test, look.spread(8, one.image))
+    found = probes(look.network, train, test, look.layers or look.learning(one.image))
     chance = 100 * int(test[1].bincount().max()) / len(test[1])
     return render.probes_figure(found, chance, about), found
 
 
 def _embedding(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    places = embedding(look.seen.features, "tsne")
+    places = embedding(look.seen.features, look.method)
     labels, pictures = look.test.labels, look.test.pictures
-    figure = render.embedding_figure(places, labels, pictures, look.facts.classes, about)
+    line = f"{about} · by {look.method}"
+    figure = render.embedding_figure(places, labels, pictures, look.facts.classes, line)
     return figure, {"places": places, "labels": labels}
 
 
@@ -237,9 +266,14 @@ def _mistakes(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     if not numbers:
         raise ValueError(f"there is no mistake among {len(images)} test pictures")
     called = seen.probability.argmax(1)
-    heats = [cam.grad_cam(look.network, images[i], int(called[i])) for i in numbers]
-    figure = render.mistakes_figure(seen, heats, look.test.pictures, look.facts.classes, about)
-    return figure, {"pictures": numbers, "probability": seen.probability[numbers]}
+    heats = None
+    with suppress(ValueError):  # a network without maps has none
+        heats = [cam.grad_cam(look.network, images[i], int(called[i])) for i in numbers]
+    figure = render.mistakes_figure(
+        seen, numbers, heats, look.test.pictures, look.facts.classes, about
+    )
+    values = {"pictures": numbers, "probability": seen.probability[numbers]}
+    return figure, values | ({"heats": torch.stack([h.heat for h in heats])} if heats else {})
 
 
 def _confusion(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
@@ -266,6 +300,7 @@ class Kind(NamedTuple):
     text: str
     of_pictures: bool = False
     of_layers: int = 0  # so many, unless layers are asked for
+    of_asked: bool = False  # one for each layer that is asked for, else the network's own choice
 
 
 KINDS = {
@@ -273,6 +308,7 @@ KINDS = {
         _filters,
         "The weights themselves. A dead filter has hardly any weight, a saturated one far more "
         "than the others: two faults that ZFNet's paper found in AlexNet's first layer.",
+        of_asked=True,
     ),
     "maps": Kind(_maps, "What a layer makes of the picture.", True, 5),
     "deconv": Kind(
@@ -293,20 +329,24 @@ KINDS = {
         "A grey square moves over the picture (ZFNet, section 4.2). Where it hides what matters, "
         "the strongest map falls silent, the class loses probability, or another one wins.",
         True,
+        of_asked=True,
     ),
     "gradients": Kind(_gradients, "How strongly each pixel moves the score of the class.", True),
-    "cam": Kind(_cam, "Where a late layer finds what speaks for the class.", True),
+    "cam": Kind(_cam, "Where a late layer finds what speaks for the class.", True, of_asked=True),
     "invariance": Kind(
         _invariance,
         "Pictures of up to five classes are moved, enlarged and turned (ZFNet, Figure 5): how far "
-        "the features of an early and a late layer move, and what becomes of the probability.",
+        "the features of the first and the last layer move, and what becomes of the probability.",
     ),
     "probes": Kind(
         _probes,
         "A linear classifier is trained on what each layer gives for training pictures, and "
         "judged on test pictures (ZFNet, Table 7).",
     ),
-    "embedding": Kind(_embedding, "Test pictures, placed by t-SNE of what the last layer reads."),
+    "embedding": Kind(
+        _embedding,
+        "Test pictures, placed so that those lie together of which the last layer reads the same.",
+    ),
     "mistakes": Kind(
         _mistakes, "The test pictures about which the network is most certain, and wrong."
     ),

@@ -73,6 +73,10 @@ class Backwards(TorchFunctionMode):
         return sources[0].copy_(self._turned(rule, operation, [before]))
 
     def _turned(self, rule: Rule, operation: Operation, sources: list[Tensor]) -> Any:
+        if operation.name == "setitem" and operation.gated:
+            back = rule(operation)  # what it gives cannot be turned: a refusal counts at once
+            if back is not None:
+                back(sources[0])
         if not _dependents(operation.out) or not sources:
             return operation.out
         back = rule(operation)
@@ -97,6 +101,23 @@ class _Turn(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         return ctx.back(grads[0]), None, None
+
+
+def require_all_met(out: Tensor, passed: re.Pattern[str]) -> None:
+    """Raises a ValueError when an operator led to `out` that no rule has met, as in a script.
+
+    `passed` are the names of those that need none.
+    """
+    met, ahead = set(), [out.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in met:
+            continue
+        met.add(node)
+        name = node.name().partition("Backward")[0]
+        if name != "_Turn" and not passed.search(name.lower()):
+            raise ValueError(f"the network hides {name} where its way back cannot be chosen")
+        ahead += [following for following, _ in node.next_functions]
 
 
 def plain(operation: Operation) -> Back | None:
@@ -176,6 +197,13 @@ ALONE = _names("""mul rmul imul div truediv itruediv matmul rmatmul mm bmm addmm
 RECTIFIERS = _names("""relu relu6 leaky_relu prelu elu selu celu gelu silu mish hardswish hardtanh
     tanh""")
 NORMS = ("lrn", "local_response_norm")
+# the same as autograd names them: those that are linear, and those that are no rectifier
+LINEAR_NODES = re.compile(
+    "^add|^sub|^rsub|^neg|^cat|^stack|^sum|^mean|^mul|^div|^mm$|^bmm$|^t$|select|slice|index|view|"
+    "alias|strided|reshape|flatten|permute|transpose|squeeze|expand|repeat|clone|copy|split|chunk|"
+    "unbind|narrow|roll|flip|pad|shuffle|dropout|pool|upsample|conv|linear|batchnorm|accumulategrad"
+)
+UNRECTIFIED_NODES = re.compile("^(?!.*relu)")
 POOLS = ("max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool2d")
 
 

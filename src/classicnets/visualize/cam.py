@@ -77,8 +77,9 @@ def cam(network: nn.Module, image: Float[Tensor, "c h w"], label: int | None = N
         if torch.allclose(heat.mean() + bias, scores[label], rtol=1e-3, atol=1e-4):
             return Heat("CAM", layer, label, heat.float().cpu())
     raise ValueError(
-        "CAM needs a network that ends in global average pooling and one fully connected layer, "
-        f"and {type(network).__name__} ends otherwise; Grad-CAM does without"
+        "CAM needs a network that ends in global average pooling and one fully connected layer; "
+        f"{type(network).__name__} ends otherwise, or its last rectifier is no layer of its own; "
+        "Grad-CAM does without"
     )
 
 

@@ -103,6 +103,7 @@ def reconstruct(
         out = outputs(network, pixels.clone(), [layer])[layer]
         if not out.requires_grad:
             raise ValueError(f"{layer} does not depend on the image by a way that leads back")
+    backward.require_all_met(out, backward.LINEAR_NODES)
     grid = as_maps(out)
     kept = torch.zeros_like(grid)
     at = (torch.arange(len(x)), maps.cpu(), *places.cpu().unbind(1))

@@ -15,9 +15,9 @@ SATURATED = 3.0
 class Filters:
     """The windows (maps, channels, k, k) of a layer.
 
-    `dead` are filters with hardly any weight, less than a twentieth of the median filter's root
-    mean square, and `saturated` those with more than three times as much: the two faults that
-    ZFNet's section 4.1 finds in AlexNet's first layer. The paper gives no threshold.
+    `dead` are filters with hardly any weight, less than a twentieth of the root mean square of the
+    median one that lives, and `saturated` those with more than three times as much: the two faults
+    that ZFNet's section 4.1 finds in AlexNet's first layer. The paper gives no threshold.
     """
 
     layer: str
@@ -29,12 +29,13 @@ class Filters:
     def pictures(self, jointly: bool = False) -> Float[Tensor, "pictures colours y x"]:
         """Values in [0, 1], zero as middle grey: a picture a filter, or one for each of its maps.
 
-        In colour where the filters read three channels. Each picture uses the whole range, or
+        In colour where the filters read three channels. Each filter uses the whole range, or
         `jointly` all of them share one.
         """
-        w = self.weights if self.weights.shape[1] == 3 else self.weights.flatten(0, 1)[:, None]
+        w = self.weights
         largest = w.abs().amax() if jointly else w.abs().amax(dim=(1, 2, 3), keepdim=True)
-        return w / (2 * largest.clamp(min=1e-12)) + 0.5
+        shades = w / (2 * largest.clamp(min=1e-12)) + 0.5
+        return shades if w.shape[1] == 3 else shades.flatten(0, 1)[:, None]
 
 
 def filters(network: nn.Module, layer: str | None = None) -> Filters:
@@ -58,7 +59,7 @@ def filters(network: nn.Module, layer: str | None = None) -> Filters:
     name = layer or next(iter(layers))
     w = layers[name].float().cpu()
     rms = w.flatten(1).square().mean(dim=1).sqrt()
-    usual = rms.median()
+    usual = rms[rms > DEAD * rms.max()].median()  # of those that are alive
     return Filters(
         name,
         w,
@@ -66,6 +67,11 @@ def filters(network: nn.Module, layer: str | None = None) -> Filters:
         tuple((rms < DEAD * usual).nonzero()[:, 0].tolist()),
         tuple((rms > SATURATED * usual).nonzero()[:, 0].tolist()),
     )
+
+
+def has_filters(network: nn.Module, layer: str) -> bool:
+    """Whether `filters` can show this layer. Raises a ValueError for an unknown one."""
+    return _windows(layer_named(network, layer)) is not None
 
 
 def _windows(module: nn.Module) -> Tensor | None:

@@ -1,5 +1,7 @@
 """How the score of a class depends on each pixel: four ways to ask."""
 
+import re
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -32,7 +34,7 @@ def guided_backpropagation(network: nn.Module, image: Picture, label: int | None
     with undisturbed(network):
         label = _label(network, x, label)
         with Backwards({"relu": backward.guided}, backward.plain) as mode:
-            gradient = _gradient(network, x, label)
+            gradient = _gradient(network, x, label, backward.UNRECTIFIED_NODES)
     if not mode.counts["relu"]:
         raise ValueError(
             f"guided backpropagation needs rectifiers, and {type(network).__name__} has none; "
@@ -98,7 +100,11 @@ def _label(network: nn.Module, x: Tensor, label: int | None) -> int:
         return chosen_class(scores_of(network, x)[0], label)
 
 
-def _gradient(network: nn.Module, x: Tensor, label: int) -> Tensor:
+def _gradient(
+    network: nn.Module, x: Tensor, label: int, passed: re.Pattern[str] | None = None
+) -> Tensor:
     pixels = x.detach().requires_grad_()
     scores = scores_of(network, pixels.clone())
+    if passed is not None:
+        backward.require_all_met(scores, passed)
     return torch.autograd.grad(scores[:, label].sum(), pixels)[0]

@@ -45,16 +45,16 @@ def occlusion(
     size: int | None = None,
     step: int | None = None,
     layer: str | None = None,
-    grey: Float[Tensor, " c"] | float = 0.0,
+    grey: Float[Tensor, "c h w"] | float = 0.0,
     batch: int = 64,
 ) -> Occlusion:
     """Probability, label and activity as a grey square moves over the picture.
 
     `label` is the likeliest class unless given. The paper gives neither the size of the square nor
     its step: here a seventh of the shorter side, and a third of that. The square never leaves the
-    picture, and its last position in each direction touches the border. `grey` is in prepared
-    values, for each channel. Raises ValueError for a square that does not fit, a step below 1, and
-    an unknown layer or class.
+    picture, and its last position in each direction touches the border. `grey` is a grey picture in
+    prepared values, or one such value. Raises ValueError for a square that does not fit, a step
+    below 1, and an unknown layer or class.
     """
     c, h, w = image.shape
     size = max(1, round(min(h, w) / 7)) if size is None else size
@@ -66,7 +66,7 @@ def occlusion(
     layer = last_spatial(network, image) if layer is None else layer
     layer_named(network, layer)
     x = prepared(network, image[None])
-    fill = torch.as_tensor(grey, dtype=x.dtype, device=x.device).expand(c)[:, None, None]
+    fill = torch.as_tensor(grey, dtype=x.dtype, device=x.device).expand(c, h, w)
     tops, lefts = _positions(h, size, step), _positions(w, size, step)
     corners = [(top, left) for top in tops for left in lefts]
     found: list[tuple[Tensor, Tensor]] = []
@@ -79,7 +79,8 @@ def occlusion(
             part = corners[start : start + batch]
             hidden = x.repeat(len(part), 1, 1, 1)
             for i, (top, left) in enumerate(part):
-                hidden[i, :, top : top + size, left : left + size] = fill
+                square = (..., slice(top, top + size), slice(left, left + size))
+                hidden[i][square] = fill[square]
             scores = scores_of(network, hidden).float().softmax(1)
             found.append((scores.cpu(), _activity(seen[layer])[:, strongest].cpu()))
     scores, activity = (torch.cat(parts) for parts in zip(*found, strict=True))

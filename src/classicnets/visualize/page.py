@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from .render import Figure, png
+from .sheet import Figure, png
 
 STYLE = """
 :root { color-scheme: light; }

@@ -1,24 +1,23 @@
-"""Arrays to pictures: each function draws one figure. The only file here that imports matplotlib.
+"""Arrays to pictures: each function draws one figure.
 
 Pictures come as they are looked at, (c, h, w) between 0 and 1. `about` is the second line of the
 heading: network, picture, class.
 """
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
-from torch.nn import functional as F
 
 from .cam import Heat
 from .deconv import Deconv, told
@@ -28,10 +27,10 @@ from .health import LayerHealth
 from .invariance import Invariance
 from .mistakes import Seen
 from .occlusion import Occlusion
+from .sheet import Picture, grid, heated, shade, sheet, show, titled
 from .tiles import GAP, around_grey, enlarged, large, montage, rgb, short
 from .watch import chosen_maps
 
-Picture = Float[Tensor, "c h w"]
 Pictures = Float[Tensor, "n c h w"]
 SHOWN = 24  # maps of a layer
 UNITS = {"translation": "pixels down", "scale": "times", "rotation": "degrees"}
@@ -50,7 +49,7 @@ def filters_figure(found: Filters, about: str = "", jointly: bool = False) -> Fi
     width = min(9, 1.2 * columns)
     how = "all on one scale" if jointly else "each on its own scale"
     fault = f"{len(found.dead)} dead, {len(found.saturated)} saturated"
-    figure = _figure(
+    figure = sheet(
         max(5.5, width), width * rows / columns, f"Filters of {found.layer}", about,
         f"{maps} of {channels}x{k}x{k}{part}, {how}, grey is zero; {fault}",
     )  # fmt: skip
@@ -77,31 +76,31 @@ def maps_figure(
     signed = bool((found.maps < 0).any())
     look = {"cmap": "RdBu_r" if signed else "gray", "vmin": -peak if signed else 0, "vmax": peak}
     count = len(found.maps)
-    figure = _figure(
+    figure = sheet(
         10, 1.6 * math.ceil((len(chosen) + 1) / 7), f"Feature maps of {found.layer}", about,
         f"{len(chosen)} of {count}" + ", the strongest by their largest value" * (maps is None)
         + "; red positive, blue negative" * signed,
     )  # fmt: skip
-    axes = _grid(figure, len(chosen) + 1, 7)
-    _show(axes[0], picture, "picture")
+    axes = grid(figure, len(chosen) + 1, 7)
+    show(axes[0], picture, "picture")
     for ax, number in zip(axes[1:], chosen, strict=False):
         ax.imshow(found.maps[number].numpy(), interpolation="nearest", **look)
-        _label(ax, f"map {number}: {short(found.maps[number].max().item())}")
+        titled(ax, f"map {number}: {short(found.maps[number].max().item())}")
     return figure
 
 
 def deconv_figure(found: Deconv, picture: Picture, about: str = "") -> Figure:
     """The picture and what deconvnet makes of its strongest activations, the strongest first."""
-    figure = _figure(
+    figure = sheet(
         10, 2.2 * math.ceil((len(found.maps) + 1) / 5), f"Deconvnet from {found.layer}", about,
         f"one activation a map; {told(found.applied)}",
     )  # fmt: skip
-    axes = _grid(figure, len(found.maps) + 1, 5)
-    _show(axes[0], picture, "picture")
+    axes = grid(figure, len(found.maps) + 1, 5)
+    show(axes[0], picture, "picture")
     for ax, number, value, made in zip(
         axes[1:], found.maps, found.values.tolist(), found.reconstructions, strict=False
     ):
-        _show(ax, around_grey(made), f"map {number}: {short(value)}")
+        show(ax, around_grey(made), f"map {number}: {short(value)}")
     return figure
 
 
@@ -112,20 +111,20 @@ def strongest_figure(found: Strongest, pictures: Pictures, about: str = "") -> F
     columns = min(len(found.maps), 4 if made is None else 3)
     rows = math.ceil(len(found.maps) / columns)
     field = "x".join(map(str, found.windows[0, 0, 2:].tolist()))
-    figure = _figure(
+    figure = sheet(
         10, rows * (10 / columns / kinds + 0.25), f"What excites {found.layer}", about,
         f"the {found.pictures.shape[1]} pictures that excite a map most, cut to its field of "
         f"{field} pixels" + f"; left: deconvnet, {told(found.applied or {})}" * (kinds == 2),
     )  # fmt: skip
-    axes = _grid(figure, rows * columns * kinds, columns * kinds)
+    axes = grid(figure, rows * columns * kinds, columns * kinds)
     for i, number in enumerate(found.maps):
         windows = found.windows[i]
         cuts = [patch(pictures[n], w, 0.5) for n, w in zip(found.pictures[i], windows, strict=True)]
-        _show(axes[kinds * i + kinds - 1], montage(torch.stack(cuts), 3), f"map {number}")
+        show(axes[kinds * i + kinds - 1], montage(torch.stack(cuts), 3), f"map {number}")
         if made is not None:
             cuts = [patch(around_grey(r), w, 0.5) for r, w in zip(made[i], windows, strict=True)]
             words = f"map {number}, up to {short(found.values[i, 0].item())}"
-            _show(axes[kinds * i], montage(torch.stack(cuts), 3), words)
+            show(axes[kinds * i], montage(torch.stack(cuts), 3), words)
     return figure
 
 
@@ -133,31 +132,34 @@ def occlusion_figure(
     found: Occlusion, picture: Picture, classes: Sequence[str], about: str = ""
 ) -> Figure:
     """ZFNet's Figure 7: the picture, activity of the strongest map, probability, and label."""
-    figure = _figure(
+    figure = sheet(
         11, 3.6, f"Occlusion: {classes[found.label]}", about,
-        f"a grey square of {found.size}x{found.size} pixels, centred where the map has its value",
+        f"a grey square of {found.size}x{found.size} pixels; values stand where its middle was",
     )  # fmt: skip
-    axes = _grid(figure, 4, 4)
-    _show(axes[0], picture, "the square where it\nhas most effect")
-    y, x = divmod(int(found.probability.argmin()), found.probability.shape[1])
-    square = (found.lefts[x] - 0.5, found.tops[y] - 0.5)
-    axes[0].add_patch(Rectangle(square, found.size, found.size, color="0.5"))
-    for ax in axes:
-        ax.set_anchor("N")
+    axes = grid(figure, 4, 4)
+    show(axes[0], picture, "picture")
+    if found.probability.max() - found.probability.min() > 1e-3:
+        y, x = divmod(int(found.probability.argmin()), found.probability.shape[1])
+        square = (found.lefts[x] - 0.5, found.tops[y] - 0.5)
+        axes[0].add_patch(Rectangle(square, found.size, found.size, color="0.5"))
+        titled(axes[0], "the square where it\nhas most effect")
     probability, activity = found.before
     for ax, values, name, whole in (
         (axes[1], found.activity, f"{found.layer}, map {found.map}", activity),
         (axes[2], found.probability, f"probability of {classes[found.label]}", probability),
     ):
-        image = ax.imshow(values.numpy(), cmap="viridis", vmin=0 if values.min() >= 0 else None)
+        image = _over(ax, found, picture, values, "viridis", 0 if values.min() >= 0 else None)
         figure.colorbar(image, ax=ax, shrink=0.7, location="bottom")
-        _label(ax, f"{name}\nunhidden {short(whole)}")
-    present = found.labels.unique().tolist()[:6]
-    shades = torch.tensor([to_rgb(_colour(label)) for label in range(len(classes))])
-    axes[3].imshow(shades[found.labels].numpy())
-    _label(axes[3], f"called\nunhidden {classes[found.called]}")
-    handles = [Rectangle((0, 0), 1, 1, color=_colour(label)) for label in present]
-    names = [str(classes[i]) for i in present]
+        titled(ax, f"{name}\nunhidden {short(whole)}")
+    present, ranks = found.labels.unique(return_inverse=True)
+    shades = ListedColormap([shade(rank) for rank in range(len(present))])
+    _over(axes[3], found, picture, ranks, shades, -0.5, len(present) - 0.5)
+    titled(axes[3], f"called\nunhidden {classes[found.called]}")
+    handles = [Rectangle((0, 0), 1, 1, color=shade(rank)) for rank in range(min(6, len(present)))]
+    names = [str(classes[i]) for i in present.tolist()[:6]]
+    if (more := len(present) - 6) > 0:
+        handles.append(Rectangle((0, 0), 1, 1, alpha=0))
+        names.append(f"and {more} more")
     axes[3].legend(
         handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.03), ncols=2, fontsize=8,
         frameon=False,
@@ -165,14 +167,34 @@ def occlusion_figure(
     return figure
 
 
+def _over(
+    ax: Axes, found: Occlusion, picture: Picture, values: Tensor, colours: str | ListedColormap,
+    low: float | int | None, high: float | None = None,
+) -> QuadMesh:  # fmt: skip
+    """Values where the middle of the square was, in the picture's pixels."""
+    rows, columns = (_edges(corners, found.size) for corners in (found.tops, found.lefts))
+    image = ax.pcolormesh(columns, rows, values.numpy(), cmap=colours, vmin=low, vmax=high)
+    ax.set(xlim=(-0.5, picture.shape[2] - 0.5), ylim=(picture.shape[1] - 0.5, -0.5), aspect="equal")
+    ax.set_anchor("N")
+    return image
+
+
+def _edges(corners: Sequence[int], size: int) -> np.ndarray:
+    """Half-way between the middles of neighbouring squares."""
+    middles = np.array(corners) + (size - 1) / 2
+    steps = np.diff(middles) / 2 if len(middles) > 1 else np.array([size / 2])
+    return np.concatenate([[middles[0] - steps[0]], middles[:-1] + steps[: len(middles) - 1],
+                           [middles[-1] + steps[-1]]])  # fmt: skip
+
+
 def gradients_figure(found: Mapping[str, Picture], picture: Picture, about: str = "") -> Figure:
     """Attributions side by side: the largest absolute value over the channels, white strong."""
-    figure = _figure(
+    figure = sheet(
         2.2 * (len(found) + 1), 2.4, "Which pixels matter", about,
         "absolute value, the largest over the channels; cut at the highest hundredth",
     )  # fmt: skip
-    axes = _grid(figure, len(found) + 1, len(found) + 1)
-    _show(axes[0], picture, "picture")
+    axes = grid(figure, len(found) + 1, len(found) + 1)
+    show(axes[0], picture, "picture")
     for ax, (name, values) in zip(axes[1:], found.items(), strict=False):
         strength = values.abs().amax(0)
         ax.imshow(
@@ -181,7 +203,7 @@ def gradients_figure(found: Mapping[str, Picture], picture: Picture, about: str 
             vmin=0,
             vmax=strength.flatten().quantile(0.99).item() or 1,
         )
-        _label(ax, name)
+        titled(ax, name)
     return figure
 
 
@@ -189,21 +211,22 @@ def heat_figure(
     found: Sequence[Heat], picture: Picture, classes: Sequence[str], about: str = ""
 ) -> Figure:
     """Class activation maps over the picture."""
-    figure = _figure(
+    figure = sheet(
         2.6 * (len(found) + 1), 2.8, f"What speaks for {classes[found[0].label]}", about,
         f"at {found[0].layer}; bright positions speak for the class",
     )  # fmt: skip
-    axes = _grid(figure, len(found) + 1, len(found) + 1)
-    _show(axes[0], picture, "picture")
+    axes = grid(figure, len(found) + 1, len(found) + 1)
+    show(axes[0], picture, "picture")
     for ax, heat in zip(axes[1:], found, strict=False):
-        _show(ax, _heated(heat.heat, picture), heat.kind)
+        silent = "" if heat.heat.amax() > 0 else ": nothing speaks for it"
+        show(ax, heated(heat.heat, picture), heat.kind + silent)
     return figure
 
 
 def invariance_figure(found: Sequence[Invariance], names: Sequence[str], about: str = "") -> Figure:
     """ZFNet's Figure 5: a row for each change; distances of two layers, and the probability."""
     layers = list(found[0].distances)
-    figure = _figure(
+    figure = sheet(
         10, 2.2 * len(found), "Moved, enlarged, turned", about,
         "distance of a layer's features from those of the unchanged picture, and the probability "
         "of the true class",
@@ -226,7 +249,7 @@ def invariance_figure(found: Sequence[Invariance], names: Sequence[str], about: 
 def probes_figure(accuracy: Mapping[str, float], chance: float, about: str = "") -> Figure:
     """ZFNet's Table 7: the accuracy of a linear classifier on the features of each layer."""
     note = "accuracy of a linear classifier on its features"
-    figure = _figure(8, 3.2, "What each layer knows of the classes", about, note)
+    figure = sheet(8, 3.2, "What each layer knows of the classes", about, note)
     ax = figure.subplots()
     bars = ax.bar(list(accuracy), list(accuracy.values()), color="tab:blue", width=0.6)
     ax.bar_label(bars, fmt="%.1f", fontsize=9)
@@ -250,11 +273,11 @@ def embedding_figure(
 ) -> Figure:
     """A map of the last features, a point a picture, with some of the pictures on it."""
     note = "pictures that the network sees alike lie together"
-    figure = _figure(9, 7.4, "A map of the last features", about, note)
+    figure = sheet(9, 7.4, "A map of the last features", about, note)
     ax = figure.subplots()
     for label in labels.unique().tolist():
         x, y = places[labels == label].numpy().T
-        ax.scatter(x, y, s=12, color=_colour(label), label=classes[label], alpha=0.7, lw=0)
+        ax.scatter(x, y, s=12, color=shade(label), label=classes[label], alpha=0.7, lw=0)
     apart = (places.amax(0) - places.amin(0)).clamp(min=1e-9) / 13
     taken: list[Tensor] = []
     for i in torch.randperm(len(places), generator=torch.Generator().manual_seed(0)).tolist():
@@ -265,7 +288,7 @@ def embedding_figure(
         taken.append(place)
         zoom = 30 / max(large(pictures[i]).shape[1:])
         thumbnail = OffsetImage(rgb(pictures[i]), zoom=zoom, interpolation="nearest")
-        frame = {"edgecolor": _colour(int(labels[i])), "lw": 1.5}
+        frame = {"edgecolor": shade(int(labels[i])), "lw": 1.5}
         ax.add_artist(AnnotationBbox(thumbnail, tuple(place.tolist()), pad=0.08, bboxprops=frame))
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
     ax.set(xticks=[], yticks=[])
@@ -273,21 +296,32 @@ def embedding_figure(
 
 
 def mistakes_figure(
-    seen: Seen, heats: Sequence[Heat], pictures: Pictures, classes: Sequence[str], about: str = ""
+    seen: Seen,
+    numbers: Sequence[int],
+    heats: Sequence[Heat] | None,
+    pictures: Pictures,
+    classes: Sequence[str],
+    about: str = "",
 ) -> Figure:
-    """The most confident mistakes, each with the heat map of the class it was taken for."""
-    wrong, numbers = len(seen.mistakes), seen.mistakes[: len(heats)]
+    """These mistakes, each with the heat map, if there are any, of the class it was taken for."""
     columns = max(1, min(6, len(numbers)))
-    figure = _figure(
-        max(6, 1.75 * columns), 4 * math.ceil(len(numbers) / columns),
+    kinds = 1 if heats is None else 2
+    figure = sheet(
+        max(6, 1.75 * columns), (0.6 + 1.7 * kinds) * math.ceil(len(numbers) / columns),
         "The most confident mistakes", about,
-        f"{wrong} of {len(seen.labels)} are called wrongly; below each, what spoke for it",
+        f"{len(seen.mistakes)} of {len(seen.labels)} are called wrongly"
+        + "; below each, what spoke for it" * (kinds == 2),
     )  # fmt: skip
-    for ax, number, heat in zip(_grid(figure, len(numbers), columns), numbers, heats, strict=False):
+    for i, (ax, number) in enumerate(
+        zip(grid(figure, len(numbers), columns), numbers, strict=False)
+    ):
         share, called = (t.item() for t in seen.probability[number].max(0))
         is_ = classes[int(seen.labels[number])]
-        both = torch.stack([large(pictures[number]), _heated(heat.heat, pictures[number])])
-        _show(ax, montage(both, 1), f"{classes[int(called)]}, {100 * share:.0f} %\nis {is_}")
+        shown = [large(pictures[number])]
+        if heats is not None:
+            shown.append(heated(heats[i].heat, pictures[number]))
+        words = f"{classes[int(called)]}, {100 * share:.0f} %\nis {is_}"
+        show(ax, montage(torch.stack(shown), 1), words)
     return figure
 
 
@@ -296,7 +330,7 @@ def confusion_figure(
 ) -> Figure:
     """Rows: what a picture is; columns: what it was called; shading by share of the row."""
     n = len(classes)
-    figure = _figure(min(12, 2.4 + 0.52 * n), min(11, 1.5 + 0.45 * n), "What is taken for what",
+    figure = sheet(min(12, 2.4 + 0.52 * n), min(11, 1.5 + 0.45 * n), "What is taken for what",
                      about, "rows: what it is; columns: what it was called")  # fmt: skip
     ax = figure.subplots()
     share = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
@@ -314,7 +348,7 @@ def confusion_figure(
 def health_figure(found: Mapping[str, Sequence[LayerHealth]], about: str = "") -> Figure:
     """Spread of responses, gradients and weights through depth; a line for each network."""
     dead = {name: sum(layer.dead > 0 for layer in of) for name, of in found.items()}
-    figure = _figure(
+    figure = sheet(
         11, 3.3, "Signal health", about,
         "standard deviation, layer by layer; layers with dead maps: "
         + ", ".join(f"{count} {name}" for name, count in dead.items()),
@@ -337,58 +371,3 @@ def health_figure(found: Mapping[str, Sequence[LayerHealth]], about: str = "") -
         ax.tick_params(labelsize=8)
     figure.axes[0].legend(fontsize=9)
     return figure
-
-
-class Drawing(Figure):
-    """A figure that a notebook shows as it is."""
-
-    def _repr_png_(self) -> bytes:
-        return png(self)
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
-
-
-def _figure(width: float | int, height: float | int, title: str, about: str, note: str) -> Figure:
-    """A figure with a heading above `height` inches for what is drawn."""
-    height += 0.65
-    figure = Drawing(figsize=(width, height), layout="constrained", dpi=110)
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.6 / height))  # pyright: ignore
-    top = 1 - 0.08 / height
-    figure.text(0.01, top, title, va="top", fontsize=13, weight="bold")
-    words = " · ".join(filter(None, (about, note)))
-    figure.text(0.01, top - 0.27 / height, words, va="top", fontsize=8.5, color="0.35")
-    return figure
-
-
-def _grid(figure: Figure, count: int, columns: int) -> list[Axes]:
-    axes = figure.subplots(math.ceil(count / columns), columns, squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    return list(axes.flat)
-
-
-def _label(ax: Axes, words: str) -> None:
-    ax.set_title(words, fontsize=8, pad=3)
-
-
-def _show(ax: Axes, picture: Picture, words: str) -> None:
-    box = (-0.5, picture.shape[2] - 0.5, picture.shape[1] - 0.5, -0.5)
-    ax.imshow(rgb(picture), interpolation="nearest", extent=box)
-    _label(ax, words)
-
-
-def _heated(heat: Tensor, picture: Tensor) -> Tensor:
-    """The picture in grey with its heat over it, dark where there is none."""
-    grey = large(picture).mean(0).clamp(0, 1)
-    smooth = F.interpolate(heat[None, None].clamp(min=0), grey.shape, mode="bilinear")[0, 0]
-    glow = colormaps["inferno"]((smooth / smooth.max().clamp(min=1e-12)).numpy())
-    return 0.4 * grey + 0.6 * torch.from_numpy(glow[:, :, :3]).float().permute(2, 0, 1)
-
-
-def _colour(label: int) -> str:
-    return f"C{label % 10}"

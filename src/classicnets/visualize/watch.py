@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 
 from classicnets.layers.fit import explain, image_dtype, said
 
@@ -76,25 +77,33 @@ def watching(
     seen: dict[str, Tensor] = {}
     wanted = {name: layer_named(network, name) for name in names}
 
-    def note(name: str, out: Any) -> None:
+    def note(name: str, out: Any) -> Tensor:
         if not isinstance(out, Tensor):
             raise ValueError(f"{name} gives a {type(out).__name__}, not a tensor to look at")
         seen[name] = out
         if last and len(seen) == len(wanted):
             raise _Enough
+        return out.clone()  # what comes next may work in place
 
     with hooked(wanted, note):
         yield seen
 
 
 @contextmanager
-def hooked(layers: Mapping[str, nn.Module], note: Callable[[str, Any], None]) -> Iterator[None]:
-    """Each of these layers tells its name and what it gives, as soon as it has run."""
+def hooked(
+    layers: Mapping[str, nn.Module], note: Callable[[str, Any], Tensor | None]
+) -> Iterator[None]:
+    """Each of these layers tells its name and what it gives, as soon as it has run.
 
-    def tell(name: str, layer: nn.Module, out: Any) -> None:
-        if layer is layers[name]:  # not a copy on which an error is explained
-            note(name, out)
+    What `note` returns, if anything, is given in its place.
+    """
 
+    def tell(name: str, layer: nn.Module, out: Any) -> Tensor | None:
+        # not for a copy on which an error is explained
+        return note(name, out) if layer is layers[name] else None
+
+    if scripts := [n for n, layer in layers.items() if isinstance(layer, ScriptModule)]:
+        raise ValueError(f"{scripts[0]} is a script, which cannot be looked into")
     hooks = [
         layer.register_forward_hook(lambda layer, _, out, name=name: tell(name, layer, out))
         for name, layer in layers.items()
@@ -130,7 +139,9 @@ def outputs(
 def prepared(network: nn.Module, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
     """Images where the network is, and in the numbers that it computes with."""
     first = next(chain(network.parameters(), network.buffers()), x)
-    return x.detach().to(first.device, image_dtype(network))
+    with torch.inference_mode(False):  # what was made in that mode can take part in no gradient
+        x = x.clone() if x.is_inference() else x.detach()
+        return x.to(first.device, image_dtype(network))
 
 
 def spatial(network: nn.Module, image: Float[Tensor, "c h w"]) -> dict[str, tuple[int, ...]]:
@@ -150,7 +161,7 @@ def last_spatial(network: nn.Module, image: Float[Tensor, "c h w"]) -> str:
     maps = _maps(network, image)
     layers = dict(network.named_modules())
     pooled = {id(maps[name]) for name in maps if isinstance(layers[name], POOLS)}
-    return [name for name in maps if id(maps[name]) not in pooled][-1]
+    return ([name for name in maps if id(maps[name]) not in pooled] or list(maps))[-1]
 
 
 def stages(network: nn.Module, image: Float[Tensor, "c h w"]) -> list[str]:
@@ -182,8 +193,28 @@ def stages(network: nn.Module, image: Float[Tensor, "c h w"]) -> list[str]:
     return shown() or list(maps)
 
 
+def stages_and_full(network: nn.Module, image: Float[Tensor, "c h w"]) -> list[str]:
+    """The stages, and the layers that learn behind them but for the one that gives the scores.
+
+    >>> from classicnets.models.lenet import lenet5
+    >>> stages_and_full(lenet5(), torch.zeros(1, 32, 32))
+    ['C1', 'S2', 'C3', 'S4', 'C5', 'F6']
+    """
+    learning = _learning(network, image)
+    try:
+        maps, names = spatial(network, image), stages(network, image)
+    except ValueError:  # no layer gives maps
+        return learning[:-1]
+    return [*names, *(name for name in learning[:-1] if name not in maps)]
+
+
 def head(network: nn.Module, image: Float[Tensor, "c h w"]) -> str:
     """The layer that turns the last features into scores: the last that learns or holds numbers."""
+    return _learning(network, image)[-1]
+
+
+def _learning(network: nn.Module, image: Tensor) -> list[str]:
+    """The layers that learn or hold numbers, in order of execution."""
     order: list[str] = []
     layers = {
         name: layer
@@ -195,7 +226,7 @@ def head(network: nn.Module, image: Float[Tensor, "c h w"]) -> str:
         scores_of(network, prepared(network, image[None]))
     if not order:
         raise ValueError(f"{type(network).__name__} has no layer that learns")
-    return order[-1]
+    return list(dict.fromkeys(order))
 
 
 def chosen_class(scores: Shaped[Tensor, " classes"], label: int | None) -> int:
@@ -220,12 +251,16 @@ def chosen_maps(maps: Sequence[int] | None, count: int, layer: str) -> list[int]
 def _maps(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
     maps: dict[str, Tensor] = {}
 
-    def note(name: str, out: Any) -> None:
+    def note(name: str, out: Any) -> None:  # returns nothing: layers are told apart by identity
         if isinstance(out, Tensor) and out.ndim == 4 and out[0, 0].numel() > 1:
             maps.pop(name, None)
             maps[name] = out
 
-    layers = {name: layer for name, layer in network.named_modules() if name}
+    layers = {
+        name: layer
+        for name, layer in network.named_modules()
+        if name and not isinstance(layer, ScriptModule)
+    }
     with undisturbed(network), torch.no_grad(), hooked(layers, note):
         _forward(network, prepared(network, image[None]))
     if not maps:
