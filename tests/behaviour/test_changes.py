@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from classicnets import catalog
+from classicnets.data.pixels import Between
 from classicnets.recipes import FOR_SETS, MORE
 from classicnets.recipes.fast import FAST
 from classicnets.recipes.resnet import CIFAR
@@ -35,7 +36,8 @@ def test_every_recipe_can_be_typed_as_python_prints_it(recipe):
         ("batch=64", "batch", 64),
         ("rate=Constant(1e-3)", "rate", Constant(0.001)),
         ("rate=Drops(0.1, at=(0.5, 0.75), by=0.1)", "rate", Drops(0.1, (0.5, 0.75), 0.1)),
-        ("rate=Drops(by=1, at=[], start=-2)", "rate", Drops(-2.0, (), 1.0)),
+        ("rate=Drops(by=1, at=[], start=2)", "rate", Drops(2.0, (), 1.0)),
+        ("pixels=Between(-1, 1)", "pixels", Between(-1.0, 1.0)),
         ("optimizer=SGD", "optimizer", SGD()),
         ("optimizer=SGD(nesterov=True, momentum=0.5)", "optimizer", SGD(0.5, nesterov=True)),
         ("loss.smoothing=0.2", "loss", CrossEntropy(0.2)),

@@ -1,15 +1,17 @@
 """Pictures to tensors: every mode, every layout of a folder, every way to get it wrong."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from classicnets.data.augment import Flip
-from classicnets.data.images import Images, stratified
+from classicnets.data.images import Images, Splits, spread, stratified
 from classicnets.data.picture import SUFFIXES, read_picture, read_pictures
 from classicnets.data.pixels import Between, MinusMean, Standardised
 from classicnets.data.sets import open_data, open_test
@@ -204,7 +206,10 @@ def test_floating_point_pictures_lie_between_0_and_1(tmp_path):
     assert read_picture(path, 4, 1).unique().tolist() == [128]
     for value in (float("nan"), -0.1, 200.0):
         path = save(tmp_path / "wrong.tif", np.full((4, 4), value, np.float32))
-        with pytest.raises(ValueError, match=r"wrong.tif .* do not lie between 0 and 1"):
+        why = "do not lie between 0 and 1" + (
+            ", and some are not numbers" if value != value else ""
+        )
+        with pytest.raises(ValueError, match=rf"wrong.tif .* {why}$"):
             read_picture(path, 4, 1)
 
 
@@ -258,7 +263,76 @@ def test_the_mean_is_taken_channel_by_channel():
     assert MinusMean().fit(Images(pixels, torch.zeros(5).long())).shift == (0.0, -10.0, 0.0)
 
 
+def parts(**others) -> Splits:
+    """Two classes in three parts, of which some are others."""
+    images = Images(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]))
+    three = {"train": images, "validation": images, "test": images}
+    return Splits("mine", ("a", "b"), **three | others)
+
+
+def test_labels_that_do_not_fit_are_refused_wherever_they_come_from(monkeypatch):
+    pixels = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    beyond = Images(pixels, torch.tensor([0, 200]))
+    with pytest.raises(
+        ValueError, match=r"^mine, test part, has the label 200; there are 2 classes"
+    ):
+        parts(test=beyond)
+    with pytest.raises(ValueError, match=r"^mine, train part, has the label -1; there are 2"):
+        replace(parts(), train=Images(pixels, torch.tensor([-1, 0])))
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
+    with pytest.raises(ValueError, match=r"^mine, validation part, has 2 pictures and 3 labels$"):
+        parts(validation=Images(pixels, torch.tensor([0, 1, 1])))
+
+
+def test_a_part_may_lack_a_class_unless_it_is_required():
+    few = parts(test=Images(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.tensor([0])))
+    with pytest.raises(ValueError, match=r"^class 'b' in mine, test part, has 0 pictures"):
+        few.require(1)
+
+
+def test_pictures_of_three_equal_channels_are_grey(tmp_path):
+    assert open_data("digits", 32, 1).grey
+    assert open_data("digits", 32, 3).grey
+    data = parts()
+    assert data.grey
+    data.train.pixels[1, 2, 3, 3] = 1
+    assert not data.grey
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_whether_pictures_in_files_are_grey_is_known_too(tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (70, 90), dtype=np.uint8)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            grey = Image.fromarray(noise + np.uint8(k)).convert("RGB")
+            grey.save(tmp_path / name / f"{k}.{suffix}")
+    assert open_data(str(tmp_path), 32, 3, whole=True).grey
+    assert open_data(str(tmp_path), 32, 3).grey
+    for k in range(4):
+        Image.new("RGB", (70, 90), RED).save(tmp_path / "b" / f"{k}.{suffix}")
+    assert not open_data(str(tmp_path), 32, 3, whole=True).grey
+    assert not open_data(str(tmp_path), 32, 3).grey
+
+
+def test_a_spread_is_even_and_takes_all_where_they_are_few():
+    assert spread(10, 4).tolist() == [0, 2, 5, 7]
+    assert spread(3, 4).tolist() == [0, 1, 2]
+    assert spread(0, 4).tolist() == []
+
+
+def test_the_digest_of_a_set_does_not_depend_on_how_it_is_shown():
+    digests = {open_data("digits", *shown).digest for shown in ((32, 1), (64, 3))}
+    assert len(digests) == 1
+    assert digests != {""}
+
+
 def test_synthetic_shapes_are_four_classes_in_three_parts():
     data = shapes(80, side=16, channels=1)
     assert data.train.pixels.shape == (56, 1, 16, 16)
     assert data.counts()["cross"] == (14, 2, 4)
+
+
+def test_synthetic_shapes_can_be_asked_for_by_name():
+    data = open_data("synthetic", 32, 1)
+    assert data.sizes == (420, 60, 120)

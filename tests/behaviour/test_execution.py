@@ -1,6 +1,8 @@
 """How a training is executed, and what of it is the user's to change."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -83,7 +85,7 @@ def test_changes_and_adaptations_are_kept_with_their_reasons(tmp_path):
     assert training.recipe.batch == len(training.splits.train)
     assert training.recipe.epochs == 164  # 64,000 steps of 128 over 50,000 pictures
     told = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert set(told["adapted"]) == {"batch", "epochs"} == set(training.adapted)
+    assert set(told["adapted"]) == {"batch", "epochs", "pictures"} == set(training.adapted)
     assert set(told["differences"]) == {"optimizer", "batch", "epochs", "steps"}
 
 
@@ -109,9 +111,12 @@ def test_a_state_saved_by_another_recipe_is_not_gone_on_with(tmp_path):
     ).finish()
     path = tmp_path / "run" / "run.json"
     path.write_text(path.read_text().replace('"batch": 40', '"batch": 21'))
-    with pytest.raises(
-        ValueError, match=r"the recipe of the run has changed .* batch was 40 and is 21"
-    ):
+    with pytest.raises(ValueError, match=r"the run has changed .* recipe.batch was 40 and is 21"):
+        cn.resume(tmp_path / "run", data=shapes(60, channels=1))
+    path.write_text(
+        path.read_text().replace('"batch": 21', '"batch": 40').replace('"seed": 0', '"seed": 9')
+    )
+    with pytest.raises(ValueError, match=r"the run has changed .* seed was 0 and is 9"):
         cn.resume(tmp_path / "run", data=shapes(60, channels=1))
 
 
@@ -141,3 +146,70 @@ def test_a_graph_is_refused_where_there_is_none(tmp_path):
     with pytest.raises(ValueError, match="a CUDA graph needs a CUDA device, not cpu"):
         cn.train(net(), shapes(24), out=tmp_path / "run", execution=Execution(graph=True))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("rate", "Table(())", "a Table has rows"),
+        ("init", "Gaussian(-1.0)", "std of Gaussian must be at least 0, not -1.0"),
+        ("loss", "CrossEntropy(2.0)", "smoothing of CrossEntropy must be 0 to 1"),
+        ("optimizer", "LevenbergMarquardt(samples=0)", "samples of LevenbergMarquardt"),
+        ("optimizer", "LevenbergMarquardt()", "curvature is estimated along plain chains"),
+        ("window", "RandomCrop(pad=-30)", "pad of RandomCrop must be at least 0"),
+        ("augment", "(ColourShift(((1.0, 2.0),)),)", r"ColourShift\(.* does not fit"),
+        ("protocol", "nosuch", "no protocol 'nosuch'"),
+        ("init", "FromRun('nowhere')", "there is no nowhere/weights.safetensors"),
+    ],
+)
+def test_a_part_that_cannot_work_is_refused_before_anything_is_written(
+    tmp_path, field, value, sentence
+):
+    with pytest.raises(ValueError, match=sentence):
+        cn.train("resnet20", shapes(60), out=tmp_path / "run", changes={field: value})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("rate", ["0.01", "{}.__getitem__"])
+def test_a_rate_of_ones_own_that_fails_is_refused_before_anything_is_written(tmp_path, rate):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from classicnets.recipes.fast import fast\nfrom dataclasses import replace\n"
+        f"MINE = replace(fast(16), cite='myself', rate={rate})\n"
+    )
+    with pytest.raises(ValueError, match="rate"):
+        cn.train(net(), shapes(24), str(file), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_do_not_train_in_one_directory(tmp_path):
+    training = cn.train(net(), shapes(24), epochs=1, out=tmp_path / "run")
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom classicnets.training.disk import claim\n"
+        f"claim(Path({str(training.directory)!r}))\nprint('held', flush=True)\nsys.stdin.read()\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match="another process is training in"):
+        training.finish()
+    other.communicate("")
+    assert training.finish().images > 0
+
+
+def test_a_picture_that_vanishes_ends_training_with_what_is_saved(tmp_path, write_folder):
+    folder = write_folder(tmp_path / "data")
+    two = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    training = cn.train(
+        two, str(folder), epochs=3, out=tmp_path / "run", workers=0,
+        changes={"side": "36", "crop": "16", "window": "RandomCrop(whole=True)", "batch": "4"},
+    )  # fmt: skip
+    steps = iter(training)
+    next(steps)
+    for file in folder.rglob("*.png"):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"there is no file .*run holds step \d+ to go on from"):
+        list(steps)
+    assert training.run.last.exists()

@@ -1,4 +1,4 @@
-"""ImageNet's layout, CSV files, one's own folders, and the Hugging Face hub by a stand-in."""
+"""ImageNet's layout, CSV files, one's own folders, packed files, and a stand-in for the hub."""
 
 import csv
 import sys
@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from scipy.io import savemat
 
+from classicnets.data.images import Images, Splits
+from classicnets.data.packed import PARTS, read_packed, write_packed
 from classicnets.data.sets import open_data, open_test, resolved
 
 
@@ -53,6 +56,17 @@ def test_a_flat_validation_folder_is_labelled_by_the_solution(tmp_path, where):
         for k, wnid in ((3, "n02"), (1, "n02"), (2, "n01")):
             rows.writerow([f"ILSVRC2012_val_{k:08}", f"{wnid} 111 108 230 366 "])
     check_imagenet(root)
+
+
+def test_another_solution_of_a_flat_validation_folder_is_other_data(tmp_path):
+    root = write_imagenet(tmp_path / "in", flat=True)
+    digests = set()
+    for wnids in (("n01", "n02", "n02"), ("n02", "n01", "n02")):
+        rows = [f"ILSVRC2012_val_{k:08},{wnid} 1 2 3 4" for k, wnid in enumerate(wnids, 1)]
+        table = "\n".join(["ImageId,PredictionString", *rows])
+        (root / "LOC_val_solution.csv").write_text(table)
+        digests.add(open_data(f"imagenet:{root}", 8, 1).digest)
+    assert len(digests) == 2
 
 
 def test_a_flat_validation_folder_is_labelled_by_the_development_kit(tmp_path):
@@ -157,6 +171,31 @@ def test_a_class_missing_in_validation_is_named(tmp_path):
         open_data(table, 8, 1)
 
 
+def test_the_csv_file_is_named_and_not_its_folder(tmp_path):
+    table = write_table(tmp_path, *(f"{k}.png,{'ab'[k == 7]}" for k in range(8)))
+    with pytest.raises(ValueError, match=f"^class 'b' in {table} has 1 pictures"):
+        open_data(table, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "others"),
+    [
+        (  # two labels exchanged
+            [f"{k}.png,{'ab'[k % 2]}" for k in range(10)],
+            ["0.png,b", "1.png,a", *(f"{k}.png,{'ab'[k % 2]}" for k in range(2, 10))],
+        ),
+        (  # the same pictures and labels in other parts
+            [f"{k}.png,{'ab'[k % 2]},{'train' if k < 6 else 'test'}" for k in range(10)],
+            [f"{k}.png,{'ab'[k % 2]},{'train' if k < 6 else 'val'}" for k in range(10)],
+        ),
+    ],
+)
+def test_other_labels_for_the_same_files_are_other_data(tmp_path, lines, others):
+    first = open_data(write_table(tmp_path, *lines), 8, 1)
+    assert open_data(write_table(tmp_path, *lines), 8, 1).digest == first.digest
+    assert open_data(write_table(tmp_path, *others), 8, 1).digest != first.digest
+
+
 # one's own pictures
 
 
@@ -198,6 +237,57 @@ def test_other_files_are_refused_with_what_data_may_be(tmp_path):
         open_data(str(tmp_path / "x.txt"), 8, 1)
 
 
+# packed files
+
+
+def packed(root: Path, name: str = "x", light: int = 0, **others) -> Path:
+    """Two classes of black and of lighter pictures in a packed file; `others` replaces parts."""
+    pixels = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    pixels[1] = light
+    images = Images(pixels, torch.tensor([0, 1]))
+    three = {"train": images, "validation": images, "test": images}
+    write_packed(Splits("mnist", ("a", "b"), **three | others), root / f"{name}.pack", 4)
+    return root / f"{name}.pack"
+
+
+def test_a_pack_keeps_what_its_pictures_are(tmp_path):
+    data = read_packed(packed(tmp_path), 3)
+    assert (data.origin, data.name, data.grey) == ("mnist", str(tmp_path / "x.pack"), True)
+    write_packed(data, tmp_path / "again.pack", 4)
+    assert open_data(str(tmp_path / "again.pack"), 4, 3).origin == "mnist"
+
+
+def test_a_pack_that_was_replaced_is_another_though_all_counts_are_the_same(tmp_path):
+    other = Images(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 0]))
+    paths = [packed(tmp_path), packed(tmp_path, "y", 1), packed(tmp_path, "z", test=other)]
+    assert len({read_packed(path, 1).digest for path in paths}) == 3
+    digest = read_packed(packed(tmp_path, "same"), 3).digest
+    assert digest == read_packed(paths[0], 1).digest
+
+
+def test_a_pack_with_a_strange_label_or_without_a_class_is_refused_by_name(tmp_path):
+    path = packed(tmp_path)
+    held = bytearray(path.read_bytes())
+    held[-2] = 1  # of the last label's eight bytes
+    path.write_bytes(held)
+    with pytest.raises(
+        ValueError, match=r"x\.pack, test part, has the label 281474976710657; there"
+    ):
+        open_data(str(path), 4, 1)
+    one = Images(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.tensor([0]))
+    with pytest.raises(
+        ValueError, match=r"class 'b' in .*y\.pack, validation part, has 0 pictures"
+    ):
+        open_data(str(packed(tmp_path, "y", validation=one)), 4, 1)
+
+
+def test_a_file_of_other_numbers_is_no_pack(tmp_path):
+    numbers = {f"{part}.{k}": torch.zeros(2) for part in PARTS for k in ("pixels", "labels")}
+    save_file(numbers, tmp_path / "x.pack", metadata={"classes": '["a", "b"]'})
+    with pytest.raises(ValueError, match=r"is no packed data set, .* not bytes in four axes"):
+        open_data(str(tmp_path / "x.pack"), 4, 1)
+
+
 # the Hugging Face hub, by a stand-in
 
 
@@ -233,6 +323,46 @@ def test_a_set_of_the_hub_is_read_by_its_features(monkeypatch):
     assert (data.name, data.classes) == ("hf:someone/something", ("no", "yes"))
     assert data.sizes == (36, 4, 6)
     assert torch.equal(data.train.pixels[:, 0, 0, 0].long() % 2, data.train.labels)
+    assert data.origin == "something"
+
+
+def of_the_hub(monkeypatch, labels: list[int], test: list[int] | None = None, light: int = 0):
+    """A stand-in of two classes with these labels."""
+    features = {"img": kind("Image"), "y": kind("ClassLabel", names=["no", "yes"])}
+    parts = {"train": labels} | ({} if test is None else {"test": test})
+    splits = {
+        part: Split(
+            [{"img": Image.new("RGB", (9, 12), (light, k, 0)), "y": y} for k, y in enumerate(ys)],
+            features,
+        )
+        for part, ys in parts.items()
+    }
+    stand_in(monkeypatch, lambda name: splits)
+
+
+def test_a_set_of_the_hub_that_has_changed_is_another(monkeypatch):
+    digests = []
+    for labels, light in (([0, 1] * 9, 0), ([0, 1] * 9, 1), ([1, 0] * 9, 0), ([0, 1] * 9, 0)):
+        of_the_hub(monkeypatch, labels, light=light)
+        digests.append(open_data("hf:x", 8, 3).digest)
+    assert digests[0] == digests[3] == open_data("hf:x", 16, 1).digest
+    assert len(set(digests)) == 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "test", "sentence"),
+    [
+        ([0, 0, 0, 1], None, "^class 'yes' in hf:x has 1 pictures .* at least 3, one for each"),
+        ([0, 0, 0, 1], [0, 1], "^class 'yes' in hf:x has 1 pictures .* at least 2"),
+        ([0, 0, 1, 1], [0, 0], "^class 'yes' in hf:x, test part, has 0 pictures"),
+        ([0, 1] * 3, [0, -1], "^hf:x, test part, has the label -1; there are 2 classes, from 0"),
+        ([0, 1] * 3 + [2], None, "^hf:x has the label 2; there are 2 classes, from 0"),
+    ],
+)
+def test_a_set_of_the_hub_without_enough_of_a_class_is_refused(monkeypatch, labels, test, sentence):
+    of_the_hub(monkeypatch, labels, test)
+    with pytest.raises(ValueError, match=sentence):
+        open_data("hf:x", 8, 3)
 
 
 def test_what_the_hub_cannot_give_is_said_in_a_sentence(monkeypatch):

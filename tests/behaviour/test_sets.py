@@ -1,17 +1,24 @@
 """Published sets, from the files their authors gave out, and how these are downloaded."""
 
+import errno
 import gzip
 import io
 import os
 import struct
 import tarfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from hashlib import md5
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
 from pathlib import Path
+from shutil import rmtree
 from threading import Thread
+from types import SimpleNamespace
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -51,6 +58,7 @@ class Handler(SimpleHTTPRequestHandler):
     """Serves a folder, goes on where it is asked to, and breaks off where `broken` says."""
 
     broken: tuple[int, ...] = ()  # after how many bytes the next answers stop
+    slow = 0.0  # seconds before each answer and in its middle
     asked: tuple[str, ...] = ()
 
     def do_GET(self):
@@ -68,6 +76,11 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_response(206 if begin else 200)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
+        if Handler.slow:
+            time.sleep(Handler.slow)
+            self.wfile.write(content[start : start + 300_000])
+            start += 300_000
+            time.sleep(Handler.slow)
         stop = len(content)
         if Handler.broken:
             stop, *rest = Handler.broken
@@ -83,7 +96,7 @@ def server(tmp_path) -> Iterator[tuple[Path, str]]:
     """A folder that is served, and its address."""
     (tmp_path / "served").mkdir()
     handler = partial(Handler, directory=str(tmp_path / "served"))
-    Handler.broken = Handler.asked = ()
+    Handler.broken, Handler.asked, Handler.slow = (), (), 0.0
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = Thread(target=running.serve_forever)
         thread.start()
@@ -142,6 +155,35 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(server, cache):
     assert Handler.asked == ("all", "bytes=300000-")
 
 
+def in_processes(workers: int) -> Executor:
+    return ProcessPoolExecutor(workers, get_context("spawn"))
+
+
+@pytest.mark.parametrize("pool", [ThreadPoolExecutor, in_processes])
+def test_who_wants_a_file_that_is_being_fetched_waits_for_it(server, cache, pool):
+    served, url = server
+    content = bytes(range(256)) * 3000
+    remote = Remote("x.bin", put(served / "x.bin", content), (url,))
+    Handler.slow = 0.5
+    with pool(3) as workers:
+        paths = set(workers.map(fetch, [remote] * 3, ["set"] * 3))
+    assert paths == {cache / "set" / "x.bin"}
+    assert (cache / "set" / "x.bin").read_bytes() == content
+    assert Handler.asked == ("all",)
+
+
+def test_a_file_system_without_locks_is_no_hindrance(server, monkeypatch):
+    served, url = server
+
+    def no_locks(file, kind):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(download, "fcntl", SimpleNamespace(flock=no_locks, LOCK_EX=0))
+    assert fetch(Remote("x.bin", put(served / "x.bin", b"it"), (url,)), "set").is_file()
+    monkeypatch.setattr(download, "fcntl", None)
+    assert fetch(Remote("y.bin", put(served / "y.bin", b"it"), (url,)), "set").is_file()
+
+
 def test_a_file_put_there_by_hand_is_taken(cache):
     put(cache / "set" / "x.bin", b"by hand")
     assert fetch(Remote("x.bin", "0" * 32, ()), "set").read_bytes() == b"by hand"
@@ -191,6 +233,41 @@ def test_a_file_that_is_no_idx_array_is_named(cache, content):
     put(cache / "mnist" / "t10k-labels-idx1-ubyte.gz", content)
     with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte.gz is damaged, or another file"):
         open_data("mnist", 32, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "sentence"),
+    [
+        (
+            "train-images-idx3",
+            np.zeros(20),
+            r"train-images-\S* is damaged, or another file .*\(20,\)",
+        ),
+        ("t10k-labels-idx1", np.zeros((3, 28, 28)), r"t10k-labels-\S* is .* of \(3, 28, 28\), not"),
+        ("train-labels-idx1", np.full(5010, 200), "^mnist has the label 200; there are 10 classes"),
+        ("t10k-labels-idx1", np.full(30, 10), "^mnist, test part, has the label 10; there are 10"),
+        ("train-labels-idx1", np.arange(5010) % 9, "^class '9' in mnist has 0 .* at least 501"),
+        ("train-labels-idx1", np.arange(5009) % 10, "^mnist has 5010 pictures and 5009 labels"),
+    ],
+)
+def test_files_put_there_by_hand_must_fit_together(cache, monkeypatch, name, values, sentence):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
+    write_mnist(cache / "mnist")
+    put(cache / "mnist" / f"{name}-ubyte.gz", idx(values))
+    with pytest.raises(ValueError, match=sentence):
+        open_data("mnist", 32, 1)
+
+
+def test_a_published_set_that_was_replaced_is_another_though_all_counts_are_the_same(cache):
+    write_mnist(cache / "mnist")
+    first = open_data("mnist", 32, 1).digest
+    assert first == open_data("mnist", 32, 3).digest
+    pictures = np.zeros((30, 28, 28))
+    pictures[7, 3, 4] = 1
+    put(cache / "mnist" / "t10k-images-idx3-ubyte.gz", idx(pictures))
+    second = open_data("mnist", 32, 1).digest
+    put(cache / "mnist" / "t10k-labels-idx1-ubyte.gz", idx(9 - np.arange(30) % 10))
+    assert len({first, second, open_data("mnist", 32, 1).digest}) == 3
 
 
 @pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason=f"there is no MNIST in {REAL}")
@@ -305,6 +382,10 @@ def test_imagenette_keeps_its_published_validation_part_for_the_test(cache, tmp_
     assert data.counts() == {"n01": (9, 1, 2), "n02": (9, 1, 2)}
     assert data.name == "imagenette"
     assert len(open_test("imagenette", 8, 3, ("n01", "n02"))) == 4
+    rmtree(cache / "imagenette")
+    with ThreadPoolExecutor(4) as threads:
+        found = [threads.submit(imagenet.list_imagenette) for _ in range(4)]
+        assert all(listing.result() == found[0].result() for listing in found)
 
 
 def test_every_named_set_can_be_had_somewhere_and_has_a_checksum():
@@ -316,8 +397,3 @@ def test_every_named_set_can_be_had_somewhere_and_has_a_checksum():
     sums = [sum_of_it for held in published.IDX_SETS.values() for sum_of_it in held.sums]
     assert len(set(sums)) == 12
     assert {len(sum_of_it) for sum_of_it in sums} == {32}
-
-
-def test_synthetic_shapes_can_be_asked_for_by_name():
-    data = open_data("synthetic", 32, 1)
-    assert data.sizes == (420, 60, 120)

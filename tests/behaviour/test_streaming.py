@@ -2,8 +2,12 @@
 
 import gc
 import multiprocessing
+import os
+import signal
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,7 +16,7 @@ from classicnets.data import batches, listing
 from classicnets.data.batches import stream
 from classicnets.data.images import Files, Images, Splits
 from classicnets.data.packed import read_packed, write_packed
-from classicnets.data.picture import read_picture, read_sizes
+from classicnets.data.picture import read_picture, read_pictures, read_sizes
 from classicnets.data.pixels import MinusMean, MinusMeanPicture, Standardised
 from classicnets.data.sets import open_data, open_test
 from classicnets.data.synthetic import shapes
@@ -115,6 +119,17 @@ def test_sizes_are_those_that_are_shown(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_becomes_unreadable_while_it_is_streamed_is_named_in_one_sentence(
+    files, workers
+):
+    Path(files.paths[3]).unlink()
+    Path(files.paths[3]).mkdir()
+    sentence = r"^\S*03\.png cannot be read as a picture: Is a directory$"
+    with pytest.raises(ValueError, match=sentence):
+        list(stream(files, requests(files), 24, workers))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_that_vanishes_while_it_is_streamed_is_named_in_one_sentence(files, workers):
     Path(files.paths[3]).unlink()
     with pytest.raises(ValueError, match=r"^there is no file .*03\.png$"):
@@ -129,6 +144,18 @@ def test_a_worker_that_is_ended_from_outside_is_told_of(files, monkeypatch):
     monkeypatch.setattr(batches.DataLoader, "__iter__", killed)
     with pytest.raises(OSError, match="was ended from outside, perhaps for want of memory"):
         list(stream(files, requests(files), 24, 1))
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_a_worker_that_is_killed_while_the_network_trains_is_told_of_at_the_next_batch(files):
+    asked = ((torch.tensor([k % 12]), torch.tensor([[0.0, 0, 24, 24]])) for k in range(500))
+    streamed = stream(files, asked, 24, 2)
+    next(streamed)
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGKILL)
+    time.sleep(0.5)  # the training step, which goes on
+    with pytest.raises(OSError, match="was ended from outside, perhaps for want of memory"):
+        list(streamed)
 
 
 def test_too_many_pictures_for_memory_stay_in_their_files(tmp_path, monkeypatch):
@@ -188,7 +215,10 @@ def half_a_jpeg(path: Path) -> Path:
     return path
 
 
-def test_a_picture_damaged_behind_its_header_is_left_out_of_the_pack_and_named(tmp_path):
+def test_a_picture_damaged_behind_its_header_is_left_out_of_the_pack_and_named(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(listing, "COMPARED", 23)  # too many to be decoded beforehand
     root = write_classes(tmp_path / "pictures")
     for k in range(4):
         half_a_jpeg(root / "b" / f"half{k}.jpg")
@@ -202,6 +232,49 @@ def test_a_picture_damaged_behind_its_header_is_left_out_of_the_pack_and_named(t
     assert sum(held.sizes) == 20
     for part in (held.train, held.validation, held.test):
         assert torch.equal(part.pixels[:, 0, 0, 0] > 100, part.labels == 1)
+
+
+def damage(root: Path) -> list[str]:
+    """Adds files of class b whose headers can be read, and returns their names."""
+    half_a_jpeg(root / "b" / "half.jpg")
+    Image.fromarray(np.full((40, 30), np.nan, np.float32)).save(root / "b" / "nan.tif")
+    return ["half.jpg", "nan.tif"]
+
+
+def test_what_is_damaged_behind_its_header_is_left_out_in_files_as_in_memory(tmp_path):
+    names = damage(write_classes(tmp_path))
+    in_memory, on_disk = (open_data(str(tmp_path), 8, 3, whole=whole) for whole in (False, True))
+    assert [Path(reason.split()[0]).name for reason in on_disk.skipped] == names
+    assert on_disk.skipped == in_memory.skipped
+    assert (on_disk.sizes, on_disk.digest) == (in_memory.sizes, in_memory.digest)
+    order = torch.arange(len(on_disk.train))
+    list(stream(on_disk.train, [(order, centre(on_disk.train.sizes, 8, 8))], 8, 0))
+    with pytest.raises(ValueError, match=r"half\.jpg cannot be read as a picture: .* truncated"):
+        open_data(str(tmp_path), 8, 3, whole=True, unreadable="refuse")
+    with pytest.raises(ValueError, match=r"half\.jpg .* an evaluation leaves nothing out"):
+        open_test(str(tmp_path), 8, 3, ("a", "b"), whole=True)
+
+
+def test_of_too_many_files_only_the_beginnings_are_looked_at(tmp_path, monkeypatch):
+    damage(write_classes(tmp_path))
+    monkeypatch.setattr(listing, "COMPARED", 21)
+    assert sum(open_data(str(tmp_path), 8, 3, whole=True).sizes) == 22
+    monkeypatch.setattr(listing, "COMPARED", 22)
+    assert sum(open_data(str(tmp_path), 8, 3, whole=True).sizes) == 20
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_an_eighth_of_a_jpeg_tells_wherever_it_was_cut_off(tmp_path, progressive):
+    noise = torch.randint(256, (50, 70, 3), dtype=torch.uint8, generator=torch.Generator())
+    Image.fromarray(noise.numpy()).save(tmp_path / "x.jpg", progressive=progressive)
+    whole = (tmp_path / "x.jpg").read_bytes()
+    for length in (*range(700, len(whole), 97), *range(len(whole) - 3, len(whole))):
+        (tmp_path / "x.jpg").write_bytes(whole[:length])
+        _, exact = read_pictures([tmp_path / "x.jpg"], 50, 3)
+        _, tried = read_sizes([tmp_path / "x.jpg"], 3)
+        assert tried == exact != {}
+    (tmp_path / "x.jpg").write_bytes(whole)
+    assert read_sizes([tmp_path / "x.jpg"], 3)[1] == {}
 
 
 def test_a_picture_damaged_behind_its_header_is_named_when_it_is_streamed(tmp_path):
@@ -282,7 +355,7 @@ def test_the_verb_packs_what_data_names_and_says_what_it_left_out(tmp_path):
     made = pack(str(root), tmp_path / "x.pack", 24, 3, lambda *done: told.append(done))
     assert (made.pictures, made.classes, len(made.skipped)) == (19, 2, 2)
     assert made.bytes == (tmp_path / "x.pack").stat().st_size
-    assert told[-1] == (20, 20)
+    assert told[-1] == (19, 19)
     assert sum(open_data(str(tmp_path / "x.pack"), 24, 3).sizes) == 19
 
 

@@ -133,10 +133,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(tmp_path, name, stop_after):
     plan = planned(VARIANTS[name], shapes(80, side=20))
     whole = run(plan)
     stopped = run(plan, steps=stop_after)
-    checkpoint.save(stopped, tmp_path / "last.pt", "{}")
+    checkpoint.save(stopped, tmp_path / "last.pt", {})
     torch.manual_seed(99)
     fresh = start(net(), dataclasses.replace(plan, seed=99))
-    checkpoint.restore(fresh, tmp_path / "last.pt", "{}")
+    checkpoint.restore(fresh, tmp_path / "last.pt", {})
     assert fresh.step == stop_after
     resumed = run(plan, state=fresh)
     assert equal(whole, resumed)
@@ -156,9 +156,9 @@ def test_curvature_is_kept_when_a_run_is_stopped(tmp_path):
     for stop in (math.inf, 3):
         torch.manual_seed(0)
         state = run(plan, steps=stop, state=start(lenet5(4), plan))
-        checkpoint.save(state, tmp_path / "last.pt", "{}")
+        checkpoint.save(state, tmp_path / "last.pt", {})
         fresh = start(lenet5(4), plan)
-        checkpoint.restore(fresh, tmp_path / "last.pt", "{}")
+        checkpoint.restore(fresh, tmp_path / "last.pt", {})
         ends.append(run(plan, state=fresh))
     assert equal(*ends)
 
@@ -216,22 +216,28 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path):
 
     torch.save({"network": Trap()}, tmp_path / "last.pt")
     with pytest.raises(ValueError, match="damaged"):
-        checkpoint.restore(start(net(), FIRST), tmp_path / "last.pt", "{}")
+        checkpoint.restore(start(net(), FIRST), tmp_path / "last.pt", {})
     assert not ran.exists()
 
 
 def test_a_damaged_or_foreign_checkpoint_is_refused_in_a_sentence(tmp_path):
     path = tmp_path / "last.pt"
-    checkpoint.save(start(net(), FIRST), path, '{"batch": 16}')
+    checkpoint.save(start(net(), FIRST), path, {"batch": 16})
     with pytest.raises(ValueError, match="of another network"):
-        checkpoint.restore(start(nn.Sequential(nn.Linear(3, 4)), FIRST), path, '{"batch": 16}')
+        checkpoint.restore(start(nn.Sequential(nn.Linear(3, 4)), FIRST), path, {"batch": 16})
     with pytest.raises(ValueError, match=r"has changed since .*: batch was 16 and is 8"):
-        checkpoint.restore(start(net(), FIRST), path, '{"batch": 8}')
-    path.write_bytes(path.read_bytes()[:1000])
+        checkpoint.restore(start(net(), FIRST), path, {"batch": 8})
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 255
+    path.write_bytes(flipped)
     with pytest.raises(ValueError, match="damaged"):
-        checkpoint.restore(start(net(), FIRST), path, '{"batch": 16}')
+        checkpoint.restore(start(net(), FIRST), path, {"batch": 16})
+    path.write_bytes(whole[:1000])
+    with pytest.raises(ValueError, match="damaged"):
+        checkpoint.restore(start(net(), FIRST), path, {"batch": 16})
     with pytest.raises(ValueError, match="there is no"):
-        checkpoint.restore(start(net(), FIRST), tmp_path / "none.pt", "{}")
+        checkpoint.restore(start(net(), FIRST), tmp_path / "none.pt", {})
 
 
 def test_every_picture_is_seen_once_an_epoch_and_validation_comes_last():

@@ -4,12 +4,15 @@ Pixels are bytes, or floating-point numbers from 0 to 255. What an augmentation 
 training pictures it learns in `fit`; the others return themselves there.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float32, Shaped
 from torch import Generator, Tensor
 from torch.nn import functional as F
+
+from classicnets.layers.bounds import bounded
 
 from .images import Files, Images
 from .pixels import sampled
@@ -59,6 +62,9 @@ class ColourNoise:
 
     std: float = 0.1
 
+    def __post_init__(self):
+        bounded(self, std=(0, math.inf))
+
     def fit(self, train: Images | Files) -> ColourShift:
         count, total, products = 0, torch.zeros(()), torch.zeros(())
         for part in sampled(train):
@@ -85,6 +91,10 @@ class Distortion:
     squeeze: float = 1.1
     shear: float = 0.2
     unchanged: float = 0.1
+
+    def __post_init__(self):
+        most = (1, math.inf)
+        bounded(self, shift=(0, 1), scale=most, squeeze=most, shear=(0, math.inf), unchanged=(0, 1))
 
     def fit(self, train: Images | Files) -> "Distortion":
         return self

@@ -1,6 +1,8 @@
 """A data set a batch at a time."""
 
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +49,7 @@ def stream(
         pin_memory=device.type == "cuda",
         generator=Generator(),  # it draws a number for the workers, which must not be torch's next
     )
-    read = iter(loader)
+    read = _begun(loader)
     while True:
         try:
             batch = next(read)
@@ -64,6 +66,19 @@ def stream(
             raise ValueError(batch)
         x, labels = batch
         yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+
+def _begun(loader: DataLoader) -> Iterator:
+    """Its iterator, where a worker that has ended is told of when a batch is asked for.
+
+    torch's handler of that signal raises wherever the program happens to be, a training step say.
+    """
+    ended = getattr(signal, "SIGCHLD", None)  # not everywhere
+    handler = ended and signal.getsignal(ended)
+    read = iter(loader)
+    if ended and handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(ended, handler)
+    return read
 
 
 def _from_memory(images: Images, requests: Iterable[Request], side: int) -> Iterator[Batch]:

@@ -5,7 +5,7 @@ They lie in `~/.cache/classicnets`, or in the folder that `CLASSICNETS_DATA` nam
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,11 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pooch
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None
 
 PATIENCE = 30  # seconds without an answer
 PIECE = 2**18  # bytes
@@ -43,12 +48,30 @@ def cache() -> Path:
 def fetch(remote: Remote, folder: str) -> Path:
     """Where the file lies, fetched from the first mirror that has it unless it is there already.
 
-    What was cut off goes on where it stopped. A file put there by hand is taken as it is. Raises an
-    OSError that says where to put it when no mirror gives it.
+    What was cut off goes on where it stopped, and who comes second waits for the first. The sum of
+    a file put there by hand is not looked at. Raises an OSError that says where to put it when no
+    mirror gives it.
     """
     path = cache() / folder / remote.name
-    if path.exists():
-        return path
+    if not path.exists():
+        with alone(folder):
+            if not path.exists():
+                _fetch(remote, path)
+    return path
+
+
+@contextmanager
+def alone(folder: str) -> Iterator[None]:
+    """No other process or thread works in this folder of the cache meanwhile; it must not nest."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / f".{folder}.lock").open("w") as lock:
+        if fcntl is not None:
+            with suppress(OSError):  # not every file system has locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch(remote: Remote, path: Path) -> None:
     reasons = []
     pooch.get_logger().setLevel("ERROR")  # it would tell on stderr what the door tells
     for mirror in remote.mirrors:
@@ -61,7 +84,7 @@ def fetch(remote: Remote, folder: str) -> Path:
         except ValueError:
             reasons.append(f"{url} (another file than it was)")
         else:
-            return path
+            return
     raise OSError(
         f"{remote.name} could not be had from {' or '.join(reasons)}; if you have it, "
         f"put it at {path}"

@@ -1,8 +1,8 @@
 """A folder of one's own pictures, a folder for each class.
 
 Either the classes lie directly in the folder, or in `train/`, `val/` and `test/` inside it. What is
-missing of validation and test is split off from the training pictures by a seed. Files and folders
-whose names begin with a dot are not looked at.
+missing of validation and test is split off from the training pictures by a seed, which is not that
+of a run. Files and folders whose names begin with a dot are not looked at.
 """
 
 from collections.abc import Sequence

@@ -1,11 +1,23 @@
 """Image data sets of the Hugging Face hub, by way of the package `datasets` if it is installed."""
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import torch
 
-from .images import TEST, VALIDATION, Images, Splits, stratified
+from .images import (
+    SAMPLE,
+    TEST,
+    VALIDATION,
+    Images,
+    Splits,
+    fingerprint,
+    require,
+    spread,
+    stratified,
+)
 from .listing import IN_MEMORY
 from .picture import as_square
 
@@ -16,7 +28,8 @@ def read_hub(name: str, side: int, channels: int, seed: int = 0) -> Splits:
     """The data set of this name as squares of `side` pixels; what it has not is split off.
 
     Raises a ValueError when `datasets` cannot be imported, there is no such set, or it has no
-    column of pictures, no column of class labels, or more pictures than memory should hold.
+    column of pictures, no column of class labels, more pictures than memory should hold, or too few
+    of a class.
     """
     try:
         load = import_module("datasets").load_dataset
@@ -37,17 +50,32 @@ def read_hub(name: str, side: int, channels: int, seed: int = 0) -> Splits:
             f"hf:{name} would need {size / 2**30:.1f} GiB in memory; "
             f"at most {IN_MEMORY / 2**30:.0f} GiB are read"
         )
-    parts = {"train": _read(held["train"], picture, label, side, channels)}
+    rows = {"train": held["train"]}
     for part, names in PARTS.items():
         if found := [called for called in names if called in held]:
-            parts[part] = _read(held[found[0]], picture, label, side, channels)
+            rows[part] = held[found[0]]
+    parts = {part: _read(of, picture, label, side, channels) for part, of in rows.items()}
+    digest = fingerprint(
+        array
+        for part, of in rows.items()
+        for array in (parts[part].labels.numpy(), *_stored(of, picture))
+    )
     missing = [part for part in PARTS if part not in parts]
+    require(f"hf:{name}", parts["train"], classes, 1 + len(missing))
     if missing:
         whole = parts["train"]
         shares = tuple({"validation": VALIDATION, "test": TEST}[part] for part in missing)
         drawn = stratified(whole.labels, seed, shares)
         parts |= {k: whole.part(i) for k, i in zip(("train", *missing), drawn, strict=True)}
-    return Splits(f"hf:{name}", classes, parts["train"], parts["validation"], parts["test"])
+    return Splits(
+        f"hf:{name}",
+        classes,
+        parts["train"],
+        parts["validation"],
+        parts["test"],
+        digest=digest,
+        origin=name.rpartition("/")[2],
+    ).require(1)
 
 
 def _columns(name: str, features: Any) -> tuple[str, str, tuple[str, ...]]:
@@ -68,7 +96,10 @@ def _read(rows: Any, picture: str, label: str, side: int, channels: int) -> Imag
     pixels = torch.empty(len(rows), channels, side, side, dtype=torch.uint8)
     for k, row in enumerate(rows):
         pixels[k] = as_square(row[picture], side, channels)
-    labels = torch.tensor(rows[label])
-    if (labels < 0).any():
-        raise ValueError(f"{int((labels < 0).sum())} pictures have no label; they cannot be used")
-    return Images(pixels, labels)
+    return Images(pixels, torch.tensor(rows[label]))
+
+
+def _stored(rows: Any, picture: str) -> Iterator[np.ndarray]:
+    """Some of the pictures as they were before they were brought to a size."""
+    for k in spread(len(rows), SAMPLE).tolist():
+        yield np.array(rows[k][picture])

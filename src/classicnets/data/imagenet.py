@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from scipy.io import loadmat
 
-from .download import Remote, cache, fetch, opening
+from .download import Remote, alone, cache, fetch, opening
 from .folder import labelled, list_folder
 from .listing import Listing
 
@@ -33,15 +33,22 @@ def list_imagenette() -> Listing:
     unpacked = folder / "imagenette2-320"
     if not unpacked.exists():
         archive = fetch(IMAGENETTE, "imagenette")
-        with opening(archive), TemporaryDirectory(dir=folder) as half:
-            with tarfile.open(archive, "r:gz") as held:
-                held.extractall(half, filter="data")
-            if not (Path(half) / unpacked.name).is_dir():
-                raise ValueError(f"no folder {unpacked.name} in it")
-            (Path(half) / unpacked.name).rename(unpacked)
+        with alone("imagenette"):
+            if not unpacked.exists():
+                _unpack(archive, unpacked)
     found = list_folder(unpacked)
     parts = {"train": found.parts["train"], "test": found.parts["val"]}
     return Listing(unpacked, found.classes, parts, {"val": 0.1})
+
+
+def _unpack(archive: Path, unpacked: Path) -> None:
+    """The folder of this name in the archive, which is there whole or not at all."""
+    with opening(archive), TemporaryDirectory(dir=unpacked.parent) as half:
+        with tarfile.open(archive, "r:gz") as held:
+            held.extractall(half, filter="data")
+        if not (Path(half) / unpacked.name).is_dir():
+            raise ValueError(f"no folder {unpacked.name} in it")
+        (Path(half) / unpacked.name).rename(unpacked)
 
 
 def list_imagenet(root: Path) -> Listing:

@@ -1,7 +1,10 @@
 """What a data set is once it has been read: pictures, labels, and three disjoint parts."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
+import numpy as np
 import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
@@ -9,8 +12,10 @@ from torch.nn import functional as F
 
 from .picture import quiet, read_picture
 from .resample import resample
+from .windows import centre
 
 VALIDATION, TEST = 0.1, 0.2  # the shares of what is split off; the rest is for training
+SAMPLE = 200  # pictures that speak for all where all would take too long
 
 
 @dataclass(frozen=True)
@@ -113,8 +118,10 @@ class Splits:
     """A data set: its name, its classes in order, and its three parts.
 
     `skipped` names the files that could not be read, each with the reason, and `duplicates` those
-    that are the same picture in two parts. `digest` stands for the files of a folder: it differs as
-    soon as one of their names or sizes does.
+    that are the same picture in two parts. `digest` stands for what was read: of files their names,
+    sizes and classes, of others the numbers in them. `origin` is the name of the set that has been
+    packed, where `name` does not say it. Raises a ValueError when there are not as many labels as
+    pictures, or one is of none of the classes.
     """
 
     name: str
@@ -125,10 +132,30 @@ class Splits:
     skipped: tuple[str, ...] = ()
     duplicates: tuple[str, ...] = ()
     digest: str = ""
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        self.require(0)
 
     @property
     def channels(self) -> int:
         return self.train.channels
+
+    @property
+    def grey(self) -> bool:
+        """Whether the training pictures have no colours, as far as 200 of them tell.
+
+        Those in files are decoded for it. Raises a ValueError that names one that cannot be read.
+        """
+        if self.channels == 1:
+            return True
+        some = spread(len(self.train), SAMPLE)
+        if isinstance(self.train, Images):
+            x = self.train[some]
+        else:
+            side = 32  # a mean of greys is grey, so that a JPEG need not be decoded whole
+            x = self.train.cut(some, centre(self.train.sizes[some], side, side), side)
+        return bool((x == x[:, :1]).all())
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -142,6 +169,50 @@ class Splits:
             for part in (self.train, self.validation, self.test)
         ]
         return dict(zip(self.classes, zip(*parts, strict=True), strict=True))
+
+    def require(self, least: int) -> "Splits":
+        """These data, if each class has so many pictures in each part; else a ValueError."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        for name, part in parts.items():
+            require(f"{self.name}, {name} part,", part, self.classes, least)
+        return self
+
+
+def require(where: str, images: Images | Files, classes: Sequence[str], least: int) -> None:
+    """Raises a ValueError unless each picture has a class and each class so many pictures."""
+    labels = images.labels
+    count = len(images.pixels if isinstance(images, Images) else images.paths)
+    if count != len(labels):
+        raise ValueError(f"{where} has {count} pictures and {len(labels)} labels")
+    strange = labels[(labels < 0) | (labels >= len(classes))]
+    if len(strange):
+        raise ValueError(
+            f"{where} has the label {int(strange[0])}; there are {len(classes)} classes, from 0 on"
+        )
+    if not least:
+        return
+    counts = torch.bincount(labels, minlength=len(classes))
+    if counts.min() < least:
+        raise ValueError(
+            f"class {classes[int(counts.argmin())]!r} in {where} has {counts.min()} pictures that "
+            f"can be read; it needs at least {least}"
+            + (", one for each of training, validation and test" if least == 3 else "")
+        )
+
+
+def spread(count: int, most: int) -> Int64[Tensor, " m"]:
+    """The indices of so many pictures, or of `most` of them, evenly spaced."""
+    taken = min(count, most)
+    return torch.arange(taken) * count // max(1, taken)
+
+
+def fingerprint(arrays: Iterable[np.ndarray]) -> str:
+    """What stands for these numbers: with one of them it changes."""
+    digest = sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def stratified(

@@ -2,18 +2,18 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
 
 import torch
 
-from .images import TEST, VALIDATION, Files, Images, Splits, stratified
+from .images import TEST, VALIDATION, Files, Images, Splits, require, stratified
 from .picture import read_pictures, read_sizes
 
 IN_MEMORY = 4 * 2**30  # bytes of decoded pictures
-COMPARED = 200_000  # pictures; to look for the same one twice among more takes too long
+COMPARED = 200_000  # pictures; to decode or compare more of them beforehand takes too long
 PARTS = ("train", "val", "test")
 UNREADABLE = ("skip", "refuse")  # what to do with a file that cannot be read
 
@@ -23,6 +23,7 @@ class Listing:
     """Files and labels for `train` and, as far as there are any, for `val` and `test`.
 
     What is missing is split off from the training pictures: `shares` of each class, or that many.
+    `table` is the file in `root` that names them, if one does.
     """
 
     root: Path
@@ -31,6 +32,7 @@ class Listing:
     shares: dict[str, float | int] = field(
         default_factory=lambda: {"val": VALIDATION, "test": TEST}
     )
+    table: Path | None = None
 
 
 def read_listing(
@@ -43,10 +45,12 @@ def read_listing(
 ) -> Splits:
     """The pictures of a listing, split for training, as `open_data` describes them.
 
+    Each file is decoded once, so that none ends a training later, unless they are too many.
     Raises a ValueError when a class has too few pictures in a part, or one cannot be read and that
     is to be refused.
     """
-    root, classes = listing.root, listing.classes
+    source, classes = str(listing.table or listing.root), listing.classes
+    few = sum(map(len, listing.parts.values())) <= COMPARED
     missing = [name for name in PARTS if name not in listing.parts]
     parts: dict[str, Images | Files] = {}
     paths: dict[str, list[Path]] = {}
@@ -54,12 +58,12 @@ def read_listing(
     taken = sum(s if isinstance(s := listing.shares[name], int) else 1 for name in missing)
     for name in (name for name in PARTS if name in listing.parts):
         files = listing.parts[name]
-        parts[name], paths[name], reasons = _read(files, side, channels, whole)
+        parts[name], paths[name], reasons = _read(files, side, channels, whole, few)
         if reasons and unreadable == "refuse":
             raise ValueError(reasons[0])
         skipped += reasons
-        where = f"{root}, {name} part," if len(listing.parts) > 1 else str(root)
-        _require(where, parts[name], classes, 1 + taken if name == "train" else 1)
+        where = f"{source}, {name} part," if len(listing.parts) > 1 else source
+        require(where, parts[name], classes, 1 + taken if name == "train" else 1)
     if missing:
         all_of_it, all_paths = parts["train"], paths["train"]
         shares = tuple(listing.shares[name] for name in missing)
@@ -67,16 +71,15 @@ def read_listing(
         for name, indices in zip(("train", *missing), drawn, strict=True):
             parts[name] = all_of_it.part(indices)
             paths[name] = [all_paths[int(i)] for i in indices.tolist()]
-    few = sum(map(len, paths.values())) <= COMPARED
     return Splits(
-        name=str(root),
+        name=source,
         classes=classes,
         train=parts["train"],
         validation=parts["val"],
         test=parts["test"],
         skipped=tuple(skipped),
         duplicates=tuple(_duplicates(paths)) if few else (),
-        digest=_digest(root, [path for files in listing.parts.values() for path, _ in files]),
+        digest=_digest(listing),
     )
 
 
@@ -84,20 +87,20 @@ def read_all(
     files: Sequence[tuple[Path, int]], side: int, channels: int, whole: bool = False
 ) -> Images | Files:
     """All these pictures. Raises a ValueError when one cannot be read."""
-    images, _, reasons = _read(files, side, channels, whole)
+    images, _, reasons = _read(files, side, channels, whole, len(files) <= COMPARED)
     if reasons:
         raise ValueError(f"{reasons[0]}; an evaluation leaves nothing out")
     return images
 
 
 def _read(
-    files: Sequence[tuple[Path, int]], side: int, channels: int, whole: bool
+    files: Sequence[tuple[Path, int]], side: int, channels: int, whole: bool, tried: bool
 ) -> tuple[Images | Files, list[Path], list[str]]:
     """What can be read, the paths of that, and why the rest cannot."""
     paths = [path for path, _ in files]
     labels = torch.tensor([label for _, label in files], dtype=torch.long)
     if whole or len(files) * channels * side**2 > IN_MEMORY:
-        sizes, reasons = read_sizes(paths)
+        sizes, reasons = read_sizes(paths, channels if tried else 0)
         images = Files([str(path) for path in paths], labels, sizes, channels)
     else:
         pixels, reasons = read_pictures(paths, side, channels)
@@ -106,16 +109,6 @@ def _read(
         sound = [i for i in range(len(files)) if i not in reasons]
         images, paths = images.part(torch.tensor(sound).long()), [paths[i] for i in sound]
     return images, paths, [reasons[i] for i in sorted(reasons)]
-
-
-def _require(where: str, images: Images | Files, classes: Sequence[str], needed: int) -> None:
-    counts = torch.bincount(images.labels, minlength=len(classes))
-    if counts.min() < needed:
-        raise ValueError(
-            f"class {classes[int(counts.argmin())]!r} in {where} has {counts.min()} pictures that "
-            f"can be read; it needs at least {needed}"
-            + (", one for each of training, validation and test" if needed == 3 else "")
-        )
 
 
 def _duplicates(paths: dict[str, list[Path]]) -> list[str]:
@@ -138,10 +131,13 @@ def _duplicates(paths: dict[str, list[Path]]) -> list[str]:
     return found
 
 
-def _digest(root: Path, files: Iterable[Path]) -> str:
-    """Stands for the names and sizes of the files: reading them all again would take too long."""
+def _digest(listing: Listing) -> str:
+    """Stands for names, sizes, classes and parts: reading all files again would take too long."""
     digest = sha256()
-    for path in files:
-        size = path.stat().st_size if path.exists() else None  # a table may name what is not there
-        digest.update(os.fsencode(f"{path.relative_to(root)}\0{size}\0"))
+    for part, files in listing.parts.items():
+        for path, label in files:
+            # a table may name what is not there
+            size = path.stat().st_size if path.exists() else None
+            told = (path.relative_to(listing.root), size, listing.classes[label], part)
+            digest.update(os.fsencode("".join(f"{fact}\0" for fact in told)))
     return digest.hexdigest()

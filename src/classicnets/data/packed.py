@@ -9,7 +9,6 @@ import math
 import os
 import struct
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .images import Files, Images, Splits
+from .images import SAMPLE, Files, Images, Splits, fingerprint, spread
 from .listing import IN_MEMORY
 from .picture import read_pictures
 from .windows import centre
@@ -54,13 +53,16 @@ def write_packed(
 def read_packed(path: Path, channels: int) -> Splits:
     """What `write_packed` has written; more than memory should hold stays in the file.
 
-    Raises a ValueError when it is something else, damaged, or has not these channels.
+    Its digest is of all labels and of some pictures of each part. Raises a ValueError when it is
+    something else, damaged, or has not these channels or a class in each part.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            classes = tuple(json.loads(file.metadata()["classes"]))
+            metadata = file.metadata()
+            classes = tuple(json.loads(metadata["classes"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         parts = [(tensors[f"{part}.pixels"], tensors[f"{part}.labels"]) for part in PARTS]
+        _require_form(parts)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no packed data set, or a damaged one: {error}") from error
     held = parts[0][0].shape[1]
@@ -69,12 +71,23 @@ def read_packed(path: Path, channels: int) -> Splits:
             f"{path} holds pictures of {held} channels where the network reads {channels}; "
             f"pack them anew with --channels {channels}"
         )
+    looked_at = (x for pixels, y in parts for x in (pixels[spread(len(pixels), SAMPLE)], y))
+    digest = fingerprint(x.numpy() for x in looked_at)
     mapped = path.stat().st_size > IN_MEMORY
     train, validation, test = (
         Images(pixels.expand(-1, channels, -1, -1), labels.clone(), mapped)
         for pixels, labels in parts
     )
-    return Splits(str(path), classes, train, validation, test, digest=_digest(path))
+    origin = metadata.get("origin", "")
+    data = Splits(str(path), classes, train, validation, test, digest=digest, origin=origin)
+    return data.require(1)
+
+
+def _require_form(parts: list[tuple[Tensor, Tensor]]) -> None:
+    for pixels, labels in parts:
+        forms = (pixels.dtype, pixels.ndim), (labels.dtype, labels.ndim)
+        if forms != ((torch.uint8, 4), (torch.int64, 1)):
+            raise ValueError("its pixels are not bytes in four axes, or its labels no numbers")
 
 
 def _write(
@@ -126,7 +139,8 @@ def _header(data: Splits, side: int, counts: tuple[int, int, int]) -> bytes:
         shapes[f"{part}.pixels"] = ("U8", [count, data.channels, side, side], 1)
     for part, count in zip(PARTS, counts, strict=True):
         shapes[f"{part}.labels"] = ("I64", [count], 8)
-    table: dict[str, object] = {"__metadata__": {"classes": json.dumps(data.classes)}}
+    metadata = {"classes": json.dumps(data.classes), "origin": data.origin or data.name}
+    table: dict[str, object] = {"__metadata__": metadata}
     start = 0
     for name, (dtype, shape, size) in shapes.items():
         end = start + math.prod(shape) * size
@@ -134,9 +148,3 @@ def _header(data: Splits, side: int, counts: tuple[int, int, int]) -> bytes:
         start = end
     text = json.dumps(table).encode()
     return struct.pack("<Q", len(text)) + text
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        return sha256(file.read(length) + str(path.stat().st_size).encode()).hexdigest()

@@ -39,16 +39,20 @@ def read_pictures(
     return pixels, _each(decode, len(paths))
 
 
-def read_sizes(paths: Sequence[str | Path]) -> tuple[Int64[Tensor, "n 2"], dict[int, str]]:
+def read_sizes(
+    paths: Sequence[str | Path], channels: int = 0
+) -> tuple[Int64[Tensor, "n 2"], dict[int, str]]:
     """Height and width of each picture as it is shown, and index -> why it cannot be read.
 
-    Only the beginning of each file is looked at.
+    With `channels` each is decoded as far as it takes to find damage, else only its beginning read.
     """
     sizes = torch.ones(len(paths), 2, dtype=torch.long)
 
     def look(i: int) -> None:
         with _opened(paths[i]) as image:
             sizes[i] = torch.tensor(_shown(image))
+            if channels:
+                _decoded(image, (1, 1), channels)  # a JPEG at an eighth, still read to its end
 
     return sizes, _each(look, len(paths))
 
@@ -69,8 +73,7 @@ def read_picture(
             window = centre(torch.tensor([full]), side, side)[0].tolist()
         reduction = min(window[2:]) / side
         enough = (int(2 * image.width / reduction), int(2 * image.height / reduction))
-        image.draft(None, enough)
-        plain = _flattened(ImageOps.exif_transpose(image), channels)
+        plain = _decoded(image, enough, channels)
     smaller = plain.height / full[0], plain.width / full[1]
     return _cut(plain, [v * smaller[k % 2] for k, v in enumerate(window)], side)
 
@@ -149,6 +152,12 @@ def _shown(image: Image.Image) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+def _decoded(image: Image.Image, enough: tuple[int, int], channels: int) -> Image.Image:
+    """The picture as it is shown; a JPEG no larger than it has to be for `enough` pixels."""
+    image.draft(None, enough)
+    return _flattened(ImageOps.exif_transpose(image), channels)
+
+
 def _tensor(image: Image.Image) -> UInt8[Tensor, "c h w"]:
     pixels = torch.from_numpy(np.array(image))
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
@@ -159,7 +168,8 @@ def _flattened(image: Image.Image, channels: int) -> Image.Image:
         white = 1 if image.mode == "F" else DEEP
         light = np.asarray(image, dtype=np.float64) / white
         if not ((light >= 0) & (light <= 1)).all():
-            raise ValueError(f"its values do not lie between 0 and {white}")
+            strange = ", and some are not numbers" if np.isnan(light).any() else ""
+            raise ValueError(f"its values do not lie between 0 and {white}{strange}")
         image = Image.fromarray((light * 255).round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -171,4 +181,5 @@ def _flattened(image: Image.Image, channels: int) -> Image.Image:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return "no picture format is recognised"
-    return str(error) or type(error).__name__
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return said.partition("\n")[0]

@@ -12,7 +12,7 @@ from jaxtyping import Float32, Shaped, UInt8
 from torch import Tensor
 
 from .batches import stream
-from .images import Files, Images
+from .images import Files, Images, spread
 from .windows import centre
 
 ENOUGH = 10_000  # pictures on disk that are looked at for a mean; all of them may take hours
@@ -107,8 +107,7 @@ def _middles(
 
 def _looked_at(train: Images | Files) -> tuple[Tensor, ...]:
     on_disk = isinstance(train, Files) or train.mapped
-    count = min(len(train), ENOUGH) if on_disk else len(train)
-    return (torch.arange(count) * len(train) // count).split(250)
+    return spread(len(train), ENOUGH if on_disk else len(train)).split(250)
 
 
 def _moments(train: Images | Files) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ part, it is drawn from the training pictures, as many of each class.
 import gzip
 import struct
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .download import Remote, fetch, opening
-from .images import Images, Splits, stratified
+from .images import Images, Splits, fingerprint, require, stratified
 from .picture import grey
 
 DIGITS = tuple("0123456789")
@@ -112,30 +112,36 @@ def digits(side: int, channels: int, seed: int = 0) -> Splits:
     pixels = pixels.expand(-1, channels, -1, -1)
     parts = stratified(labels, seed)
     train, validation, test = (Images(pixels[part], labels[part]) for part in parts)
-    return Splits("digits", DIGITS, train, validation, test)
+    digest = fingerprint((values, targets))
+    return Splits("digits", DIGITS, train, validation, test, digest=digest)
 
 
 def mnist_like(name: str, side: int, channels: int, seed: int = 0) -> Splits:
     """MNIST or what has its form: 60,000 and 10,000 pictures of 28x28 pixels, ink bright.
 
     They stand in the middle of 32x32 as LeNet-5 wants them (section II-B). 500 pictures of each
-    class are for validation; the paper had none, and trained on these too.
+    class are for validation, which leaves 55,000 for training; the paper had no validation part and
+    trained on all 60,000.
     """
     held = IDX_SETS[name]
     remotes = (Remote(*named, held.mirrors) for named in zip(IDX_FILES, held.sums, strict=True))
-    pixels, labels, test_pixels, test_labels = (read_idx(fetch(r, name)) for r in remotes)
-    train = Images(_margin(pixels, channels), labels.long())
-    test = Images(_margin(test_pixels, channels), test_labels.long())
-    return _with_validation(name, held.classes, train, test, 500, seed)
+    sides = ((28, 28), ()) * 2  # pictures and labels, for training and for the test
+    arrays = [read_idx(fetch(r, name), *of) for r, of in zip(remotes, sides, strict=True)]
+    return _with_validation(name, held.classes, arrays, partial(_margin, channels), 500, seed)
 
 
-def read_idx(path: Path) -> UInt8[Tensor, "..."]:
-    """The bytes in an IDX file, packed by gzip. Raises a ValueError when it is something else."""
+def read_idx(path: Path, *sides: int) -> UInt8[Tensor, "..."]:
+    """The bytes in an IDX file, packed by gzip: so many of an array with these sides.
+
+    Raises a ValueError when it is something else.
+    """
     with opening(path), gzip.open(path) as file:
         zero, kind, axes = struct.unpack(">HBB", file.read(4))
         if (zero, kind) != (0, 8):
             raise ValueError("no IDX array of bytes")
         shape = struct.unpack(f">{axes}I", file.read(4 * axes))
+        if shape[1:] != sides:
+            raise ValueError(f"an array of {shape}, not of {('n', *sides)}")
         return torch.from_numpy(np.frombuffer(file.read(), np.uint8).copy()).view(shape)
 
 
@@ -145,9 +151,8 @@ def cifar10(side: int, channels: int, seed: int = 0) -> Splits:
         files = _unpacked(path)
         classes = tuple(files["batches.meta.txt"].decode().split())
         rows = b"".join(files[f"data_batch_{k}.bin"] for k in range(1, 6))
-        train = _cifar(rows, 1, channels)
-        test = _cifar(files["test_batch.bin"], 1, channels)
-    return _with_validation("cifar10", classes, train, test, 500, seed)
+        arrays = (*_cifar(rows, 1), *_cifar(files["test_batch.bin"], 1))
+    return _with_validation("cifar10", classes, arrays, partial(_channelled, channels), 500, seed)
 
 
 def cifar100(side: int, channels: int, seed: int = 0) -> Splits:
@@ -155,9 +160,8 @@ def cifar100(side: int, channels: int, seed: int = 0) -> Splits:
     with opening(path := fetch(CIFAR100, "cifar100")):
         files = _unpacked(path)
         classes = tuple(files["fine_label_names.txt"].decode().split())
-        train = _cifar(files["train.bin"], 2, channels)
-        test = _cifar(files["test.bin"], 2, channels)
-    return _with_validation("cifar100", classes, train, test, 50, seed)
+        arrays = (*_cifar(files["train.bin"], 2), *_cifar(files["test.bin"], 2))
+    return _with_validation("cifar100", classes, arrays, partial(_channelled, channels), 50, seed)
 
 
 def svhn(side: int, channels: int, seed: int = 0) -> Splits:
@@ -165,41 +169,49 @@ def svhn(side: int, channels: int, seed: int = 0) -> Splits:
 
     A tenth of the training pictures is for validation. A nought is called 10 in the files.
     """
-    parts = []
+    arrays = []
     for remote in SVHN:
         with opening(path := fetch(remote, "svhn")):
             held = loadmat(path)
-            pixels = torch.from_numpy(held["X"]).permute(3, 2, 0, 1).contiguous()
-            labels = torch.from_numpy(held["y"]).long().flatten() % 10
-            parts.append(Images(_channelled(pixels, channels), labels))
-    return _with_validation("svhn", DIGITS, parts[0], parts[1], 0.1, seed)
+            arrays.append(torch.from_numpy(held["X"]).permute(3, 2, 0, 1).contiguous())
+            labels = torch.from_numpy(held["y"]).flatten()
+            arrays.append(labels.where(labels != 10, 0))
+    return _with_validation("svhn", DIGITS, arrays, partial(_channelled, channels), 0.1, seed)
 
 
 def _with_validation(
     name: str,
     classes: tuple[str, ...],
-    train: Images,
-    test: Images,
+    arrays: Sequence[Tensor],
+    shown: Callable[[Tensor], Tensor],
     share: float | int,
     seed: int,
 ) -> Splits:
+    """Of pictures and labels for training and for the test; `shown` gives them their channels.
+
+    The digest is of what was read, so that it is the same for one channel and for three.
+    """
+    pixels, labels, test_pixels, test_labels = arrays
+    train = Images(shown(pixels), labels.long())
+    require(name, train, classes, 1 + share if isinstance(share, int) else 2)
     rest, drawn = stratified(train.labels, seed, (share,))
-    return Splits(name, classes, train.part(rest), train.part(drawn), test)
+    test = Images(shown(test_pixels), test_labels.long())
+    digest = fingerprint(array.numpy() for array in arrays)
+    return Splits(name, classes, train.part(rest), train.part(drawn), test, digest=digest)
 
 
-def _margin(pictures: UInt8[Tensor, "n 28 28"], channels: int) -> UInt8[Tensor, "n c 32 32"]:
+def _margin(channels: int, pictures: UInt8[Tensor, "n 28 28"]) -> UInt8[Tensor, "n c 32 32"]:
     return F.pad(pictures, (2, 2, 2, 2))[:, None].expand(-1, channels, -1, -1)
 
 
-def _channelled(pixels: UInt8[Tensor, "n 3 h w"], channels: int) -> UInt8[Tensor, "n c h w"]:
+def _channelled(channels: int, pixels: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n c h w"]:
     return grey(pixels) if channels == 1 else pixels
 
 
-def _cifar(held: bytes, labels: int, channels: int) -> Images:
-    """Rows of so many labels, the finest last, and a picture."""
+def _cifar(held: bytes, labels: int) -> tuple[Tensor, Tensor]:
+    """Pictures and labels, from rows of so many labels, the finest last, and a picture."""
     rows = torch.from_numpy(np.frombuffer(held, np.uint8).copy()).view(-1, labels + 3 * 32 * 32)
-    pixels = rows[:, labels:].reshape(-1, 3, 32, 32)
-    return Images(_channelled(pixels, channels), rows[:, labels - 1].long())
+    return rows[:, labels:].reshape(-1, 3, 32, 32), rows[:, labels - 1]
 
 
 def _unpacked(path: Path) -> dict[str, bytes]:

@@ -40,9 +40,10 @@ def open_data(
     Of a folder or CSV file the pictures become squares of `side` pixels in memory; they stay in
     their files where they are too many for that or, with `whole`, where more of them is needed than
     the centre square. Sets of small pictures and packed files keep the size they have. What cannot
-    be read is left out and named in `skipped`, or refused if `unreadable` is "refuse". Raises a
-    ValueError when there is no such data, offering the nearest names, or they cannot be trained on,
-    and an OSError when they cannot be downloaded.
+    be read is left out and named in `skipped`, or refused if `unreadable` is "refuse"; of more than
+    200,000 files that stay on disk only the beginnings are tried. A part that is missing is drawn
+    by `seed`, which no run changes. Raises a ValueError when there is no such data, offering the
+    nearest names, or they cannot be trained on, and an OSError when they cannot be downloaded.
     """
     if unreadable not in UNREADABLE:
         raise ValueError(f"unreadable must be {' or '.join(UNREADABLE)}, not {unreadable!r}")

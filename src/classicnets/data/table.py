@@ -31,7 +31,7 @@ def list_table(table: Path) -> Listing:
         parts.setdefault(part, []).append((path, classes.index(label)))
     if "train" not in parts:
         raise ValueError(f"{table} has {' and '.join(parts)} rows but no train row")
-    return Listing(table.parent, classes, parts)
+    return Listing(table.parent, classes, parts, table=table)
 
 
 def list_test_table(table: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:

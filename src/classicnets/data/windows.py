@@ -4,12 +4,15 @@ A window is top, left, height and width in pixels of the picture as it is stored
 outside is black. Sizes are height and width. Every class draws for each picture on its own.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Generator, Tensor
+
+from classicnets.layers.bounds import bounded
 
 TRIES = 10  # draws of area and aspect before the middle of the picture is taken
 
@@ -47,6 +50,9 @@ class RandomCrop:
 
     pad: int = 0
     whole: bool = False
+
+    def __post_init__(self):
+        bounded(self, pad=(0, math.inf))
 
     def draw(
         self, sizes: Int64[Tensor, "n 2"], side: int, crop: int, generator: Generator
@@ -92,6 +98,9 @@ class ScaleJitter:
     high: int
     whole: ClassVar[bool] = True
 
+    def __post_init__(self):
+        bounded(self, low=(1, self.high))
+
     def draw(
         self, sizes: Int64[Tensor, "n 2"], side: int, crop: int, generator: Generator
     ) -> Float32[Tensor, "n 4"]:
@@ -112,6 +121,9 @@ class AreaAspect:
     high: float = 1.0
     aspect: float = 4 / 3
     whole: ClassVar[bool] = True
+
+    def __post_init__(self):
+        bounded(self, low=(1e-6, self.high), high=(1e-6, 1), aspect=(1, math.inf))
 
     def draw(
         self, sizes: Int64[Tensor, "n 2"], side: int, crop: int, generator: Generator

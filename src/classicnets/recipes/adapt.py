@@ -22,6 +22,11 @@ def adapted(recipe: Recipe, data: Splits) -> tuple[Recipe, dict[str, str]]:
     """
     reasons: dict[str, str] = {}
     count = len(data.train)
+    if recipe.pictures and count != recipe.pictures:
+        reasons["pictures"] = (
+            f"{count:,} for training, where the paper had {recipe.pictures:,}; "
+            f"{len(data.validation):,} choose the best pass"
+        )
     if recipe.steps and recipe.pictures and count < AS_MANY * recipe.pictures:
         passes = max(1, round(recipe.steps * recipe.batch / recipe.pictures))
         reasons["epochs"] = (
@@ -38,9 +43,10 @@ def adapted(recipe: Recipe, data: Splits) -> tuple[Recipe, dict[str, str]]:
             f"{init.bias:g}; Caffe's replication has 0.1"
         )
         recipe = replace(recipe, init=replace(init, bias=0.1))
+    origin = data.origin or data.name
     unfit = {
-        Flip: f"{data.name} are not mirrored" if data.name in NOT_MIRRORED else "",
-        ColourNoise: "grey pictures have no colours" if data.channels == 1 else "",
+        Flip: f"{origin} are not mirrored" if origin.lower() in NOT_MIRRORED else "",
+        ColourNoise: "grey pictures have no colours" if data.grey else "",
     }
     kept = tuple(part for part in recipe.augment if not unfit.get(type(part)))
     if kept != recipe.augment:

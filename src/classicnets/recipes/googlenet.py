@@ -40,9 +40,11 @@ IMAGENET = Recipe(
         }
     ),
     assumed={
-        "epochs": "not given; Caffe's replication trains for 10 million steps of 32 pictures",
+        "epochs": "not given; Caffe's replication trains for 10 million steps of 32 pictures, 250 "
+        "passes over 1,281,167",
         "batch": "not given; Caffe's replication takes 32",
-        "optimizer": "weight decay is not given, Caffe's replication takes 2e-4",
+        "optimizer": "weight decay is not given, Caffe's replication takes 2e-4; the paper's many "
+        "machines updated at their own times, here all do at once",
         "rate": "its start is not given, Caffe's replication takes 0.01; 4 % less every 8 passes "
         "is the paper's",
         "init": "not given; Caffe's replication draws with a variance of 1 / fan-in and biases of "
@@ -51,5 +53,7 @@ IMAGENET = Recipe(
         "side": "matters for the single view only; Caffe's replication takes pictures of 256",
         "augment": "flips are not mentioned for training; the photometric distortions are, but "
         "their strengths are not given, and they are left out",
+        "window": "the aspect is drawn evenly on a logarithmic scale; always bicubic, where the "
+        "paper drew one of four interpolations",
     },
 )

@@ -1,6 +1,6 @@
 """ResNet: He et al., arXiv:1512.03385, section 3.4 (ImageNet) and 4.2 (CIFAR-10).
 
-classicnets train resnet34 --data imagenet:PATH   the paper: 25.03 % top-1 with option A (Table 2)
+classicnets train resnet34_a --data imagenet:PATH   the paper: 25.03 % top-1 (Table 2)
 classicnets train resnet20 --data cifar10         the paper: 8.75 % (Table 6); with 32, 44, 56 and
 110 layers 7.51, 7.17, 6.97 and 6.43 % (the best of five, 6.61 on average)
 """

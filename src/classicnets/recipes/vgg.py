@@ -10,7 +10,7 @@ from dataclasses import replace
 from classicnets.data.augment import ColourNoise, Flip
 from classicnets.data.pixels import MinusMean
 from classicnets.data.windows import RandomCrop, ScaleJitter
-from classicnets.training.init import Glorot
+from classicnets.training.init import FromRun, Glorot
 from classicnets.training.optim import SGD
 from classicnets.training.rates import Plateau
 from classicnets.training.recipe import Recipe, by_place
@@ -54,8 +54,23 @@ IMAGENET = Recipe(
     },
 )
 
-# S = 384, to start from a run with S = 256: init=FromRun("RUN")
-S384 = replace(IMAGENET, side=384, rate=replace(IMAGENET.rate, start=1e-3))
+# the run is yours to name: --set init.run=PATH
+S384 = replace(
+    IMAGENET,
+    side=384,
+    init=FromRun("RUN WITH S = 256"),
+    rate=replace(IMAGENET.rate, start=1e-3),
+    assumed={name: reason for name, reason in IMAGENET.assumed.items() if name != "init"},
+)
 
-# S in [256, 512], to start from a run with S = 384; tested at Q = 384
-JITTER = replace(S384, window=ScaleJitter(256, 512), protocol="multi-scale")
+# S in [256, 512], tested at Q = 256, 384 and 512 (Table 4)
+JITTER = replace(
+    S384,
+    init=FromRun("RUN WITH S = 384"),
+    window=ScaleJitter(256, 512),
+    protocol="multi-scale",
+    assumed={
+        **S384.assumed,
+        "rate": f"{IMAGENET.assumed['rate']}; where it starts is given for S = 384, and taken here",
+    },
+)

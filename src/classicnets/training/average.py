@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from classicnets.layers.bounds import bounded
+
 
 @dataclass(frozen=True)
 class Polyak:
@@ -16,6 +18,9 @@ class Polyak:
     """
 
     since: float = 0.0
+
+    def __post_init__(self):
+        bounded(self, since=(0, 1))
 
     def build(self, network: nn.Module) -> AveragedModel:
         return AveragedModel(network, use_buffers=True)
@@ -27,6 +32,9 @@ class Ema:
 
     decay: float = 0.999
     since: float = 0.0
+
+    def __post_init__(self):
+        bounded(self, decay=(0, 1), since=(0, 1))
 
     def build(self, network: nn.Module) -> AveragedModel:
         @torch.no_grad()

@@ -4,6 +4,8 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +14,13 @@ from .disk import write
 from .loop import State
 
 
-def save(state: State, path: Path, recipe: str) -> None:
+def save(state: State, path: Path, told: Mapping[str, Any]) -> None:
     """Everything; chance has no state, since each draw follows from the seed and the step.
 
-    `recipe` is the recipe's description as JSON, which must be the same when training goes on.
+    `told` describes the run in the words of JSON, and must be the same when training goes on.
     """
     content = {
-        "recipe": recipe,
+        "told": json.dumps(told),
         "network": state.network.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "average": state.average.state_dict() if state.average is not None else {},
@@ -33,20 +35,24 @@ def save(state: State, path: Path, recipe: str) -> None:
     write(path, buffer.getvalue())
 
 
-def restore(state: State, path: Path, recipe: str) -> None:
+def restore(state: State, path: Path, told: Mapping[str, Any]) -> None:
     """Sets a freshly started state to what was saved.
 
     No code in the file is run. Raises a ValueError when it is missing, damaged, or of another
     network, optimizer or recipe.
     """
     try:
+        with ZipFile(path) as file:
+            damaged = file.testzip()  # torch compares no checksums
+        if damaged:
+            raise ValueError(damaged)
         content = torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:
         raise ValueError(f"there is no {path}, so nothing to go on from; train anew") from None
     except Exception as error:  # a damaged file makes torch raise nearly anything
         raise ValueError(f"{path} is damaged: no state of a training can be read") from error
     try:
-        _require_same(recipe, content["recipe"], path)
+        _require_same(told, content["told"], path)
         fill(state.network, content["network"], path)
         rates = [group["lr"] for group in state.optimizer.param_groups]
         state.optimizer.load_state_dict(content["optimizer"])
@@ -70,12 +76,12 @@ class Misfit(ValueError):
     """This is the state of another network, or of another recipe."""
 
 
-def _require_same(recipe: str, saved: str, path: Path) -> None:
-    now, then = json.loads(recipe), dict(json.loads(saved))
+def _require_same(told: Mapping[str, Any], saved: str, path: Path) -> None:
+    now, then = json.loads(json.dumps(told)), dict(json.loads(saved))
     for name in (*now, *then):
         if now.get(name) != then.get(name):
             raise Misfit(
-                f"the recipe of the run has changed since {path} was saved: "
+                f"the run has changed since {path} was saved: "
                 f"{name} was {then.get(name)} and is {now.get(name)}"
             )
 

@@ -14,6 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 
+from classicnets.layers.bounds import bounded
+
 
 @dataclass(frozen=True)
 class AsBuilt:
@@ -30,6 +32,9 @@ class Gaussian:
     std: float
     ones: tuple[str, ...] = ()
     bias: float = 1.0
+
+    def __post_init__(self):
+        bounded(self, std=(0, math.inf))
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
         for name, layer in _weighted(network):

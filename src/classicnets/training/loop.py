@@ -148,6 +148,31 @@ def train(state: State, plan: Plan) -> Iterator[Record]:
         yield from _epoch(state, plan)
 
 
+def rehearse(state: State, plan: Plan) -> None:
+    """All that a step needs from its recipe, once, with two pictures; nothing is learnt.
+
+    Raises a ValueError for a part that fails.
+    """
+    recipe, train = plan.recipe, plan.splits.train
+    some = torch.arange(min(2, len(train)))
+    chance = source(plan.seed, "rehearsal", 0)
+    windows = recipe.window.draw(train.sizes[some], recipe.side, recipe.crop, chance)
+    x, _ = next(stream(train, [(some, windows)], recipe.crop, 0))
+    for augmentation in plan.augment:
+        try:
+            x = augmentation(x, chance)
+        except RuntimeError as error:
+            raise ValueError(f"{augmentation!r} does not fit these pictures: {error}") from error
+    x = plan.scaling(x)
+    if getattr(recipe.optimizer, "samples", 0):
+        state.optimizer.before_pass(state.network, x)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        float(recipe.rate(0.0, History()))
+    except Exception as error:  # a part of one's own may do anything
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"the rate {recipe.rate!r} gives no number ({said})") from error
+
+
 @torch.no_grad()
 def judge(network: nn.Module, plan: Plan, images: Images | Files) -> Judgement:
     """Loss and errors over all the images, one centre view each, shared among the processes."""
@@ -262,14 +287,18 @@ def _before_pass(state: State, plan: Plan, epoch: int) -> None:
 def require_finite(state: State) -> None:
     """Raises a ValueError when this pass's losses are no longer numbers."""
     if not state.totals[1].isfinite():
-        raise ValueError(_diverged(state))
+        raise Diverged(_diverged(state))
+
+
+class Diverged(ValueError):
+    """The loss is no longer a number."""
 
 
 def _validate(state: State, plan: Plan) -> Judgement:
     parallel.agree_on_buffers(state.network)
     validation = judge(state.judged, plan, plan.splits.validation)
     if not math.isfinite(validation.loss):
-        raise ValueError(_diverged(state))
+        raise Diverged(_diverged(state))
     state.best = min(state.best, validation.rank)
     state.validation = (*state.validation, validation.top1_error)
     return validation

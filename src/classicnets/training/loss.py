@@ -3,12 +3,15 @@
 In training a network may return several heads as a named tuple, the main one first.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
+
+from classicnets.layers.bounds import bounded
 
 Scores = Tensor | Sequence[Tensor]  # (n, classes), or one such for each head
 
@@ -18,6 +21,9 @@ class CrossEntropy:
     """-log softmax at the label. With smoothing s, a share s of the target goes to all classes."""
 
     smoothing: float = 0.0
+
+    def __post_init__(self):
+        bounded(self, smoothing=(0, 1))
 
     def __call__(self, scores: Scores, labels: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
         return F.cross_entropy(main_head(scores), labels, label_smoothing=self.smoothing)
@@ -31,6 +37,9 @@ class WithAuxiliaries:
     """
 
     weight: float
+
+    def __post_init__(self):
+        bounded(self, weight=(0, math.inf))
 
     def __call__(self, scores: Scores, labels: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
         if isinstance(scores, Tensor):

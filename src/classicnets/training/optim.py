@@ -3,6 +3,7 @@
 # pyright: reportPrivateImportUsage=false
 # for the operations on lists of tensors, without which a step on small ones is mostly overhead
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from classicnets.layers.bounds import bounded
 
 from .curvature import curvature
 
@@ -29,6 +32,9 @@ class SGD:
     decay: float = 0.0
     nesterov: bool = False
     decay_all: bool = True
+
+    def __post_init__(self):
+        bounded(self, momentum=(0, 1), decay=(0, math.inf))
 
     def build(self, network: nn.Module) -> Optimizer:
         learned = _learned(network)
@@ -58,6 +64,9 @@ class SGDRateInside:
     momentum: float
     decay: float = 0.0
 
+    def __post_init__(self):
+        bounded(self, momentum=(0, 1), decay=(0, math.inf))
+
     def build(self, network: nn.Module) -> Optimizer:
         return RateInside(_learned(network), self.momentum, self.decay)
 
@@ -66,6 +75,8 @@ class SGDRateInside:
 class LevenbergMarquardt:
     """w <- w - rate / (mu + h) gradient, where h is the curvature along that weight.
 
+    Gradient and curvature are those of the error divided by `unit`.
+
     The stochastic diagonal Levenberg-Marquardt method, LeCun et al. 1998, section III-C and
     appendix C. Before each pass h is estimated from so many `samples` of the pictures by
     `before_pass`, and is then frozen.
@@ -73,9 +84,13 @@ class LevenbergMarquardt:
 
     mu: float = 0.02
     samples: int = 500
+    unit: float = 1.0
+
+    def __post_init__(self):
+        bounded(self, mu=(1e-12, math.inf), samples=(1, math.inf), unit=(1e-12, math.inf))
 
     def build(self, network: nn.Module) -> "DiagonalLevenbergMarquardt":
-        return DiagonalLevenbergMarquardt(_learned(network), self.mu)
+        return DiagonalLevenbergMarquardt(_learned(network), self.mu * self.unit)
 
 
 Rule = SGD | SGDRateInside | LevenbergMarquardt
@@ -108,6 +123,7 @@ class RateInside(Optimizer):
 class DiagonalLevenbergMarquardt(Optimizer):
     """What `LevenbergMarquardt` builds; the state of a parameter is its curvature h."""
 
+    # rate / (mu + h / unit) gradient / unit is rate / (mu unit + h) gradient
     def __init__(self, parameters: list[nn.Parameter], mu: float):
         super().__init__(parameters, {"lr": 0.0, "mu": mu})
         self.scales: dict[Tensor, Tensor] = {}

@@ -9,6 +9,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from classicnets.layers.bounds import bounded
+
 
 class History(NamedTuple):
     """How training has gone so far.
@@ -31,6 +33,9 @@ class Constant:
 
     rate: float
 
+    def __post_init__(self):
+        bounded(self, rate=(0, math.inf))
+
     def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         return self.rate
 
@@ -47,6 +52,9 @@ class Drops:
     at: tuple[float, ...]
     by: float
 
+    def __post_init__(self):
+        bounded(self, start=(0, math.inf), by=(0, math.inf))
+
     def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         return self.start * self.by ** bisect_right(self.at, progress)
 
@@ -60,6 +68,11 @@ class Table:
     """
 
     rows: tuple[tuple[int, float], ...]
+
+    def __post_init__(self):
+        ends = [end for end, _ in self.rows]
+        if not ends or ends[0] < 1 or ends != sorted(set(ends)):
+            raise ValueError(f"a Table has rows of passes, ever more, and rates, not {self.rows}")
 
     def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         done = progress * self.rows[-1][0]
@@ -75,6 +88,9 @@ class OneCycle:
 
     peak: float
     warm: float = 0.2
+
+    def __post_init__(self):
+        bounded(self, peak=(0, math.inf), warm=(0.001, 0.999))
 
     def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         if progress < self.warm:
@@ -98,6 +114,9 @@ class Plateau:
     times: int = 3
     patience: float = 0.06
 
+    def __post_init__(self):
+        bounded(self, start=(0, math.inf), by=(0, 1), times=(0, math.inf), patience=(0, 1))
+
     def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         wait = max(1, round(self.patience * history.epochs))
         drops, waited, best = 0, 0, math.inf
@@ -116,6 +135,9 @@ class WarmUntil:
     rate: float
     error: float
     then: Constant | Drops | Table | OneCycle | Plateau
+
+    def __post_init__(self):
+        bounded(self, rate=(0, math.inf), error=(0, 100))
 
     def __call__(self, progress: float, history: History = UNKNOWN) -> float:
         warm = history.lowest >= self.error

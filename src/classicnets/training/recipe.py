@@ -68,6 +68,12 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        for name in ("rate", "init", "loss"):
+            if not callable(value := getattr(self, name)):
+                hint = f"; the same throughout is Constant({value})" if name == "rate" else ""
+                raise ValueError(f"{name} must be a part that can be called, not {value!r}{hint}")
+        if not hasattr(self.optimizer, "build"):
+            raise ValueError(f"optimizer must be a part that builds one, not {self.optimizer!r}")
         if self.crop > self.side:
             raise ValueError(f"a crop of {self.crop} pixels does not fit into {self.side}")
 

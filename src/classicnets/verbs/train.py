@@ -3,11 +3,13 @@
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,12 +17,14 @@ from torch import nn
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
 from classicnets.evaluation.metrics import Evaluation
+from classicnets.evaluation.protocols import protocol
 from classicnets.layers.fit import scores_shape
 from classicnets.recipes.adapt import adapted
 from classicnets.training import checkpoint, loop, parallel
 from classicnets.training.changes import changed
 from classicnets.training.curve import Row
 from classicnets.training.description import Own, describe
+from classicnets.training.disk import claim
 from classicnets.training.init import AsBuilt
 from classicnets.training.loop import Plan, Record, State
 from classicnets.training.recipe import Recipe, differences
@@ -71,6 +75,8 @@ class Training:
 
     def __iter__(self) -> Iterator[Record]:
         began = kept = perf_counter()
+        if parallel.rank() == 0:
+            claim(self.directory)
         try:
             for record in loop.train(self.state, self.plan):
                 if record.validation is not None:
@@ -81,9 +87,14 @@ class Training:
                     kept = perf_counter()
                 yield record
             self.test = parallel.told(self._tested() if parallel.rank() == 0 else None)
-        except OSError as error:  # the disk is full
+        except loop.Diverged:
+            raise
+        except (ValueError, OSError) as error:  # a file has gone, or the disk is full
+            with suppress(ValueError, OSError):
+                self.save()
             held = "nothing" if self.saved is None else f"step {self.saved}"
-            raise OSError(f"{error}; {self.directory} holds {held} to go on from") from error
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(f"{error}; {self.directory} holds {held} to go on from") from error
 
     def finish(self) -> Evaluation:
         """Trains to the end and returns the evaluation on the test part."""
@@ -100,7 +111,7 @@ class Training:
         """
         loop.require_finite(self.state)
         if self.saved != self.state.step and parallel.rank() == 0:
-            checkpoint.save(self.state, self.run.last, _as_json(self.recipe))
+            checkpoint.save(self.state, self.run.last, _told(self.run.facts, self.recipe))
             self.saved = self.state.step
         return self.run.last
 
@@ -166,11 +177,14 @@ def train(
     """
     if not isinstance(seed, int) or not 0 <= seed < 2**64:
         raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed!r}")
+    if workers is not None and workers < 0:
+        raise ValueError(f"workers must be at least 0, not {workers}")
     where = parallel.join(device_named(device))
     origin = {"recipe": recipe if isinstance(recipe, str) else "", "epochs": epochs}
     origin |= {"changes": dict(changes or {})}
     of = subject(network, data)
     wanted = _wanted(of, recipe, data, epochs, changes)
+    protocol(wanted.protocol)
     name = data if isinstance(data, str) else data.name
     directory = Path(out) if out is not None else parallel.told(_new_directory(of.name, name))
     if parallel.rank() == 0:
@@ -207,6 +221,7 @@ def train(
     )
     plan = _plan(facts, wanted, splits, where, workers)
     state = loop.start(module, plan)
+    loop.rehearse(state, plan)
     versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
     versions |= {package: version(package) for package in ("classicnets", "numpy")}
     notes = {"skipped": list(splits.skipped), "device": str(where), "versions": versions}
@@ -247,7 +262,7 @@ def resume(
     begin = replace(recipe, init=AsBuilt()) if saved else recipe
     state = loop.start(module.to(where), replace(plan, recipe=begin))
     if saved:
-        checkpoint.restore(state, found.last, _as_json(recipe))
+        checkpoint.restore(state, found.last, _told(facts, recipe))
     if parallel.rank() == 0:
         found.forget_rows_after(state.step)
     return Training(found, plan, state, {}, "")
@@ -279,11 +294,11 @@ def _own_recipe(run: Run) -> Recipe:
             "does not keep: it can be evaluated, and not gone on with"
         )
     recipe = load_recipe(file)
-    if origin["epochs"] is not None:
+    if origin.get("epochs") is not None:
         recipe = replace(recipe, epochs=origin["epochs"], steps=None)
-    recipe = changed(recipe, origin["changes"])
+    recipe = changed(recipe, origin.get("changes", {}))
     then = json.loads((run.directory / "run.json").read_text(encoding="utf-8"))["recipe"]
-    now = json.loads(_as_json(recipe))
+    now = json.loads(json.dumps(describe(recipe)))
     for name in then:
         if name not in run.notes.get("adapted", {}) and then[name] != now.get(name):
             raise ValueError(
@@ -320,8 +335,12 @@ def _count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def _as_json(recipe: Recipe) -> str:
-    return json.dumps(describe(recipe))
+def _told(facts: Facts, recipe: Recipe) -> dict[str, Any]:
+    """What of a run must stay as it is, field by field."""
+    fixed = ("input", "side", "scaling", "execution", "seed")
+    return {f"recipe.{name}": part for name, part in describe(recipe).items()} | {
+        name: describe(getattr(facts, name)) for name in fixed
+    }
 
 
 def _differences(recipe: Recipe, paper: Recipe) -> dict[str, tuple[int | str, int | str]]:
