@@ -16,7 +16,7 @@ check: .venv/ready         ## format, lint, types, floors
 	$(BIN)/lint-imports
 
 bench: .venv/ready         ## side-by-side measurements; see benchmarks/README.md
-	$(BIN)/python benchmarks/lrn.py
+	$(BIN)/python benchmarks/run.py
 
 .venv/ready: constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "classicnets needs Python 3.11 or newer, not " + sys.version.split()[0]'

@@ -1,0 +1,185 @@
+"""The networks of the contests: ours, and the same with the same weights as others write them."""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from classicnets import catalog
+from classicnets.layers.lrn import LocalResponseNorm
+from classicnets.layers.wiring import Concat, Network, Residual
+from classicnets.measure import measure
+from classicnets.models.googlenet import GoogLeNet
+from classicnets.models.lenet import PartialConv2d, Prototypes, Squash, Subsample
+from classicnets.models.resnet import PadShortcut
+from classicnets.training.init import HeNormal
+
+
+def ours(name: str) -> nn.Module:
+    """A network of the catalogue with the same weights in every process.
+
+    Drawn so that signals neither fade nor grow with depth: outputs of two networks could otherwise
+    be alike for want of any.
+    """
+    torch.manual_seed(0)
+    network = catalog.build(name)
+    HeNormal()(network, torch.Generator().manual_seed(0))
+    return network
+
+
+def pictures(name: str, batch: int, classes: int = 10) -> tuple[Tensor, Tensor]:
+    """Noise in the size that the network was published for, and labels."""
+    source = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, *catalog.find(name).input, generator=source)
+    return x, torch.randint(classes, (batch,), generator=source)
+
+
+def inference_cost(name: str, batch: int) -> tuple[float, float]:
+    """FLOP, two for a multiply-add, and no bytes: in these networks arithmetic takes longer."""
+    return 2.0 * batch * catalog.find(name).macs, 0.0
+
+
+def training_cost(name: str, batch: int) -> tuple[float, float]:
+    """Forward, and as much for the gradients of weights and of inputs, which the first layer's
+    picture does not need. Heads that are there in training alone count.
+    """
+    entry = catalog.find(name)
+    with torch.device("meta"):
+        report = measure(entry.build(), entry.input)
+    rows = [layer.macs for layer in (*report.layers, *report.training_only) if layer.macs]
+    return 2.0 * batch * (3 * sum(rows) - rows[0]), 0.0
+
+
+def plain(module: nn.Module) -> nn.Module:
+    """The same layers and weights out of torch.nn alone, as people write them."""
+    if make := WRITTEN.get(type(module)):
+        return make(module)
+    assert type(module).__module__.startswith("torch.nn."), f"{type(module)} has no plain form"
+    return _sequence(module) if isinstance(module, nn.Sequential) else copy.deepcopy(module)
+
+
+def poured(network: nn.Module, into: nn.Module) -> nn.Module:
+    """A zoo's network with these weights, which both keep in order of execution."""
+    pairs = zip(network.state_dict().values(), into.state_dict().values(), strict=True)
+    for mine, theirs in pairs:
+        theirs.copy_(mine.view_as(theirs))
+    return into
+
+
+def stride_first(network: nn.Module) -> nn.Module:
+    """A zoo's ResNet with the stride in the first 1x1 convolution of a block, as published."""
+    for block in network.modules():
+        if type(block).__name__ == "Bottleneck":
+            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+    return network
+
+
+class Branches(nn.Module):
+    def __init__(self, module: Concat):
+        super().__init__()
+        self.branches = nn.ModuleList(plain(branch) for branch in module.children())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+class Block(nn.Module):
+    def __init__(self, module: Residual):
+        super().__init__()
+        self.body, self.shortcut = plain(module.body), plain(module.shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+class Padding(nn.Module):
+    def __init__(self, module: PadShortcut):
+        super().__init__()
+        self.added, self.stride = module.added, module.stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
+
+
+class Heads(nn.Module):
+    """GoogLeNet: two classifiers on the side, in training alone."""
+
+    def __init__(self, module: GoogLeNet):
+        super().__init__()
+        self.stages = nn.ModuleDict({name: plain(m) for name, m in module.named_children()})
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        heads = []
+        for name, stage in self.stages.items():
+            if not name.startswith("aux"):
+                x = stage(x)
+            elif self.training:
+                heads.append(stage(x))
+        return (x, *heads) if self.training else x
+
+
+class Tanh(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 1.7159 * torch.tanh(x * 2 / 3)
+
+
+class Averages(nn.Module):
+    def __init__(self, module: Subsample):
+        super().__init__()
+        self.coefficient = nn.Parameter(module.coefficient.detach().clone())
+        self.bias = nn.Parameter(module.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 4 * F.avg_pool2d(x, 2) * self.coefficient + self.bias
+
+
+class Masked(nn.Module):
+    """C3 as a full convolution, its weights times a mask of zeros and ones."""
+
+    def __init__(self, module: PartialConv2d):
+        super().__init__()
+        k = module.kernel_size[0]
+        shape = module.out_channels * module.in_channels, k, k
+        places, full = module.kernels, (module.out_channels, module.in_channels, k, k)
+        weight = torch.zeros(shape).index_copy(0, places, module.weight.detach())
+        self.weight = nn.Parameter(weight.view(full))
+        self.bias = nn.Parameter(module.bias.detach().clone())
+        self.register_buffer("mask", torch.zeros(shape).index_fill(0, places, 1).view(full))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.mask, self.bias)
+
+
+class Distances(nn.Module):
+    def __init__(self, module: Prototypes):
+        super().__init__()
+        self.register_buffer("centres", module.centres.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -((x.unsqueeze(1) - self.centres) ** 2).sum(-1)
+
+
+def _sequence(module: nn.Module) -> nn.Module:
+    return nn.Sequential(OrderedDict((name, plain(m)) for name, m in module.named_children()))
+
+
+def _normalisation(module: LocalResponseNorm) -> nn.Module:
+    alpha = module.alpha * module.size  # torch divides it by the window
+    return nn.LocalResponseNorm(module.size, alpha, module.beta, module.k)
+
+
+WRITTEN: dict[type, Callable] = {
+    Network: _sequence,
+    GoogLeNet: Heads,
+    Concat: Branches,
+    Residual: Block,
+    PadShortcut: Padding,
+    LocalResponseNorm: _normalisation,
+    Squash: lambda _: Tanh(),
+    Subsample: Averages,
+    PartialConv2d: Masked,
+    Prototypes: Distances,
+}
