@@ -163,7 +163,7 @@ def test_a_saved_state_that_cannot_be_read_is_named_in_our_words(copy, content):
         ("optimizer", []),
         ("validation", None),
         ("lowest", "abc"),
-        ("recipe", 5),
+        ("told", 5),
         ("totals", torch.zeros(7)),
         ("step", "x"),
         ("best", (1.0,)),

@@ -5,6 +5,7 @@ Everything heavy is imported inside a verb, so that --help answers at once.
 
 import functools
 import io
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -68,5 +69,6 @@ def main() -> None:
 
 
 def _give_up(reason: object) -> NoReturn:
-    print(f"classicnets: {reason}", file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks for all
+        print(f"classicnets: {reason}", file=sys.stderr)
     sys.exit(2)

@@ -4,7 +4,8 @@ Each takes its share of every batch and of everything that is judged; the first 
 """
 
 import os
-from typing import TypeVar
+from inspect import signature
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -12,6 +13,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
+# the newer name of the same since torch 2.13
+SYNC_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in signature(DistributedDataParallel).parameters
+)
 
 
 def join(device: torch.device) -> torch.device:
@@ -64,8 +71,10 @@ def wrapped(network: nn.Module, device: torch.device) -> nn.Module:
     """The network, with gradients that are the mean over all processes."""
     if not _together():
         return network
-    ids = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+    options: dict[str, Any] = {SYNC_BUFFERS: False}
+    if device.type == "cuda":
+        options["device_ids"] = [device]
+    return DistributedDataParallel(network, **options)
 
 
 def agree_on_buffers(network: nn.Module) -> None:
