@@ -27,6 +27,3 @@ class FilterRms:
             if isinstance(layer, nn.Conv2d):
                 rms = layer.weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
                 layer.weight.mul_((self.limit / rms).clamp(max=1))
-
-
-Constraint = FilterRms

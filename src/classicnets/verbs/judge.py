@@ -1,12 +1,12 @@
 """To load, evaluate and predict: what a run has learnt, or several together."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from classicnets import catalog
 from classicnets.data.images import Files, Images, Splits
@@ -122,9 +122,7 @@ def predict(
 def _predicted(
     network: nn.Module, facts: Facts, files: list[Path], named: set[Path], top: int
 ) -> list[Prediction]:
-    pixels, reasons = read_pictures(files, facts.side, facts.input[0])
-    if refused := [reason for i, reason in sorted(reasons.items()) if files[i] in named]:
-        raise ValueError(refused[0])
+    pixels, reasons = read_unless_named(files, named, facts)
     predictions = {i: Prediction(str(files[i]), (), reason) for i, reason in reasons.items()}
     if sound := [i for i in range(len(files)) if i not in reasons]:
         device = next(network.parameters(), torch.empty(0)).device
@@ -137,6 +135,19 @@ def _predicted(
             classes = tuple((facts.classes[k], p[k]) for k in ids)
             predictions[i] = Prediction(str(files[i]), classes)
     return [predictions[i] for i in range(len(files))]
+
+
+def read_unless_named(
+    files: Sequence[Path], named: Container[Path], facts: Facts
+) -> tuple[Tensor, dict[int, str]]:
+    """Pictures as a run's network reads them, and index -> why one cannot be read.
+
+    Raises a ValueError when that one was named, and not found in a folder.
+    """
+    pixels, reasons = read_pictures(files, facts.side, facts.input[0])
+    if refused := [reason for i, reason in sorted(reasons.items()) if files[i] in named]:
+        raise ValueError(refused[0])
+    return pixels, reasons
 
 
 def pictures_at(path: Path) -> list[Path]:

@@ -9,7 +9,6 @@ import torch
 from torch import Generator, Tensor, nn
 
 from classicnets.data.images import Files, Images, Splits
-from classicnets.data.picture import read_pictures
 from classicnets.data.sets import open_data
 from classicnets.data.windows import centre
 from classicnets.training.recipe import Recipe
@@ -23,7 +22,7 @@ from classicnets.visualize.watch import (
     undisturbed,
 )
 
-from .judge import built, pictures_at
+from .judge import built, pictures_at, read_unless_named
 
 
 class Shown(NamedTuple):
@@ -78,12 +77,8 @@ class Look:
             test = self.test
             name = f"a test picture of {self.facts.classes[test.labels[0]]}"
             return self._shown([name], test.pictures[:1], test.images[:1])
-        side, channels = self.facts.side, self.facts.input[0]
         files = [file for path in map(Path, paths) for file in pictures_at(path)]
-        pixels, reasons = read_pictures(files, side, channels)
-        named = {Path(path) for path in paths}
-        if refused := [reason for i, reason in sorted(reasons.items()) if files[i] in named]:
-            raise ValueError(refused[0])
+        pixels, reasons = read_unless_named(files, set(map(Path, paths)), self.facts)
         self.unreadable = [reasons[i] for i in sorted(reasons)]
         sound = [i for i in range(len(files)) if i not in reasons]
         if not sound:
