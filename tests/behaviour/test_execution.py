@@ -1,6 +1,7 @@
 """How a training is executed, and what of it is the user's to change."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from classicnets.measure import measure
 from classicnets.models.lenet import lenet5
 from classicnets.models.resnet import resnet_cifar
 from classicnets.training import step
-from classicnets.training.step import Execution, settled
+from classicnets.training.step import Execution, largest_batch, settled
 
 RECIPE = """
 import classicnets as cn
@@ -41,15 +42,19 @@ def test_a_batch_that_does_not_fit_goes_through_in_parts(monkeypatch):
     one = measure(network, (3, 64, 64)).step
     fixed = one.total - one.activations
     room = (fixed + 10.5 * one.activations) / step.SPARE  # for ten pictures, and not eleven
-    monkeypatch.setattr(step, "_free_bytes", lambda device: float(room))
+    monkeypatch.setattr(step, "free_bytes", lambda device: float(room))
     execution, why = settled(Execution(), network, (3, 64, 64), 64)
     assert execution.parts == 7  # of ten at most
     assert "in 7 parts (all at once" in why
+    assert "; the largest batch that fits is 10)" in why
+    assert largest_batch(network, (3, 64, 64), room) == 10
+    assert largest_batch(network, (3, 64, 64), math.inf) == math.inf
+    assert largest_batch(network, (3, 64, 64), float(fixed)) == 0
     assert settled(Execution(), network, (3, 64, 64), 10)[0].parts == 1
 
 
 def test_small_networks_stay_in_full_precision_and_a_choice_is_respected(monkeypatch):
-    monkeypatch.setattr(step, "_native_bf16", lambda device: True)
+    monkeypatch.setattr(step, "native_bf16", lambda device: True)
     small, why = settled(Execution(), lenet5(), (1, 32, 32), 1)
     assert (small.precision, small.layout, small.parts) == ("fp32", "channels_first", 1)
     assert "a small network" in why
@@ -60,7 +65,7 @@ def test_small_networks_stay_in_full_precision_and_a_choice_is_respected(monkeyp
 
 
 def test_a_processor_without_half_precision_computes_in_full(monkeypatch):
-    monkeypatch.setattr(step, "_native_bf16", lambda device: False)
+    monkeypatch.setattr(step, "native_bf16", lambda device: False)
     assert settled(Execution(), resnet_cifar(20), (3, 32, 32), 8)[0].precision == "fp32"
 
 

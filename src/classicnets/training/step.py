@@ -1,5 +1,6 @@
 """How one step is executed. Precision, memory layout and compilation live here, nowhere else."""
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -76,7 +77,7 @@ def settled(
     wide = any(p.ndim == 4 and p.shape[1] >= WIDE for p in network.parameters())
     reasons = []
     if execution.precision == "auto":
-        half = wide and _native_bf16(device)
+        half = wide and native_bf16(device)
         why = "the processor has it" if half else "a small network" if not wide else "as published"
         execution = replace(execution, precision="bf16" if half else "fp32")
         reasons.append(f"{execution.precision} ({why})")
@@ -85,7 +86,7 @@ def settled(
         execution = replace(execution, layout=layout)
         reasons.append(layout)
     if execution.parts == 0:
-        parts, why = _parts(network, shape, batch, _free_bytes(device))
+        parts, why = _parts(network, shape, batch, free_bytes(device))
         execution = replace(execution, parts=parts)
         reasons += [f"each batch in {parts} parts ({why})"] * (parts > 1)
     return execution, ", ".join(reasons)
@@ -166,34 +167,48 @@ def _alone(called: nn.Module, more: bool) -> Iterator[None]:
         yield
 
 
-def _native_bf16(device: torch.device) -> bool:
+def native_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 by itself, and does not only imitate it."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     has = getattr(torch.cpu, "get_capabilities", dict)()
     return device.type == "cpu" and bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
-def _parts(
-    network: nn.Module, shape: tuple[int, int, int], batch: int, free: float
-) -> tuple[int, str]:
-    """The fewest parts whose memory, as measured for one image, is free; and the figures."""
+def largest_batch(network: nn.Module, shape: tuple[int, int, int], free: float) -> float:
+    """How many images of `shape` (c, h, w) a training step has room for in so many `free` bytes.
+
+    Infinitely many where that is not known: of a network that needs values, or of the memory.
+    """
     try:
         one = measure(network, shape).step
-    except ValueError:  # a network that needs values
-        return 1, ""
+    except ValueError:
+        return math.inf
+    if math.isinf(free) or not one.activations:
+        return math.inf
     room = SPARE * free - (one.total - one.activations)
-    parts = 1
-    while parts < batch and one.activations * -(-batch // parts) > room:
-        parts += 1
-    need = (one.total - one.activations + one.activations * batch) / 2**30
-    return parts, f"all at once {need:.1f} GiB, {free / 2**30:.1f} are free"
+    return max(0.0, room // one.activations)
 
 
-def _free_bytes(device: torch.device) -> float:
+def free_bytes(device: torch.device) -> float:
+    """The memory that is free on a device; infinite where that is not known."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     table = Path("/proc/meminfo")
     if device.type != "cpu" or not table.exists():
-        return float("inf")
+        return math.inf
     rows = dict(line.split(":") for line in table.read_text().splitlines())
     return 1024.0 * int(rows["MemAvailable"].split()[0])
+
+
+def _parts(
+    network: nn.Module, shape: tuple[int, int, int], batch: int, free: float
+) -> tuple[int, str]:
+    """The fewest parts whose memory is free; and the figures, where that is not one."""
+    largest = largest_batch(network, shape, free)
+    if batch <= largest:
+        return 1, ""
+    need = measure(network, shape, batch).step.total / 2**30
+    why = f"all at once {need:.1f} GiB, {free / 2**30:.1f} are free"
+    why += f"; the largest batch that fits is {largest:.0f}" if largest else "; not one image fits"
+    return min(batch, math.ceil(batch / max(largest, 1))), why
