@@ -24,6 +24,7 @@ def evaluate(
         str, typer.Option(help="single, ten-crop, dense, ...; else as in the paper")
     ] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, or bf16 for speed")] = "fp32",
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     csv: Annotated[Path | None, typer.Option(help="a file for the figures of each class")] = None,
     png: Annotated[Path | None, typer.Option(help="a file for confusion and calibration")] = None,
@@ -35,7 +36,9 @@ def evaluate(
     from classicnets.evaluation.figure import picture, table
     from classicnets.training.disk import write
 
-    evaluation = cn.evaluate(runs, data or None, protocol or None, device=device)
+    evaluation = cn.evaluate(
+        runs, data or None, protocol or None, device=device, precision=precision
+    )
     if csv is not None:
         write(csv, table(evaluation).encode())
     if png is not None:

@@ -94,4 +94,4 @@ def _require_any_size(network: nn.Module, x: Tensor) -> None:
 
 
 def _unable(network: nn.Module) -> str:
-    return f"{type(network).__name__} cannot be applied to whole pictures"
+    return f"{network._get_name()} cannot be applied to whole pictures"

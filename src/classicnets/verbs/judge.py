@@ -16,7 +16,9 @@ from classicnets.data.windows import ScaleJitter
 from classicnets.evaluation.metrics import Evaluation, evaluation
 from classicnets.evaluation.protocols import Sight, averaged, log_probabilities, passes
 from classicnets.evaluation.protocols import protocol as find_protocol
+from classicnets.training.inference import Inference
 from classicnets.training.run import Facts, Run, open_run
+from classicnets.training.step import Execution, settled
 
 AT_ONCE = 64  # pictures judged together
 
@@ -35,18 +37,21 @@ def evaluate(
     protocol: str | None = None,
     network: nn.Module | None = None,
     device: str = "auto",
+    precision: str = "fp32",
 ) -> Evaluation:
     """The errors of a run on the test part of its data, or on other pictures of its classes.
 
     Pictures are shown as the protocol says, by default as in the paper of each run's recipe. The
-    probabilities of several runs are averaged; `network`, as in `load`, then serves them all.
+    probabilities of several runs are averaged; `network`, as in `load`, then serves them all. The
+    `precision` bf16 is faster, and may turn the answer where two classes are nearly as likely.
 
-    Raises ValueError for an unknown protocol or device, where `load` does, for data that are
-    missing or of other classes, when the run's own have changed since, for several runs of
+    Raises ValueError for an unknown protocol, device or precision, where `load` does, for data that
+    are missing or of other classes, when the run's own have changed since, for several runs of
     different classes or data, and for a network that cannot be shown what the protocol demands.
     """
     if protocol is not None:
         find_protocol(protocol)
+    execution = Execution(precision=precision, parts=1)
     where = device_named(device)
     paths = [run] if isinstance(run, str | Path) else list(run)
     runs = [open_run(Path(path)) for path in paths]
@@ -58,7 +63,7 @@ def evaluate(
         facts = found.facts
         name = protocol or getattr(facts.recipe, "protocol", "single")
         shown, sight = find_protocol(name), _sight(facts)
-        module = _loaded(found, network).to(where)
+        module = _ready(_loaded(found, network).to(where), facts, execution)
         images = (
             data if isinstance(data, Images | Files) else _test_images(facts, data, shown.whole)
         ).to(where)
@@ -107,7 +112,7 @@ def predict(
         raise ValueError(f"top must be at least 1, not {top}")
     where = device_named(device)
     found = open_run(Path(run))
-    module = _loaded(found, network).to(where)
+    module = _ready(_loaded(found, network).to(where), found.facts)
     files = [file for path in map(Path, paths) for file in pictures_at(path)]
     named = {Path(path) for path in paths}
     return [
@@ -187,7 +192,7 @@ def judge(
     """The errors of a network on these images, seen as the protocol says; takes its time."""
     began = perf_counter()
     shown, sight = find_protocol(protocol), _sight(facts)
-    scores = log_probabilities(network.eval(), images, shown, sight, facts.scaling)
+    scores = log_probabilities(_ready(network, facts), images, shown, sight, facts.scaling)
     seconds = perf_counter() - began
     return evaluation(
         scores, images.labels.cpu(), facts.classes, protocol, seconds, passes(shown, sight)
@@ -225,6 +230,15 @@ def _loaded(run: Run, network: nn.Module | None) -> nn.Module:
     module = built(run, network)
     run.load_weights(module)
     return module.eval()
+
+
+def _ready(
+    network: nn.Module,
+    facts: Facts,
+    execution: Execution = Execution(precision="fp32", parts=1),  # noqa: B008
+) -> Inference:
+    """The network as it is best shown pictures, in the layout that suits it."""
+    return Inference(network, settled(execution, network, facts.input, AT_ONCE)[0])
 
 
 def _sight(facts: Facts) -> Sight:
