@@ -1,8 +1,14 @@
 """Local response normalisation as the papers print it, with a backward pass written by hand.
 
 torch's own divides alpha by the window and goes through several full-size temporaries; see
-benchmarks/lrn.py for what that costs.
+benchmarks/lrn.py for what that costs. On a GPU it is one kernel each way (`lrn_triton`); where that
+is not to be had, the code for the CPU is compiled for it, or goes as it is.
 """
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -58,21 +64,12 @@ class LocalResponseNorm(nn.Module):
 # One operator, so that whoever counts, compiles or exports sees one thing.
 @torch.library.custom_op("classicnets::lrn", mutates_args=())
 def _lrn(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-    y = torch.empty_like(x)
-    for a, b in zip(_pieces(x), _pieces(y), strict=True):
-        b.copy_(_power(_scale(a, size, alpha, k), beta).mul_(a))
-    return y
+    return _way(x, size).forward(x, size, alpha, beta, k)
 
 
 @torch.library.custom_op("classicnets::lrn_backward", mutates_args=())
 def _lrn_backward(g: Tensor, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-    dx = torch.empty_like(x)
-    for da, a, db in zip(_pieces(dx), _pieces(x), _pieces(g), strict=True):
-        scale = _scale(a, size, alpha, k)
-        direct = _power(scale, beta).mul_(db)
-        across = _window_sum((direct * a).div_(scale), size)
-        da.copy_(direct.addcmul_(across, a, value=-2 * alpha * beta))
-    return dx
+    return _way(x, size).backward(g, x, size, alpha, beta, k)
 
 
 @_lrn.register_fake
@@ -95,6 +92,69 @@ def _backward(ctx, g: Tensor):
 
 
 _lrn.register_autograd(_backward, setup_context=_keep)
+
+
+class Way(NamedTuple):
+    """How values and gradients are computed."""
+
+    forward: Callable[[Tensor, int, float, float, float], Tensor]
+    backward: Callable[[Tensor, Tensor, int, float, float, float], Tensor]
+
+
+def _way(x: Tensor, size: int) -> Way:
+    """The fastest for this tensor and window that works on its device."""
+    if not x.is_cuda:
+        return PLAIN
+    return _kernels(x.device, x.dtype, size) or _compiled(x.device, x.dtype) or PLAIN
+
+
+@lru_cache
+def _kernels(device: torch.device, dtype: torch.dtype, size: int) -> Way | None:
+    """None where there are none for such numbers or windows, or Triton lacks something here."""
+    try:
+        kernels = import_module(".lrn_triton", __package__)
+        way = Way(kernels.forward, kernels.backward)
+        fits = dtype in kernels.DTYPES and size <= kernels.WIDEST
+    except Exception:  # it is not installed, or not for this torch
+        return None
+    return way if fits and _works(way, device, dtype) else None
+
+
+@lru_cache
+def _compiled(device: torch.device, dtype: torch.dtype) -> Way | None:
+    way = Way(torch.compile(_forward), torch.compile(_gradient))
+    return way if _works(way, device, dtype) else None
+
+
+def _works(way: Way, device: torch.device, dtype: torch.dtype) -> bool:
+    """Compilers look for what they need, such as another compiler, when they first work."""
+    try:
+        way.forward(torch.ones(1, 1, 1, 1, device=device, dtype=dtype), 1, 1.0, 0.75, 1.0)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # each says so in its own way
+        return False
+    return True
+
+
+def _forward(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+    y = torch.empty_like(x)
+    for a, b in zip(_pieces(x), _pieces(y), strict=True):
+        b.copy_(_power(_scale(a, size, alpha, k), beta).mul_(a))
+    return y
+
+
+def _gradient(g: Tensor, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+    dx = torch.empty_like(x)
+    for da, a, db in zip(_pieces(dx), _pieces(x), _pieces(g), strict=True):
+        scale = _scale(a, size, alpha, k)
+        direct = _power(scale, beta).mul_(db)
+        across = _window_sum((direct * a).div_(scale), size)
+        da.copy_(direct.addcmul_(across, a, value=-2 * alpha * beta))
+    return dx
+
+
+PLAIN = Way(_forward, _gradient)
 
 
 def _pieces(x: Tensor) -> tuple[Tensor, ...]:
