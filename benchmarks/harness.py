@@ -20,9 +20,10 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-import ceiling
 import numpy as np
 import torch
+
+from classicnets.measure import ceiling
 
 ROUND = 0.3  # seconds that a contestant works in a round, at least
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}  # the largest difference, as a share of the largest value
@@ -135,8 +136,7 @@ class Outcome:
         if not (peaks := self.peaks):
             return math.nan
         flop, moved = self.cost
-        fastest = max(peaks[f"matrix product {precision}"], peaks[f"convolution {precision}"])
-        return max(flop / fastest, moved / peaks["copy"])
+        return max(flop / ceiling.fastest(peaks, precision), moved / peaks["copy"])
 
     def share(self, name: str) -> float:
         """How much of what the machine can do this contestant had."""
@@ -172,7 +172,7 @@ def race(contest: Contest, rounds: int, threads: int, quick: bool = False) -> li
 
 
 def _ceiling(quick: bool) -> Ready:
-    return Ready(once=partial(ceiling.sample, quick), output=lambda: 0.0)
+    return Ready(once=partial(ceiling.sample, quick=quick), output=lambda: 0.0)
 
 
 def _raced(

@@ -10,8 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from harness import Bar, Contest, Outcome
 from matplotlib.figure import Figure
+
+from classicnets.measure.ceiling import named
 
 PACKAGES = (
     *("classicnets", "torch", "numpy", "pillow", "torchvision", "timm", "onnx", "onnxscript"),
@@ -44,17 +47,10 @@ def facts() -> dict[str, Any]:
             versions[name] = None
     return {
         "date": f"{date.today()}",
-        "processor": processor(),
+        "processor": named(torch.device("cpu")),
         "processors": os.cpu_count(),
         "versions": versions,
     }
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.exists() else ""
-    names = [line.partition(": ")[2] for line in text.splitlines() if "model name" in line]
-    return names[0] if names else platform.processor()
 
 
 def markdown(contest: Contest, outcomes: list[Outcome], told: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ import io
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
 from typing import NamedTuple
@@ -90,6 +90,16 @@ class Report:
         """The columns added up; what cannot be added is the last layer's."""
         return _sum("total", self.layers)
 
+    @property
+    def training_macs(self) -> int:
+        """Multiply-adds of a training step: forward, and again for weights' and inputs' gradients.
+
+        The first layer's input, the image, needs no gradient. Heads that are there in training
+        alone count.
+        """
+        spent = [layer.macs for layer in (*self.layers, *self.training_only) if layer.macs]
+        return 3 * sum(spent) - spent[0] if spent else 0
+
     def stages(self) -> tuple[Stage, ...]:
         """The share of each stage: neighbouring children of the network with the same number."""
         whole = self.totals
@@ -169,7 +179,7 @@ class Report:
             aside = _sum("in training only, not in the total", self.training_only)
             blocks += [[_cells(layer, columns) for layer in self.training_only]]
             blocks += [[_cells(replace(aside, output=()), columns)]]
-        lines = _aligned([cells for block in blocks for cells in block], columns)
+        lines = aligned([cells for block in blocks for cells in block])
         rule = "─" * max(map(len, lines))
         table: list[str] = []
         for block in blocks:
@@ -180,15 +190,15 @@ class Report:
     def _shares(self) -> list[str]:
         rows = [["stage", "params", "kept", "multiply-adds"]]
         rows += [[s.label, *(f"{x:.1f} %" for x in s[1:])] for s in self.stages() if any(s[1:])]
-        return _aligned(rows, rows[0])
+        return aligned(rows)
 
     def _remarks(self, width: int) -> list[str]:
-        step, copies = self.step, self.optimizer_copies
+        copies = self.optimizer_copies
+        weights, gradients, state, kept = map(bytes_told, vars(self.step).values())
         remarks = (
-            f"One training step at batch {self.batch}: weights {_bytes(step.weights)}, gradients "
-            f"{_bytes(step.gradients)}, optimizer state {_bytes(step.optimizer)} ({copies} value"
-            f"{'s' * (copies != 1)} a weight), activations kept {_bytes(step.activations)}; "
-            f"together {_bytes(step.total)}."
+            f"One training step at batch {self.batch}: weights {weights}, gradients {gradients}, "
+            f"optimizer state {state} ({copies} value{'s' * (copies != 1)} a weight), activations "
+            f"kept {kept}; together {bytes_told(self.step.total)}."
         )
         if self.uncounted:
             remarks += f" Not counted, for want of a rule: {', '.join(self.uncounted)}."
@@ -246,8 +256,8 @@ COLUMNS: Mapping[str, Callable[[Layer], str]] = {
     "divide": lambda layer: _operations(layer.divisions),
     "exp": lambda layer: _operations(layer.exponentials),
     "other ops": lambda layer: _operations(layer.other_operations),
-    "memory": lambda layer: _bytes(layer.activation_bytes),
-    "kept": lambda layer: _bytes(layer.saved_bytes),
+    "memory": lambda layer: bytes_told(layer.activation_bytes),
+    "kept": lambda layer: bytes_told(layer.saved_bytes),
     "field": lambda layer: _range(layer.smallest_receptive_field, layer.receptive_field),
     "step": lambda layer: _by(layer.stride),
     "offset": lambda layer: _by(layer.offset),
@@ -286,7 +296,8 @@ def _operations(n: int) -> str:
     return str(n)
 
 
-def _bytes(n: int) -> str:
+def bytes_told(n: int) -> str:
+    """Bytes in the unit that suits them: `1.50 GiB`."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if n >= size:
             return f"{n / size:.2f} {unit}"
@@ -307,12 +318,13 @@ def _plain(value: str | Pixels) -> str:
     return value if isinstance(value, str) else "" if value is None else _by(value)
 
 
-def _aligned(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], left: Collection[str] = LEFT) -> list[str]:
+    """Lines of a table whose first row is its headings; those in `left` are set to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            cell.ljust(w) if name in LEFT else cell.rjust(w)
-            for name, cell, w in zip(columns, row, widths, strict=True)
+            cell.ljust(w) if name in left else cell.rjust(w)
+            for name, cell, w in zip(rows[0], row, widths, strict=True)
         ).rstrip()
         for row in rows
     ]
