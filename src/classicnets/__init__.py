@@ -41,6 +41,7 @@ _HOME = {
     "resume": "verbs.train",
     "see": "verbs.see",
     "show": "verbs.read",
+    "speed": "verbs.speed",
     "train": "verbs.train",
     "vgg": "models.vgg",
     "vgg_d_gap": "models.vgg",
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from classicnets.verbs.pack import pack as pack
     from classicnets.verbs.read import show as show
     from classicnets.verbs.see import see as see
+    from classicnets.verbs.speed import speed as speed
     from classicnets.verbs.train import resume as resume
     from classicnets.verbs.train import train as train
 

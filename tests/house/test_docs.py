@@ -12,7 +12,9 @@ from classicnets import catalog
 from classicnets.measure import measure
 
 ROOT = Path(__file__).parents[2]
-VERBS = ("list", "show", "recipe", "train", "evaluate", "predict", "compare", "see", "pack")
+VERBS = (
+    *("list", "show", "speed", "recipe", "train", "evaluate", "predict", "compare", "see", "pack"),
+)
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
@@ -80,7 +82,7 @@ def test_commands_name_verbs_and_networks_that_exist(page):
             program, verb, *words = line.split()
             assert program == "classicnets"
             assert verb in VERBS
-            if verb in ("show", "recipe", "train") and not words[0].startswith("--"):
+            if verb in ("show", "speed", "recipe", "train") and not words[0].startswith("--"):
                 catalog.find(words[0])
 
 

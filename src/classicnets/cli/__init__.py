@@ -20,6 +20,7 @@ from .pack import pack
 from .read import list_, show
 from .recipe import recipe
 from .see import see
+from .speed import speed
 from .train import train
 
 app = typer.Typer(
@@ -46,7 +47,7 @@ def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for verb in (list_, show, recipe, train, evaluate, predict, compare, see, pack, demo):
+for verb in (list_, show, speed, recipe, train, evaluate, predict, compare, see, pack, demo):
     app.command(name=verb.__name__.strip("_"))(_stoppable(verb))
 
 

@@ -67,7 +67,7 @@ def show(
     if batch < 1:
         raise ValueError(f"--batch must be at least 1, not {batch}")
     entry = cn.find(network)
-    report = cn.show(entry, _size(size) if size else None, batch)
+    report = cn.show(entry, parsed_size(size) if size else None, batch)
     if json:
         print(report.json())
     elif csv:
@@ -92,7 +92,8 @@ def _about(entry: "Entry") -> str:
     return f"{heading}\n{paper.authors}: {paper.title}, {paper.where}, {paper.year}\n\n"
 
 
-def _size(text: str) -> tuple[int, int, int]:
+def parsed_size(text: str) -> tuple[int, int, int]:
+    """What --input says: (c, h, w)."""
     parts = text.split("x")
     if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise ValueError(f"--input is channels x height x width such as 3x224x224, not {text!r}")

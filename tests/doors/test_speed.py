@@ -1,0 +1,67 @@
+"""The verb speed as one types it."""
+
+import json
+import sys
+
+import pytest
+
+from classicnets.cli import main
+from classicnets.measure import ceiling
+
+
+@pytest.fixture
+def typed(capsys, monkeypatch):
+    """What `classicnets speed` printed and its exit status, run in this process."""
+    monkeypatch.setattr(ceiling, "CPU", ceiling.QUICK)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["classicnets", "speed", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+def test_a_network_is_printed_beside_the_floor(typed, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    status, out, err = typed("lenet5", "--precision", "fp32", "--seconds", 0.01)
+    assert (status, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()[4:8]]
+    assert [row[:3] for row in rows] == [
+        ["inference", "1", "fp32"], ["inference", "128", "fp32"],
+        ["training", "1", "fp32"], ["training", "128", "fp32"],
+    ]  # fmt: skip
+    assert "matrix product fp32" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_strangers_network_is_measured_at_the_size_and_batch_that_it_is_given(typed, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "def net(): return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 5))\n"
+    )
+    words = ("--input", "3x8x8", "--batch", 2, "--batch", 4, "--precision", "bf16")
+    status, out, _ = typed(tmp_path / "mine.py:net", *words, "--seconds", 0.01, "--json")
+    told = json.loads(out)
+    assert (status, told["input"]) == (0, [3, 8, 8])
+    assert [(row["work"], row["batch"], row["precision"]) for row in told["rows"]] == [
+        (work, batch, "bf16") for work in ("inference", "training") for batch in (2, 4)
+    ]
+    macs = 6 * 6 * 8 * 27 + 288 * 5
+    for row in told["rows"]:
+        assert row["images_per_second"] == pytest.approx(row["batch"] / row["seconds"])
+        assert row["share_of_floor"] == pytest.approx(row["floor_seconds"] / row["seconds"])
+    assert told["rows"][1]["flop"] == 2 * 4 * macs
+
+
+@pytest.mark.parametrize(
+    "words", [("lenet5", "--batch", 0), ("lenet5", "--precision", "fp8"), ("lenet6",),
+              ("lenet5", "--input", "1x20x20"), ("lenet5", "--input", "32"),
+              ("lenet5", "--seconds", 0)]
+)  # fmt: skip
+def test_a_mistake_is_one_line(typed, words):
+    status, out, err = typed(*words)
+    assert (status, out) == (2, "")
+    assert err.startswith("classicnets: ")
+    assert len(err.splitlines()) == 1
