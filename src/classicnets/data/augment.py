@@ -16,6 +16,7 @@ from classicnets.layers.bounds import bounded
 
 from .images import Files, Images
 from .pixels import sampled
+from .sent import sent
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Flip:
         self, x: Shaped[Tensor, "n c h w"], generator: Generator
     ) -> Shaped[Tensor, "n c h w"]:
         heads = torch.rand(len(x), generator=generator) < 0.5
-        return torch.where(heads.to(x.device)[:, None, None, None], x.flip(-1), x)
+        return torch.where(sent(heads, x.device)[:, None, None, None], x.flip(-1), x)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ColourShift:
     ) -> Float32[Tensor, "n c h w"]:
         draws = torch.randn(len(x), len(self.directions), generator=generator)
         shifts = draws @ torch.tensor(self.directions)
-        return x + shifts.to(x.device)[:, :, None, None]
+        return x + sent(shifts, x.device)[:, :, None, None]
 
 
 @dataclass(frozen=True)
@@ -115,5 +116,5 @@ class Distortion:
             ],
             dim=1,
         ).view(-1, 2, 3)
-        grid = F.affine_grid(maps.to(x.device), list(x.shape), align_corners=False)
+        grid = F.affine_grid(sent(maps, x.device), list(x.shape), align_corners=False)
         return F.grid_sample(x.float(), grid, align_corners=False)

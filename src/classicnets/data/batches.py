@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .images import Files, Images
+from .sent import sent, sent_ahead
 
 AHEAD = 4  # batches that each worker, or all threads, prepare before they are asked for
 MOST_WORKERS = 16
@@ -34,19 +35,45 @@ def stream(
     nothing, so that their number makes no difference. Raises a ValueError that names the file which
     cannot be read, and an OSError when a process was ended from outside.
     """
-    if isinstance(images, Images):
-        yield from _from_memory(images, requests, side)
-        return
-    device = images.labels.device
+    if isinstance(images, Files):
+        yield from sent_ahead(_by_processes(images, requests, side, workers), images.labels.device)
+    elif images.mapped:
+        yield from _by_threads(images, requests, side)
+    else:
+        yield from (_one(images, request, side) for request in requests)
+
+
+def _one(images: Images, request: Request, side: int) -> Batch:
+    indices, windows = request
+    labels = images.labels[sent(indices, images.labels.device)]
+    return images.cut(indices, windows, side), labels
+
+
+def _by_threads(images: Images, requests: Iterable[Request], side: int) -> Iterator[Batch]:
+    """The disk may have to be waited for; other threads do that while this one computes."""
+    with ThreadPoolExecutor(AHEAD) as threads:
+        begun = deque()
+        for request in requests:
+            begun.append(threads.submit(_one, images, request, side))
+            if len(begun) > AHEAD:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+
+
+def _by_processes(
+    files: Files, requests: Iterable[Request], side: int, workers: int | None
+) -> Iterator[Batch]:
+    """Batches on the CPU; for a GPU in memory that it can fetch them from by itself."""
     count = min(_processors(), MOST_WORKERS) if workers is None else workers
     loader = DataLoader(
-        _Reader(images.to(torch.device("cpu")), side),
+        _Reader(files.to(torch.device("cpu")), side),
         batch_size=None,
         sampler=((i.cpu().numpy(), w.cpu().numpy()) for i, w in requests),
         num_workers=count,
         prefetch_factor=AHEAD if count else None,
         collate_fn=_as_it_is,
-        pin_memory=device.type == "cuda",
+        pin_memory=files.labels.is_cuda,
         generator=Generator(),  # it draws a number for the workers, which must not be torch's next
     )
     read = _begun(loader)
@@ -65,7 +92,7 @@ def stream(
         if isinstance(batch, str):
             raise ValueError(batch)
         x, labels = batch
-        yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        yield x, labels
 
 
 def _begun(loader: DataLoader) -> Iterator:
@@ -79,26 +106,6 @@ def _begun(loader: DataLoader) -> Iterator:
     if ended and handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(ended, handler)
     return read
-
-
-def _from_memory(images: Images, requests: Iterable[Request], side: int) -> Iterator[Batch]:
-    def batch(request: Request) -> Batch:
-        indices, windows = request
-        labels = images.labels[indices.to(images.labels.device)]
-        return images.cut(indices, windows, side), labels
-
-    if not images.mapped:
-        yield from map(batch, requests)
-        return
-    # the disk may have to be waited for; other threads do that while this one computes
-    with ThreadPoolExecutor(AHEAD) as threads:
-        begun = deque()
-        for request in requests:
-            begun.append(threads.submit(batch, request))
-            if len(begun) > AHEAD:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
 
 
 class _Reader(Dataset):

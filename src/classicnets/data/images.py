@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .picture import quiet, read_picture
 from .resample import resample
+from .sent import sent
 from .windows import centre
 
 VALIDATION, TEST = 0.1, 0.2  # the shares of what is split off; the rest is for training
@@ -59,14 +60,14 @@ class Images:
         An exact copy where the window has that size and whole-number corners.
         """
         h, w = self.pixels.shape[2:]
-        indices = indices.to(self.pixels.device)
+        indices = sent(indices, self.pixels.device)
         device = self.labels.device
         if side == h == w and (windows == windows.new_tensor([0, 0, h, w])).all():
-            return self.pixels.index_select(0, indices).to(device)
+            return sent(self.pixels.index_select(0, indices), device)
         corners = windows[:, :2]
         if (windows[:, 2:] == side).all() and (corners == corners.round()).all():
-            return self._copied(indices, corners.long(), side).to(device)
-        return resample(self.pixels[indices].to(device), windows, side)
+            return sent(self._copied(indices, corners.long(), side), device)
+        return resample(sent(self.pixels[indices], device), windows, side)
 
     def _copied(self, indices: Tensor, corners: Tensor, side: int) -> Tensor:
         h, w = self.pixels.shape[2:]
@@ -76,7 +77,7 @@ class Images:
         if pad:
             pixels = F.pad(pixels[indices], (pad,) * 4)
             indices = torch.arange(len(indices), device=pixels.device)
-        top, left = (corners + pad).to(pixels.device).unbind(1)
+        top, left = sent(corners + pad, pixels.device).unbind(1)
         return pixels.unfold(2, side, 1).unfold(3, side, 1)[indices, :, top, left]
 
 
@@ -110,7 +111,7 @@ class Files:
         with quiet():
             for k, (i, window) in enumerate(zip(indices.tolist(), windows.tolist(), strict=True)):
                 x[k] = read_picture(self.paths[int(i)], side, self.channels, window)
-        return x.to(self.labels.device)
+        return sent(x, self.labels.device)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
+from .sent import sent
+
 TOGETHER = 2**25  # numbers in a batch of floating-point pictures; more are worked on in parts
 
 
@@ -20,7 +22,9 @@ def resample(
     return torch.cat(
         [
             _resampled(some, places, side)
-            for some, places in zip(x.split(parts), windows.to(x.device).split(parts), strict=True)
+            for some, places in zip(
+                x.split(parts), sent(windows, x.device).split(parts), strict=True
+            )
         ]
     )
 
