@@ -1,10 +1,14 @@
 """Averages of the weights over the steps of a training, which are then judged and kept."""
 
+# pyright: reportPrivateImportUsage=false
+# for the operation on lists of tensors
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from classicnets.layers.bounds import bounded
@@ -23,7 +27,7 @@ class Polyak:
         bounded(self, since=(0, 1))
 
     def build(self, network: nn.Module) -> AveragedModel:
-        return AveragedModel(network, use_buffers=True)
+        return _Average(network, lambda n: 1 / (n + 1))
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,32 @@ class Ema:
         bounded(self, decay=(0, 1), since=(0, 1))
 
     def build(self, network: nn.Module) -> AveragedModel:
-        @torch.no_grad()
-        def blend(held: Any, new: Any, count: Tensor | int) -> None:
-            n = float(count)
-            share = 1 - min(self.decay, (1 + n) / (10 + n))
-            for old, value in zip(held, new, strict=True):
-                old.lerp_(value, share) if old.is_floating_point() else old.copy_(value)
-
-        return AveragedModel(network, multi_avg_fn=blend, use_buffers=True)
+        return _Average(network, lambda n: 1 - min(self.decay, (1 + n) / (10 + n)))
 
 
 Average = Polyak | Ema
+
+
+class _Average(AveragedModel):
+    """torch's, but for the update, which there waits for the device in every step.
+
+    The step after n others counts by `share(n)`, the first one wholly.
+    """
+
+    def __init__(self, network: nn.Module, share: Callable[[int], float]):
+        super().__init__(network, use_buffers=True)
+        self.share = share
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        n = int(self.n_averaged)  # which never leaves the CPU
+        held = chain(self.module.parameters(), self.module.buffers())
+        pairs = list(zip(held, chain(model.parameters(), model.buffers()), strict=True))
+        numbers = [(old, new) for old, new in pairs if old.is_floating_point()]
+        if numbers:
+            olds, news = map(list, zip(*numbers, strict=True))
+            torch._foreach_lerp_(olds, news, self.share(n) if n else 1.0)
+        for old, new in pairs:
+            if not old.is_floating_point():  # a count
+                old.copy_(new)
+        self.n_averaged += 1
