@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from classicnets.measure import measure
 from classicnets.models.lenet import lenet5
 from classicnets.models.resnet import resnet_cifar
 from classicnets.training import step
+from classicnets.training.optim import SGD, LevenbergMarquardt
 from classicnets.training.step import Execution, largest_batch, settled
 
 RECIPE = """
@@ -29,6 +31,15 @@ class Zigzag(Constant):
 
 MINE = replace(fast(16), cite="myself", epochs=2, batch=16, rate=Zigzag(RATE))
 """
+
+
+class LooksAtValues(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 32)
+
+    def forward(self, x):
+        return self.layer(x if x.mean() > 0 else -x).flatten(1)
 
 
 def net() -> nn.Sequential:
@@ -78,7 +89,7 @@ def test_a_run_goes_on_as_it_was_executed(tmp_path):
         if record.validation is not None:
             break
     resumed = cn.resume(tmp_path / "run", network=net(), data=shapes(60, side=16))
-    assert resumed.plan.execution == execution
+    assert resumed.plan.execution == began.plan.execution == replace(execution, graph=False)
     assert resumed.finish() is not None
 
 
@@ -151,6 +162,46 @@ def test_a_graph_is_refused_where_there_is_none(tmp_path):
     with pytest.raises(ValueError, match="a CUDA graph needs a CUDA device, not cpu"):
         cn.train(net(), shapes(24), out=tmp_path / "run", execution=Execution(graph=True))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "batch", "rule", "recorded"),
+    [
+        (resnet_cifar(20), (3, 32, 32), 128, SGD(0.9), True),
+        (lenet5(), (1, 32, 32), 256, SGD(), True),
+        (resnet_cifar(20), (3, 224, 224), 32, SGD(0.9), False),  # the GPU has enough to do
+        (lenet5(), (1, 32, 32), 1, LevenbergMarquardt(), False),  # its rate is a number
+        (resnet_cifar(20), (3, 32, 32), 128, None, False),  # nothing is updated
+        (LooksAtValues(), (3, 32, 32), 128, SGD(), False),
+    ],
+)
+def test_steps_are_recorded_where_they_can_be_and_launches_take_the_time(
+    monkeypatch, network, shape, batch, rule, recorded
+):
+    assert settled(Execution(), network, shape, batch, rule)[0].graph is False  # on a CPU
+    monkeypatch.setattr(step, "_can_record", lambda device: True)  # as a single GPU can
+    execution, why = settled(Execution(), network, shape, batch, rule)
+    assert execution.graph is recorded
+    assert ("each step one CUDA graph (small batches wait" in why) is recorded
+    assert settled(Execution(graph=False), network, shape, batch, rule)[0].graph is False
+    parts = Execution(parts=2)
+    assert settled(parts, network, shape, batch, rule)[0].graph is False
+
+
+def test_a_run_of_recorded_steps_goes_on_where_none_can_be(tmp_path):
+    began = cn.train(net(), shapes(60, side=16), epochs=2, out=tmp_path / "run")
+    next(iter(began))
+    began.save()
+    path = tmp_path / "run" / "run.json"
+    assert '"graph": false' in path.read_text()
+    began.run.facts = replace(began.run.facts, execution=replace(began.plan.execution, graph=True))
+    began.run.note()
+    began.saved = None
+    began.save()
+    assert '"graph": true' in path.read_text()
+    resumed = cn.resume(tmp_path / "run", network=net(), data=shapes(60, side=16))
+    assert resumed.plan.execution.graph is False
+    assert resumed.finish() is not None
 
 
 @pytest.mark.parametrize(

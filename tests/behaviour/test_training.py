@@ -299,6 +299,32 @@ def test_a_recorded_step_is_replayed_on_each_batch_and_ends_with_the_same_bits(m
     assert equal(plain, recorded)
 
 
+def test_a_step_that_cannot_be_recorded_is_said_to_be_one(monkeypatch):
+    def refuses(graph: Graph):
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr(Graph, "record", refuses)
+    monkeypatch.setattr(loop, "require_graph", lambda optimizer, device: None)
+    with pytest.raises(ValueError, match=r"recorded as a CUDA graph \(operation .* --no-graph"):
+        run(planned(PLAIN, FIRST.splits, execution=dataclasses.replace(EXACT, graph=True)))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_on_a_gpu_recorded_steps_end_as_steps_one_by_one():
+    def trained(graph: bool) -> State:
+        plan = planned(PLAIN, FIRST.splits, execution=dataclasses.replace(EXACT, graph=graph))
+        there = torch.device("cuda")
+        parts = (FIRST.splits.train, FIRST.splits.validation, FIRST.splits.test)
+        train, validation, test = (part.to(there) for part in parts)
+        splits = dataclasses.replace(plan.splits, train=train, validation=validation, test=test)
+        plan = dataclasses.replace(plan, splits=splits, scaling=plan.scaling.to(there))
+        torch.manual_seed(0)
+        return run(plan, state=start(net().to(there), plan))
+
+    for one, other in zip(bits(trained(True)), bits(trained(False)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_pictures_grow_through_training_and_are_whole_at_the_end():
     seen = []
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -52,7 +52,7 @@ def train(
         bool | None, typer.Option("--compile/--no-compile", help="by torch.compile; else not")
     ] = None,
     graph: Annotated[
-        bool | None, typer.Option("--graph/--no-graph", help="each step a CUDA graph; else not")
+        bool | None, typer.Option("--graph/--no-graph", help="each step a CUDA graph; else auto")
     ] = None,
 ) -> None:
     """Train a network by its paper's recipe, on digits or on your own pictures."""
@@ -95,7 +95,7 @@ def train(
             seed=seed or 0,
             device=device,
             changes=changed,
-            execution=Execution(precision or "auto", layout or "auto", bool(compiled), bool(graph)),
+            execution=Execution(precision or "auto", layout or "auto", bool(compiled), graph),
             workers=workers,
             unreadable=unreadable or "skip",
         )

@@ -209,7 +209,7 @@ def _epoch(state: State, plan: Plan) -> Iterator[Record]:
         history = History(steps / a_pass, state.validation, state.lowest)
         rate = recipe.rate(state.step / steps, history)
         mine = f"torch {parallel.rank()}"
-        with suited_to(numbers), torch_drawing_from(plan.seed, mine, state.step, device):
+        with suited_to(numbers, True), torch_drawing_from(plan.seed, mine, state.step, device):
             _step(state, plan, rate, x, labels)
             last = state.step % a_pass == 0 or state.step == steps
             totals = state.totals.clone()

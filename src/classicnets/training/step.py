@@ -17,9 +17,11 @@ from classicnets.measure import measure
 
 from . import parallel
 from .loss import Loss, main_head
+from .optim import SGD
 
 SMALL = 2**15  # numbers in a batch; below, threads wait for one another longer than they work
 TINY = 2**13  # below, oneDNN takes longer to choose a convolution than plain code to do it
+LAUNCHED = 2**21  # below, a GPU is done with an operator before the next one has been started
 WIDE = 32  # maps read by a convolution; with fewer, half precision and channels last gain nothing
 SPARE = 0.8  # of the free memory; operators need some of it for their own work
 LEGAL = {
@@ -35,19 +37,23 @@ class Execution:
     `precision` is fp32, or bf16 for the arithmetic of convolutions and full layers with weights,
     updates and losses in fp32. With `graph` each step is replayed as one CUDA graph. A batch goes
     through the network in `parts`, whose gradients are added; batch normalisation then sees a part
-    at a time. "auto" and 0 parts are for `settled`.
+    at a time. "auto", None and 0 parts are for `settled`.
     """
 
     precision: str = "auto"
     layout: str = "auto"
     compile: bool = False
-    graph: bool = False
+    graph: bool | None = None
     parts: int = 0
 
     def __post_init__(self):
         for name, legal in LEGAL.items():
             if (value := getattr(self, name)) not in legal:
                 raise ValueError(f"{name} must be {', '.join(legal)}, not {value!r}")
+        if self.graph not in (True, False, None):
+            raise ValueError(
+                f"graph must be True, False, or None for as needed, not {self.graph!r}"
+            )
         if type(self.parts) is not int or self.parts < 0:
             raise ValueError(f"parts must be a whole number, 0 for as needed, not {self.parts!r}")
 
@@ -70,9 +76,16 @@ class Execution:
 
 
 def settled(
-    execution: Execution, network: nn.Module, shape: tuple[int, int, int], batch: int
+    execution: Execution,
+    network: nn.Module,
+    shape: tuple[int, int, int],
+    batch: int,
+    rule: object = None,
 ) -> tuple[Execution, str]:
-    """What "auto" means for this network, of images of `shape`, on its device; and why."""
+    """What "auto" means for this network, of images of `shape`, on its device; and why.
+
+    `rule` is the update's, where the network is to be trained.
+    """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     wide = any(p.ndim == 4 and p.shape[1] >= WIDE for p in network.parameters())
     reasons = []
@@ -89,6 +102,12 @@ def settled(
         parts, why = _parts(network, shape, batch, free_bytes(device))
         execution = replace(execution, parts=parts)
         reasons += [f"each batch in {parts} parts ({why})"] * (parts > 1)
+    if execution.graph is None:
+        few = execution.parts == 1 and batch * math.prod(shape) < LAUNCHED
+        graph = few and isinstance(rule, SGD) and _can_record(device)
+        graph = graph and not _needs_values(network, shape)
+        execution = replace(execution, graph=graph)
+        reasons += ["each step one CUDA graph (small batches wait for launches)"] * graph
     return execution, ", ".join(reasons)
 
 
@@ -129,6 +148,11 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
+def elsewhere(execution: Execution, device: torch.device) -> Execution:
+    """How a run goes on here: without the recording of its steps where there is none."""
+    return execution if _can_record(device) else replace(execution, graph=False)
+
+
 def require_graph(optimizer: Optimizer, device: torch.device) -> None:
     """Raises a ValueError when a step cannot be recorded here."""
     if device.type != "cuda":
@@ -145,16 +169,22 @@ def require_graph(optimizer: Optimizer, device: torch.device) -> None:
 
 
 @contextmanager
-def suited_to(numbers: int) -> Iterator[None]:
-    """Without threads, and without oneDNN, while batches are too small to gain from them."""
+def suited_to(numbers: int, often: bool = False) -> Iterator[None]:
+    """Without threads, and without oneDNN, while batches are too small to gain from them.
+
+    With shapes that come `often` it is worth while to try out on a GPU how they convolve fastest.
+    """
     threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    tried = torch.backends.cudnn.benchmark
     torch.set_num_threads(1 if numbers < SMALL else threads)
     torch.backends.mkldnn.enabled = onednn and numbers >= TINY
+    torch.backends.cudnn.benchmark = often or tried
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.backends.mkldnn.enabled = onednn
+        torch.backends.cudnn.benchmark = tried
 
 
 @contextmanager
@@ -165,6 +195,19 @@ def _alone(called: nn.Module, more: bool) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def _can_record(device: torch.device) -> bool:
+    return device.type == "cuda" and parallel.size() == 1
+
+
+def _needs_values(network: nn.Module, shape: tuple[int, int, int]) -> bool:
+    """Whether a network looks at what it computes, of which a recording has nothing to show."""
+    try:
+        measure(network, shape)
+    except ValueError:
+        return True
+    return False
 
 
 def native_bf16(device: torch.device) -> bool:

@@ -29,7 +29,7 @@ from classicnets.training.init import AsBuilt
 from classicnets.training.loop import Plan, Record, State
 from classicnets.training.recipe import Recipe, differences
 from classicnets.training.run import Facts, Run, create, open_run, require_free
-from classicnets.training.step import Execution, settled
+from classicnets.training.step import Execution, elsewhere, settled
 
 from .judge import built, device_named, judge, require_unchanged
 from .recipe import Subject, chosen, load_recipe, subject
@@ -203,7 +203,9 @@ def train(
     wanted, fixed = _growing(wanted, module, shape)
     reasons |= fixed
     module.to(where)
-    execution, picked = settled(execution or Execution(), module, shape, wanted.batch)
+    execution, picked = settled(
+        execution or Execution(), module, shape, wanted.batch, wanted.optimizer
+    )
     facts = Facts(
         network=of.name,
         input=shape,
@@ -258,6 +260,7 @@ def resume(
     if not saved and network is not None:
         raise ValueError(f"there is no {found.last}, so nothing to go on from; train anew")
     plan = _plan(facts, recipe, splits, where, workers)
+    plan = replace(plan, execution=elsewhere(facts.execution, where))
     # what the recipe would draw is read instead
     begin = replace(recipe, init=AsBuilt()) if saved else recipe
     state = loop.start(module.to(where), replace(plan, recipe=begin))
