@@ -74,7 +74,7 @@ def _launch(kernel, tensors, x: Tensor, size: int, alpha: float, beta: float, k:
 # A column is a few maps of one pixel. Columns are numbered as they lie in memory, so that those of
 # a program are read together. That pointers are multiples of 16 bytes is kept from the compiler: it
 # would give each thread four numbers in a row, which spreads the reads of a neighbour over four
-# times as many lines of the cache. @no_type_check keeps those away who check types in all functions.
+# times as many lines of the cache. @no_type_check keeps checkers of all functions away.
 @triton.jit(do_not_specialize=["x", "y", "columns"])
 @no_type_check
 def _forward(
