@@ -130,7 +130,7 @@ class _Lined:
         self.network = network
         self.size = size
         self.device = device
-        self.loss = recipe.loss
+        self.loss, self.rule = recipe.loss, recipe.optimizer
         self.optimizer = recipe.optimizer.build(network)
         self.remarks: dict[str, None] = {}
         given = scores_shape(network, (2, *size))
@@ -150,7 +150,7 @@ class _Lined:
         return _Work("inference", report, execution.precision, flop, self.network.eval, once)
 
     def training(self, report: Report, execution: Execution) -> _Work:
-        execution, why = settled(execution, self.network, self.size, report.batch)
+        execution, why = settled(execution, self.network, self.size, report.batch, self.rule)
         if execution.parts > 1:
             self.remarks[f"Training at batch {report.batch:,}: {why}."] = None
         called = execution.prepared(self.network, self.device)
@@ -161,7 +161,7 @@ class _Lined:
         x, labels = self._pictures(report.batch)
 
         def once() -> tuple[Tensor, Tensor]:
-            with suited_to(x.numel()):
+            with suited_to(x.numel(), often=True):
                 return update(x, labels)
 
         flop, warm = 2.0 * report.training_macs, WARM + 1 if execution.graph else 1
