@@ -18,6 +18,7 @@ from classicnets.data.pixels import Scaling
 from classicnets.data.sets import open_data, open_test
 from classicnets.data.synthetic import CLASSES, shapes
 from classicnets.data.windows import AreaAspect, RandomCrop, centre
+from classicnets.training.inference import Inference
 from classicnets.training.run import open_run
 from classicnets.training.step import Execution, settled
 
@@ -110,13 +111,10 @@ def pure_inference(count: int, precision: str) -> Ready:
     windows = centre(images.sizes, facts.side, facts.input[-1])
     x = facts.scaling(images.cut(torch.arange(count), windows, facts.input[-1]))
     execution, _ = settled(Execution(precision=precision), network, facts.input, BATCH)
-    called = execution.prepared(network, x.device)
-    parts = [execution.laid(part) for part in x.split(BATCH)]
+    ready, parts = Inference(network, execution), x.split(BATCH)
 
-    @torch.inference_mode()
     def once() -> Tensor:
-        with execution.casting(x.device):
-            return torch.cat([called(part).argmax(1) for part in parts])
+        return torch.cat([ready(part).argmax(1) for part in parts])
 
     def output() -> list[float]:
         return [100 * (once() != images.labels).float().mean().item()]
