@@ -30,6 +30,11 @@ class Flip:
         self, x: Shaped[Tensor, "n c h w"], generator: Generator
     ) -> Shaped[Tensor, "n c h w"]:
         heads = torch.rand(len(x), generator=generator) < 0.5
+        if x.device.type == "cpu":  # in the cache, picture by picture, six times as fast
+            y = x.clone()
+            for i in heads.nonzero()[:, 0].tolist():
+                y[i] = x[i].flip(-1)
+            return y
         return torch.where(sent(heads, x.device)[:, None, None, None], x.flip(-1), x)
 
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
+from torch.nn import functional as F
 
 from .resample import resample
 from .windows import centre
@@ -90,6 +91,9 @@ def _cut(image: Image.Image, window: Sequence[float], side: int) -> Tensor:
     if height == width == side and left == int(left) and top == int(top):
         return _tensor(image.crop(box))
     inside = max(0, left), max(0, top), min(image.width, box[2]), min(image.height, box[3])
+    if box == inside and all(v == int(v) for v in box):  # torch's resize is four times as fast
+        x = _tensor(image.crop(box))[None]
+        return F.interpolate(x, size=(side, side), mode="bicubic", antialias=True)[0]
     if max(abs(a - b) for a, b in zip(box, inside, strict=True)) < ROUNDING:
         return _tensor(image.resize((side, side), Image.Resampling.BICUBIC, inside))
     return resample(_tensor(image)[None], torch.tensor([window]), side)[0]
@@ -155,7 +159,9 @@ def _shown(image: Image.Image) -> tuple[int, int]:
 def _decoded(image: Image.Image, enough: tuple[int, int], channels: int) -> Image.Image:
     """The picture as it is shown; a JPEG no larger than it has to be for `enough` pixels."""
     image.draft(None, enough)
-    return _flattened(ImageOps.exif_transpose(image), channels)
+    image.load()
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    return _flattened(ImageOps.exif_transpose(image) if turned else image, channels)
 
 
 def _tensor(image: Image.Image) -> UInt8[Tensor, "c h w"]:
@@ -175,7 +181,8 @@ def _flattened(image: Image.Image, channels: int) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _reason(error: Exception) -> str:

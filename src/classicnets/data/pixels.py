@@ -36,7 +36,8 @@ class Scaling:
         scale = _column(self.scale, x.device)
         if self.picture is not None and self.picture.shape == x.shape[1:]:
             return (x.float() - self.picture.to(x.device)) * scale
-        return torch.addcmul(_column(self.shift, x.device), x.float(), scale)
+        shift = _column(self.shift, x.device)
+        return x.to(torch.float32, copy=True).mul_(scale).add_(shift)  # into memory but once
 
 
 @dataclass(frozen=True)
