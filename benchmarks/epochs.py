@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
+import place
 import torch
 from harness import Bar, Contest, Make, Ready, Work
 from loaders import PerImage, loader, noise, random_crop, random_flip
@@ -15,6 +17,7 @@ from torch.nn import functional as F
 from classicnets import catalog
 from classicnets.data.images import Images, Splits
 from classicnets.training import loop
+from classicnets.training.graph import WARM
 from classicnets.training.init import AsBuilt
 from classicnets.training.loop import Plan, Record
 from classicnets.training.loss import CrossEntropy
@@ -27,22 +30,30 @@ CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 FEW = 64  # pictures to validate on at the end of a pass
 
 
-def records(name: str, recipe: Recipe, count: int) -> tuple[nn.Module, str, Iterator[Record]]:
+def records(
+    name: str, recipe: Recipe, count: int, execution: Execution
+) -> tuple[nn.Module, str, Iterator[Record]]:
     """A network, the precision it is trained in, and its training by the package's own loop."""
-    network = ours(name)
+    network = ours(name).to(place.device)
     shape = catalog.find(name).input
-    train, few = (Images(*noise(n, shape)) for n in (count, FEW))
+    train, few = (Images(*noise(n, shape)).to(place.device) for n in (count, FEW))
     splits = Splits("noise", tuple("0123456789"), train, few, few)
     recipe = replace(recipe, init=AsBuilt(), epochs=10**6, steps=None)
-    execution, _ = settled(Execution(), network, shape, recipe.batch)
-    scaling = recipe.pixels.fit(train, recipe.side, recipe.crop)
+    execution, _ = settled(execution, network, shape, recipe.batch, recipe.optimizer)
+    scaling = recipe.pixels.fit(train, recipe.side, recipe.crop).to(place.device)
     augment = tuple(part.fit(train) for part in recipe.augment)
     plan = Plan(recipe, splits, scaling, augment, execution, seed=0)
-    return network, execution.precision, loop.train(loop.start(network, plan), plan)
+    precision = execution.precision if execution.precision == "bf16" else place.full()
+    return network, precision, loop.train(loop.start(network, plan), plan)
 
 
-def our_pass(name: str, recipe: Recipe, count: int) -> Ready:
-    network, precision, steps = records(name, recipe, count)
+def our_pass(
+    name: str,
+    recipe: Recipe,
+    count: int,
+    execution: Execution = Execution(),  # noqa: B008
+) -> Ready:
+    network, precision, steps = records(name, recipe, count, execution)
 
     def once() -> None:
         while next(steps).validation is None:
@@ -52,22 +63,25 @@ def our_pass(name: str, recipe: Recipe, count: int) -> Ready:
 
 
 def our_step(name: str, recipe: Recipe, count: int) -> Ready:
-    network, precision, steps = records(name, recipe, count)
+    network, precision, steps = records(name, recipe, count, Execution())
     output = scores(network, name)
+    if place.on_gpu():  # until a step is recorded
+        list(islice(steps, WARM + 1))
     return Ready(partial(next, steps), lambda: output, precision)
 
 
 def scores(network: nn.Module, name: str) -> Tensor:
     """That it is the same network, before it is trained."""
-    x = noise(4, catalog.find(name).input)[0].float() / 255
+    x = noise(4, catalog.find(name).input)[0].to(place.device).float() / 255
     with torch.no_grad():
-        return network.eval()(x)
+        return network.eval()(x).clone()
 
 
-def cifar_script(count: int, batch: int = 128, workers: int = 2) -> Ready:
+def cifar_script(name: str, count: int, batch: int = 128, workers: int = 2) -> Ready:
     """The shape of the popular CIFAR scripts: transforms by picture, running sums by `.item()`."""
-    network = plain(ours("resnet20"))
-    output = scores(network, "resnet20")
+    torch.backends.cudnn.benchmark = True
+    network = plain(ours(name)).to(place.device)
+    output = scores(network, name)
     pixels, labels = noise(count, (3, 32, 32))
     arrays = list(pixels.permute(0, 2, 3, 1).numpy())
     transforms = (random_crop, random_flip)
@@ -79,6 +93,7 @@ def cifar_script(count: int, batch: int = 128, workers: int = 2) -> Ready:
         network.train()
         total, correct = 0.0, 0
         for x, targets in batches:
+            x, targets = x.to(place.device), targets.to(place.device)
             optimizer.zero_grad()
             out = network(x)
             loss = F.cross_entropy(out, targets)
@@ -87,12 +102,12 @@ def cifar_script(count: int, batch: int = 128, workers: int = 2) -> Ready:
             total += loss.item()
             correct += out.max(1)[1].eq(targets).sum().item()
 
-    return Ready(once, lambda: output)
+    return Ready(once, lambda: output, place.full())
 
 
 def mnist_example(count: int, batch: int = 64) -> Ready:
     """The shape of pytorch/examples' mnist, which loads in the process itself on a CPU."""
-    network = plain(ours("lenet5"))
+    network = plain(ours("lenet5")).to(place.device)
     output = scores(network, "lenet5")
     pixels, labels = noise(count, (32, 32))
     data = PerImage(list(pixels.numpy()), labels.tolist(), (), (0.1307,), (0.3081,))
@@ -102,6 +117,7 @@ def mnist_example(count: int, batch: int = 64) -> Ready:
     def once() -> None:
         network.train()
         for i, (x, targets) in enumerate(batches):
+            x, targets = x.to(place.device), targets.to(place.device)
             optimizer.zero_grad()
             loss = F.nll_loss(F.log_softmax(network(x), 1), targets)
             loss.backward()
@@ -109,7 +125,7 @@ def mnist_example(count: int, batch: int = 64) -> Ready:
             if i % 10 == 0:
                 loss.item()
 
-    return Ready(once, lambda: output)
+    return Ready(once, lambda: output, place.full())
 
 
 def single_pictures() -> Ready:
@@ -150,7 +166,7 @@ def contests(quick: bool) -> tuple[Contest, ...]:
     pictures, digits, batch = (256, 256, 32) if quick else (2560, 12_800, 256)
     script, example, eager = "popular CIFAR script", "pytorch/examples loop", "plain torch"
     residual = {
-        script: partial(cifar_script, pictures),
+        script: partial(cifar_script, "resnet20", pictures),
         "classicnets": partial(our_pass, "resnet20", cifar, pictures),
     }
     passes = {

@@ -11,7 +11,7 @@ import os
 import statistics
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,12 +21,14 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import place
 import torch
 
 from classicnets.measure import ceiling
 
 ROUND = 0.3  # seconds that a contestant works in a round, at least
-TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}  # the largest difference, as a share of the largest value
+# the largest difference, as a share of the largest value
+TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2}
 START = multiprocessing.get_context("spawn")
 
 
@@ -52,6 +54,7 @@ class Ready:
 
 
 Make = Callable[[], Ready]
+Cost = Sequence[tuple[float, float]]  # FLOP and bytes of what is done one after the other
 
 
 @dataclass(frozen=True)
@@ -70,16 +73,17 @@ class Bar:
 class Work:
     """What is done, and by whom; the first is the one whom the others are compared with.
 
-    `cost` gives FLOP and bytes of doing it once, from which its floor follows. `differ` says why
-    outputs are not to be compared, where that is meant.
+    `cost` is that of doing it once, from which its floor follows. `differ` says why outputs are not
+    to be compared, where that is meant. In a round it is done `least` times at least.
     """
 
     name: str
     contestants: dict[str, Make]
     bars: tuple[Bar, ...] = ()
-    cost: Callable[[], tuple[float, float]] | None = None
+    cost: Callable[[], Cost] | None = None
     tolerance: dict[str, float] = field(default_factory=lambda: TOLERANCE)
     differ: str = ""
+    least: int = 1
 
 
 @dataclass(frozen=True)
@@ -111,14 +115,14 @@ class Result:
 class Outcome:
     """The results of a work by contestant; the load of the machine and its peaks, round by round.
 
-    Peaks are FLOP/s and bytes/s by name, as in `ceiling`.
+    Peaks are FLOP/s and bytes/s by name, as in `place`.
     """
 
     work: Work
     results: dict[str, Result]
     loads: list[float] = field(default_factory=list)
     samples: list[dict[str, float]] = field(default_factory=list)
-    cost: tuple[float, float] = (0.0, 0.0)
+    cost: Cost = ()
 
     @property
     def first(self) -> float:
@@ -135,13 +139,13 @@ class Outcome:
         """Seconds below which no program gets that does this arithmetic and moves these bytes."""
         if not (peaks := self.peaks):
             return math.nan
-        flop, moved = self.cost
-        return max(flop / ceiling.fastest(peaks, precision), moved / peaks["copy"])
+        fastest = ceiling.fastest(peaks, precision)
+        return sum(max(flop / fastest, moved / peaks["copy"]) for flop, moved in self.cost)
 
     def share(self, name: str) -> float:
-        """How much of what the machine can do this contestant had."""
+        """How much of what the machine can do this contestant had; not a number without a cost."""
         result = self.results[name]
-        return self.floor(result.precision) / result.median
+        return (self.floor(result.precision) or math.nan) / result.median
 
     def reached(self, bar: Bar) -> float:
         """How many times as good `ours` is; not a number where that could not be measured."""
@@ -161,30 +165,30 @@ def peer(name: str) -> ModuleType:
         raise NotHere(f"{name}: {_said(error)}") from error
 
 
-def race(contest: Contest, rounds: int, threads: int, quick: bool = False) -> list[Outcome]:
+def race(
+    contest: Contest, rounds: int, threads: int, quick: bool = False, device: str = "cpu"
+) -> list[Outcome]:
     """All the works, in a folder of their own. Raises Refused before a time is taken."""
     with tempfile.TemporaryDirectory() as desk, ExitStack() as stack:
+        seat = partial(Side, desk=desk, threads=threads, device=device)
         peaks = None
         if any(work.cost for work in contest.works):
-            peaks = stack.enter_context(Side(partial(_ceiling, quick), desk, threads))
+            peaks = stack.enter_context(seat(partial(_ceiling, quick)))
             peaks.ask("measure", 1)
-        return [_raced(work, desk, rounds, threads, quick, peaks) for work in contest.works]
+        return [_raced(work, seat, rounds, quick, peaks) for work in contest.works]
 
 
 def _ceiling(quick: bool) -> Ready:
-    return Ready(once=partial(ceiling.sample, quick=quick), output=lambda: 0.0)
+    return Ready(once=partial(place.peaks, quick), output=lambda: 0.0)
 
 
 def _raced(
-    work: Work, desk: str, rounds: int, threads: int, quick: bool, peaks: "Side | None"
+    work: Work, seat: "Callable[[Make], Side]", rounds: int, quick: bool, peaks: "Side | None"
 ) -> Outcome:
     results = {name: Result() for name in work.contestants}
-    outcome = Outcome(work, results, cost=work.cost() if work.cost else (0.0, 0.0))
+    outcome = Outcome(work, results, cost=work.cost() if work.cost else ())
     with ExitStack() as stack:
-        sides = {
-            name: stack.enter_context(Side(make, desk, threads))
-            for name, make in work.contestants.items()
-        }
+        sides = {name: stack.enter_context(seat(make)) for name, make in work.contestants.items()}
         each = partial(_each, sides, results)
         for name, precision in each("precision").items():
             results[name].precision = precision
@@ -195,7 +199,7 @@ def _raced(
             results[name].start = sides[name].seconds
         each("seconds")  # the first time is like no other
         calls = {name: math.ceil(ROUND / s) for name, s in each("seconds").items()}
-        calls = {} if quick else calls
+        calls = {} if quick else {name: max(work.least, n) for name, n in calls.items()}
         for _ in range(rounds):
             outcome.loads.append(os.getloadavg()[0])
             if work.cost and peaks:
@@ -247,9 +251,9 @@ class Side:
 
     seconds = 0.0
 
-    def __init__(self, make: Make, desk: str, threads: int) -> None:
+    def __init__(self, make: Make, desk: str, threads: int, device: str) -> None:
         self.pipe, theirs = START.Pipe()
-        self.process = START.Process(target=_answer, args=(theirs, make, desk, threads))
+        self.process = START.Process(target=_answer, args=(theirs, make, desk, threads, device))
         self.process.start()
         theirs.close()
 
@@ -273,11 +277,12 @@ class Side:
         return answer
 
 
-def _answer(pipe: Any, make: Make, desk: str, threads: int) -> None:
+def _answer(pipe: Any, make: Make, desk: str, threads: int, device: str) -> None:
     """The life of a contestant: made at the first question, it ends with the pipe."""
     multiprocessing.set_start_method(None, force=True)  # loaders start their workers as elsewhere
     os.chdir(desk)
     torch.set_num_threads(threads)
+    place.move_to(device)
     ready = None
     while True:
         try:
@@ -288,6 +293,7 @@ def _answer(pipe: Any, make: Make, desk: str, threads: int) -> None:
         try:
             ready = ready or make()
             answer = _told(ready, question, calls)
+            place.rest()
         except NotHere as error:
             why_not = f"not here: {error}"
         except Exception as error:
@@ -300,10 +306,16 @@ def _told(ready: Ready, question: str, calls: int) -> Any:
     if question == "precision":
         return ready.precision
     if question == "output":
-        return np.asarray(ready.output(), dtype=np.float64)
+        output = ready.output()
+        output = output.detach().cpu() if isinstance(output, torch.Tensor) else output
+        return np.asarray(output, dtype=np.float64)
+    if place.on_gpu() and calls > 1:
+        ready.once()  # what was given back for the others must be had again
+    place.wait()
     began, own = perf_counter(), None
     for _ in range(calls):
         own = ready.once()
+    place.wait()
     seconds = (perf_counter() - began) / calls
     return own if question == "measure" and isinstance(own, int | float | dict) else seconds
 

@@ -4,47 +4,43 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import place
 import torch
 from harness import Bar, Contest, Make, Ready, Work, peer
 from networks import inference_cost, ours, pictures, plain
 from steps import ZOO, set_up, timm, torchvision
 from torch import Tensor, nn
 
-from classicnets.training.step import Execution, settled, suited_to
+from classicnets.training.inference import Inference
+from classicnets.training.step import Execution, settled
 
 NAMES = ("resnet18", "resnet50", "vgg_d", "googlenet", "alexnet")
 
 
 def classicnets(name: str, batch: int, precision: str = "fp32") -> Ready:
     """As the package executes a network in evaluation."""
-    network = ours(name).eval()
+    network = ours(name).to(place.device)
     x, _ = pictures(name, batch)
     shape = (x.shape[1], x.shape[2], x.shape[3])
-    execution, _ = settled(Execution(precision=precision), network, shape, batch)
-    called = execution.prepared(network, x.device)
-
-    @torch.inference_mode()
-    def once() -> Tensor:
-        with suited_to(x.numel()), execution.casting(x.device):
-            return called(execution.laid(x))
-
-    return Ready(once, lambda: once().float(), precision)
+    execution, _ = settled(Execution(precision, parts=1), network, shape, batch)
+    once = partial(Inference(network, execution), x)
+    return Ready(once, once, precision if precision == "bf16" else place.full())
 
 
 def eager(
     name: str, batch: int, build: Callable[[nn.Module], nn.Module], setting: str = "default"
 ) -> Ready:
-    """As people write it; for `setting` see `set_up`."""
+    """As people write it; for `setting` see `eager_step`."""
     x, _ = pictures(name, batch)
-    called, x = set_up(build(ours(name)).eval(), x, setting)
+    called, x = set_up(build(ours(name)).to(place.device).eval(), x, setting)
     half = setting != "default"
 
     @torch.no_grad()
     def once() -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast(place.device.type, torch.bfloat16, enabled=half):
             return called(x)
 
-    return Ready(once, lambda: once().float(), "bf16" if half else "fp32")
+    return Ready(once, lambda: once().float(), "bf16" if half else place.full())
 
 
 def exported(name: str, batch: int) -> str:

@@ -2,13 +2,16 @@
 
 from functools import partial
 
+import place
 import torch
-from harness import Bar, Contest, Ready, Work
+from harness import Bar, Contest, Cost, Ready, Work
 from steps import classicnets_step
 from torch import Tensor, nn
 
 from classicnets.layers.lrn import LocalResponseNorm
+from classicnets.measure import ceiling
 
+MOST = 8  # images that are compared
 SHAPES = {"AlexNet norm1": (96, 55, 55), "AlexNet norm2": (256, 27, 27)}
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 MODULES = {
@@ -17,11 +20,12 @@ MODULES = {
 }
 
 
-def both_ways(module: str, shape: tuple[int, ...], layout: str) -> Ready:
+def both_ways(module: str, shape: tuple[int, ...], layout: str, precision: str = "fp32") -> Ready:
     torch.manual_seed(0)
-    layer, memory_format = MODULES[module](), LAYOUTS[layout]
-    x = (30 * torch.randn(shape)).to(memory_format=memory_format).requires_grad_()
-    g = torch.randn(shape).to(memory_format=memory_format)
+    layer, kind = MODULES[module](), ceiling.PRECISIONS[precision]
+    laid = {"device": place.device, "dtype": kind, "memory_format": LAYOUTS[layout]}
+    x = (30 * torch.randn(shape)).to(**laid).requires_grad_()
+    g = torch.randn(shape).to(**laid)
 
     def once() -> Tensor:
         x.grad = None
@@ -30,16 +34,17 @@ def both_ways(module: str, shape: tuple[int, ...], layout: str) -> Ready:
         return y
 
     def output() -> Tensor:
-        y = once().detach()
+        y = once().detach().float()[:MOST]
         assert x.grad is not None
-        return torch.stack([y / y.abs().max(), x.grad / x.grad.abs().max()])
+        dx = x.grad.float()[:MOST]
+        return torch.stack([y / y.abs().max(), dx / dx.abs().max()])
 
-    return Ready(once, output)
+    return Ready(once, output, precision)
 
 
-def cost(shape: tuple[int, ...]) -> tuple[float, float]:
+def cost(shape: tuple[int, ...], size: int = 4) -> Cost:
     """What must be moved: x is read and y written, then x and dy are read and dx written."""
-    return 0.0, 5 * 4.0 * torch.Size(shape).numel()
+    return [(0.0, 5.0 * size * torch.Size(shape).numel())]
 
 
 def contests(quick: bool) -> tuple[Contest, ...]:

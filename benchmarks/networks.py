@@ -4,7 +4,9 @@ import copy
 from collections import OrderedDict
 from collections.abc import Callable
 
+import place
 import torch
+from harness import Cost
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,20 +36,21 @@ def pictures(name: str, batch: int, classes: int = 10) -> tuple[Tensor, Tensor]:
     """Noise in the size that the network was published for, and labels."""
     source = torch.Generator().manual_seed(1)
     x = torch.randn(batch, *catalog.find(name).input, generator=source)
-    return x, torch.randint(classes, (batch,), generator=source)
+    labels = torch.randint(classes, (batch,), generator=source)
+    return x.to(place.device), labels.to(place.device)
 
 
-def inference_cost(name: str, batch: int) -> tuple[float, float]:
-    """FLOP, two for a multiply-add, and no bytes: in these networks arithmetic takes longer."""
-    return 2.0 * batch * catalog.find(name).macs, 0.0
+def inference_cost(name: str, batch: int) -> Cost:
+    """FLOP, two for a multiply-add, and no bytes: on a processor arithmetic takes longer."""
+    return [(2.0 * batch * catalog.find(name).macs, 0.0)]
 
 
-def training_cost(name: str, batch: int) -> tuple[float, float]:
+def training_cost(name: str, batch: int) -> Cost:
     """The same of a training step, as the package counts it."""
     entry = catalog.find(name)
     with torch.device("meta"):
         report = measure(entry.build(), entry.input)
-    return 2.0 * batch * report.training_macs, 0.0
+    return [(2.0 * batch * report.training_macs, 0.0)]
 
 
 def plain(module: nn.Module) -> nn.Module:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import re
 from dataclasses import asdict
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,17 @@ from matplotlib.figure import Figure
 from classicnets.measure.ceiling import named
 
 PACKAGES = (
-    *("classicnets", "torch", "numpy", "pillow", "torchvision", "timm", "onnx", "onnxscript"),
+    *(
+        "classicnets",
+        "torch",
+        "triton",
+        "numpy",
+        "pillow",
+        "torchvision",
+        "timm",
+        "onnx",
+        "onnxscript",
+    ),
     *("onnxruntime", "openvino", "torchinfo", "fvcore", "ptflops"),
 )
 MARK, OTHER = "#c0392b", "#8899aa"
@@ -35,6 +46,45 @@ def write(
     (where / f"{contest.name}.json").write_text(content + "\n", encoding="utf-8")
     chart(contest, outcomes).savefig(where / f"{contest.name}.png", dpi=120)
     return text
+
+
+def write_summary(where: Path) -> None:
+    """Writes gpu.md: all that was asked for in the contests whose figures lie there."""
+    lines = [
+        "# What was asked for on this GPU, and what was reached",
+        "",
+        "| contest | work | at least | reached | | ms | images/s |",
+        "|---|---|---|--:|---|--:|--:|",
+    ]
+    told: dict[str, Any] = {}
+    for path in sorted(where.glob("*.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        unit = told["unit"]
+        for work in told["works"]:
+            for bar in work["bars"]:
+                median = work["contestants"][bar["ours"]]["median"]
+                lines.append(
+                    f"| {told['contest']} | {work['name']} | {worded(Bar(**asked(bar)))} | "
+                    f"{'' if bar['reached'] is None else format(bar['reached'], '.2f')} | "
+                    f"{bar['verdict']} | {shown(median, unit) if median else ''} | "
+                    f"{speed(work['name'], median, unit)} |"
+                )
+    if told:
+        said = f"{told['device']}, torch {told['versions']['torch']}, {told['date']}."
+        lines += ["", f"{said} Each file beside this one has its contestants, rounds and command."]
+        (where / "gpu.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def asked(bar: dict[str, Any]) -> dict[str, Any]:
+    return {name: bar[name] for name in ("ours", "at_least", "than")}
+
+
+def speed(work: str, median: float | None, unit: str) -> str:
+    """Images a second, where the work's name says how many they are."""
+    said = re.search(r"batch (\d+)|over ([\d,]+) (?:pictures|digits)", work)
+    if not said or not median or unit != "s":
+        return ""
+    return f"{int((said[2] or said[1]).replace(',', '')) / median:,.0f}"
 
 
 def facts() -> dict[str, Any]:
@@ -56,13 +106,14 @@ def facts() -> dict[str, Any]:
 def markdown(contest: Contest, outcomes: list[Outcome], told: dict[str, Any]) -> str:
     loads = [load for outcome in outcomes for load in outcome.loads]
     versions = ", ".join(f"{name} {v}" for name, v in told["versions"].items() if v)
+    gpu = f", {told['device']}" if told["device"] != told["processor"] else ""
     lines = [
         f"# {contest.about}",
         "",
         *(["Tiny sizes, to see that it runs: the figures mean nothing.", ""] * told["quick"]),
         f"`{told['command']}`, {told['date']}: {told['threads']} threads on {told['processors']} "
-        f"processors ({told['processor']}); load {min(loads):.1f} to {max(loads):.1f}; medians of "
-        f"{told['rounds']} rounds, contestants in turn. {versions}.",
+        f"processors ({told['processor']}){gpu}; load {min(loads):.1f} to {max(loads):.1f}; "
+        f"medians of {told['rounds']} rounds, contestants in turn. {versions}.",
         "",
         *table(contest, outcomes),
         *bars(outcomes),
@@ -146,8 +197,8 @@ def as_data(contest: Contest, outcomes: list[Outcome], told: dict[str, Any]) -> 
     works = [
         {
             "name": outcome.work.name,
-            "flop": outcome.cost[0],
-            "bytes": outcome.cost[1],
+            "flop": sum(flop for flop, _ in outcome.cost),
+            "bytes": sum(moved for _, moved in outcome.cost),
             "differ": outcome.work.differ,
             "load": outcome.loads,
             "ceiling": outcome.samples,

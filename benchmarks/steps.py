@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import place
 import torch
-from harness import Bar, Contest, Make, NotHere, Ready, Work, peer
+from harness import Bar, Contest, Cost, Make, NotHere, Ready, Work, peer
 from networks import ours, pictures, plain, poured, stride_first, training_cost
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +20,7 @@ from classicnets.training.step import Execution, set_rate, settled, step, suited
 MOMENTUM, DECAY = 0.9, 5e-4
 RATE = 1e-6  # a large first step makes much of rounding; and the pictures are always the same
 OTHERS = ("alexnet", "vgg_a", "googlenet", "zfnet")
+MODES = {"compiled": "default", "max-autotune": "max-autotune"}
 
 
 def classicnets_step(
@@ -28,7 +30,7 @@ def classicnets_step(
     without: type[nn.Module] | None = None,
 ) -> Ready:
     """A step as `classicnets train` executes it, `without` a kind of layer if one is given."""
-    network = ours(name).train()
+    network = ours(name).to(place.device).train()
     for stage, layer in list(network.named_children()):
         if without is not None and isinstance(layer, without):
             setattr(network, stage, nn.Identity())
@@ -41,10 +43,11 @@ def classicnets_step(
     loss = entry.recipe.loss
 
     def once() -> Tensor:
-        with suited_to(x.numel()):
+        with suited_to(x.numel(), True):
             return step(called, optimizer, loss, x, labels, execution)[0]
 
-    return Ready(once, partial(two_losses, network, once), execution.precision)
+    precision = execution.precision if execution.precision == "bf16" else place.full()
+    return Ready(once, partial(two_losses, network, once), precision)
 
 
 def cross_entropy(scores: Tensor | tuple[Tensor, ...], labels: Tensor) -> Tensor:
@@ -62,12 +65,12 @@ def eager_step(
     setting: str = "default",
     loss: Callable[..., Tensor] = cross_entropy,
 ) -> Ready:
-    """The loop that people copy; `setting` is "default" (fp32, NCHW), "AMP" or "compiled".
+    """The loop that people copy; `setting` is "default" (fp32, NCHW), "AMP" or how it is compiled.
 
     AMP is bfloat16 by autocast with channels last and torch's fused update, the best that the same
-    network has without being rewritten; compiled is that through torch.compile.
+    network has without being rewritten; "compiled" and "max-autotune" are that by torch.compile.
     """
-    network = build(ours(name)).train()
+    network = build(ours(name)).to(place.device).train()
     x, labels = pictures(name, batch)
     optimizer = torch.optim.SGD(
         network.parameters(), RATE, MOMENTUM, weight_decay=DECAY, fused=setting != "default"
@@ -76,13 +79,13 @@ def eager_step(
 
     def once() -> Tensor:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=setting != "default"):
+        with torch.autocast(place.device.type, torch.bfloat16, enabled=setting != "default"):
             value = loss(called(x), labels)
         value.backward()
         optimizer.step()
         return value
 
-    precision = "fp32" if setting == "default" else "bf16"
+    precision = place.full() if setting == "default" else "bf16"
     return Ready(once, partial(two_losses, network, once), precision)
 
 
@@ -90,11 +93,12 @@ def set_up(network: nn.Module, x: Tensor, setting: str) -> tuple[nn.Module, Tens
     """A network and its pictures in a setting; where compiling is not possible, that is said."""
     if setting == "default":
         return network, x
+    torch.backends.cudnn.benchmark = True  # as the zoo's own scripts have it
     network = network.to(memory_format=torch.channels_last)
-    if setting == "compiled":
-        if not shutil.which(os.environ.get("CXX", "g++")):
+    if setting in MODES:
+        if not place.on_gpu() and not shutil.which(os.environ.get("CXX", "g++")):
             raise NotHere("torch.compile: no C++ compiler")
-        network = torch.compile(network)
+        network = torch.compile(network, mode=MODES[setting])
     return network, x.contiguous(memory_format=torch.channels_last)
 
 
@@ -121,7 +125,7 @@ def timm(name: str, network: nn.Module) -> nn.Module:
     return poured(network, stride_first(models.create_model(ZOO[name])))
 
 
-ZOO = {"resnet18": "resnet18", "resnet50": "resnet50", "vgg_d": "vgg16"}
+ZOO = {name: name for name in ("resnet18", "resnet50", "resnet152")} | {"vgg_d": "vgg16"}
 
 
 def zoo_steps(name: str, batch: int, settings: tuple[str, ...]) -> dict[str, Make]:
@@ -134,7 +138,7 @@ def zoo_steps(name: str, batch: int, settings: tuple[str, ...]) -> dict[str, Mak
 
 def update(build: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None) -> Ready:
     """One update of VGG D, whose gradients lie ready; without `build` it is the package's."""
-    network = ours("vgg_d")
+    network = ours("vgg_d").to(place.device)
     if build is None:
         optimizer = SGD(MOMENTUM, DECAY).build(network)
         set_rate(optimizer, 0.01)
@@ -142,7 +146,7 @@ def update(build: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None) 
         optimizer = build(list(network.parameters()))
     torch.manual_seed(2)
     for p in network.parameters():
-        p.grad = torch.randn_like(p)
+        p.grad = torch.randn(p.shape).to(p.device)
 
     def output() -> Tensor:
         before = sampled()
@@ -160,16 +164,20 @@ def stock(foreach: bool | None, parameters: list[nn.Parameter]) -> torch.optim.O
     return torch.optim.SGD(parameters, 0.01, MOMENTUM, weight_decay=DECAY, foreach=foreach)
 
 
-def update_cost() -> tuple[float, float]:
+def update_cost() -> Cost:
     """Weight, gradient and velocity are read, weight and velocity written, four bytes each."""
-    return 0.0, 20.0 * catalog.find("vgg_d").params
+    return [(0.0, 20.0 * catalog.find("vgg_d").params)]
 
 
 def peak(make: Make) -> Ready:
-    """The same step, measured by the most memory that its process held during it."""
+    """The same step, by the most memory that its process held during it; on a GPU its tensors."""
     ready = make()
 
     def once() -> int:
+        if place.on_gpu():
+            torch.cuda.reset_peak_memory_stats()
+            ready.once()
+            return torch.cuda.max_memory_allocated()
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         ready.once()
         status = Path("/proc/self/status").read_text()

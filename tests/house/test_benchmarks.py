@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
@@ -54,10 +55,11 @@ def run(*words: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_every_bar_is_about_contestants_who_are_there(harness):
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_bar_is_about_contestants_who_are_there(harness, device):
     import run as contests
 
-    for contest in contests.contests(quick=False).values():
+    for contest in contests.contests(False, device).values():
         for work in contest.works:
             for bar in work.bars:
                 than = [bar.than] if isinstance(bar.than, str) else []
@@ -115,3 +117,63 @@ def test_an_unknown_contest_is_refused_by_name():
     done = run("marathon")
     assert done.returncode == 2
     assert "there is no contest 'marathon'; there is steps" in done.stderr
+
+
+# images a second at 790 TFLOP/s and 4.3 TB/s, worked out by hand from the shapes of the layers
+FLOORS = {
+    "alexnet": (388e3, 138e3),
+    "zfnet": (236e3, 84.2e3),
+    "vgg_d": (22.7e3, 7.5e3),
+    "googlenet": (120e3, 42.3e3),
+    "resnet18": (174e3, 49.6e3),
+    "resnet50": (59.7e3, 15.0e3),
+    "resnet20": (4.39e6, 1.03e6),
+    "resnet110": (774e3, 180e3),
+}
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_the_floor_on_a_gpu_is_what_the_layers_move_and_multiply(harness, name):
+    from floors import inference_floor, training_floor
+
+    peaks = {"matrix product bf16": 790e12, "convolution bf16": 700e12, "copy": 4.3e12}
+    for floor, wanted in zip((inference_floor, training_floor), FLOORS[name], strict=True):
+        work = harness.Work(name, {}, cost=partial(floor, name, 64))
+        outcome = harness.Outcome(work, {}, samples=[peaks], cost=floor(name, 64))
+        assert 64 / outcome.floor("bf16") == pytest.approx(wanted, rel=0.01)
+
+
+def test_without_a_gpu_its_contests_are_refused_in_a_sentence():
+    done = run("--device", "cuda", "lenet")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("needs a GPU, and this torch finds none")
+    assert run("--device", "cuda", "--list").stdout.startswith("correct ")
+
+
+@pytest.mark.slow
+def test_what_is_checked_before_a_gpu_is_timed_is_right_on_a_processor(harness):
+    import correct
+
+    found = list(correct.checks(["lenet5", "resnet20"], ["lenet5"]))
+    assert [check for check in found if not check.right] == []
+    assert len(found) == 8 + 2 * 4
+    assert "wrong" not in correct.table(found, "here")
+    wrong = correct.Check("nothing", float("nan"), 1.0)
+    assert "| **wrong** |" in correct.table([wrong], "here")
+
+
+@pytest.mark.slow
+def test_a_gpus_contest_is_held_by_its_contestants_on_a_processor_too(harness, tmp_path):
+    import gpu
+    import report
+
+    contest = next(c for c in gpu.contests(quick=True) if c.name == "lenet")
+    outcomes = harness.race(contest, rounds=1, threads=1, quick=True)
+    told = {"command": "", "quick": True, "rounds": 1, "threads": 1, "device": "a GPU"}
+    report.write(contest, outcomes, tmp_path, told)
+    report.write_summary(tmp_path)
+    summary = (tmp_path / "gpu.md").read_text()
+    assert summary.count("| lenet | ") == 2
+    assert "a GPU, torch" in summary
