@@ -104,6 +104,38 @@ torch.testing.assert_close(kernels.backward(g, x, *{PAPER}), lrn._gradient(g, x,
     assert done.returncode == 0, done.stderr.decode()
 
 
+COMPILED = """
+import re, triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from classicnets.layers import lrn_triton as kernels
+
+CONSTANTS = {"MAPS": 96, "HALF": 2, "ROOTS": True, "WIDE": False, "BLOCK": kernels.BLOCK}
+for kernel, tensors in ((kernels._forward, 2), (kernels._backward, 3)):
+    for dtype, deep in (("fp32", 1), ("bf16", 16)):
+        constants = CONSTANTS | {"DEEP": deep, "CHUNKS": 96 // deep}
+        constants |= {"inner": 1} if deep == 1 else {}
+        kinds = dict.fromkeys(kernel.arg_names, "fp32") | {"columns": "i32", "inner": "i32"}
+        kinds |= dict.fromkeys(kernel.arg_names[:tensors], f"*{dtype}")
+        kinds |= dict.fromkeys(constants, "constexpr")
+        source = ASTSource(fn=kernel, signature=kinds, constexprs=constants)
+        options = {"num_warps": kernels.WARPS, "num_stages": 1}
+        done = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+        threads = 32 * kernels.WARPS
+        print(len(re.findall("ld.global", done.asm["ptx"])) * threads / kernels.BLOCK)
+"""
+
+
+@needs_triton
+@pytest.mark.slow
+def test_the_kernels_compile_for_a_gpu_that_is_not_there_and_read_a_neighbour_once():
+    pytest.importorskip("triton.backends.nvidia")
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # of each number five of the input; back nine of it, and five of the gradient
+    assert [float(line) for line in done.stdout.split()] == [5, 5, 14, 14]
+
+
 @needs_gpu
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
