@@ -11,24 +11,27 @@ import os
 import statistics
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from time import perf_counter
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import place
 import torch
 
+from classicnets.cli import LARGE_PAGES
 from classicnets.measure import ceiling
 
 ROUND = 0.3  # seconds that a contestant works in a round, at least
 # the largest difference, as a share of the largest value
 TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2}
+OURS = ("classicnets", "without", "ready")  # how contestants begin who do as the command does
 START = multiprocessing.get_context("spawn")
 
 
@@ -173,7 +176,7 @@ def race(
         seat = partial(Side, desk=desk, threads=threads, device=device)
         peaks = None
         if any(work.cost for work in contest.works):
-            peaks = stack.enter_context(seat(partial(_ceiling, quick)))
+            peaks = stack.enter_context(seat(partial(_ceiling, quick), False))
             peaks.ask("measure", 1)
         return [_raced(work, seat, rounds, quick, peaks) for work in contest.works]
 
@@ -183,12 +186,15 @@ def _ceiling(quick: bool) -> Ready:
 
 
 def _raced(
-    work: Work, seat: "Callable[[Make], Side]", rounds: int, quick: bool, peaks: "Side | None"
+    work: Work, seat: "Callable[[Make, bool], Side]", rounds: int, quick: bool, peaks: "Side | None"
 ) -> Outcome:
     results = {name: Result() for name in work.contestants}
     outcome = Outcome(work, results, cost=work.cost() if work.cost else ())
     with ExitStack() as stack:
-        sides = {name: stack.enter_context(seat(make)) for name, make in work.contestants.items()}
+        sides = {
+            name: stack.enter_context(seat(make, name.startswith(OURS)))
+            for name, make in work.contestants.items()
+        }
         each = partial(_each, sides, results)
         for name, precision in each("precision").items():
             results[name].precision = precision
@@ -251,10 +257,11 @@ class Side:
 
     seconds = 0.0
 
-    def __init__(self, make: Make, desk: str, threads: int, device: str) -> None:
+    def __init__(self, make: Make, ours: bool, desk: str, threads: int, device: str) -> None:
         self.pipe, theirs = START.Pipe()
         self.process = START.Process(target=_answer, args=(theirs, make, desk, threads, device))
-        self.process.start()
+        with _as_in_the_command(ours):
+            self.process.start()
         theirs.close()
 
     def __enter__(self) -> "Side":
@@ -275,6 +282,13 @@ class Side:
         if why_not:
             raise _Gone(why_not)
         return answer
+
+
+@contextmanager
+def _as_in_the_command(ours: bool) -> Iterator[None]:
+    """What `classicnets` sets before torch begins, for a process that is started inside."""
+    with patch.dict(os.environ, LARGE_PAGES if ours else {}):
+        yield
 
 
 def _answer(pipe: Any, make: Make, desk: str, threads: int, device: str) -> None:

@@ -52,15 +52,17 @@ def test_a_batch_that_does_not_fit_goes_through_in_parts(monkeypatch):
     network = net()
     one = measure(network, (3, 64, 64)).step
     fixed = one.total - one.activations
-    room = (fixed + 10.5 * one.activations) / step.SPARE  # for ten pictures, and not eleven
+    room = (fixed + 10.6 * one.activations) / step.SPARE  # for ten pictures, and not eleven
     monkeypatch.setattr(step, "free_bytes", lambda device: float(room))
-    execution, why = settled(Execution(), network, (3, 64, 64), 64)
+    execution, why = settled(Execution("fp32"), network, (3, 64, 64), 64)
     assert execution.parts == 7  # of ten at most
     assert "in 7 parts (all at once" in why
     assert "; the largest batch that fits is 10)" in why
     assert largest_batch(network, (3, 64, 64), room) == 10
     assert largest_batch(network, (3, 64, 64), math.inf) == math.inf
     assert largest_batch(network, (3, 64, 64), float(fixed)) == 0
+    assert largest_batch(network, (3, 64, 64), room, "bf16") == 21  # of half the size
+    assert settled(Execution("bf16"), network, (3, 64, 64), 64)[0].parts == 4
     assert settled(Execution(), network, (3, 64, 64), 10)[0].parts == 1
 
 

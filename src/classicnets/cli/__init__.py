@@ -23,6 +23,10 @@ from .see import see
 from .speed import speed
 from .train import train
 
+# torch asks for memory in pages of 2 MiB: what it takes anew in each step, as the gradients of a
+# hundred million weights, is then there at once, and not in thousands of small pieces
+LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
+
 app = typer.Typer(
     name="classicnets",
     help="LeNet-5, AlexNet, ZFNet, VGG, GoogLeNet and ResNet exactly as published.",
@@ -53,6 +57,8 @@ for verb in (list_, show, speed, recipe, train, evaluate, predict, compare, see,
 
 def main() -> None:
     """Runs a verb. A user's mistake becomes one line on stderr and exit status 2."""
+    for name, value in LARGE_PAGES.items():
+        os.environ.setdefault(name, value)  # torch looks when it first needs memory
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not every terminal can draw a rule

@@ -23,6 +23,7 @@ SMALL = 2**15  # numbers in a batch; below, threads wait for one another longer 
 TINY = 2**13  # below, oneDNN takes longer to choose a convolution than plain code to do it
 LAUNCHED = 2**21  # below, a GPU is done with an operator before the next one has been started
 WIDE = 32  # maps read by a convolution; with fewer, half precision and channels last gain nothing
+BYTES = {"fp32": 4, "bf16": 2}  # of a number that is kept for the way back
 SPARE = 0.8  # of the free memory; operators need some of it for their own work
 LEGAL = {
     "precision": ("auto", "fp32", "bf16"),
@@ -99,7 +100,7 @@ def settled(
         execution = replace(execution, layout=layout)
         reasons.append(layout)
     if execution.parts == 0:
-        parts, why = _parts(network, shape, batch, free_bytes(device))
+        parts, why = _parts(network, shape, batch, free_bytes(device), execution.precision)
         execution = replace(execution, parts=parts)
         reasons += [f"each batch in {parts} parts ({why})"] * (parts > 1)
     if execution.graph is None:
@@ -220,10 +221,13 @@ def native_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
-def largest_batch(network: nn.Module, shape: tuple[int, int, int], free: float) -> float:
+def largest_batch(
+    network: nn.Module, shape: tuple[int, int, int], free: float, precision: str = "fp32"
+) -> float:
     """How many images of `shape` (c, h, w) a training step has room for in so many `free` bytes.
 
-    Infinitely many where that is not known: of a network that needs values, or of the memory.
+    In bf16 what is kept for the way back takes half as much. Infinitely many where that is not
+    known: of a network that needs values, or of the memory.
     """
     try:
         one = measure(network, shape).step
@@ -232,7 +236,7 @@ def largest_batch(network: nn.Module, shape: tuple[int, int, int], free: float) 
     if math.isinf(free) or not one.activations:
         return math.inf
     room = SPARE * free - (one.total - one.activations)
-    return max(0.0, room // one.activations)
+    return max(0.0, room // (one.activations * BYTES[precision] / 4))
 
 
 def free_bytes(device: torch.device) -> float:
@@ -247,13 +251,14 @@ def free_bytes(device: torch.device) -> float:
 
 
 def _parts(
-    network: nn.Module, shape: tuple[int, int, int], batch: int, free: float
+    network: nn.Module, shape: tuple[int, int, int], batch: int, free: float, precision: str
 ) -> tuple[int, str]:
     """The fewest parts whose memory is free; and the figures, where that is not one."""
-    largest = largest_batch(network, shape, free)
+    largest = largest_batch(network, shape, free, precision)
     if batch <= largest:
         return 1, ""
-    need = measure(network, shape, batch).step.total / 2**30
+    whole = measure(network, shape, batch).step
+    need = (whole.total - whole.activations * (1 - BYTES[precision] / 4)) / 2**30
     why = f"all at once {need:.1f} GiB, {free / 2**30:.1f} are free"
     why += f"; the largest batch that fits is {largest:.0f}" if largest else "; not one image fits"
     return min(batch, math.ceil(batch / max(largest, 1))), why
