@@ -11,21 +11,20 @@ import os
 import statistics
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from time import perf_counter
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import place
 import torch
 
-from classicnets.cli import LARGE_PAGES
+from classicnets.cli import keep_memory
 from classicnets.measure import ceiling
 
 ROUND = 0.3  # seconds that a contestant works in a round, at least
@@ -259,9 +258,10 @@ class Side:
 
     def __init__(self, make: Make, ours: bool, desk: str, threads: int, device: str) -> None:
         self.pipe, theirs = START.Pipe()
-        self.process = START.Process(target=_answer, args=(theirs, make, desk, threads, device))
-        with _as_in_the_command(ours):
-            self.process.start()
+        self.process = START.Process(
+            target=_answer, args=(theirs, make, ours, desk, threads, device)
+        )
+        self.process.start()
         theirs.close()
 
     def __enter__(self) -> "Side":
@@ -284,15 +284,10 @@ class Side:
         return answer
 
 
-@contextmanager
-def _as_in_the_command(ours: bool) -> Iterator[None]:
-    """What `classicnets` sets before torch begins, for a process that is started inside."""
-    with patch.dict(os.environ, LARGE_PAGES if ours else {}):
-        yield
-
-
-def _answer(pipe: Any, make: Make, desk: str, threads: int, device: str) -> None:
+def _answer(pipe: Any, make: Make, ours: bool, desk: str, threads: int, device: str) -> None:
     """The life of a contestant: made at the first question, it ends with the pipe."""
+    if ours:
+        keep_memory()
     multiprocessing.set_start_method(None, force=True)  # loaders start their workers as elsewhere
     os.chdir(desk)
     torch.set_num_threads(threads)
