@@ -130,7 +130,7 @@ def trained(count: int) -> Path:
 
 
 def contests(quick: bool) -> tuple[Contest, ...]:
-    count, judged = (32, 8) if quick else (1024, 192)
+    count, judged = (32, 8) if quick else (1024, 512)
     folder = "ImageFolder + DataLoader"
     by_chance = dict.fromkeys(("fp32", "bf16"), 0.15)
     sides = {
