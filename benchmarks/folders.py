@@ -22,7 +22,8 @@ from classicnets.training.inference import Inference
 from classicnets.training.run import open_run
 from classicnets.training.step import Execution, settled
 
-SIZE, BATCH, WORKERS = (500, 375), 64, 2
+SIZE, BATCH = (500, 375), 64
+WORKERS = 2  # theirs; ours reads with as many threads
 SCALING = Scaling(
     tuple(1 / (255 * std) for std in STD), tuple(-m / s for m, s in zip(MEAN, STD, strict=True))
 )
@@ -85,7 +86,7 @@ def streamed(images: Images | Files, window: AreaAspect | RandomCrop) -> Iterato
     order = torch.randperm(len(images), generator=chance)
     windows = window.draw(images.sizes[order], 256, 224, chance)
     requests = zip(order.split(BATCH), windows.split(BATCH), strict=True)
-    for x, _ in stream(images, requests, 224, WORKERS):
+    for x, _ in stream(images, requests, 224):
         yield SCALING(Flip()(x, chance))
 
 

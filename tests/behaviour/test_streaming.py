@@ -56,7 +56,7 @@ def requests(files: Files, window=None, side: int = 24):
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # one processor, two workers
-@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("workers", [None, 0, 1, 2])
 def test_the_number_of_workers_makes_no_difference(files, workers):
     torch.manual_seed(3)
     batches = list(stream(files, requests(files), 24, workers))
@@ -66,6 +66,31 @@ def test_the_number_of_workers_makes_no_difference(files, workers):
     for (x, labels), cut, (indices, _) in zip(batches, expected, requests(files), strict=True):
         assert torch.equal(x, cut)
         assert torch.equal(labels, indices)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_read_what_pictures_one_by_one_give(files, threads):
+    indices, windows = next(requests(files))
+    one_by_one = [
+        read_picture(files.paths[i], 24, 3, window)
+        for i, window in zip(indices.tolist(), windows.tolist(), strict=True)
+    ]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        cut = files.cut(indices, windows, 24)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(cut, torch.stack(one_by_one))
+
+
+def test_where_processors_compute_no_process_reads_unless_asked_for(files):
+    before = set(multiprocessing.active_children())
+    for workers, more in ((None, 0), (2, 2)):
+        reading = stream(files, requests(files), 24, workers)
+        next(reading)
+        assert len(set(multiprocessing.active_children()) - before) == more
+        reading.close()
 
 
 def test_whole_pixel_windows_of_files_are_slices_too(files):

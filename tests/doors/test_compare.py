@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shutil
-import sys
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +17,6 @@ from PIL import Image
 from torch import nn
 
 import classicnets as cn
-from classicnets.cli import main
 from classicnets.data.synthetic import shapes
 from classicnets.training.curve import Row
 from classicnets.verbs.compare import _apart, _draw, compare
@@ -168,21 +166,17 @@ def test_runs_that_cannot_be_compared_are_refused_by_name(run, tmp_path):
             compare(runs)
 
 
-def test_the_verb_prints_a_table_and_writes_the_picture(run, tmp_path, monkeypatch, capsys):
-    def typed(*words: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["classicnets", "compare", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return said.out if not end.value.code else said.err
+def test_the_verb_prints_a_table_and_writes_the_picture(run, tmp_path, typed):
+    def said(*words: object) -> str:
+        status, out, err = typed("compare", *words)
+        return err if status else out
 
     one, two, png = run("one", seed=1), run("two", seed=2), tmp_path / "curves.png"
-    said = typed(one, two, "--png", png)
-    assert said.startswith(compare([one, two]).text())
+    assert said(one, two, "--png", png).startswith(compare([one, two]).text())
     assert png.read_bytes().startswith(b"\x89PNG")
-    assert typed(one, two, "--csv") == compare([one, two]).csv()
-    assert json.loads(typed(one, "--json"))[0]["run"] == "one"
-    assert typed(one, "--json", "--csv") == (
+    assert said(one, two, "--csv") == compare([one, two]).csv()
+    assert json.loads(said(one, "--json"))[0]["run"] == "one"
+    assert said(one, "--json", "--csv") == (
         "classicnets: --json and --csv exclude each other; give one\n"
     )
-    assert typed(one, "--png", tmp_path / "no" / "where.png").startswith("classicnets: cannot")
+    assert said(one, "--png", tmp_path / "no" / "where.png").startswith("classicnets: cannot")

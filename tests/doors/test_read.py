@@ -10,19 +10,6 @@ import classicnets
 from classicnets.cli import main
 
 
-@pytest.fixture
-def typed(capsys, monkeypatch):
-    """What a command printed and its exit status, run in this process."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["classicnets", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return run
-
-
 def test_list_finds_a_network_by_its_other_name(typed):
     status, out, _ = typed("list", "vgg16")
     assert (status, out.splitlines()[1].split()[0]) == (0, "vgg_d")

@@ -2,33 +2,18 @@
 
 import json
 import os
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from classicnets import catalog
-from classicnets.cli import main
 from classicnets.cli.train import introduce
 from classicnets.recipes.alexnet import IMAGENET
 from classicnets.recipes.lenet import DIGITS
 from classicnets.training.changes import TOLD, changed
 from classicnets.training.recipe import Recipe
 from classicnets.verbs.recipe import load_recipe
-
-
-@pytest.fixture
-def typed(capsys, monkeypatch):
-    """What a command printed and its exit status, run in this process."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["classicnets", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import classicnets.cli
 from classicnets.verbs.see import KINDS
 from classicnets.verbs.train import train
 
@@ -21,16 +21,8 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def typed(capsys, monkeypatch):
-    """What a command printed and its exit status, run in this process."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["classicnets", "see", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            classicnets.cli.main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return run
+def typed(typed):
+    return partial(typed, "see")
 
 
 @pytest.fixture

@@ -1,26 +1,17 @@
 """The verb speed as one types it."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
 
-from classicnets.cli import main
 from classicnets.measure import ceiling
 
 
 @pytest.fixture
-def typed(capsys, monkeypatch):
-    """What `classicnets speed` printed and its exit status, run in this process."""
+def typed(typed, monkeypatch):
     monkeypatch.setattr(ceiling, "CPU", ceiling.QUICK)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["classicnets", "speed", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return run
+    return partial(typed, "speed")
 
 
 def test_a_network_is_printed_beside_the_floor(typed, monkeypatch):

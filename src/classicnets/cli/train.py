@@ -45,7 +45,7 @@ def train(
         list[str] | None, typer.Option(help="tensorboard, trackio or wandb; once or more")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="processes that read pictures")] = None,
+    workers: Annotated[int | None, typer.Option(help="processes that read ahead")] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16")] = "",
     layout: Annotated[str, typer.Option(help="auto, channels_first or channels_last")] = "",
     compiled: Annotated[

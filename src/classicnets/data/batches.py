@@ -31,9 +31,10 @@ def stream(
 ) -> Iterator[Batch]:
     """For each request, the pictures of these indices cut to these windows, and their labels.
 
-    Files are read ahead by `workers` processes, if not given one for each processor. They decide
-    nothing, so that their number makes no difference. Raises a ValueError that names the file which
-    cannot be read, and an OSError when a process was ended from outside.
+    Files are read ahead by `workers` processes; if not given, by one for each processor where a GPU
+    computes, and else by none: the threads that compute read each batch when it is asked for, which
+    is faster than to compete with them. Nothing of what is read depends on it. Raises a ValueError
+    that names the file which cannot be read, and an OSError when a process was ended from outside.
     """
     if isinstance(images, Files):
         yield from sent_ahead(_by_processes(images, requests, side, workers), images.labels.device)
@@ -65,7 +66,8 @@ def _by_processes(
     files: Files, requests: Iterable[Request], side: int, workers: int | None
 ) -> Iterator[Batch]:
     """Batches on the CPU; for a GPU in memory that it can fetch them from by itself."""
-    count = min(_processors(), MOST_WORKERS) if workers is None else workers
+    usual = min(_processors(), MOST_WORKERS) if files.labels.is_cuda else 0
+    count = usual if workers is None else workers
     loader = DataLoader(
         _Reader(files.to(torch.device("cpu")), side),
         batch_size=None,

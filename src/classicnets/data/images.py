@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from .picture import quiet, read_picture
+from .picture import read_pictures
 from .resample import resample
 from .sent import sent
 from .windows import centre
@@ -107,10 +107,10 @@ class Files:
         self, indices: Int64[Tensor, " m"], windows: Float32[Tensor, "m 4"], side: int
     ) -> UInt8[Tensor, "m c side side"]:
         """As `Images.cut`. Raises a ValueError that names the file that cannot be read."""
-        x = torch.empty(len(indices), self.channels, side, side, dtype=torch.uint8)
-        with quiet():
-            for k, (i, window) in enumerate(zip(indices.tolist(), windows.tolist(), strict=True)):
-                x[k] = read_picture(self.paths[int(i)], side, self.channels, window)
+        paths = [self.paths[int(i)] for i in indices.tolist()]
+        x, reasons = read_pictures(paths, side, self.channels, windows.tolist())
+        if reasons:
+            raise ValueError(reasons[min(reasons)])
         return sent(x, self.labels.device)
 
 

@@ -29,13 +29,16 @@ FORMATS = tuple(sorted(Image.OPEN.keys() - NOT_DECODED))
 
 
 def read_pictures(
-    paths: Sequence[str | Path], side: int, channels: int
+    paths: Sequence[str | Path],
+    side: int,
+    channels: int,
+    windows: Sequence[Sequence[float]] | None = None,
 ) -> tuple[UInt8[Tensor, "n c side side"], dict[int, str]]:
     """All these pictures as `read_picture` reads one, and index -> why it cannot be read."""
     pixels = torch.empty(len(paths), channels, side, side, dtype=torch.uint8)
 
     def decode(i: int) -> None:
-        pixels[i] = read_picture(paths[i], side, channels)
+        pixels[i] = read_picture(paths[i], side, channels, windows[i] if windows else None)
 
     return pixels, _each(decode, len(paths))
 
@@ -128,8 +131,12 @@ def _each(work: Callable[[int], None], count: int) -> dict[int, str]:
         except ValueError as error:
             reasons[i] = str(error)
 
-    threads = ThreadPoolExecutor()
     with quiet():
+        if (number := torch.get_num_threads()) == 1:  # as in a process that only reads
+            for i in range(count):
+                attempt(i)
+            return reasons
+        threads = ThreadPoolExecutor(number)
         try:
             list(threads.map(attempt, range(count)))
         finally:

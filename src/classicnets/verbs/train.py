@@ -162,8 +162,9 @@ def train(
     one's own is trained by "fast" from the values it has. `epochs` makes the recipe shorter or
     longer in proportion, and `changes` changes any other field, name -> value as in
     `training.changes`. `out` is a new directory, `runs/<network>-<data>-<time>` if not given.
-    `workers` processes read what does not lie in memory, as many as there are processors if not
-    given. Files that are `unreadable` are left out ("skip"), or refused ("refuse").
+    `workers` processes read ahead what does not lie in memory; if not given, one for each processor
+    where a GPU computes, and else none: the threads that compute read in between. Files that are
+    `unreadable` are left out ("skip"), or refused ("refuse").
 
     Raises ValueError for an unknown name, recipe, field or device, for data that cannot be read or
     do not fit the network or the recipe, a seed that torch does not take, and a directory that is
