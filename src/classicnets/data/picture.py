@@ -36,9 +36,11 @@ def read_pictures(
 ) -> tuple[UInt8[Tensor, "n c side side"], dict[int, str]]:
     """All these pictures as `read_picture` reads one, and index -> why it cannot be read."""
     pixels = torch.empty(len(paths), channels, side, side, dtype=torch.uint8)
+    rows = pixels.numpy()  # which are written without the threads that torch would start in each
 
     def decode(i: int) -> None:
-        pixels[i] = read_picture(paths[i], side, channels, windows[i] if windows else None)
+        picture = read_picture(paths[i], side, channels, windows[i] if windows else None)
+        rows[i] = picture.numpy()
 
     return pixels, _each(decode, len(paths))
 
