@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from harness import Bar, Contest, Outcome
 from matplotlib.figure import Figure
+from PIL import Image
 
 from classicnets.measure.ceiling import named
 
@@ -44,7 +45,10 @@ def write(
     (where / f"{contest.name}.md").write_text(text, encoding="utf-8")
     content = json.dumps(as_data(contest, outcomes, told), indent=1, ensure_ascii=False)
     (where / f"{contest.name}.json").write_text(content + "\n", encoding="utf-8")
-    chart(contest, outcomes).savefig(where / f"{contest.name}.png", dpi=120)
+    drawn = where / f"{contest.name}.png"
+    chart(contest, outcomes).savefig(drawn, dpi=120)
+    with Image.open(drawn) as picture:  # in as few colours as it has, a third of the bytes
+        picture.convert("RGB").quantize(64).save(drawn, optimize=True)
     return text
 
 

@@ -115,7 +115,7 @@ def grey(pixels: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 1 h w"]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Without Pillow's warnings on oddities that it gets over; a decompression bomb is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -133,7 +133,7 @@ def _each(work: Callable[[int], None], count: int) -> dict[int, str]:
         except ValueError as error:
             reasons[i] = str(error)
 
-    with quiet():
+    with _quiet():
         if (number := torch.get_num_threads()) == 1:  # as in a process that only reads
             for i in range(count):
                 attempt(i)
