@@ -11,6 +11,7 @@ from networks import inference_cost, ours, pictures, plain
 from steps import ZOO, set_up, timm, torchvision
 from torch import Tensor, nn
 
+from classicnets.training.graph import WARM
 from classicnets.training.inference import Inference
 from classicnets.training.step import Execution, settled
 
@@ -24,6 +25,8 @@ def classicnets(name: str, batch: int, precision: str = "fp32") -> Ready:
     shape = (x.shape[1], x.shape[2], x.shape[3])
     execution, _ = settled(Execution(precision, parts=1), network, shape, batch)
     once = partial(Inference(network, execution), x)
+    for _ in range((WARM + 1) * bool(execution.graph)):  # until it is recorded
+        once()
     return Ready(once, once, precision if precision == "bf16" else place.full())
 
 

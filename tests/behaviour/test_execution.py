@@ -173,7 +173,7 @@ def test_a_graph_is_refused_where_there_is_none(tmp_path):
         (lenet5(), (1, 32, 32), 256, SGD(), True),
         (resnet_cifar(20), (3, 224, 224), 32, SGD(0.9), False),  # the GPU has enough to do
         (lenet5(), (1, 32, 32), 1, LevenbergMarquardt(), False),  # its rate is a number
-        (resnet_cifar(20), (3, 32, 32), 128, None, False),  # nothing is updated
+        (resnet_cifar(20), (3, 32, 32), 128, None, True),  # nothing is updated: inference
         (LooksAtValues(), (3, 32, 32), 128, SGD(), False),
     ],
 )

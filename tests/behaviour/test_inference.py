@@ -1,5 +1,7 @@
 """What is shown many pictures at once says what the network says."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -91,6 +93,33 @@ def test_what_is_not_of_a_kind_that_can_be_fused_stays():
         fc=nn.Linear(32 * 36, 5),
     )
     assert far(lively(network), FP32, torch.randn(2, 3, 8, 8)) < 1e-5
+
+
+def test_a_recording_scores_each_batch_as_it_comes(monkeypatch, replayed):
+    with pytest.raises(ValueError, match="a CUDA graph needs a CUDA device, not cpu"):
+        Inference(cn.build("resnet20"), replace(FP32, graph=True))
+    monkeypatch.setattr(inference, "require_graph", lambda device: None)
+    network = lively(cn.build("resnet20"))
+    ready = Inference(network, replace(FP32, graph=True))
+    for n in (1,) * 5 + (2,) * 5:
+        x = torch.randn(n, 3, 32, 32)
+        with torch.no_grad():
+            torch.testing.assert_close(ready(x), network(x), atol=1e-4, rtol=1e-4)
+    assert replayed == [1, 1, 2, 2]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("name", NAMES)
+def test_on_a_gpu_a_recording_scores_as_the_network_does(name):
+    entry = catalog.find(name)
+    network = lively(entry.build(classes=10)).cuda()
+    execution, _ = settled(Execution("fp32", parts=1), network, entry.input, 1)
+    assert execution.graph
+    ready = Inference(network, execution)
+    for _ in range(6):
+        x = torch.randn(1, *entry.input, device="cuda")
+        with torch.no_grad():
+            torch.testing.assert_close(ready(x), network(x), atol=1e-3, rtol=1e-2)
 
 
 class Tapped(nn.Module):

@@ -273,30 +273,30 @@ def test_a_judgement_equals_counting_by_hand():
     assert judgement.loss == pytest.approx(sum(byhand) / 3, rel=1e-5)
 
 
-def test_a_recorded_step_is_replayed_on_each_batch_and_ends_with_the_same_bits(monkeypatch):
-    replayed = []
-
-    def record(graph: Graph):  # as CUDA does it, but on the CPU: it notes, and runs nothing
-        loss, wrong = torch.zeros(()), torch.zeros((), dtype=torch.long)
-
-        def replay():
-            replayed.append(len(graph.x))
-            for held, new in zip((loss, wrong), graph.update(graph.x, graph.labels), strict=True):
-                held.copy_(new)
-
-        return replay, (loss, wrong)
-
-    def on_the_device(optimizer, device):
+def test_a_recorded_step_is_replayed_on_each_batch_and_ends_with_the_same_bits(
+    monkeypatch, replayed
+):
+    def on_the_device(device, optimizer):
         optimizer.param_groups[0]["lr"] = torch.zeros(())
 
-    monkeypatch.setattr(Graph, "record", record)
     monkeypatch.setattr(loop, "require_graph", on_the_device)
-    recorded = run(planned(PLAIN, FIRST.splits, execution=dataclasses.replace(EXACT, graph=True)))
-    plain = run(planned(PLAIN, FIRST.splits))
-    # 56 pictures in batches of 16: three steps go first, and the last of each pass is smaller
-    assert recorded.step == 12
-    assert replayed == [16] * (12 - 3 - 3)
+    recipe = dataclasses.replace(PLAIN, batch=12)
+    recorded = run(planned(recipe, FIRST.splits, execution=dataclasses.replace(EXACT, graph=True)))
+    plain = run(planned(recipe, FIRST.splits))
+    # 56 pictures in batches of 12: three steps go first, and the last of each pass is smaller
+    assert recorded.step == 15
+    assert replayed == [12] * (15 - 3 - 3)
     assert equal(plain, recorded)
+
+
+def test_another_shape_is_recorded_in_place_of_the_former_when_it_stays(replayed):
+    graph = Graph(lambda x: (x + 1,))
+    lengths = [2] * 5 + [3] + [2] * 2 + [3] * 5 + [2] * 3
+    for number, length in enumerate(lengths):
+        x = torch.full((length,), float(number))
+        assert torch.equal(graph(x)[0], x + 1)
+    # the first three of a shape in a row go as they are
+    assert replayed == [2] * 2 + [2] * 2 + [3] * 2
 
 
 def test_a_step_that_cannot_be_recorded_is_said_to_be_one(monkeypatch):
@@ -304,15 +304,17 @@ def test_a_step_that_cannot_be_recorded_is_said_to_be_one(monkeypatch):
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
     monkeypatch.setattr(Graph, "record", refuses)
-    monkeypatch.setattr(loop, "require_graph", lambda optimizer, device: None)
+    monkeypatch.setattr(loop, "require_graph", lambda device, optimizer: None)
+    recipe = dataclasses.replace(PLAIN, batch=12)
     with pytest.raises(ValueError, match=r"recorded as a CUDA graph \(operation .* --no-graph"):
-        run(planned(PLAIN, FIRST.splits, execution=dataclasses.replace(EXACT, graph=True)))
+        run(planned(recipe, FIRST.splits, execution=dataclasses.replace(EXACT, graph=True)))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_on_a_gpu_recorded_steps_end_as_steps_one_by_one():
     def trained(graph: bool) -> State:
-        plan = planned(PLAIN, FIRST.splits, execution=dataclasses.replace(EXACT, graph=graph))
+        recipe = dataclasses.replace(PLAIN, batch=12)
+        plan = planned(recipe, FIRST.splits, execution=dataclasses.replace(EXACT, graph=graph))
         there = torch.device("cuda")
         parts = (FIRST.splits.train, FIRST.splits.validation, FIRST.splits.test)
         train, validation, test = (part.to(there) for part in parts)

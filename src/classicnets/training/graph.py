@@ -1,60 +1,61 @@
-"""A whole step as one CUDA graph, so that a small network does not wait for its launches."""
+"""Work as one CUDA graph, so that a small network does not wait for its launches."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-Update = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-WARM = 3  # steps as they are, which choose kernels and allocate what later ones reuse
+Work = Callable[..., tuple[Tensor, ...]]
+Recording = tuple[Callable[[], None], tuple[Tensor, ...]]  # what replays it; where its results lie
+WARM = 3  # calls as they are, which choose kernels and allocate what later ones reuse
 
 
 class Graph:
-    """What `update` does to a batch of this size, recorded once and then replayed.
+    """What `work` does to tensors of the same shapes, recorded once and then replayed.
 
-    The first steps of each size of picture, and the last batch of a pass if it is smaller, go as
-    they are. All that a step changes must lie where it lay before: weights, velocities, rates and
-    running averages do, gradients have the recording's own place, and dropout draws anew each time,
-    as the seed and position of torch's generator are read when a recording is replayed. Raises a
-    ValueError for a step that cannot be recorded.
+    The first calls go as they are, and so do those of other shapes, as of the last batch of a pass,
+    until as many come one after another: then they are recorded in place of the former. All that
+    the work changes must lie where it lay before: weights, velocities, rates and running averages
+    do, gradients have the recording's own place, and dropout draws anew each time, as the seed and
+    position of torch's generator are read when a recording is replayed. Python code in it, such as
+    a hook, is not run again. Raises a ValueError for work that cannot be recorded.
     """
 
-    def __init__(self, update: Update, batch: int):
-        self.update = update
-        self.batch = batch
-        self.steps = 0
-        self.shape: torch.Size | None = None
+    def __init__(self, work: Work):
+        self.work = work
+        self.others = 0  # calls in a row that are not of the recorded shapes
+        self.shapes: list[torch.Size] = []
+        self.recorded: list[torch.Size] = []
+        self.recording: Recording | None = None
         self.side: torch.cuda.Stream | None = None
-        self.replay: Callable[[], None] | None = None
 
-    def __call__(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        if len(x) != self.batch:
-            return self.update(x, labels)
-        if x.shape != self.shape:
-            self.steps, self.shape = 0, x.shape
-            self.replay = None  # its memory is free for the next one
-        with torch.cuda.device_of(x):
-            if self.steps < WARM:
-                self.steps += 1
-                return self._aside(x, labels)
-            if self.replay is None:
-                self.x, self.labels = x.clone(), labels.clone()
-                self.replay, self.out = self._recorded()
-            self.x.copy_(x)
-            self.labels.copy_(labels)
-            self.replay()
-        loss, wrong = self.out
-        return loss.clone(), wrong.clone()
+    def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        shapes = [tensor.shape for tensor in tensors]
+        with torch.cuda.device_of(tensors[0]):
+            if self.recording is None or shapes != self.recorded:
+                self.others = self.others + 1 if shapes == self.shapes else 1
+                self.shapes = shapes
+                if self.others <= WARM:
+                    return self._aside(*tensors)
+                self.recording = None  # its memory is free for the next one
+                self.given = [tensor.clone() for tensor in tensors]
+                self.recording, self.recorded = self._recorded(), shapes
+            self.others = 0
+            replay, out = self.recording
+            for held, tensor in zip(self.given, tensors, strict=True):
+                held.copy_(tensor)
+            replay()
+            return tuple(tensor.clone() for tensor in out)
 
-    def record(self) -> tuple[Callable[[], None], tuple[Tensor, Tensor]]:
+    def record(self) -> Recording:
         """Notes the kernels without running them; what they give lies where it will lie again."""
         graph = torch.cuda.CUDAGraph()
         # other threads may pin pictures meanwhile, which a stricter mode forbids
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            out = self.update(self.x, self.labels)
+            out = self.work(*self.given)
         return graph.replay, out
 
-    def _recorded(self) -> tuple[Callable[[], None], tuple[Tensor, Tensor]]:
+    def _recorded(self) -> Recording:
         try:
             return self.record()
         except torch.OutOfMemoryError:
@@ -62,18 +63,18 @@ class Graph:
         except RuntimeError as error:
             told = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(
-                f"a step of this network cannot be recorded as a CUDA graph ({told}); "
-                "train it with --no-graph"
+                f"what this network does cannot be recorded as a CUDA graph ({told}); "
+                "go without one, by --no-graph or Execution(graph=False)"
             ) from error
 
-    def _aside(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _aside(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """On another stream, as a recording is."""
-        if not x.is_cuda:
-            return self.update(x, labels)
+        if not tensors[0].is_cuda:
+            return self.work(*tensors)
         here = torch.cuda.current_stream()
         self.side = self.side or torch.cuda.Stream()
         self.side.wait_stream(here)
         with torch.cuda.stream(self.side):
-            out = self.update(x, labels)
+            out = self.work(*tensors)
         here.wait_stream(self.side)
         return out

@@ -18,7 +18,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from classicnets.layers.wiring import Network, Residual
 
-from .step import Execution, suited_to
+from .graph import Graph
+from .step import Execution, require_graph, suited_to
 
 FUSED = ("_convolution_pointwise", "_linear_pointwise")  # what torch.compile uses on a processor
 KINDS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -29,7 +30,9 @@ class Inference(nn.Module):
 
     The network itself is left as it is, and shares its weights where they need not be laid out
     anew; later changes of them do not arrive. Equal to it within rounding: of float32, or in bf16
-    of 8 binary digits. There are more rows than images where a hook cuts them into windows.
+    of 8 binary digits. There are more rows than images where a hook cuts them into windows, which
+    a recording as a CUDA graph, if `execution` has one, would not do again. Raises a ValueError
+    where none can be recorded.
     """
 
     def __init__(self, network: nn.Module, execution: Execution):
@@ -37,9 +40,13 @@ class Inference(nn.Module):
         self.execution = execution
         self.plain = network.eval()
         self.quick = _alike(network)
+        at = next(network.parameters(), torch.empty(0)).device
+        self.scores = self._scores
+        if execution.graph:
+            require_graph(at)
+            self.scores = Graph(self._scores)
         if isinstance(network, Network) and execution.layout == "channels_last":
             _normalise(self.quick)
-            at = next(network.parameters(), torch.empty(0)).device
             kind = KINDS[execution.precision]
             if at.type == "cpu" and _has_fused():
                 _fuse(self.quick, kind)
@@ -50,13 +57,17 @@ class Inference(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "rows classes"]:
-        run = self.quick.run if isinstance(self.quick, Network) else self.quick
-        with suited_to(x.numel()), self.execution.casting(x.device):
+        with suited_to(x.numel()):
             try:
-                return run(self.execution.laid(x)).float()
+                return self.scores(x)[0]
             except RuntimeError:
                 self.plain(x)  # which says better what is wrong with them
                 raise
+
+    def _scores(self, x: Tensor) -> tuple[Tensor]:
+        run = self.quick.run if isinstance(self.quick, Network) else self.quick
+        with self.execution.casting(x.device):
+            return (run(self.execution.laid(x)).float(),)
 
     def _get_name(self) -> str:
         return type(self.plain).__name__

@@ -125,9 +125,9 @@ def start(network: nn.Module, plan: Plan) -> State:
     optimizer = plan.recipe.optimizer.build(network)
     graph = None
     if plan.execution.graph:
-        require_graph(optimizer, device)
+        require_graph(device, optimizer)
         update = partial(step, called, optimizer, plan.recipe.loss, execution=plan.execution)
-        graph = Graph(update, plan.recipe.batch)
+        graph = Graph(update)
     return State(
         network=network,
         called=called,

@@ -36,9 +36,9 @@ class Execution:
     """How steps are executed: what changes time and memory, and results by rounding at most.
 
     `precision` is fp32, or bf16 for the arithmetic of convolutions and full layers with weights,
-    updates and losses in fp32. With `graph` each step is replayed as one CUDA graph. A batch goes
-    through the network in `parts`, whose gradients are added; batch normalisation then sees a part
-    at a time. "auto", None and 0 parts are for `settled`.
+    updates and losses in fp32. With `graph` each step, or each batch in inference, is replayed as
+    one CUDA graph. A batch goes through the network in `parts`, whose gradients are added; batch
+    normalisation then sees a part at a time. "auto", None and 0 parts are for `settled`.
     """
 
     precision: str = "auto"
@@ -105,7 +105,7 @@ def settled(
         reasons += [f"each batch in {parts} parts ({why})"] * (parts > 1)
     if execution.graph is None:
         few = execution.parts == 1 and batch * math.prod(shape) < LAUNCHED
-        graph = few and isinstance(rule, SGD) and _can_record(device)
+        graph = few and isinstance(rule, SGD | None) and _can_record(device)
         graph = graph and not _needs_values(network, shape)
         execution = replace(execution, graph=graph)
         reasons += ["each step one CUDA graph (small batches wait for launches)"] * graph
@@ -156,12 +156,14 @@ def elsewhere(execution: Execution, device: torch.device) -> Execution:
     return execution if _can_record(device) else replace(execution, graph=False)
 
 
-def require_graph(optimizer: Optimizer, device: torch.device) -> None:
-    """Raises a ValueError when a step cannot be recorded here."""
+def require_graph(device: torch.device, optimizer: Optimizer | None = None) -> None:
+    """Raises a ValueError when a step, or inference without an update, cannot be recorded here."""
     if device.type != "cuda":
         raise ValueError(f"a CUDA graph needs a CUDA device, not {device}")
     if parallel.size() > 1:
         raise ValueError("a CUDA graph is for one process; leave --graph away under torchrun")
+    if optimizer is None:
+        return
     if not isinstance(optimizer, torch.optim.SGD):
         raise ValueError(
             f"a CUDA graph needs an update with its rate on the device, which "

@@ -1,6 +1,7 @@
 """To load, evaluate and predict: what a run has learnt, or several together."""
 
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -238,6 +239,8 @@ def _ready(
     execution: Execution = Execution(precision="fp32", parts=1),  # noqa: B008
 ) -> Inference:
     """The network as it is best shown pictures, in the layout that suits it."""
+    # a protocol may look into the network by hooks, which a recording would not run again
+    execution = replace(execution, graph=False)
     return Inference(network, settled(execution, network, facts.input, AT_ONCE)[0])
 
 

@@ -146,8 +146,8 @@ class _Lined:
         execution, _ = settled(execution, self.network, self.size, report.batch)
         called = Inference(self.network, execution)
         once = partial(called, self._pictures(report.batch)[0])
-        flop = 2.0 * report.totals.macs
-        return _Work("inference", report, execution.precision, flop, self.network.eval, once)
+        flop, warm = 2.0 * report.totals.macs, _warm(execution)
+        return _Work("inference", report, execution.precision, flop, self.network.eval, once, warm)
 
     def training(self, report: Report, execution: Execution) -> _Work:
         execution, why = settled(execution, self.network, self.size, report.batch, self.rule)
@@ -156,21 +156,26 @@ class _Lined:
         called = execution.prepared(self.network, self.device)
         update = partial(step, called, self.optimizer, self.loss, execution=execution)
         if execution.graph:
-            require_graph(self.optimizer, self.device)
-            update = Graph(update, report.batch)
+            require_graph(self.device, self.optimizer)
+            update = Graph(update)
         x, labels = self._pictures(report.batch)
 
-        def once() -> tuple[Tensor, Tensor]:
+        def once() -> tuple[Tensor, ...]:
             with suited_to(x.numel(), often=True):
                 return update(x, labels)
 
-        flop, warm = 2.0 * report.training_macs, WARM + 1 if execution.graph else 1
+        flop, warm = 2.0 * report.training_macs, _warm(execution)
         mode = self.network.train
         return _Work("training", report, execution.precision, flop, mode, once, warm)
 
     def _pictures(self, batch: int) -> tuple[Tensor, Tensor]:
         x = torch.randn(batch, *self.size, device=self.device)
         return x, torch.randint(self.classes, (batch,), device=self.device)
+
+
+def _warm(execution: Execution) -> int:
+    """Calls before those that count: until all is allocated, and recorded if it is to be."""
+    return WARM + 1 if execution.graph else 1
 
 
 def _race(
