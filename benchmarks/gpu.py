@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import sprints
 from epochs import cifar_script, map_loss, mnist_example, our_pass, our_step
 from floors import inference_floor, training_floor
 from harness import Bar, Contest, Make, Work
@@ -52,6 +53,7 @@ def contests(quick: bool) -> tuple[Contest, ...]:
         *(cifar(name, quick) for name in ("resnet20", "resnet110")),
         lenet(quick),
         memory(quick),
+        *sprints.contests(quick),
     )
 
 

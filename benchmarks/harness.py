@@ -46,8 +46,9 @@ class Refused(Exception):
 class Ready:
     """A contestant who may start.
 
-    `once` does the work, and is timed unless it returns a number, its own measure in seconds or
-    bytes. `output` gives what must equal the others'; most of the arithmetic is in `precision`.
+    `once` does the work, and is timed unless it returns its own measure: a number of seconds or
+    bytes, or several by name. `output` gives what must equal the others'; most of the arithmetic
+    is in `precision`.
     """
 
     once: Callable[[], Any]
@@ -76,7 +77,8 @@ class Work:
     """What is done, and by whom; the first is the one whom the others are compared with.
 
     `cost` is that of doing it once, from which its floor follows. `differ` says why outputs are not
-    to be compared, where that is meant. In a round it is done `least` times at least.
+    to be compared, where that is meant. In a round it is done `least` times at least. Where work is
+    training, right answers to so many % of the test pictures are its `accuracy`.
     """
 
     name: str
@@ -86,14 +88,19 @@ class Work:
     tolerance: dict[str, float] = field(default_factory=lambda: TOLERANCE)
     differ: str = ""
     least: int = 1
+    accuracy: float = 0.0
 
 
 @dataclass(frozen=True)
 class Contest:
+    """Works for which `race` is held in so many rounds, or what else `hold` is."""
+
     name: str
     about: str
     works: tuple[Work, ...]
     unit: str = "s"  # or "bytes"
+    rounds: int = 7
+    hold: Callable[..., "list[Outcome]"] | None = None
 
 
 @dataclass
@@ -107,6 +114,12 @@ class Result:
     precision: str = "fp32"
     start: float = math.nan
     rounds: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)  # of each training, in %
+
+    @property
+    def accuracy(self) -> float:
+        """The mean."""
+        return statistics.mean(self.accuracies) if self.accuracies else math.nan
 
     @property
     def median(self) -> float:
@@ -225,7 +238,7 @@ def _each(
     for name in (name for name in sides if not results[name].status):
         try:
             answers[name] = sides[name].ask(question, (calls or {}).get(name, 1))
-        except _Gone as gone:
+        except Gone as gone:
             results[name].status = str(gone)
     return answers
 
@@ -247,7 +260,7 @@ def require_equal(work: Work, outputs: dict[str, Any], results: dict[str, Result
             raise Refused(f"{work.name}: {name} differs from {first} by {far:.1e} of the largest")
 
 
-class _Gone(Exception):
+class Gone(Exception):
     """A contestant who cannot take part, or go on."""
 
 
@@ -280,7 +293,7 @@ class Side:
             why_not, answer, seconds = "failed: its process ended", None, 0.0
         self.seconds += seconds
         if why_not:
-            raise _Gone(why_not)
+            raise Gone(why_not)
         return answer
 
 

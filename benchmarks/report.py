@@ -153,14 +153,32 @@ def table(contest: Contest, outcomes: list[Outcome]) -> list[str]:
 
 def bars(outcomes: list[Outcome]) -> list[str]:
     rows = [(outcome, bar) for outcome in outcomes for bar in outcome.work.bars]
+    right = accuracies(outcomes)
     if not rows:
-        return []
+        return right
     head = ["", "| work | bar | reached | |", "|---|---|--:|---|"]
-    return head + [
-        f"| {outcome.work.name} | {worded(bar)} | {fraction(outcome.reached(bar))} | "
-        f"{verdict(bar, outcome.reached(bar))} |"
-        for outcome, bar in rows
+    return [
+        *right,
+        *head,
+        *(
+            f"| {outcome.work.name} | {worded(bar)} | {fraction(outcome.reached(bar))} | "
+            f"{verdict(outcome, bar)} |"
+            for outcome, bar in rows
+        ),
     ]
+
+
+def accuracies(outcomes: list[Outcome]) -> list[str]:
+    """Of trainings: right answers in %, the mean and the range."""
+    rows = [
+        f"| {outcome.work.name} | {name} | {len(result.accuracies)} | {result.accuracy:.2f} | "
+        f"{min(result.accuracies):.2f} to {max(result.accuracies):.2f} |"
+        for outcome in outcomes
+        for name, result in outcome.results.items()
+        if result.accuracies
+    ]
+    head = ["", "| work | contestant | trainings | right, % | lowest to highest |"]
+    return [*head, "|---|---|--:|--:|--:|", *rows] if rows else []
 
 
 def worded(bar: Bar) -> str:
@@ -168,9 +186,13 @@ def worded(bar: Bar) -> str:
     return f"{bar.ours}: at least {bar.at_least:.2f} of {than}"
 
 
-def verdict(bar: Bar, reached: float) -> str:
+def verdict(outcome: Outcome, bar: Bar) -> str:
+    reached = outcome.reached(bar)
     if math.isnan(reached):
         return "not measured"
+    right = outcome.results[bar.ours].accuracy
+    if outcome.work.accuracy and not right >= outcome.work.accuracy:
+        return f"missed: {right:.2f} of {outcome.work.accuracy:.0f} %"
     return "met" if reached >= bar.at_least else "missed"
 
 
@@ -211,9 +233,7 @@ def as_data(contest: Contest, outcomes: list[Outcome], told: dict[str, Any]) -> 
                 for name, result in outcome.results.items()
             },
             "bars": [
-                asdict(bar)
-                | {"reached": (reached := outcome.reached(bar))}
-                | {"verdict": verdict(bar, reached)}
+                asdict(bar) | {"reached": outcome.reached(bar)} | {"verdict": verdict(outcome, bar)}
                 for bar in outcome.work.bars
             ],
         }

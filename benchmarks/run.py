@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--list", action="store_true", help="their names, and nothing else")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: does it run?")
-    parser.add_argument("--rounds", type=int, default=None, help="7 if not given")
+    parser.add_argument("--rounds", type=int, default=None, help="if not given, 7; of sprints 25")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of each side")
     parser.add_argument(
         "--out", type=Path, default=None, help="benchmarks/results, on a GPU its part, if not given"
@@ -65,7 +65,7 @@ def main(words: list[str]) -> int:
     conditions = {
         "command": shlex.join(["python", "benchmarks/run.py", *words]),
         "quick": wanted.quick,
-        "rounds": wanted.rounds or (1 if wanted.quick else 7),
+        "rounds": wanted.rounds or int(wanted.quick),
         "threads": wanted.threads,
         "device": ceiling.named(place.device),
     }
@@ -118,9 +118,10 @@ def right(out: Path, conditions: dict[str, Any]) -> bool:
 
 def held(contest: Contest, out: Path, conditions: dict[str, Any]) -> bool:
     """Whether a contest was held with everybody in it; its results are printed and written."""
+    conditions = conditions | {"rounds": conditions["rounds"] or contest.rounds}
     told = conditions["rounds"], conditions["threads"], conditions["quick"]
     try:
-        outcomes = race(contest, *told, device=place.device.type)
+        outcomes = (contest.hold or race)(contest, *told, device=place.device.type)
     except Refused as reason:
         print(f"{contest.name} is refused: {reason}\n", file=sys.stderr)
         return False

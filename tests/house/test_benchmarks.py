@@ -164,6 +164,78 @@ def test_what_is_checked_before_a_gpu_is_timed_is_right_on_a_processor(harness):
     assert "| **wrong** |" in correct.table([wrong], "here")
 
 
+SCRIPT = """
+import sys
+import torch
+
+for part, count in (("train", 128), ("test", 64)):
+    data = torch.load(f"cifar10/{part}.pt")
+    assert data["images"].shape == (count, 32, 32, 3) and data["images"].dtype == torch.uint8
+    assert len(data["labels"]) == count and len(data["classes"]) == 10
+row = "|  %s  |  %s  |  %s  |  %s  |".__mod__
+print("-" * 9)
+print(row(("run   ", "epoch", "tta_val_acc", "total_time_seconds")))
+for run in ("warmup", *range(1000)):
+    print(row((str(run).rjust(6), "    0", "           ", "            1.0000")))
+    told = 0.9405 + run / 10000 if run != "warmup" else 0.1
+    print(row(("      ", " eval", "     %.4f" % told, "            2.5000")))
+"""
+
+
+@pytest.mark.slow
+def test_a_script_runs_as_it_is_on_our_data_and_is_read_and_stopped(harness, monkeypatch, tmp_path):
+    import sprints
+
+    (tmp_path / "legacy").mkdir()
+    (tmp_path / "legacy" / "airbench94_compiled.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sprints, "whole", sprints.some)
+    with pytest.raises(harness.NotHere, match="AIRBENCH names no folder with legacy/airbench94"):
+        sprints.theirs("legacy/airbench94_compiled.py")
+    monkeypatch.setenv("AIRBENCH", str(tmp_path))
+    told = sprints.theirs("legacy/airbench94_compiled.py").once()
+    assert told["seconds"] == [2.5] * sprints.TRAININGS
+    assert told["accuracies"][:2] == pytest.approx([94.05, 94.06])
+
+
+@pytest.mark.slow
+def test_trainings_count_only_with_the_accuracy_asked_for(harness, tmp_path):
+    import report
+    import sprints
+
+    contests = {contest.name: contest for contest in sprints.contests(quick=True)}
+    contest = contests["sprint-mnist"]
+    outcomes = sprints.hold(contest, 2, 1, quick=True)
+    (result,) = outcomes[0].results.values()
+    assert result.status == ""
+    assert len(result.rounds) == len(result.accuracies) == 2
+    assert result.accuracy < 99  # noise has nothing to learn
+    told = {"command": "", "quick": True, "rounds": 2, "threads": 1, "device": "a GPU"}
+    text = report.write(contest, outcomes, tmp_path, told)
+    assert "| classicnets: at least 1.00 of 1000 ms |" in text
+    assert "| missed: " in text
+    assert " of 99 % |" in text
+    result.accuracies = [98.9, 99.2]
+    assert report.verdict(outcomes[0], contest.works[0].bars[0]) in ("met", "missed")
+    (residual,) = (contests["sprint-cifar"].works[0].contestants[name]().precision
+                   for name in ["classicnets, resnet20, 20 passes"])  # fmt: skip
+    assert residual in ("fp32", "bf16")
+
+
+def test_six_views_of_a_picture_weigh_as_its_scores_do(harness):
+    import sprints
+
+    x = torch.randn(3, 2, 8, 8)
+    places = torch.nn.functional.pad(x, (1, 1, 1, 1), "reflect")
+    shifted = [places[:, :, k : k + 8, k : k + 8] for k in (0, 2)]
+    views = [(0.5, x), (0.25, shifted[0]), (0.25, shifted[1])]
+    weights = torch.randn(2 * 64)
+    network = lambda x: x.flatten(1) @ weights[:, None]  # noqa: E731
+    wanted = sum(share * (network(v) + network(v.flip(-1))) for share, v in views)
+    torch.testing.assert_close(sprints.seen(network, x, 6), wanted)
+    assert torch.equal(sprints.seen(network, x, 1), network(x))
+
+
 @pytest.mark.slow
 def test_a_gpus_contest_is_held_by_its_contestants_on_a_processor_too(harness, tmp_path):
     import gpu
