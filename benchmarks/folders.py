@@ -142,7 +142,7 @@ def contests(quick: bool) -> tuple[Contest, ...]:
     }
     bars = (Bar("classicnets, files", 1.5, folder), Bar("classicnets, packed", 5.0, folder))
     size = "x".join(map(str, SIZE))
-    about = f"JPEG files of {size} to augmented crops of 224 pixels, {WORKERS} workers"
+    about = f"JPEG files of {size} to augmented crops of 224 pixels, {WORKERS} at a time"
     ready = "ready pictures, fp32"
     judges = {
         ready: partial(pure_inference, judged, "fp32"),
