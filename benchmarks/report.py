@@ -260,7 +260,7 @@ def chart(contest: Contest, outcomes: list[Outcome]) -> Figure:
         rows.append((outcome.work.name, math.nan, ""))
         for name, result in outcome.results.items():
             unit = "ms" if contest.unit == "s" else "MiB"
-            told = f"{shown(result.median, contest.unit)} {unit}" if result.rounds else ""
+            told = "" if result.status else f"{shown(result.median, contest.unit)} {unit}"
             rows.append((name, base / result.median, told or result.status[:40]))
     figure = Figure(figsize=(8, 1 + 0.25 * len(rows)), layout="constrained")
     axes = figure.subplots()

@@ -1,5 +1,7 @@
 """What is shown many pictures at once says what the network says."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -101,11 +103,22 @@ def test_a_recording_scores_each_batch_as_it_comes(monkeypatch, replayed):
     monkeypatch.setattr(inference, "require_graph", lambda device: None)
     network = lively(cn.build("resnet20"))
     ready = Inference(network, replace(FP32, graph=True))
-    for n in (1,) * 5 + (2,) * 5:
+    for k, n in enumerate((1,) * 5 + (2,) * 5):
         x = torch.randn(n, 3, 32, 32)
-        with torch.no_grad():
+        with torch.inference_mode(k == 3), torch.no_grad():  # where it is recorded
             torch.testing.assert_close(ready(x), network(x), atol=1e-4, rtol=1e-4)
     assert replayed == [1, 1, 2, 2]
+    gone = weakref.ref(ready)
+    gc.disable()
+    try:
+        del ready
+        assert gone() is None  # with its memory on the device
+    finally:
+        gc.enable()
+    own = Inference(lively(Tapped()), replace(FP32, graph=True))
+    for _ in range(5):
+        own(torch.randn(1, 3, 8, 8))
+    assert len(replayed) == 4
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

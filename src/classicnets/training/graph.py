@@ -35,10 +35,12 @@ class Graph:
             if self.recording is None or shapes != self.recorded:
                 self.others = self.others + 1 if shapes == self.shapes else 1
                 self.shapes = shapes
+                if self.others > 1:  # they are here to stay, and need the memory of the former
+                    self.recording = None
                 if self.others <= WARM:
                     return self._aside(*tensors)
-                self.recording = None  # its memory is free for the next one
-                self.given = [tensor.clone() for tensor in tensors]
+                with torch.inference_mode(False):  # or they could only be written to within it
+                    self.given = [tensor.clone() for tensor in tensors]
                 self.recording, self.recorded = self._recorded(), shapes
             self.others = 0
             replay, out = self.recording

@@ -8,6 +8,7 @@ nobody knows in which order it calls its layers.
 """
 
 import copy
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -31,8 +32,8 @@ class Inference(nn.Module):
     The network itself is left as it is, and shares its weights where they need not be laid out
     anew; later changes of them do not arrive. Equal to it within rounding: of float32, or in bf16
     of 8 binary digits. There are more rows than images where a hook cuts them into windows, which
-    a recording as a CUDA graph, if `execution` has one, would not do again. Raises a ValueError
-    where none can be recorded.
+    a recording as a CUDA graph, if `execution` has one, would not do again; only networks of this
+    package's parts are recorded. Raises a ValueError where there are no CUDA graphs.
     """
 
     def __init__(self, network: nn.Module, execution: Execution):
@@ -41,10 +42,6 @@ class Inference(nn.Module):
         self.plain = network.eval()
         self.quick = _alike(network)
         at = next(network.parameters(), torch.empty(0)).device
-        self.scores = self._scores
-        if execution.graph:
-            require_graph(at)
-            self.scores = Graph(self._scores)
         if isinstance(network, Network) and execution.layout == "channels_last":
             _normalise(self.quick)
             kind = KINDS[execution.precision]
@@ -54,6 +51,11 @@ class Inference(nn.Module):
                 _convert(self.quick, kind)
         if execution.layout == "channels_last":
             self.quick.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.scores = partial(_scores, self.quick, execution)
+        if execution.graph:
+            require_graph(at)
+            if isinstance(network, Network):
+                self.scores = Graph(self.scores)
 
     @torch.no_grad()
     def forward(self, x: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "rows classes"]:
@@ -64,13 +66,14 @@ class Inference(nn.Module):
                 self.plain(x)  # which says better what is wrong with them
                 raise
 
-    def _scores(self, x: Tensor) -> tuple[Tensor]:
-        run = self.quick.run if isinstance(self.quick, Network) else self.quick
-        with self.execution.casting(x.device):
-            return (run(self.execution.laid(x)).float(),)
-
     def _get_name(self) -> str:
         return type(self.plain).__name__
+
+
+def _scores(quick: nn.Module, execution: Execution, x: Tensor) -> tuple[Tensor]:
+    run = quick.run if isinstance(quick, Network) else quick
+    with execution.casting(x.device):
+        return (run(execution.laid(x)).float(),)
 
 
 class FusedConv(nn.Module):
