@@ -73,6 +73,8 @@ def test_small_networks_stay_in_full_precision_and_a_choice_is_respected(monkeyp
     assert "a small network" in why
     wide, _ = settled(Execution(), resnet_cifar(20), (3, 32, 32), 128)
     assert (wide.precision, wide.layout) == ("bf16", "channels_last")
+    single, why = settled(Execution(), resnet_cifar(20), (3, 32, 32), 2, SGD())
+    assert (single.precision, "fp32 (a small batch)" in why) == ("fp32", True)
     asked, _ = settled(Execution("fp32", "channels_first"), resnet_cifar(20), (3, 32, 32), 128)
     assert (asked.precision, asked.layout) == ("fp32", "channels_first")
 

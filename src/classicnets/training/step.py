@@ -91,8 +91,11 @@ def settled(
     wide = any(p.ndim == 4 and p.shape[1] >= WIDE for p in network.parameters())
     reasons = []
     if execution.precision == "auto":
-        half = wide and native_bf16(device)
-        why = "the processor has it" if half else "a small network" if not wide else "as published"
+        # without oneDNN a processor is slow in it, above all on the way back
+        tiny = rule is not None and device.type == "cpu" and batch * math.prod(shape) < TINY
+        half = wide and not tiny and native_bf16(device)
+        small = "a small network" if not wide else "a small batch" if tiny else ""
+        why = "the processor has it" if half else small or "as published"
         execution = replace(execution, precision="bf16" if half else "fp32")
         reasons.append(f"{execution.precision} ({why})")
     if execution.layout == "auto":
