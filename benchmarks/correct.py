@@ -12,6 +12,7 @@ from functools import partial
 
 import place
 import torch
+from epochs import planned
 from lrn import SHAPES
 from networks import ours, pictures
 from torch import Tensor, nn
@@ -23,7 +24,6 @@ from classicnets.layers import lrn
 from classicnets.training import loop
 from classicnets.training.graph import WARM
 from classicnets.training.inference import Inference
-from classicnets.training.loop import Plan
 from classicnets.training.loss import main_head
 from classicnets.training.optim import SGD
 from classicnets.training.step import Execution, settled
@@ -140,9 +140,7 @@ def trained(name: str, graph: bool) -> Tensor:
     execution, _ = settled(
         Execution("fp32", graph=graph, parts=1), network, entry.input, 16, recipe.optimizer
     )
-    scaling = recipe.pixels.fit(splits.train, side, side).to(place.device)
-    augment = tuple(part.fit(splits.train) for part in recipe.augment)
-    plan = Plan(recipe, there(splits), scaling, augment, execution, seed=0)
+    plan = planned(recipe, there(splits), execution)
     steps = loop.train(loop.start(network, plan), plan)
     for record in steps:
         if record.step == STEPS:

@@ -40,11 +40,16 @@ def records(
     splits = Splits("noise", tuple("0123456789"), train, few, few)
     recipe = replace(recipe, init=AsBuilt(), epochs=10**6, steps=None)
     execution, _ = settled(execution, network, shape, recipe.batch, recipe.optimizer)
-    scaling = recipe.pixels.fit(train, recipe.side, recipe.crop).to(place.device)
-    augment = tuple(part.fit(train) for part in recipe.augment)
-    plan = Plan(recipe, splits, scaling, augment, execution, seed=0)
+    plan = planned(recipe, splits, execution)
     precision = execution.precision if execution.precision == "bf16" else place.full()
     return network, precision, loop.train(loop.start(network, plan), plan)
+
+
+def planned(recipe: Recipe, splits: Splits, execution: Execution, seed: int = 0) -> Plan:
+    """What the package's loop is given, with figures from these training pictures."""
+    scaling = recipe.pixels.fit(splits.train, recipe.side, recipe.crop).to(place.device)
+    augment = tuple(part.fit(splits.train) for part in recipe.augment)
+    return Plan(recipe, splits, scaling, augment, execution, seed)
 
 
 def our_pass(

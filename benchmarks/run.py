@@ -65,7 +65,7 @@ def main(words: list[str]) -> int:
     conditions = {
         "command": shlex.join(["python", "benchmarks/run.py", *words]),
         "quick": wanted.quick,
-        "rounds": wanted.rounds or int(wanted.quick),
+        "rounds": wanted.rounds or (1 if wanted.quick else None),
         "threads": wanted.threads,
         "device": ceiling.named(place.device),
     }

@@ -93,11 +93,16 @@ def settled(
     if execution.precision == "auto":
         # without oneDNN a processor is slow in it, above all on the way back
         tiny = rule is not None and device.type == "cpu" and batch * math.prod(shape) < TINY
-        half = wide and not tiny and native_bf16(device)
-        small = "a small network" if not wide else "a small batch" if tiny else ""
-        why = "the processor has it" if half else small or "as published"
-        execution = replace(execution, precision="bf16" if half else "fp32")
-        reasons.append(f"{execution.precision} ({why})")
+        if not wide:
+            picked, why = "fp32", "a small network"
+        elif tiny:
+            picked, why = "fp32", "a small batch"
+        elif native_bf16(device):
+            picked, why = "bf16", "the processor has it"
+        else:
+            picked, why = "fp32", "as published"
+        execution = replace(execution, precision=picked)
+        reasons.append(f"{picked} ({why})")
     if execution.layout == "auto":
         layout = "channels_last" if wide else "channels_first"
         execution = replace(execution, layout=layout)
