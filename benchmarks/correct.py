@@ -21,12 +21,12 @@ from classicnets import catalog
 from classicnets.data.images import Images, Splits
 from classicnets.data.synthetic import shapes
 from classicnets.layers import lrn
-from classicnets.training import loop
-from classicnets.training.graph import WARM
-from classicnets.training.inference import Inference
-from classicnets.training.loss import main_head
-from classicnets.training.optim import SGD
-from classicnets.training.step import Execution, settled
+from classicnets.training.execution.graph import WARM
+from classicnets.training.execution.inference import Inference
+from classicnets.training.execution.step import Execution, resolve_execution
+from classicnets.training.recipe.loss import main_head
+from classicnets.training.recipe.optimizers import SGD
+from classicnets.training.run import loop
 
 PICTURES = 4
 TIMES = 5  # as far from float64 as float32 on the processor
@@ -113,8 +113,8 @@ def inference(name: str) -> Iterator[Check]:
         exact = copy.deepcopy(network).double()(x.cpu().double())
     network.to(place.device)
     for precision, allowed in (("fp32", 1e-4), ("bf16", 5e-2)):
-        wanted = Execution(precision, parts=1)
-        execution, _ = settled(wanted, network, catalog.find(name).input, PICTURES)
+        wanted = Execution(precision, accumulation_steps=1)
+        execution, _ = resolve_execution(wanted, network, catalog.find(name).input, PICTURES)
         ready = Inference(network, execution)
         found = [ready(x) for _ in range(WARM + 2)][-1]  # of a recording where there is one
         yield Check(f"{name}, Inference, {precision}", apart(found, exact), allowed)
@@ -137,8 +137,12 @@ def trained(name: str, graph: bool) -> Tensor:
     recipe = replace(entry.recipe, optimizer=SGD(0.9, 1e-4), batch=16, epochs=10**6, steps=None)
     recipe = replace(recipe, side=side, crop=side)
     network = catalog.build(name, classes=len(splits.classes)).to(place.device)
-    execution, _ = settled(
-        Execution("fp32", graph=graph, parts=1), network, entry.input, 16, recipe.optimizer
+    execution, _ = resolve_execution(
+        Execution("fp32", graph=graph, accumulation_steps=1),
+        network,
+        entry.input,
+        16,
+        recipe.optimizer,
     )
     plan = planned(recipe, there(splits), execution)
     steps = loop.train(loop.start(network, plan), plan)

@@ -16,15 +16,15 @@ from torch.nn import functional as F
 
 from classicnets import catalog
 from classicnets.data.images import Images, Splits
-from classicnets.training import loop
-from classicnets.training.graph import WARM
-from classicnets.training.init import AsBuilt
-from classicnets.training.loop import Plan, Record
-from classicnets.training.loss import CrossEntropy
-from classicnets.training.optim import SGD
-from classicnets.training.rates import Constant
-from classicnets.training.recipe import Recipe
-from classicnets.training.step import Execution, settled
+from classicnets.training.execution.graph import WARM
+from classicnets.training.execution.step import Execution, resolve_execution
+from classicnets.training.recipe.init import AsBuilt
+from classicnets.training.recipe.loss import CrossEntropy
+from classicnets.training.recipe.optimizers import SGD
+from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.recipe.schedules import Constant
+from classicnets.training.run import loop
+from classicnets.training.run.loop import Plan, Record
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 FEW = 64  # pictures to validate on at the end of a pass
@@ -39,7 +39,7 @@ def records(
     train, few = (Images(*noise(n, shape)).to(place.device) for n in (count, FEW))
     splits = Splits("noise", tuple("0123456789"), train, few, few)
     recipe = replace(recipe, init=AsBuilt(), epochs=10**6, steps=None)
-    execution, _ = settled(execution, network, shape, recipe.batch, recipe.optimizer)
+    execution, _ = resolve_execution(execution, network, shape, recipe.batch, recipe.optimizer)
     plan = planned(recipe, splits, execution)
     precision = execution.precision if execution.precision == "bf16" else place.full()
     return network, precision, loop.train(loop.start(network, plan), plan)
@@ -167,7 +167,7 @@ def endless(count: int) -> Iterator[int]:
 def contests(quick: bool) -> tuple[Contest, ...]:
     lenet, cifar = catalog.find("lenet5").recipe, catalog.find("resnet20").recipe
     sgd, steady = SGD(), Constant(1e-3)
-    by_64 = replace(lenet, batch=64, optimizer=sgd, rate=steady, loss=CrossEntropy())
+    by_64 = replace(lenet, batch=64, optimizer=sgd, lr=steady, loss=CrossEntropy())
     pictures, digits, batch = (256, 256, 32) if quick else (2560, 12_800, 256)
     script, example, eager = "popular CIFAR script", "pytorch/examples loop", "plain torch"
     residual = {

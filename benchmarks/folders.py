@@ -11,16 +11,16 @@ from networks import inference_cost
 from torch import Tensor
 
 import classicnets as cn
-from classicnets.data.augment import Flip
-from classicnets.data.batches import stream
-from classicnets.data.images import Files, Images
-from classicnets.data.pixels import Scaling
+from classicnets.data.augment import HorizontalFlip
+from classicnets.data.crops import RandomCrop, RandomResizedCrop, centre_boxes
+from classicnets.data.images import ImageFiles, Images
+from classicnets.data.loader import stream
+from classicnets.data.scaling import Scaling
 from classicnets.data.sets import open_data, open_test
 from classicnets.data.synthetic import CLASSES, shapes
-from classicnets.data.windows import AreaAspect, RandomCrop, centre
-from classicnets.training.inference import Inference
-from classicnets.training.run import open_run
-from classicnets.training.step import Execution, settled
+from classicnets.training.execution.inference import Inference
+from classicnets.training.execution.step import Execution, resolve_execution
+from classicnets.training.run.directory import open_run
 
 SIZE, BATCH = (500, 375), 64
 WORKERS = 2  # theirs; ours reads with as many threads
@@ -70,7 +70,7 @@ def pictures_of(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
 def from_files(count: int) -> Ready:
     """GoogLeNet's windows, cut while decoding."""
     images = open_data(str(written(count)), 256, 3, whole=True).train
-    return emptied(partial(streamed, images, AreaAspect()))
+    return emptied(partial(streamed, images, RandomResizedCrop()))
 
 
 def from_packed(count: int) -> Ready:
@@ -81,13 +81,15 @@ def from_packed(count: int) -> Ready:
     return emptied(partial(streamed, images, RandomCrop()))
 
 
-def streamed(images: Images | Files, window: AreaAspect | RandomCrop) -> Iterator[Tensor]:
+def streamed(
+    images: Images | ImageFiles, window: RandomResizedCrop | RandomCrop
+) -> Iterator[Tensor]:
     chance = torch.Generator().manual_seed(0)
     order = torch.randperm(len(images), generator=chance)
     windows = window.draw(images.sizes[order], 256, 224, chance)
     requests = zip(order.split(BATCH), windows.split(BATCH), strict=True)
     for x, _ in stream(images, requests, 224):
-        yield SCALING(Flip()(x, chance))
+        yield SCALING(HorizontalFlip()(x, chance))
 
 
 def written(count: int) -> Path:
@@ -107,11 +109,11 @@ def evaluation(count: int) -> Ready:
 def pure_inference(count: int, precision: str) -> Ready:
     """The same network on the same pictures, which lie ready as the numbers it reads."""
     data = str(trained(count) / "train")
-    facts, network = open_run(Path("run")).facts, cn.load("run")
+    facts, network = open_run(Path("run")).config, cn.load("run")
     images = open_test(data, facts.side, 3, facts.classes)
-    windows = centre(images.sizes, facts.side, facts.input[-1])
+    windows = centre_boxes(images.sizes, facts.side, facts.input[-1])
     x = facts.scaling(images.cut(torch.arange(count), windows, facts.input[-1]))
-    execution, _ = settled(Execution(precision=precision), network, facts.input, BATCH)
+    execution, _ = resolve_execution(Execution(precision=precision), network, facts.input, BATCH)
     ready, parts = Inference(network, execution), x.split(BATCH)
 
     def once() -> Tensor:

@@ -21,14 +21,14 @@ from torch import nn
 
 from classicnets import catalog
 from classicnets.layers.lrn import LocalResponseNorm
-from classicnets.training.loss import CrossEntropy
-from classicnets.training.optim import SGD
-from classicnets.training.rates import Constant
-from classicnets.training.step import Execution
+from classicnets.training.execution.step import Execution
+from classicnets.training.recipe.loss import CrossEntropy
+from classicnets.training.recipe.optimizers import SGD
+from classicnets.training.recipe.schedules import Constant
 
 FLOOR = "the floor"
 STEPS = 50  # in a round, at least
-WHOLE = Execution(parts=1)
+WHOLE = Execution(accumulation_steps=1)
 # network: pictures in a batch, the share of the floor that is to be reached
 TRAINED = {
     "resnet18": (256, 0.45),
@@ -168,8 +168,8 @@ def cifar(name: str, quick: bool) -> Contest:
         "classicnets, compiled",
     )
     ways = {
-        eagerly: Execution(graph=False, parts=1),
-        compiled: Execution(graph=False, parts=1, compile=True),
+        eagerly: Execution(graph=False, accumulation_steps=1),
+        compiled: Execution(graph=False, accumulation_steps=1, compile=True),
         "classicnets": Execution(),
     }
     sides: dict[str, Make] = {script: partial(cifar_script, name, count)}
@@ -188,7 +188,7 @@ def cifar(name: str, quick: bool) -> Contest:
 def lenet(quick: bool) -> Contest:
     digits, batch = (256, 32) if quick else (60_000, 256)
     example, eagerly = "pytorch/examples loop", "plain torch"
-    steady = {"optimizer": SGD(), "rate": Constant(1e-3), "loss": CrossEntropy()}
+    steady = {"optimizer": SGD(), "lr": Constant(1e-3), "loss": CrossEntropy()}
     by_64, by_batch = (
         replace(catalog.find("lenet5").recipe, batch=n, **steady) for n in (64, batch)
     )

@@ -25,7 +25,7 @@ import place
 import torch
 
 from classicnets.cli import keep_memory
-from classicnets.measure import ceiling
+from classicnets.measure import roofline
 
 ROUND = 0.3  # seconds that a contestant works in a round, at least
 # the largest difference, as a share of the largest value
@@ -154,7 +154,7 @@ class Outcome:
         """Seconds below which no program gets that does this arithmetic and moves these bytes."""
         if not (peaks := self.peaks):
             return math.nan
-        fastest = ceiling.fastest(peaks, precision)
+        fastest = roofline.fastest(peaks, precision)
         return sum(max(flop / fastest, moved / peaks["copy"]) for flop, moved in self.cost)
 
     def share(self, name: str) -> float:

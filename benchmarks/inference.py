@@ -11,9 +11,9 @@ from networks import inference_cost, ours, pictures, plain
 from steps import ZOO, set_up, timm, torchvision
 from torch import Tensor, nn
 
-from classicnets.training.graph import WARM
-from classicnets.training.inference import Inference
-from classicnets.training.step import Execution, settled
+from classicnets.training.execution.graph import WARM
+from classicnets.training.execution.inference import Inference
+from classicnets.training.execution.step import Execution, resolve_execution
 
 NAMES = ("resnet18", "resnet50", "vgg_d", "googlenet", "alexnet")
 
@@ -23,7 +23,8 @@ def classicnets(name: str, batch: int, precision: str = "fp32") -> Ready:
     network = ours(name).to(place.device)
     x, _ = pictures(name, batch)
     shape = (x.shape[1], x.shape[2], x.shape[3])
-    execution, _ = settled(Execution(precision, parts=1), network, shape, batch)
+    execution = Execution(precision, accumulation_steps=1)
+    execution, _ = resolve_execution(execution, network, shape, batch)
     once = partial(Inference(network, execution), x)
     for _ in range((WARM + 1) * bool(execution.graph)):  # until it is recorded
         once()

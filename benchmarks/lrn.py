@@ -9,7 +9,7 @@ from steps import classicnets_step
 from torch import Tensor, nn
 
 from classicnets.layers.lrn import LocalResponseNorm
-from classicnets.measure import ceiling
+from classicnets.measure import roofline
 
 MOST = 8  # images that are compared
 SHAPES = {"AlexNet norm1": (96, 55, 55), "AlexNet norm2": (256, 27, 27)}
@@ -22,7 +22,7 @@ MODULES = {
 
 def both_ways(module: str, shape: tuple[int, ...], layout: str, precision: str = "fp32") -> Ready:
     torch.manual_seed(0)
-    layer, kind = MODULES[module](), ceiling.PRECISIONS[precision]
+    layer, kind = MODULES[module](), roofline.PRECISIONS[precision]
     laid = {"device": place.device, "dtype": kind, "memory_format": LAYOUTS[layout]}
     x = (30 * torch.randn(shape)).to(**laid).requires_grad_()
     g = torch.randn(shape).to(**laid)

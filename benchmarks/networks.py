@@ -17,7 +17,7 @@ from classicnets.measure import measure
 from classicnets.models.googlenet import GoogLeNet
 from classicnets.models.lenet import PartialConv2d, Prototypes, Squash, Subsample
 from classicnets.models.resnet import PadShortcut
-from classicnets.training.init import HeNormal
+from classicnets.training.recipe.init import HeNormal
 
 
 def ours(name: str) -> nn.Module:

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
-from classicnets.measure import ceiling
+from classicnets.measure import roofline
+from classicnets.support.devices import synchronize
 
 device = torch.device("cpu")
 
@@ -22,7 +23,7 @@ def on_gpu() -> bool:
 
 def wait() -> None:
     """Until all that was begun is done; a GPU is given its work, and the program goes on."""
-    ceiling.wait(device)
+    synchronize(device)
 
 
 def rest() -> None:
@@ -38,12 +39,12 @@ def full() -> str:
 
 
 def peaks(quick: bool) -> dict[str, float]:
-    """As `ceiling.sample`; of a GPU float32 with and without TF32, each by its name."""
+    """As `roofline.sample`; of a GPU float32 with and without TF32, each by its name."""
     with tf32(False):
-        found = ceiling.sample(device, quick=quick)
+        found = roofline.sample(device, quick=quick)
     if on_gpu():
         with tf32(True):
-            short = ceiling.sample(device, ("fp32",), quick=quick)
+            short = roofline.sample(device, ("fp32",), quick=quick)
         found |= {name.replace("fp32", "tf32"): short[name] for name in short if name != "copy"}
     return found
 

@@ -16,7 +16,7 @@ from harness import Bar, Contest, Outcome
 from matplotlib.figure import Figure
 from PIL import Image
 
-from classicnets.measure.ceiling import named
+from classicnets.measure.roofline import named
 
 PACKAGES = (
     *(

@@ -25,7 +25,7 @@ import steps
 import torch
 from harness import Contest, Refused, race
 
-from classicnets.measure import ceiling
+from classicnets.support.devices import device_name
 
 RESULTS = Path(__file__).parent / "results"
 CORRECT = "correct"
@@ -67,7 +67,7 @@ def main(words: list[str]) -> int:
         "quick": wanted.quick,
         "rounds": wanted.rounds or (1 if wanted.quick else None),
         "threads": wanted.threads,
-        "device": ceiling.named(place.device),
+        "device": device_name(place.device),
     }
     complete = True
     if CORRECT in names:
@@ -99,7 +99,7 @@ def results() -> Path:
     """Figures of the processor lie in `results` itself, those of each GPU in its own part."""
     if not place.on_gpu():
         return RESULTS
-    return RESULTS / re.sub(r"[^a-z0-9]+", "-", ceiling.named(place.device).lower()).strip("-")
+    return RESULTS / re.sub(r"[^a-z0-9]+", "-", device_name(place.device).lower()).strip("-")
 
 
 def right(out: Path, conditions: dict[str, Any]) -> bool:

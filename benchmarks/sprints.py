@@ -28,16 +28,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from classicnets import catalog
+from classicnets.data.crops import RandomCrop
 from classicnets.data.images import Images, Splits
 from classicnets.data.sets import open_data
-from classicnets.data.windows import RandomCrop
 from classicnets.recipes import lenet
 from classicnets.recipes.fast import fast
-from classicnets.training import loop
-from classicnets.training.inference import Inference
-from classicnets.training.rates import OneCycle
-from classicnets.training.recipe import Recipe
-from classicnets.training.step import Execution, settled
+from classicnets.training.execution.inference import Inference
+from classicnets.training.execution.step import Execution, resolve_execution
+from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.recipe.schedules import OneCycle
+from classicnets.training.run import loop
 
 TRAININGS = 25
 FOLDER = "CLASSICNETS_DATA"  # names the one with the data
@@ -48,9 +48,11 @@ SCRIPTS = {
 }
 # passes in which a published network may come near; the paper's own take 164
 PASSES = {"resnet20": 20, "resnet56": 40, "resnet110": 40}
-ON_CIFAR = replace(fast(32), batch=512, rate=OneCycle(0.16))  # eight times the batch and the rate
+ON_CIFAR = replace(fast(32), batch=512, lr=OneCycle(0.16))  # eight times the batch and the rate
 # found by trial on the validation part
-ON_MNIST = replace(lenet.FAST, batch=128, epochs=5, rate=OneCycle(0.004), window=RandomCrop(pad=1))
+ON_MNIST = replace(
+    lenet.FAST, batch=128, epochs=5, lr=OneCycle(0.004), crop_sampler=RandomCrop(pad=1)
+)
 
 
 def contests(quick: bool) -> tuple[Contest, ...]:
@@ -145,7 +147,9 @@ def train(
     torch.manual_seed(seed)
     entry = catalog.find(name)
     network = catalog.build(name, classes=len(splits.classes)).to(place.device)
-    execution, _ = settled(Execution(), network, entry.input, recipe.batch, recipe.optimizer)
+    execution, _ = resolve_execution(
+        Execution(), network, entry.input, recipe.batch, recipe.optimizer
+    )
     place.wait()
     began = perf_counter()
     plan = planned(recipe, splits, execution, seed)

@@ -14,8 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classicnets import catalog
-from classicnets.training.optim import SGD
-from classicnets.training.step import Execution, set_rate, settled, step, suited_to
+from classicnets.training.execution.step import (
+    Execution,
+    backends_for,
+    resolve_execution,
+    set_lr,
+    step,
+)
+from classicnets.training.recipe.optimizers import SGD
 
 MOMENTUM, DECAY = 0.9, 5e-4
 RATE = 1e-6  # a large first step makes much of rounding; and the pictures are always the same
@@ -36,14 +42,14 @@ def classicnets_step(
             setattr(network, stage, nn.Identity())
     x, labels = pictures(name, batch)
     entry = catalog.find(name)
-    execution, _ = settled(execution, network, entry.input, batch)
-    called = execution.prepared(network, x.device)
+    execution, _ = resolve_execution(execution, network, entry.input, batch)
+    called = execution.wrap(network, x.device)
     optimizer = SGD(MOMENTUM, DECAY).build(network)
-    set_rate(optimizer, RATE)
+    set_lr(optimizer, RATE)
     loss = entry.recipe.loss
 
     def once() -> Tensor:
-        with suited_to(x.numel(), True):
+        with backends_for(x.numel(), True):
             return step(called, optimizer, loss, x, labels, execution)[0]
 
     precision = execution.precision if execution.precision == "bf16" else place.full()
@@ -141,7 +147,7 @@ def update(build: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None) 
     network = ours("vgg_d").to(place.device)
     if build is None:
         optimizer = SGD(MOMENTUM, DECAY).build(network)
-        set_rate(optimizer, 0.01)
+        set_lr(optimizer, 0.01)
     else:
         optimizer = build(list(network.parameters()))
     torch.manual_seed(2)

@@ -16,33 +16,33 @@ _HOME = {
     "Concat": "layers.wiring",
     "LocalResponseNorm": "layers.lrn",
     "Network": "layers.wiring",
-    "Recipe": "training.recipe",
+    "Recipe": "training.recipe.recipe",
     "Report": "measure.report",
     "Residual": "layers.wiring",
     "alexnet": "models.alexnet",
     "alexnet_merged": "models.alexnet",
     "build": "catalog",
     "chain": "layers.wiring",
-    "compare": "verbs.compare",
-    "evaluate": "verbs.judge",
+    "compare": "api.compare",
+    "evaluate": "api.evaluate",
     "find": "catalog",
     "googlenet": "models.googlenet",
     "googlenet_naive": "models.googlenet",
     "lenet5": "models.lenet",
-    "load": "verbs.judge",
+    "load": "api.runs",
     "names": "catalog",
     "open_data": "data.sets",
-    "pack": "verbs.pack",
+    "pack": "api.pack",
     "plain": "models.resnet",
     "plain_cifar": "models.resnet",
-    "predict": "verbs.judge",
+    "predict": "api.predict",
     "resnet": "models.resnet",
     "resnet_cifar": "models.resnet",
-    "resume": "verbs.train",
-    "see": "verbs.see",
-    "show": "verbs.read",
-    "speed": "verbs.speed",
-    "train": "verbs.train",
+    "resume": "api.resume",
+    "see": "api.see",
+    "show": "api.show",
+    "speed": "api.speed",
+    "train": "api.train",
     "vgg": "models.vgg",
     "vgg_d_gap": "models.vgg",
     "zfnet": "models.zfnet",
@@ -52,6 +52,16 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from classicnets.api.compare import compare as compare
+    from classicnets.api.evaluate import evaluate as evaluate
+    from classicnets.api.pack import pack as pack
+    from classicnets.api.predict import predict as predict
+    from classicnets.api.resume import resume as resume
+    from classicnets.api.runs import load as load
+    from classicnets.api.see import see as see
+    from classicnets.api.show import show as show
+    from classicnets.api.speed import speed as speed
+    from classicnets.api.train import train as train
     from classicnets.catalog import build as build
     from classicnets.catalog import find as find
     from classicnets.catalog import names as names
@@ -75,17 +85,7 @@ if TYPE_CHECKING:
     from classicnets.models.vgg import vgg_d_gap as vgg_d_gap
     from classicnets.models.zfnet import zfnet as zfnet
     from classicnets.models.zfnet import zfnet_wide as zfnet_wide
-    from classicnets.training.recipe import Recipe as Recipe
-    from classicnets.verbs.compare import compare as compare
-    from classicnets.verbs.judge import evaluate as evaluate
-    from classicnets.verbs.judge import load as load
-    from classicnets.verbs.judge import predict as predict
-    from classicnets.verbs.pack import pack as pack
-    from classicnets.verbs.read import show as show
-    from classicnets.verbs.see import see as see
-    from classicnets.verbs.speed import speed as speed
-    from classicnets.verbs.train import resume as resume
-    from classicnets.verbs.train import train as train
+    from classicnets.training.recipe.recipe import Recipe as Recipe
 
 
 def __getattr__(name: str) -> object:

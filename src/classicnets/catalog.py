@@ -14,7 +14,6 @@ from types import ModuleType
 
 from torch import nn
 
-from classicnets.layers.fit import said
 from classicnets.models import alexnet, googlenet, lenet, resnet, vgg, zfnet
 from classicnets.recipes import alexnet as alexnet_recipe
 from classicnets.recipes import googlenet as googlenet_recipe
@@ -23,7 +22,8 @@ from classicnets.recipes import resnet as resnet_recipe
 from classicnets.recipes import vgg as vgg_recipe
 from classicnets.recipes import zfnet as zfnet_recipe
 from classicnets.recipes.fast import FAST
-from classicnets.training.recipe import Recipe
+from classicnets.support.errors import one_line
+from classicnets.training.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _guarded(path: Path, complaint: str) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{complaint}: {said(error)}") from error
+        raise ValueError(f"{complaint}: {one_line(error)}") from error
     finally:
         if folder in sys.path:
             sys.path.remove(folder)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from classicnets.training.graph import Graph
+from classicnets.training.execution.graph import Graph
 
 
 @pytest.fixture

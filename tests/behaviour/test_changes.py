@@ -5,15 +5,15 @@ from dataclasses import fields, replace
 import pytest
 
 from classicnets import catalog
-from classicnets.data.pixels import Between
+from classicnets.data.scaling import Between
 from classicnets.recipes import FOR_SETS, MORE
 from classicnets.recipes.fast import FAST
 from classicnets.recipes.resnet import CIFAR
-from classicnets.training.changes import TOLD, changed
-from classicnets.training.loss import CrossEntropy
-from classicnets.training.optim import SGD
-from classicnets.training.rates import Constant, Drops
-from classicnets.training.recipe import Recipe
+from classicnets.training.recipe.loss import CrossEntropy
+from classicnets.training.recipe.optimizers import SGD
+from classicnets.training.recipe.overrides import TOLD, changed
+from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.recipe.schedules import Constant, MultiStep
 
 RECIPES = {
     **{entry.name: entry.recipe for entry in catalog.CATALOG.values()},
@@ -21,7 +21,7 @@ RECIPES = {
     **{name: recipe for others in MORE.values() for name, recipe in others.items()},
     "fast": FAST,
 }
-PASSES = replace(CIFAR, epochs=10, steps=None, cited={}, assumed={"batch": "why", "rate": "why"})
+PASSES = replace(CIFAR, epochs=10, steps=None, cited={}, assumed={"batch": "why", "lr": "why"})
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -34,9 +34,9 @@ def test_every_recipe_can_be_typed_as_python_prints_it(recipe):
     ("change", "field", "value"),
     [
         ("batch=64", "batch", 64),
-        ("rate=Constant(1e-3)", "rate", Constant(0.001)),
-        ("rate=Drops(0.1, at=(0.5, 0.75), by=0.1)", "rate", Drops(0.1, (0.5, 0.75), 0.1)),
-        ("rate=Drops(by=1, at=[], start=2)", "rate", Drops(2.0, (), 1.0)),
+        ("lr=Constant(1e-3)", "lr", Constant(0.001)),
+        ("lr=MultiStep(0.1, at=(0.5, 0.75), by=0.1)", "lr", MultiStep(0.1, (0.5, 0.75), 0.1)),
+        ("lr=MultiStep(by=1, at=[], start=2)", "lr", MultiStep(2.0, (), 1.0)),
         ("pixels=Between(-1, 1)", "pixels", Between(-1.0, 1.0)),
         ("optimizer=SGD", "optimizer", SGD()),
         ("optimizer=SGD(nesterov=True, momentum=0.5)", "optimizer", SGD(0.5, nesterov=True)),
@@ -56,7 +56,7 @@ def test_a_value_becomes_what_it_says(change, field, value):
 
 def test_several_changes_are_made_before_the_recipe_is_judged():
     ours = changed(PASSES, {"side": "64", "crop": "64", "optimizer": "SGD", "optimizer.decay": "1"})
-    assert (ours.side, ours.crop, ours.optimizer) == (64, 64, SGD(decay=1.0))
+    assert (ours.side, ours.crop, ours.optimizer) == (64, 64, SGD(weight_decay=1.0))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_passes_and_steps_replace_each_other(changes, length):
 
 
 def test_a_reason_goes_with_the_value_it_was_for():
-    assert changed(PASSES, {"batch": "3"}).assumed == {"rate": "why"}
+    assert changed(PASSES, {"batch": "3"}).assumed == {"lr": "why"}
     assert changed(PASSES, {"batch": str(PASSES.batch)}).assumed == PASSES.assumed
     assert changed(PASSES, {"rate.start": "3"}).assumed == PASSES.assumed
 
@@ -98,18 +98,18 @@ def test_a_reason_goes_with_the_value_it_was_for():
         ("epochs=None", "a recipe has either epochs or steps"),
         ("optimizer.nesterov=1", "cannot be 1; it takes True or False"),
         ("optimizer.momentum=False", "cannot be False; it takes a number"),
-        ("rate=0.1", "rate cannot be 0.1; it takes Constant(rate), "),
-        ("rate=SGD()", "decay_all=True); it takes Constant(rate), "),
-        ("rate=Drop(0.1)", "there is no part 'Drop'; the nearest is Drops"),
-        ("rate=Drops(0.1, ups=1)", "Drops has no 'ups'; there is start, at, by"),
-        ("rate=Drops(0.1, start=1)", "Drops is given start twice"),
-        ("rate=Drops(0.1, at=(0.5,))", "cannot be made of start, at"),
-        ("rate=Drops(0.1, at=0.5, by=1)", "at of Drops cannot be 0.5; it takes a tuple (a number"),
-        ("rate=Drops(0.1, at=(True,), by=1)", "at of Drops cannot be (True,)"),
-        ("rate=Constant(1, 2)", "Constant(rate) does not take 2 values"),
-        ("rate=Constant(1e999)", "rate cannot be inf, which is not finite"),
-        ("rate=Constant(**{})", "Constant has no '**'"),
-        ("augment=Flip()", "augment cannot be Flip(); it takes a tuple ("),
+        ("lr=0.1", "lr cannot be 0.1; it takes Constant(lr), "),
+        ("lr=SGD()", "decay_bias_and_norm=True); it takes Constant(lr), "),
+        ("lr=Drop(0.1)", "there is no part 'Drop'; the nearest is MultiStep"),
+        ("lr=MultiStep(0.1, ups=1)", "MultiStep has no 'ups'; there is start, at, by"),
+        ("lr=MultiStep(0.1, start=1)", "MultiStep is given start twice"),
+        ("lr=MultiStep(0.1, at=(0.5,))", "cannot be made of start, at"),
+        ("lr=MultiStep(0.1, at=0.5, by=1)", "at of MultiStep cannot be 0.5; it takes a tuple"),
+        ("lr=MultiStep(0.1, at=(True,), by=1)", "at of MultiStep cannot be (True,)"),
+        ("lr=Constant(1, 2)", "Constant(lr) does not take 2 values"),
+        ("lr=Constant(1e999)", "lr cannot be inf, which is not finite"),
+        ("lr=Constant(**{})", "Constant has no '**'"),
+        ("augment=HorizontalFlip()", "augment cannot be HorizontalFlip(); it takes a tuple ("),
         ("loss=lambda: 1", "a value is written out"),
         ("batch=32 * 2", "a value is written out"),
         ("batch=" + "9" * 5000, "is no value"),
@@ -129,5 +129,5 @@ def test_what_cannot_be_is_refused_in_one_sentence(change, sentence):
 def test_nothing_is_executed(tmp_path):
     for code in (f"open({str(tmp_path / 'x')!r}, 'w')", "__import__('os').abort()", "(1).real"):
         with pytest.raises(ValueError, match=r"no part 'open'|written out"):
-            changed(PASSES, {"rate": code})
+            changed(PASSES, {"lr": code})
     assert list(tmp_path.iterdir()) == []

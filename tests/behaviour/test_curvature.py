@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from classicnets.models.lenet import lenet5
-from classicnets.training.curvature import curvature
-from classicnets.training.init import LecunUniform
-from classicnets.training.optim import LevenbergMarquardt
+from classicnets.training.recipe.curvature import curvature
+from classicnets.training.recipe.init import LecunUniform
+from classicnets.training.recipe.optimizers import LevenbergMarquardt
 
 
 class Distances(nn.Module):
@@ -178,7 +178,7 @@ def test_lenet_learns_by_heart_picture_by_picture():
     x, labels = torch.randn(10, 1, 32, 32), torch.arange(10)
     optimizer = LevenbergMarquardt(mu=0.02, unit=84.0).build(net)
     for _ in range(30):
-        optimizer.before_pass(net, x)
+        optimizer.before_epoch(net, x)
         optimizer.param_groups[0]["lr"] = 5e-3
         for i in range(10):
             optimizer.zero_grad()

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from classicnets.data.augment import Flip
+from classicnets.data.augment import HorizontalFlip
+from classicnets.data.crops import centre_boxes
+from classicnets.data.decode import IMAGE_SUFFIXES, read_image, read_images
 from classicnets.data.images import Images, Splits, spread, stratified
-from classicnets.data.picture import SUFFIXES, read_picture, read_pictures
-from classicnets.data.pixels import Between, MinusMean, Standardised
+from classicnets.data.scaling import Between, Standardise, SubtractMean
 from classicnets.data.sets import open_data, open_test
 from classicnets.data.synthetic import shapes
-from classicnets.data.windows import centre
 
 RED = (255, 0, 0)
 
@@ -154,7 +154,7 @@ def test_the_centre_square_of_the_shorter_side_is_taken(tmp_path):
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = RED
     Image.fromarray(wide).save(tmp_path / "wide.png")
-    assert (read_picture(tmp_path / "wide.png", 10, 3)[0] == 255).all()
+    assert (read_image(tmp_path / "wide.png", 10, 3)[0] == 255).all()
 
 
 def test_a_picture_is_turned_as_its_exif_note_says(tmp_path):
@@ -163,7 +163,7 @@ def test_a_picture_is_turned_as_its_exif_note_says(tmp_path):
     exif = image.getexif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     image.save(tmp_path / "x.png", exif=exif)
-    red = read_picture(tmp_path / "x.png", 16, 3)[0]
+    red = read_image(tmp_path / "x.png", 16, 3)[0]
     assert red[:, 8:].min() == 255
     assert red[:, :8].max() == 0
 
@@ -184,10 +184,10 @@ def test_a_picture_is_turned_as_its_exif_note_says(tmp_path):
 )
 def test_pictures_of_any_mode_can_be_read(tmp_path, image, suffix, rgb):
     image.save(tmp_path / f"x.{suffix}")
-    pixels = read_picture(tmp_path / f"x.{suffix}", 4, 3)
+    pixels = read_image(tmp_path / f"x.{suffix}", 4, 3)
     assert pixels.dtype == torch.uint8
     assert pixels.flatten(1).unique(dim=1)[:, 0].tolist() == list(rgb)
-    assert read_picture(tmp_path / f"x.{suffix}", 4, 1).shape == (1, 4, 4)
+    assert read_image(tmp_path / f"x.{suffix}", 4, 1).shape == (1, 4, 4)
 
 
 def save(path: Path, values: np.ndarray) -> Path:
@@ -198,28 +198,28 @@ def save(path: Path, values: np.ndarray) -> Path:
 def test_sixteen_bits_are_scaled_by_their_range_and_not_by_what_is_there(tmp_path):
     for value, byte in ((200, 1), (257 * 100, 100), (65535, 255)):  # 200 / 257 is nearest to 1
         path = save(tmp_path / f"{value}.png", np.full((4, 4), value, np.uint16))
-        assert read_picture(path, 4, 1).unique().tolist() == [byte]
+        assert read_image(path, 4, 1).unique().tolist() == [byte]
 
 
 def test_floating_point_pictures_lie_between_0_and_1(tmp_path):
     path = save(tmp_path / "half.tif", np.full((4, 4), 0.5, np.float32))
-    assert read_picture(path, 4, 1).unique().tolist() == [128]
+    assert read_image(path, 4, 1).unique().tolist() == [128]
     for value in (float("nan"), -0.1, 200.0):
         path = save(tmp_path / "wrong.tif", np.full((4, 4), value, np.float32))
         why = "do not lie between 0 and 1" + (
             ", and some are not numbers" if value != value else ""
         )
         with pytest.raises(ValueError, match=rf"wrong.tif .* {why}$"):
-            read_picture(path, 4, 1)
+            read_image(path, 4, 1)
 
 
 def test_only_what_pillow_decodes_itself_counts_as_a_picture(tmp_path):
-    assert {".png", ".jpg", ".webp", ".tif"} <= SUFFIXES
-    assert not {".eps", ".ps", ".pdf", ".mpg", ".h5"} & SUFFIXES
+    assert {".png", ".jpg", ".webp", ".tif"} <= IMAGE_SUFFIXES
+    assert not {".eps", ".ps", ".pdf", ".mpg", ".h5"} & IMAGE_SUFFIXES
     Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
     (tmp_path / "x.eps").rename(tmp_path / "x.png")
     with pytest.raises(ValueError, match="no picture format is recognised"):
-        read_picture(tmp_path / "x.png", 8, 3)
+        read_image(tmp_path / "x.png", 8, 3)
 
 
 def test_pillows_warnings_are_not_shown_and_a_bomb_is_unreadable(tmp_path, monkeypatch, capfd):
@@ -229,7 +229,7 @@ def test_pillows_warnings_are_not_shown_and_a_bomb_is_unreadable(tmp_path, monke
         Image.new("L", (12, 10)).save(tmp_path / "large.png")
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # a warning from 101, an error from 201
         paths = [tmp_path / "small.png", tmp_path / "large.png"]
-        _, reasons = read_pictures(paths, 4, 1)
+        _, reasons = read_images(paths, 4, 1)
     assert list(reasons) == [1]
     assert "large.png cannot be read as a picture: Image size (120 pixels)" in reasons[1]
     assert capfd.readouterr().err == ""
@@ -237,12 +237,12 @@ def test_pillows_warnings_are_not_shown_and_a_bomb_is_unreadable(tmp_path, monke
 
 def test_about_half_of_the_pictures_are_flipped():
     x = torch.arange(4, dtype=torch.uint8).expand(1000, 1, 1, 4)
-    flipped = Flip()(x, torch.Generator().manual_seed(0))[:, 0, 0, 0] == 3
+    flipped = HorizontalFlip()(x, torch.Generator().manual_seed(0))[:, 0, 0, 0] == 3
     assert 430 < flipped.sum() < 570
 
 
 def test_the_centre_of_an_odd_difference_is_the_upper_left_one():
-    assert centre(torch.tensor([[5, 5]]), side=5, crop=2).tolist() == [[1, 1, 2, 2]]
+    assert centre_boxes(torch.tensor([[5, 5]]), side=5, crop=2).tolist() == [[1, 1, 2, 2]]
 
 
 def test_pixels_are_scaled_as_the_recipes_say():
@@ -251,8 +251,8 @@ def test_pixels_are_scaled_as_the_recipes_say():
     lenet = Between(-0.1, 1.175).fit(images)(pixels)
     assert torch.allclose(lenet.flatten(), torch.tensor([-0.1, 1.175, 0.4, 0.15]), atol=1e-6)
     mean = (255 + 100 + 50) / 4
-    assert torch.allclose(MinusMean().fit(images)(pixels), pixels.float() - mean)
-    standard = Standardised().fit(images)(pixels)
+    assert torch.allclose(SubtractMean().fit(images)(pixels), pixels.float() - mean)
+    standard = Standardise().fit(images)(pixels)
     assert torch.allclose(standard.mean(), torch.tensor(0.0), atol=1e-6)
     assert torch.allclose(standard.std(correction=0), torch.tensor(1.0), atol=1e-5)
 
@@ -260,7 +260,7 @@ def test_pixels_are_scaled_as_the_recipes_say():
 def test_the_mean_is_taken_channel_by_channel():
     pixels = torch.zeros(5, 3, 2, 2, dtype=torch.uint8)
     pixels[:, 1] = 10
-    assert MinusMean().fit(Images(pixels, torch.zeros(5).long())).shift == (0.0, -10.0, 0.0)
+    assert SubtractMean().fit(Images(pixels, torch.zeros(5).long())).shift == (0.0, -10.0, 0.0)
 
 
 def parts(**others) -> Splits:

@@ -8,12 +8,12 @@ from PIL import Image
 from torch import nn
 
 import classicnets as cn
-from classicnets.data.images import Files, Images
-from classicnets.data.pixels import Scaling
+from classicnets.data.images import ImageFiles, Images
+from classicnets.data.scaling import Scaling
 from classicnets.evaluation.dense import Window, scores_over
-from classicnets.evaluation.figure import picture
 from classicnets.evaluation.metrics import evaluation
-from classicnets.evaluation.protocols import PROTOCOLS, Sight, averaged, log_probabilities
+from classicnets.evaluation.plots import picture
+from classicnets.evaluation.protocols import PROTOCOLS, TrainScale, averaged, log_probabilities
 
 AS_THEY_ARE = Scaling((1.0,), (0.0,))
 
@@ -57,7 +57,7 @@ def sigmoid(x: float) -> float:
 
 def test_ten_crops_of_pixel_sums_equal_those_added_by_hand():
     square = torch.arange(16).view(4, 4)
-    found = probabilities(Sums(), images(square, 0 * square), "ten-crop", Sight(4, 2))
+    found = probabilities(Sums(), images(square, 0 * square), "ten-crop", TrainScale(4, 2))
     sums = (10, 18, 42, 50, 30)  # corners and centre; mirrored they are the same
     expected = sum(sigmoid(s / 100) for s in sums) / 5
     assert found[0, 0].item() == pytest.approx(expected)
@@ -66,8 +66,8 @@ def test_ten_crops_of_pixel_sums_equal_those_added_by_hand():
 
 def test_mirror_images_make_left_and_right_alike():
     square = torch.tensor([[3, 0], [3, 0]])
-    assert probabilities(Leftmost(), images(square), "single", Sight(2, 2))[0, 0] > 0.9
-    found = probabilities(Leftmost(), images(square), "dense", Sight(2, 2))
+    assert probabilities(Leftmost(), images(square), "single", TrainScale(2, 2))[0, 0] > 0.9
+    found = probabilities(Leftmost(), images(square), "dense", TrainScale(2, 2))
     assert found[0].tolist() == pytest.approx([0.5, 0.5])
 
 
@@ -150,7 +150,7 @@ class OneSize(nn.Module):
 def test_a_network_that_cannot_be_applied_densely_is_refused_with_the_reason(flat, sentence):
     square = images(torch.zeros(4, 4))
     with pytest.raises(ValueError, match=sentence):
-        probabilities(OneSize(flat), square, "dense", Sight(4, 4))
+        probabilities(OneSize(flat), square, "dense", TrainScale(4, 4))
 
 
 @pytest.mark.parametrize("name", ["dense", "multi-scale", "fully-convolutional", "144-crop"])
@@ -162,8 +162,8 @@ def test_files_of_many_sizes_keep_their_order_and_get_no_border(tmp_path, name):
         paths.append(str(tmp_path / f"{k}.png"))
         Image.new("L", size, light).save(paths[-1])
     shown = torch.tensor([(height, width) for width, height in sizes])
-    files = Files(paths, torch.zeros(5, dtype=torch.long), shown, 1)
-    found = probabilities(Darkest(), files, name, Sight(24, 20))
+    files = ImageFiles(paths, torch.zeros(5, dtype=torch.long), shown, 1)
+    found = probabilities(Darkest(), files, name, TrainScale(24, 20))
     assert found[:, 0].tolist() == pytest.approx([sigmoid(light / 100) for light in lights])
 
 
@@ -222,7 +222,7 @@ def test_classes_of_any_name_can_be_drawn():
 def test_no_pictures_are_a_mistake():
     none = Images(torch.zeros(0, 1, 4, 4, dtype=torch.uint8), torch.zeros(0, dtype=torch.long))
     with pytest.raises(ValueError, match="there are no pictures to evaluate on"):
-        probabilities(Sums(), none, "single", Sight(4, 4))
+        probabilities(Sums(), none, "single", TrainScale(4, 4))
 
 
 def test_scores_that_are_no_numbers_are_refused():

@@ -15,21 +15,21 @@ from classicnets.data.synthetic import shapes
 from classicnets.measure import measure
 from classicnets.models.lenet import lenet5
 from classicnets.models.resnet import resnet_cifar
-from classicnets.training import step
-from classicnets.training.optim import SGD, LevenbergMarquardt
-from classicnets.training.step import Execution, largest_batch, settled
+from classicnets.training.execution import step
+from classicnets.training.execution.step import Execution, largest_batch, resolve_execution
+from classicnets.training.recipe.optimizers import SGD, LevenbergMarquardt
 
 RECIPE = """
 import classicnets as cn
 from classicnets.recipes.fast import fast
-from classicnets.training.rates import Constant, UNKNOWN
+from classicnets.training.recipe.schedules import Constant, UNKNOWN
 from dataclasses import replace
 
 class Zigzag(Constant):
     def __call__(self, progress, history=UNKNOWN):
         return self.rate * (1 + len(history.validation) % 2)
 
-MINE = replace(fast(16), cite="myself", epochs=2, batch=16, rate=Zigzag(RATE))
+MINE = replace(fast(16), cite="myself", epochs=2, batch=16, lr=Zigzag(RATE))
 """
 
 
@@ -53,39 +53,40 @@ def test_a_batch_that_does_not_fit_goes_through_in_parts(monkeypatch):
     one = measure(network, (3, 64, 64)).step
     fixed = one.total - one.activations
     room = (fixed + 10.6 * one.activations) / step.SPARE  # for ten pictures, and not eleven
-    monkeypatch.setattr(step, "free_bytes", lambda device: float(room))
-    execution, why = settled(Execution("fp32"), network, (3, 64, 64), 64)
-    assert execution.parts == 7  # of ten at most
+    monkeypatch.setattr(step, "free_memory", lambda device: float(room))
+    execution, why = resolve_execution(Execution("fp32"), network, (3, 64, 64), 64)
+    assert execution.accumulation_steps == 7  # of ten at most
     assert "in 7 parts (all at once" in why
     assert "; the largest batch that fits is 10)" in why
     assert largest_batch(network, (3, 64, 64), room) == 10
     assert largest_batch(network, (3, 64, 64), math.inf) == math.inf
     assert largest_batch(network, (3, 64, 64), float(fixed)) == 0
     assert largest_batch(network, (3, 64, 64), room, "bf16") == 21  # of half the size
-    assert settled(Execution("bf16"), network, (3, 64, 64), 64)[0].parts == 4
-    assert settled(Execution(), network, (3, 64, 64), 10)[0].parts == 1
+    assert resolve_execution(Execution("bf16"), network, (3, 64, 64), 64)[0].parts == 4
+    assert resolve_execution(Execution(), network, (3, 64, 64), 10)[0].parts == 1
 
 
 def test_small_networks_stay_in_full_precision_and_a_choice_is_respected(monkeypatch):
-    monkeypatch.setattr(step, "native_bf16", lambda device: True)
-    small, why = settled(Execution(), lenet5(), (1, 32, 32), 1)
+    monkeypatch.setattr(step, "supports_bf16", lambda device: True)
+    small, why = resolve_execution(Execution(), lenet5(), (1, 32, 32), 1)
     assert (small.precision, small.layout, small.parts) == ("fp32", "channels_first", 1)
     assert "a small network" in why
-    wide, _ = settled(Execution(), resnet_cifar(20), (3, 32, 32), 128)
+    wide, _ = resolve_execution(Execution(), resnet_cifar(20), (3, 32, 32), 128)
     assert (wide.precision, wide.layout) == ("bf16", "channels_last")
-    single, why = settled(Execution(), resnet_cifar(20), (3, 32, 32), 2, SGD())
+    single, why = resolve_execution(Execution(), resnet_cifar(20), (3, 32, 32), 2, SGD())
     assert (single.precision, "fp32 (a small batch)" in why) == ("fp32", True)
-    asked, _ = settled(Execution("fp32", "channels_first"), resnet_cifar(20), (3, 32, 32), 128)
+    wanted = Execution("fp32", "channels_first")
+    asked, _ = resolve_execution(wanted, resnet_cifar(20), (3, 32, 32), 128)
     assert (asked.precision, asked.layout) == ("fp32", "channels_first")
 
 
 def test_a_processor_without_half_precision_computes_in_full(monkeypatch):
-    monkeypatch.setattr(step, "native_bf16", lambda device: False)
-    assert settled(Execution(), resnet_cifar(20), (3, 32, 32), 8)[0].precision == "fp32"
+    monkeypatch.setattr(step, "supports_bf16", lambda device: False)
+    assert resolve_execution(Execution(), resnet_cifar(20), (3, 32, 32), 8)[0].precision == "fp32"
 
 
 def test_a_run_goes_on_as_it_was_executed(tmp_path):
-    execution = Execution("bf16", "channels_last", parts=2)
+    execution = Execution("bf16", "channels_last", accumulation_steps=2)
     began = cn.train(
         net(), shapes(60, side=16), epochs=2, out=tmp_path / "run", execution=execution
     )
@@ -154,12 +155,12 @@ def test_a_network_of_one_size_does_not_see_pictures_that_grow(tmp_path):
     for name, network, grows in (("fixed", fixed, False), ("any", any_size, True)):
         training = cn.train(network, shapes(24, side=144), "fast", epochs=1, out=tmp_path / name,
                             changes={"crop": "128", "side": "144"})  # fmt: skip
-        assert (training.recipe.growth is not None) == grows
-        assert ("growth" in training.adapted) == (not grows)
+        assert (training.recipe.progressive_resizing is not None) == grows
+        assert ("progressive_resizing" in training.adapted) == (not grows)
     assert "takes 128 pixels, and not the 64" in cn.train(
         fixed, shapes(24, side=144), "fast", out=tmp_path / "again",
         changes={"crop": "128", "side": "144"},
-    ).adapted["growth"]  # fmt: skip
+    ).adapted["progressive_resizing"]  # fmt: skip
 
 
 def test_a_graph_is_refused_where_there_is_none(tmp_path):
@@ -182,14 +183,14 @@ def test_a_graph_is_refused_where_there_is_none(tmp_path):
 def test_steps_are_recorded_where_they_can_be_and_launches_take_the_time(
     monkeypatch, network, shape, batch, rule, recorded
 ):
-    assert settled(Execution(), network, shape, batch, rule)[0].graph is False  # on a CPU
+    assert resolve_execution(Execution(), network, shape, batch, rule)[0].graph is False  # on a CPU
     monkeypatch.setattr(step, "_can_record", lambda device: True)  # as a single GPU can
-    execution, why = settled(Execution(), network, shape, batch, rule)
+    execution, why = resolve_execution(Execution(), network, shape, batch, rule)
     assert execution.graph is recorded
     assert ("each step one CUDA graph (small batches wait" in why) is recorded
-    assert settled(Execution(graph=False), network, shape, batch, rule)[0].graph is False
-    parts = Execution(parts=2)
-    assert settled(parts, network, shape, batch, rule)[0].graph is False
+    assert resolve_execution(Execution(graph=False), network, shape, batch, rule)[0].graph is False
+    parts = Execution(accumulation_steps=2)
+    assert resolve_execution(parts, network, shape, batch, rule)[0].graph is False
 
 
 def test_a_run_of_recorded_steps_goes_on_where_none_can_be(tmp_path):
@@ -198,7 +199,7 @@ def test_a_run_of_recorded_steps_goes_on_where_none_can_be(tmp_path):
     began.save()
     path = tmp_path / "run" / "run.json"
     assert '"graph": false' in path.read_text()
-    began.run.facts = replace(began.run.facts, execution=replace(began.plan.execution, graph=True))
+    began.run.config = replace(began.run.config, execution=replace(began.plan.execution, graph=True))
     began.run.note()
     began.saved = None
     began.save()
@@ -211,12 +212,12 @@ def test_a_run_of_recorded_steps_goes_on_where_none_can_be(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("rate", "Table(())", "a Table has rows"),
+        ("lr", "EpochTable(())", "an EpochTable has rows"),
         ("init", "Gaussian(-1.0)", "std of Gaussian must be at least 0, not -1.0"),
         ("loss", "CrossEntropy(2.0)", "smoothing of CrossEntropy must be 0 to 1"),
         ("optimizer", "LevenbergMarquardt(samples=0)", "samples of LevenbergMarquardt"),
         ("optimizer", "LevenbergMarquardt()", "curvature is estimated along plain chains"),
-        ("window", "RandomCrop(pad=-30)", "pad of RandomCrop must be at least 0"),
+        ("crop_sampler", "RandomCrop(pad=-30)", "pad of RandomCrop must be at least 0"),
         ("augment", "(ColourShift(((1.0, 2.0),)),)", r"ColourShift\(.* does not fit"),
         ("protocol", "nosuch", "no protocol 'nosuch'"),
         ("init", "FromRun('nowhere')", "there is no nowhere/weights.safetensors"),
@@ -235,9 +236,9 @@ def test_a_rate_of_ones_own_that_fails_is_refused_before_anything_is_written(tmp
     file = tmp_path / "mine.py"
     file.write_text(
         "from classicnets.recipes.fast import fast\nfrom dataclasses import replace\n"
-        f"MINE = replace(fast(16), cite='myself', rate={rate})\n"
+        f"MINE = replace(fast(16), cite='myself', lr={rate})\n"
     )
-    with pytest.raises(ValueError, match="rate"):
+    with pytest.raises(ValueError, match="lr"):
         cn.train(net(), shapes(24), str(file), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -245,7 +246,7 @@ def test_a_rate_of_ones_own_that_fails_is_refused_before_anything_is_written(tmp
 def test_two_processes_do_not_train_in_one_directory(tmp_path):
     training = cn.train(net(), shapes(24), epochs=1, out=tmp_path / "run")
     script = (
-        "import sys\nfrom pathlib import Path\nfrom classicnets.training.disk import claim\n"
+        "import sys\nfrom pathlib import Path\nfrom classicnets.support.files import claim\n"
         f"claim(Path({str(training.directory)!r}))\nprint('held', flush=True)\nsys.stdin.read()\n"
     )
     other = subprocess.Popen(
@@ -264,7 +265,7 @@ def test_a_picture_that_vanishes_ends_training_with_what_is_saved(tmp_path, writ
     two = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     training = cn.train(
         two, str(folder), epochs=3, out=tmp_path / "run", workers=0,
-        changes={"side": "36", "crop": "16", "window": "RandomCrop(whole=True)", "batch": "4"},
+        changes={"side": "36", "crop": "16", "crop_sampler": "RandomCrop(whole=True)", "batch": "4"},
     )  # fmt: skip
     steps = iter(training)
     next(steps)

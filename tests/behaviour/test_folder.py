@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from classicnets.data import picture
-from classicnets.data.sets import open_data, open_test, resolved
+from classicnets.data import decode as picture
+from classicnets.data.sets import open_data, open_test, resolve
 
 
 def fill(root: Path, *folders: str, count: int = 5) -> Path:
@@ -95,8 +95,8 @@ def test_a_folder_is_named_by_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     whole = str((tmp_path / "pics").resolve())
-    assert resolved("~/pics") == resolved("pics") == open_data("~/pics", 8, 1).name == whole
-    assert resolved("digits") == "digits"
+    assert resolve("~/pics") == resolve("pics") == open_data("~/pics", 8, 1).name == whole
+    assert resolve("digits") == "digits"
 
 
 def test_an_interrupted_reading_stops_at_once(tmp_path, monkeypatch):
@@ -115,8 +115,8 @@ def test_an_interrupted_reading_stops_at_once(tmp_path, monkeypatch):
         time.sleep(0.001)
         return torch.zeros(1, 8, 8, dtype=torch.uint8)
 
-    monkeypatch.setattr(picture, "read_picture", slow)
+    monkeypatch.setattr(picture, "read_image", slow)
     monkeypatch.setattr(picture, "ThreadPoolExecutor", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        picture.read_pictures([tmp_path / f"{k}.png" for k in range(4000)], 8, 1)
+        picture.read_images([tmp_path / f"{k}.png" for k in range(4000)], 8, 1)
     assert len(begun) < 4000

@@ -11,9 +11,9 @@ from torch import nn
 import classicnets as cn
 from classicnets import catalog
 from classicnets.layers.wiring import Network, chain
-from classicnets.training import inference
-from classicnets.training.inference import FusedConv, FusedResidual, Inference
-from classicnets.training.step import Execution, settled
+from classicnets.training.execution import inference
+from classicnets.training.execution.inference import FusedConv, FusedResidual, Inference
+from classicnets.training.execution.step import Execution, resolve_execution
 
 NAMES = (  # each way in which layers follow one another
     "lenet5", "alexnet", "googlenet", "resnet18", "resnet50", "resnet20", "plain20"
@@ -60,7 +60,8 @@ def test_scores_are_those_of_the_network(name, way):
     x = torch.randn(2, *entry.input)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     for precision, allowed in (("fp32", 1e-5), ("bf16", 5e-2)):
-        execution, _ = settled(Execution(precision, parts=1), network, entry.input, 2)
+        execution = Execution(precision, accumulation_steps=1)
+        execution, _ = resolve_execution(execution, network, entry.input, 2)
         assert far(network, execution, x) < allowed
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
@@ -126,7 +127,8 @@ def test_a_recording_scores_each_batch_as_it_comes(monkeypatch, replayed):
 def test_on_a_gpu_a_recording_scores_as_the_network_does(name):
     entry = catalog.find(name)
     network = lively(entry.build(classes=10)).cuda()
-    execution, _ = settled(Execution("fp32", parts=1), network, entry.input, 1)
+    execution = Execution("fp32", accumulation_steps=1)
+    execution, _ = resolve_execution(execution, network, entry.input, 1)
     assert execution.graph
     ready = Inference(network, execution)
     for _ in range(6):

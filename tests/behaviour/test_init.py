@@ -12,8 +12,7 @@ from classicnets.layers.wiring import chain
 from classicnets.models.alexnet import alexnet
 from classicnets.models.lenet import lenet5
 from classicnets.models.vgg import vgg
-from classicnets.training.description import describe, from_description
-from classicnets.training.init import (
+from classicnets.training.recipe.init import (
     AsBuilt,
     FromRun,
     Gaussian,
@@ -21,6 +20,7 @@ from classicnets.training.init import (
     HeNormal,
     LecunUniform,
 )
+from classicnets.training.recipe.serialization import describe, from_description
 
 
 def drawn(init, network: nn.Module) -> nn.Module:

@@ -25,7 +25,8 @@ PASSES = 6
 
 
 def words(file: Path, out: Path) -> dict:
-    changes = {"side": "40", "crop": "32", "window": "RandomCrop(pad=2)", "augment": "(Flip(),)"}
+    changes = {"side": "40", "crop": "32", "crop_sampler": "RandomCrop(pad=2)", 
+               "augment": "(HorizontalFlip(),)"}
     return {"network": f"{file}:net", "data": "synthetic", "epochs": PASSES, "out": str(out),
             "changes": changes}  # fmt: skip
 

@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 from classicnets.data.images import Images, Splits
 from classicnets.data.packed import PARTS, read_packed, write_packed
-from classicnets.data.sets import open_data, open_test, resolved
+from classicnets.data.sets import open_data, open_test, resolve
 
 
 def picture(path: Path, light: int = 0, size: tuple[int, int] = (12, 10)) -> Path:
@@ -118,7 +118,7 @@ def test_a_csv_of_path_and_label_is_split_like_a_folder(tmp_path):
     assert data.counts() == {"bär": (4, 1, 1), "wolf": (4, 1, 1)}
     for part in (data.train, data.validation, data.test):
         assert torch.equal(part.pixels[:, 0, 0, 0].long() // 10 % 2, part.labels)
-    assert data.name == resolved(str(tmp_path / "labels.csv")) == str(tmp_path / "labels.csv")
+    assert data.name == resolve(str(tmp_path / "labels.csv")) == str(tmp_path / "labels.csv")
 
 
 def test_columns_may_be_named_and_parts_given(tmp_path):

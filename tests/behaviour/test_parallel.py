@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from classicnets.training import parallel
+from classicnets.training.execution import distributed
 
 # no batch normalisation and no dropout: these see a process's own part
 SCRIPT = """
@@ -19,7 +19,7 @@ from classicnets.data.synthetic import shapes
 
 training = cn.train("lenet5", shapes(150, channels=1), out=sys.argv[1], epochs=2,
                     recipe="fast",
-                    changes={"batch": "15", "rate": "Constant(1e-3)", "init": "LecunUniform()"})
+                    changes={"batch": "15", "lr": "Constant(1e-3)", "init": "LecunUniform()"})
 test = training.finish()
 print(len(training.splits.train), test.images)
 """
@@ -46,7 +46,7 @@ def test_two_processes_give_the_result_of_one_within_rounding(tmp_path):
         for out in (one, two)
     ]
     for alone, together in zip(*rows, strict=True):
-        for name in ("step", "rate", "train_loss", "validation_loss", "validation_top1_error"):
+        for name in ("step", "lr", "train_loss", "validation_loss", "validation_top1_error"):
             assert together[name] == pytest.approx(alone[name], rel=1e-4), name
     weights = [load_file(out / "weights.safetensors") for out in (one, two)]
     for name, value in weights[0].items():
@@ -57,14 +57,14 @@ def test_two_processes_give_the_result_of_one_within_rounding(tmp_path):
 
 def test_a_process_that_stands_alone_has_everything():
     whole = torch.arange(5)
-    assert parallel.share(whole) is not None
-    assert torch.equal(parallel.share(whole), whole)
-    assert parallel.told("anything") == "anything"
-    assert (parallel.rank(), parallel.size()) == (0, 1)
+    assert distributed.shard(whole) is not None
+    assert torch.equal(distributed.shard(whole), whole)
+    assert distributed.broadcast("anything") == "anything"
+    assert (distributed.rank(), distributed.world_size()) == (0, 1)
 
 
 def test_a_batch_too_small_for_all_processes_is_refused(monkeypatch):
-    monkeypatch.setattr(parallel, "size", lambda: 4)
-    parallel.require_shares(100, 25)
+    monkeypatch.setattr(distributed, "world_size", lambda: 4)
+    distributed.require_full_batches(100, 25)
     with pytest.raises(ValueError, match=r"101 pictures in batches of 25 leave 1 for the last"):
-        parallel.require_shares(101, 25)
+        distributed.require_full_batches(101, 25)

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from classicnets.data.augment import Flip
-from classicnets.data.pixels import Between
+from classicnets.data.augment import HorizontalFlip
+from classicnets.data.crops import ScaleJitter
+from classicnets.data.scaling import Between
 from classicnets.data.synthetic import shapes
-from classicnets.data.windows import ScaleJitter
 from classicnets.recipes import alexnet, fast, googlenet, lenet, resnet, vgg, zfnet
 from classicnets.recipes.adapt import adapted
-from classicnets.training.description import describe, from_description
-from classicnets.training.init import (
+from classicnets.training.execution.step import Execution
+from classicnets.training.recipe.init import (
     AsBuilt,
     FromRun,
     Gaussian,
@@ -23,12 +23,18 @@ from classicnets.training.init import (
     HeNormal,
     LecunUniform,
 )
-from classicnets.training.loop import Plan, start, train
-from classicnets.training.loss import CrossEntropy, MapLoss, WithAuxiliaries
-from classicnets.training.optim import SGD, LevenbergMarquardt
-from classicnets.training.rates import Constant, History, OneCycle, Plateau, Table, WarmUntil
-from classicnets.training.recipe import NOT_COMPARED, Recipe, differences
-from classicnets.training.step import Execution
+from classicnets.training.recipe.loss import CrossEntropy, MapLoss, WithAuxiliaries
+from classicnets.training.recipe.optimizers import SGD, LevenbergMarquardt
+from classicnets.training.recipe.recipe import NOT_COMPARED, Recipe, differences
+from classicnets.training.recipe.schedules import (
+    Constant,
+    History,
+    OneCycle,
+    ReduceOnPlateau,
+    WarmupUntil,
+)
+from classicnets.training.recipe.serialization import describe, from_description
+from classicnets.training.run.loop import Plan, start, train
 
 RECIPES = {
     "lenet.MNIST": lenet.MNIST,
@@ -51,12 +57,12 @@ PLAIN = Recipe(
     cite="none",
     epochs=3,
     batch=16,
-    optimizer=SGD(momentum=0.9, decay=1e-4),
-    rate=Constant(0.02),
+    optimizer=SGD(momentum=0.9, weight_decay=1e-4),
+    lr=Constant(0.02),
     init=HeNormal(),
     side=20,
     crop=16,
-    augment=(Flip(),),
+    augment=(HorizontalFlip(),),
     pixels=Between(-1.0, 1.0),
 )
 
@@ -65,7 +71,7 @@ def planned(recipe: Recipe, splits) -> Plan:
     scaling = recipe.pixels.fit(splits.train, recipe.side, recipe.crop)
     augment = tuple(part.fit(splits.train) for part in recipe.augment)
     return Plan(
-        recipe, splits, scaling, augment, Execution("fp32", "channels_first", parts=1), seed=0
+        recipe, splits, scaling, augment, Execution("fp32", "channels_first", accumulation_steps=1), seed=0
     )
 
 
@@ -86,11 +92,11 @@ def test_every_recipe_in_small_form_trains(name):
     recipe = RECIPES[name]
     init = LecunUniform() if isinstance(recipe.init, LecunUniform) else recipe.init
     init = AsBuilt() if isinstance(init, FromRun) else init
-    jitter = isinstance(recipe.window, ScaleJitter)
-    window = ScaleJitter(28, 40) if jitter else recipe.window
+    jitter = isinstance(recipe.crop_sampler, ScaleJitter)
+    window = ScaleJitter(28, 40) if jitter else recipe.crop_sampler
     rule = SGD() if isinstance(recipe.optimizer, LevenbergMarquardt) else recipe.optimizer
     small = dataclasses.replace(
-        recipe, epochs=1, steps=None, batch=14, side=28, crop=24, window=window, init=init,
+        recipe, epochs=1, steps=None, batch=14, side=28, crop=24, crop_sampler=window, init=init,
         optimizer=rule,
     )  # fmt: skip
     plan = planned(small, shapes(40, side=28))
@@ -138,13 +144,13 @@ def test_differences_name_what_was_changed_and_nothing_else():
 
 
 def test_the_papers_schedules_give_the_papers_rates():
-    cifar = resnet.CIFAR.rate
+    cifar = resnet.CIFAR.lr
     rates = [cifar(step / 64_000) for step in (0, 31_999, 32_000, 47_999, 48_000, 63_999)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
     passes = [lenet.MNIST.rate(done / 20) for done in range(20)]
     printed = [5e-4] * 2 + [2e-4] * 3 + [1e-4] * 3 + [5e-5] * 4 + [1e-5] * 8
     assert passes == pytest.approx(printed)
-    google = googlenet.IMAGENET.rate
+    google = googlenet.IMAGENET.lr
     assert google(7.9 / 250) == 0.01
     assert google(16 / 250) == pytest.approx(0.01 * 0.96**2)
 
@@ -159,7 +165,7 @@ def test_one_cycle_rises_to_its_peak_and_ends_at_nothing():
 
 
 def test_a_table_keeps_its_last_rate_at_the_end():
-    assert Table(((1, 3.0), (2, 1.0)))(1.0) == 1.0
+    assert EpochTable(((1, 3.0), (2, 1.0)))(1.0) == 1.0
 
 
 def test_equation_9_equals_what_the_paper_prints():
@@ -226,7 +232,7 @@ def test_every_parameter_of_lenet_starts_in_its_papers_range():
 
 def test_biases_and_normalisation_can_be_spared_the_decay():
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 4))
-    groups = SGD(decay=0.1, decay_all=False).build(network).param_groups
+    groups = SGD(weight_decay=0.1, decay_bias_and_norm=False).build(network).param_groups
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
     assert [len(group["params"]) for group in groups] == [2, 4]
 
@@ -246,7 +252,7 @@ def test_every_value_of_a_paper_is_cited_or_assumed(name):
 
 
 def test_a_stalled_validation_lowers_the_rate_three_times_at_most():
-    plateau = Plateau(0.01, by=0.1, times=3, patience=0.1)  # two passes of twenty
+    plateau = ReduceOnPlateau(0.01, by=0.1, times=3, patience=0.1)  # two passes of twenty
     histories = ((), (50, 40), (50, 40, 41), (50, 40, 41, 40), (50, 40, 41, 40, 39), (1,) * 19)
     seen = [plateau(0.5, History(epochs=20, validation=errors)) for errors in histories]
     assert seen == pytest.approx([0.01, 0.01, 0.01, 0.001, 0.001, 1e-5])
@@ -254,7 +260,7 @@ def test_a_stalled_validation_lowers_the_rate_three_times_at_most():
 
 def test_110_layers_warm_up_until_the_training_error_is_below_80_percent():
     rate = resnet.CIFAR_110.rate
-    assert isinstance(rate, WarmUntil)
+    assert isinstance(rate, WarmupUntil)
     assert rate(0.001, History(lowest=80.0)) == 0.01
     assert rate(0.001, History(lowest=79.9)) == 0.1
     assert rate(0.6, History(lowest=20.0)) == pytest.approx(0.01)

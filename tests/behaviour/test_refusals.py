@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from classicnets import catalog
-from classicnets.layers.fit import explain, scores_shape
+from classicnets.measure.sizes import explain, scores_shape
 from classicnets.models.alexnet import alexnet
 from classicnets.models.lenet import lenet5
 from classicnets.models.resnet import resnet_cifar

@@ -12,13 +12,13 @@ from safetensors import safe_open
 from torch import nn
 
 import classicnets as cn
-from classicnets.data.pixels import Between
+from classicnets.data.scaling import Between
 from classicnets.data.synthetic import shapes
 from classicnets.evaluation.metrics import evaluation
-from classicnets.evaluation.protocols import Sight, log_probabilities, protocol
+from classicnets.evaluation.protocols import TrainScale, log_probabilities, protocol
 from classicnets.recipes import lenet
 from classicnets.recipes.fast import fast
-from classicnets.training.rates import Constant
+from classicnets.training.recipe.schedules import Constant
 
 SMALL = dataclasses.replace(fast(16), epochs=3, batch=16)
 
@@ -224,7 +224,7 @@ def test_a_run_needs_a_directory_of_its_own(tmp_path):
 
 
 def test_no_permission_to_write_is_said_before_training(tmp_path, monkeypatch):
-    from classicnets.training import run
+    from classicnets.training.run import directory as run
 
     monkeypatch.setattr(run.os, "access", lambda path, mode: False)
     with pytest.raises(ValueError, match="no permission to write"):
@@ -249,7 +249,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path):
 
 
 def test_a_rate_that_is_too_high_ends_in_a_sentence(tmp_path):
-    recipe = dataclasses.replace(SMALL, rate=Constant(1e30))
+    recipe = dataclasses.replace(SMALL, lr=Constant(1e30))
     with pytest.raises(ValueError, match="a lower rate may help"):
         cn.train(net(), shapes(60, side=16), recipe, out=tmp_path / "run").finish()
 
@@ -308,5 +308,5 @@ def test_the_single_view_is_the_centre():
     seen = []
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 4))
     network[0].register_forward_hook(lambda _, args, out: seen.append(out))
-    log_probabilities(network, images, protocol("single"), Sight(4, 2), scaling)
+    log_probabilities(network, images, protocol("single"), TrainScale(4, 2), scaling)
     assert torch.cat(seen).tolist() == [[10.0] * 4] * 2

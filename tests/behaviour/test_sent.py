@@ -4,11 +4,11 @@ import contextlib
 
 import torch
 
-from classicnets.data import sent
+from classicnets.data import transfer as sent
 
 
 class Gpu:
-    """What `sent_ahead` asks of CUDA, told in the order in which it asks."""
+    """What `prefetch` asks of CUDA, told in the order in which it asks."""
 
     def __init__(self, monkeypatch):
         self.told: list[str] = []
@@ -20,7 +20,7 @@ class Gpu:
         monkeypatch.setattr(torch.Tensor, "record_stream", lambda x, stream: None)
         monkeypatch.setattr(sent, "sent", self.sent)
 
-    def sent(self, x, device):
+    def to_device(self, x, device):
         self.told.append(f"send {int(x[0])}")
         return x
 
@@ -43,7 +43,7 @@ class Event:
 def test_a_batch_is_on_its_way_to_the_gpu_while_the_one_before_is_worked_on(monkeypatch):
     gpu = Gpu(monkeypatch)
     batches = [(torch.full((2,), k), torch.full((2,), k)) for k in range(3)]
-    for x, _ in sent.sent_ahead(batches, torch.device("cuda")):
+    for x, _ in sent.prefetch(batches, torch.device("cuda")):
         gpu.told.append(f"work {int(x[0])}")
     sends = [2 * [f"send {k}"] for k in range(3)]
     assert gpu.told == [
@@ -54,4 +54,4 @@ def test_a_batch_is_on_its_way_to_the_gpu_while_the_one_before_is_worked_on(monk
 def test_what_is_sent_to_a_cpu_is_what_it_was():
     x, cpu = torch.arange(3), torch.device("cpu")
     assert sent.sent(x, cpu) is x
-    assert [a is x for a, _ in sent.sent_ahead([(x, x)], cpu)] == [True]
+    assert [a is x for a, _ in sent.prefetch([(x, x)], cpu)] == [True]

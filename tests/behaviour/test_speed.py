@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 import classicnets as cn
-from classicnets.measure import ceiling, measure
-from classicnets.measure.speed import Speed, Timing
+from classicnets.api import speed
+from classicnets.measure import measure, roofline
+from classicnets.measure.timing import Speed, Timing
 from classicnets.models.googlenet import googlenet
 from classicnets.models.lenet import lenet5
-from classicnets.training import step
-from classicnets.training.optim import DiagonalLevenbergMarquardt
-from classicnets.verbs import speed
+from classicnets.training.execution import step
+from classicnets.training.recipe.optimizers import DiagonalLevenbergMarquardt
 
 C1 = 28 * 28 * 6 * 25
 LENET5 = C1 + 10 * 10 * 60 * 25 + 120 * 16 * 25 + 84 * 120  # C3: the 60 crosses of Table I
@@ -85,7 +85,7 @@ def test_heads_that_are_there_in_training_alone_count():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(ceiling, "CPU", ceiling.QUICK)
+    monkeypatch.setattr(roofline, "CPU", roofline.QUICK)
     monkeypatch.setattr(speed, "ROUNDS", 1)
 
 
@@ -141,8 +141,8 @@ def test_a_module_and_the_users_chance_are_left_as_they_were():
 
 @pytest.mark.usefixtures("quick")
 def test_what_is_left_out_or_in_the_way_is_said(monkeypatch):
-    monkeypatch.setattr(speed, "native_bf16", lambda device: False)
-    monkeypatch.setattr(step, "free_bytes", lambda device: 0.0)
+    monkeypatch.setattr(speed, "supports_bf16", lambda device: False)
+    monkeypatch.setattr(step, "free_memory", lambda device: 0.0)
     monkeypatch.setattr(speed.os, "getloadavg", lambda: (1e3, 0.0, 0.0))
     found = cn.speed("lenet5", batches=(2,), seconds=1e-6)
     assert {row.precision for row in found.rows} == {"fp32"}

@@ -12,20 +12,21 @@ import pytest
 import torch
 from PIL import Image
 
-from classicnets.data import batches, listing
-from classicnets.data.batches import stream
-from classicnets.data.images import Files, Images, Splits
+from classicnets.api.pack import pack
+from classicnets.data import listing
+from classicnets.data import loader as batches
+from classicnets.data.crops import RandomCrop, RandomResizedCrop, centre_boxes
+from classicnets.data.decode import read_image, read_images, read_sizes
+from classicnets.data.images import ImageFiles, Images, Splits
+from classicnets.data.loader import stream
 from classicnets.data.packed import read_packed, write_packed
-from classicnets.data.picture import read_picture, read_pictures, read_sizes
-from classicnets.data.pixels import MinusMean, MinusMeanPicture, Standardised
+from classicnets.data.scaling import Standardise, SubtractMean, SubtractMeanImage
 from classicnets.data.sets import open_data, open_test
 from classicnets.data.synthetic import shapes
-from classicnets.data.windows import AreaAspect, RandomCrop, centre
-from classicnets.verbs.pack import pack
 
 
 @pytest.fixture
-def files(tmp_path) -> Files:
+def files(tmp_path) -> ImageFiles:
     """Twelve pictures of noise, of six sizes."""
     generator = torch.Generator().manual_seed(0)
     paths = []
@@ -36,7 +37,7 @@ def files(tmp_path) -> Files:
         Image.fromarray(noise.numpy()).save(paths[-1])
     sizes, reasons = read_sizes(paths)
     assert not reasons
-    return Files(paths, torch.arange(12), sizes, 3)
+    return ImageFiles(paths, torch.arange(12), sizes, 3)
 
 
 def write_classes(root: Path, count: int = 10, size: tuple[int, int] = (40, 30)) -> Path:
@@ -47,11 +48,11 @@ def write_classes(root: Path, count: int = 10, size: tuple[int, int] = (40, 30))
     return root
 
 
-def requests(files: Files, window=None, side: int = 24):
+def requests(files: ImageFiles, window=None, side: int = 24):
     generator = torch.Generator().manual_seed(5)
     for indices in torch.randperm(12, generator=generator).split(5):
         sizes = files.sizes[indices]
-        drawn = (window or AreaAspect()).draw(sizes, 40, side, generator)
+        drawn = (window or RandomResizedCrop()).draw(sizes, 40, side, generator)
         yield indices, drawn
 
 
@@ -72,7 +73,7 @@ def test_the_number_of_workers_makes_no_difference(files, workers):
 def test_threads_read_what_pictures_one_by_one_give(files, threads):
     indices, windows = next(requests(files))
     one_by_one = [
-        read_picture(files.paths[i], 24, 3, window)
+        read_image(files.paths[i], 24, 3, window)
         for i, window in zip(indices.tolist(), windows.tolist(), strict=True)
     ]
     before = torch.get_num_threads()
@@ -107,7 +108,7 @@ def test_files_and_pictures_in_memory_give_the_same_crops(tmp_path):
     root = write_classes(tmp_path, size=(32, 32))
     in_memory, on_disk = open_data(str(root), 32, 3), open_data(str(root), 32, 3, whole=True)
     assert isinstance(in_memory.train, Images)
-    assert isinstance(on_disk.train, Files)
+    assert isinstance(on_disk.train, ImageFiles)
     assert in_memory.counts() == on_disk.counts()
     assert in_memory.digest == on_disk.digest
     order = torch.arange(len(in_memory.train))
@@ -124,7 +125,7 @@ def test_a_picture_far_too_large_is_decoded_smaller_and_looks_the_same(tmp_path)
     Image.open(tmp_path / "large.jpg").save(tmp_path / "large.png")
     window = [100.0, 200.0, 1000.0, 1000.0]
     scaled, exact = (
-        read_picture(tmp_path / f"large.{kind}", 64, 1, window).int() for kind in ("jpg", "png")
+        read_image(tmp_path / f"large.{kind}", 64, 1, window).int() for kind in ("jpg", "png")
     )
     assert (scaled - exact).abs().max() <= 3
 
@@ -186,21 +187,21 @@ def test_a_worker_that_is_killed_while_the_network_trains_is_told_of_at_the_next
 def test_too_many_pictures_for_memory_stay_in_their_files(tmp_path, monkeypatch):
     monkeypatch.setattr(listing, "IN_MEMORY", 100)
     data = open_data(str(write_classes(tmp_path)), 8, 3)
-    assert isinstance(data.train, Files)
+    assert isinstance(data.train, ImageFiles)
     assert data.counts() == {"a": (7, 1, 2), "b": (7, 1, 2)}
-    assert isinstance(open_test(str(tmp_path), 8, 3, ("a", "b")), Files)
+    assert isinstance(open_test(str(tmp_path), 8, 3, ("a", "b")), ImageFiles)
 
 
 def test_the_mean_of_files_is_that_of_their_centre_squares(files):
-    x = files.cut(torch.arange(12), centre(files.sizes, 256, 224), 224).double()
-    assert MinusMean().fit(files, 256, 224).shift == pytest.approx((-x.mean((0, 2, 3))).tolist())
-    scale = Standardised().fit(files, 256, 224).scale
+    x = files.cut(torch.arange(12), centre_boxes(files.sizes, 256, 224), 224).double()
+    assert SubtractMean().fit(files, 256, 224).shift == pytest.approx((-x.mean((0, 2, 3))).tolist())
+    scale = Standardise().fit(files, 256, 224).scale
     assert scale == pytest.approx((1 / x.std((0, 2, 3), correction=0)).tolist())
 
 
 def test_the_mean_picture_is_that_of_the_centre_crops_pixel_by_pixel():
     data = shapes(60, side=16, channels=3)
-    scaling = MinusMeanPicture().fit(data.train, 16, 12)
+    scaling = SubtractMeanImage().fit(data.train, 16, 12)
     crops = data.train.pixels[:, :, 2:14, 2:14]
     assert scaling.picture is not None
     assert torch.allclose(scaling.picture, crops.double().mean(0).float())
@@ -273,7 +274,7 @@ def test_what_is_damaged_behind_its_header_is_left_out_in_files_as_in_memory(tmp
     assert on_disk.skipped == in_memory.skipped
     assert (on_disk.sizes, on_disk.digest) == (in_memory.sizes, in_memory.digest)
     order = torch.arange(len(on_disk.train))
-    list(stream(on_disk.train, [(order, centre(on_disk.train.sizes, 8, 8))], 8, 0))
+    list(stream(on_disk.train, [(order, centre_boxes(on_disk.train.sizes, 8, 8))], 8, 0))
     with pytest.raises(ValueError, match=r"half\.jpg cannot be read as a picture: .* truncated"):
         open_data(str(tmp_path), 8, 3, whole=True, unreadable="refuse")
     with pytest.raises(ValueError, match=r"half\.jpg .* an evaluation leaves nothing out"):
@@ -295,7 +296,7 @@ def test_an_eighth_of_a_jpeg_tells_wherever_it_was_cut_off(tmp_path, progressive
     whole = (tmp_path / "x.jpg").read_bytes()
     for length in (*range(700, len(whole), 97), *range(len(whole) - 3, len(whole))):
         (tmp_path / "x.jpg").write_bytes(whole[:length])
-        _, exact = read_pictures([tmp_path / "x.jpg"], 50, 3)
+        _, exact = read_images([tmp_path / "x.jpg"], 50, 3)
         _, tried = read_sizes([tmp_path / "x.jpg"], 3)
         assert tried == exact != {}
     (tmp_path / "x.jpg").write_bytes(whole)
@@ -306,9 +307,9 @@ def test_a_picture_damaged_behind_its_header_is_named_when_it_is_streamed(tmp_pa
     path = half_a_jpeg(tmp_path / "half.jpg")
     sizes, reasons = read_sizes([path])
     assert reasons == {}
-    files = Files([str(path)], torch.tensor([0]), sizes, 1)
+    files = ImageFiles([str(path)], torch.tensor([0]), sizes, 1)
     with pytest.raises(ValueError, match=r"half.jpg cannot be read as a picture: .* truncated"):
-        list(stream(files, [(torch.tensor([0]), centre(sizes, 32, 32))], 32, 0))
+        list(stream(files, [(torch.tensor([0]), centre_boxes(sizes, 32, 32))], 32, 0))
 
 
 def test_a_packed_file_larger_than_memory_should_hold_is_mapped(tmp_path, monkeypatch):
@@ -317,7 +318,7 @@ def test_a_packed_file_larger_than_memory_should_hold_is_mapped(tmp_path, monkey
     data = packed(root, tmp_path / "x.pack")
     assert data.train.mapped
     assert data.train.to(torch.device("meta")).pixels.device.type == "cpu"
-    cut = data.train.cut(torch.tensor([0]), centre(data.train.sizes[:1], 24, 24), 24)
+    cut = data.train.cut(torch.tensor([0]), centre_boxes(data.train.sizes[:1], 24, 24), 24)
     assert torch.equal(cut, data.train.pixels[:1])
 
 

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from classicnets.cli.track import figures, require, tracking
-from classicnets.training.loop import Judgement, Record
+from classicnets.training.run.loop import Metrics, Record
 
 
-def record(step: int, validation: Judgement | None = None) -> Record:
+def record(step: int, validation: Metrics | None = None) -> Record:
     """A step of two passes of 100, after 8 pictures with a loss of 4 in all and 2 wrong answers."""
     totals = torch.tensor([8.0, 4.0, 2.0], dtype=torch.float64)
     return Record(step, 200, 1 + step // 101, 2, 0.1, totals, validation)
 
 
-VALIDATED = record(101, Judgement(0.3, 20.0, 5.0))
+VALIDATED = record(101, Metrics(0.3, 20.0, 5.0))
 
 
 class Tracker(ModuleType):
@@ -48,10 +48,10 @@ def training(tmp_path):
 
 
 def test_a_record_says_the_means_of_its_pass_and_the_validation_when_there_is_one():
-    training = {"epoch": 1, "rate": 0.1, "training/loss": 0.5, "training/error": 25.0}
+    training = {"epoch": 1, "lr": 0.1, "training/loss": 0.5, "training/error": 25.0}
     assert figures(record(7)) == training
     validation = {"loss": 0.3, "top1_error": 20.0, "top5_error": 5.0}
-    assert figures(record(100, Judgement(*validation.values()))) == training | {
+    assert figures(record(100, Metrics(*validation.values()))) == training | {
         f"validation/{name}": value for name, value in validation.items()
     }
 

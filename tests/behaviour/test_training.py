@@ -7,36 +7,36 @@ import pytest
 import torch
 from torch import nn
 
-from classicnets.data.augment import Flip
+from classicnets.data.augment import HorizontalFlip
+from classicnets.data.crops import RandomCrop
 from classicnets.data.images import Images, Splits
-from classicnets.data.pixels import Between
+from classicnets.data.scaling import Between
 from classicnets.data.synthetic import shapes
-from classicnets.data.windows import RandomCrop
 from classicnets.recipes import lenet
-from classicnets.training import checkpoint, loop
-from classicnets.training.average import Ema, Polyak
-from classicnets.training.graph import Graph
-from classicnets.training.growth import Progressive
-from classicnets.training.init import HeNormal
-from classicnets.training.loop import Plan, State, judge, start, train
-from classicnets.training.optim import SGD, LevenbergMarquardt
-from classicnets.training.rates import Constant, Drops
-from classicnets.training.recipe import Recipe
-from classicnets.training.step import Execution
+from classicnets.training.execution.graph import Graph
+from classicnets.training.execution.step import Execution
+from classicnets.training.recipe.averaging import Ema, Polyak
+from classicnets.training.recipe.init import HeNormal
+from classicnets.training.recipe.optimizers import SGD, LevenbergMarquardt
+from classicnets.training.recipe.progressive import ProgressiveResizing
+from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.recipe.schedules import Constant, MultiStep
+from classicnets.training.run import checkpoint, loop
+from classicnets.training.run.loop import Plan, State, judge, start, train
 
-EXACT = Execution("fp32", "channels_first", parts=1)
+EXACT = Execution("fp32", "channels_first", accumulation_steps=1)
 
 PLAIN = Recipe(
     cite="none",
     epochs=3,
     batch=16,
-    optimizer=SGD(momentum=0.9, decay=1e-4),
-    rate=Drops(0.02, at=(0.5,), by=0.1),
+    optimizer=SGD(momentum=0.9, weight_decay=1e-4),
+    lr=MultiStep(0.02, at=(0.5,), by=0.1),
     init=HeNormal(),
     side=20,
     crop=16,
-    window=RandomCrop(),
-    augment=(Flip(),),
+    crop_sampler=RandomCrop(),
+    augment=(HorizontalFlip(),),
     pixels=Between(-1.0, 1.0),
 )
 
@@ -45,7 +45,7 @@ FIRST = Plan(
     recipe=PLAIN,
     splits=shapes(80, side=20),
     scaling=PLAIN.pixels.fit(shapes(80, side=20).train),
-    augment=(Flip(),),
+    augment=(HorizontalFlip(),),
     execution=EXACT,
     seed=0,
 )
@@ -94,7 +94,7 @@ def equal(one, other) -> bool:
 def test_one_batch_is_learnt_by_heart():
     splits = shapes(24, side=20)
     recipe = dataclasses.replace(
-        PLAIN, epochs=150, batch=24, crop=20, augment=(), rate=Constant(0.05)
+        PLAIN, epochs=150, batch=24, crop=20, augment=(), lr=Constant(0.05)
     )
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 256, 4))
@@ -192,7 +192,7 @@ def test_half_precision_computes_in_it_and_keeps_weights_in_full():
     network = net()
     network[0].register_forward_hook(lambda _layer, _args, out: seen.append(out.dtype))
     plan = planned(
-        PLAIN, shapes(80, side=20), execution=Execution("bf16", "channels_last", parts=1)
+        PLAIN, shapes(80, side=20), execution=Execution("bf16", "channels_last", accumulation_steps=1)
     )
     run(plan, steps=1, state=start(network, plan))
     assert seen == [torch.bfloat16]
@@ -252,7 +252,7 @@ def test_every_picture_is_seen_once_an_epoch_and_validation_comes_last():
 
 def test_a_loss_that_is_no_number_ends_in_a_sentence():
     splits = shapes(80, side=20)
-    recipe = dataclasses.replace(PLAIN, rate=Constant(1e30))
+    recipe = dataclasses.replace(PLAIN, lr=Constant(1e30))
     with pytest.raises(ValueError, match=r"no longer finite at step 4, with a rate of 1e\+30"):
         run(planned(recipe, splits))
 
@@ -333,8 +333,8 @@ def test_pictures_grow_through_training_and_are_whole_at_the_end():
     network[0].register_forward_pre_hook(
         lambda layer, args: seen.append(args[0].shape[2]) if layer.training else None
     )
-    growth = Progressive(start=0.5, until=0.75, step=4)
-    plan = planned(dataclasses.replace(PLAIN, epochs=4, growth=growth), shapes(24, side=20))
+    growth = ProgressiveResizing(start=0.5, until=0.75, step=4)
+    plan = planned(dataclasses.replace(PLAIN, epochs=4, progressive_resizing=growth), shapes(24, side=20))
     run(plan, state=start(network, plan))
     # a quarter of the training is a third of the way from 8 to 16 pixels
     assert seen == [12, 12, 16, 16]

@@ -15,13 +15,13 @@ from classicnets.visualize import render
 from classicnets.visualize.cam import grad_cam
 from classicnets.visualize.deconv import deconv, reconstruct
 from classicnets.visualize.features import feature_maps, reconstructed, strongest
+from classicnets.visualize.figure import png
 from classicnets.visualize.filters import filters
 from classicnets.visualize.health import health
 from classicnets.visualize.invariance import AMOUNTS, invariance
 from classicnets.visualize.mistakes import embedding, see_all
 from classicnets.visualize.occlusion import occlusion
 from classicnets.visualize.page import Plate, page
-from classicnets.visualize.sheet import png
 from classicnets.visualize.tiles import montage
 
 SIDE, PATCH = 32, 10

@@ -14,8 +14,8 @@ from classicnets.visualize.features import feature_maps, windows
 from classicnets.visualize.filters import filters
 from classicnets.visualize.gradients import guided_backpropagation, saliency
 from classicnets.visualize.health import health
+from classicnets.visualize.layers import layer_named, outputs, stages_and_full
 from classicnets.visualize.occlusion import occlusion
-from classicnets.visualize.watch import layer_named, outputs, stages_and_full
 
 
 class InPlace(nn.Module):

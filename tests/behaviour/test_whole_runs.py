@@ -11,13 +11,13 @@ from PIL import Image
 from torch import nn
 
 import classicnets as cn
-from classicnets.data.augment import Flip
+from classicnets.data.augment import HorizontalFlip
 from classicnets.data.sets import open_data
 from classicnets.data.synthetic import shapes
 from classicnets.recipes import lenet
 from classicnets.recipes.fast import fast
-from classicnets.training import disk
-from classicnets.training.rates import UNKNOWN, Constant, History, Table
+from classicnets.support import files as disk
+from classicnets.training.recipe.schedules import UNKNOWN, Constant, EpochTable, History
 
 SMALL = dataclasses.replace(fast(16), epochs=3, batch=16)
 
@@ -203,13 +203,13 @@ class Halved(Constant):
 
 
 def test_a_recipe_with_a_part_of_ones_own_can_be_evaluated_and_is_not_gone_on_with(tmp_path):
-    recipe = dataclasses.replace(SMALL, rate=Halved(0.02), epochs=1)
+    recipe = dataclasses.replace(SMALL, lr=Halved(0.02), epochs=1)
     splits = shapes(60, side=16)
     cn.train(net(), splits, recipe, out=tmp_path / "run").finish()
     assert cn.evaluate(tmp_path / "run", splits.test, network=net()).images == 12
     with pytest.raises(ValueError, match=r"part of your own, .*:Halved, which a run does not keep"):
         cn.resume(tmp_path / "run", net(), splits)
-    told = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["rate"]
+    told = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["lr"]
     assert told["text"] == "Halved(rate=0.02)"
 
 
@@ -268,7 +268,7 @@ def test_a_full_disk_says_what_can_be_gone_on_with(tmp_path, monkeypatch):
 
 def test_saving_after_the_end_leaves_the_state_of_the_last_step(tmp_path):
     splits = shapes(120, side=16)
-    worse = dataclasses.replace(SMALL, rate=Table(((1, 0.02), (3, 20.0))))
+    worse = dataclasses.replace(SMALL, lr=EpochTable(((1, 0.02), (3, 20.0))))
     training = cn.train(net(), splits, worse, out=tmp_path / "run")
     training.finish()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["best_epoch"] < 3
@@ -308,7 +308,7 @@ def test_fast_mirrors_neither_digits_nor_grey_pictures(tmp_path, write_folder):
     digits = open_data("digits", 32, 3)
     folder = str(write_folder(tmp_path / "data", 4))
     flips = {
-        k: any(isinstance(a, Flip) for a in cn.train(*words, out=tmp_path / k).recipe.augment)
+        k: HorizontalFlip() in cn.train(*words, out=tmp_path / k).recipe.augment
         for k, words in {
             "digits": ("resnet20", "digits", "fast"),
             "digits from Python": (nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), digits, None),

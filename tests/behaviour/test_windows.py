@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from classicnets.data.crops import (
+    CentreCrop,
+    CornerCrop,
+    RandomCrop,
+    RandomResizedCrop,
+    ScaleJitter,
+    centre_boxes,
+)
 from classicnets.data.images import Images
 from classicnets.data.resample import resample
-from classicnets.data.windows import AreaAspect, Centre, Corners, RandomCrop, ScaleJitter, centre
 
 sizes_of_pictures = st.lists(
     st.tuples(st.integers(8, 900), st.integers(8, 900)), min_size=1, max_size=20
@@ -82,7 +89,7 @@ def test_every_scale_from_256_to_512_is_drawn_as_often():
 @given(sizes_of_pictures, seeds)
 def test_areas_and_aspects_lie_between_8_and_100_percent_and_3_4_and_4_3(sizes, seed):
     sizes = torch.tensor(sizes)
-    windows = AreaAspect().draw(sizes, 0, 224, drawing(seed))
+    windows = RandomResizedCrop().draw(sizes, 0, 224, drawing(seed))
     assert inside(windows, sizes)
     height, width = windows[:, 2:].unbind(1)
     # lengths are rounded to whole pixels: half a pixel more or less on either side
@@ -94,7 +101,7 @@ def test_areas_and_aspects_lie_between_8_and_100_percent_and_3_4_and_4_3(sizes, 
 
 def test_the_share_of_the_area_is_uniform_where_it_always_fits():
     sizes = torch.full((20_000, 2), 1000)
-    windows = AreaAspect(low=0.1, high=0.5).draw(sizes, 0, 224, drawing(0))
+    windows = RandomResizedCrop(low=0.1, high=0.5).draw(sizes, 0, 224, drawing(0))
     share = windows[:, 2:].prod(1) / 1e6
     assert share.mean() == pytest.approx(0.3, abs=0.003)
     assert share.var() == pytest.approx(0.4**2 / 12, rel=0.03)
@@ -103,13 +110,13 @@ def test_the_share_of_the_area_is_uniform_where_it_always_fits():
 
 
 def test_a_picture_too_narrow_for_any_draw_shows_the_largest_rectangle_in_its_middle():
-    windows = AreaAspect(low=0.9).draw(torch.tensor([[30, 300]]), 0, 224, drawing(0))
+    windows = RandomResizedCrop(low=0.9).draw(torch.tensor([[30, 300]]), 0, 224, drawing(0))
     assert windows.tolist() == [[0, 130, 30, 40]]  # 4 to 3, and (300 - 40) / 2
 
 
 @pytest.mark.parametrize(
     "window",
-    [RandomCrop(), RandomCrop(4), RandomCrop(whole=True), ScaleJitter(40, 60), AreaAspect()],
+    [RandomCrop(), RandomCrop(4), RandomCrop(whole=True), ScaleJitter(40, 60), RandomResizedCrop()],
 )
 def test_each_picture_has_its_own_draw_and_the_generator_alone_decides(window):
     sizes = torch.full((64, 2), 50)
@@ -122,8 +129,9 @@ def test_each_picture_has_its_own_draw_and_the_generator_alone_decides(window):
 
 
 def test_a_window_says_whether_it_needs_more_than_the_centre_square():
-    windows = (Centre(), RandomCrop(), RandomCrop(whole=True), ScaleJitter(1, 2), AreaAspect())
-    assert [window.whole for window in windows] == [False, False, True, True, True]
+    samplers = (CentreCrop(), RandomCrop(), RandomCrop(whole=True), ScaleJitter(1, 2))
+    assert [sampler.whole for sampler in samplers] == [False, False, True, True]
+    assert RandomResizedCrop().whole
     assert dataclasses.asdict(ScaleJitter(256, 512)) == {"low": 256, "high": 512}
 
 
@@ -165,7 +173,7 @@ def test_no_pictures_can_be_cut_too(length):
 
 
 def test_zfnets_crops_are_the_four_corners_and_the_middle_of_the_centre_square():
-    windows = Corners().draw(torch.tensor([[256, 300]] * 200), 256, 224, drawing(0))
+    windows = CornerCrop().draw(torch.tensor([[256, 300]] * 200), 256, 224, drawing(0))
     places = {(0, 22), (0, 54), (32, 22), (32, 54), (16, 38)}  # 22 is (300 - 256) / 2
     assert {(int(top), int(left)) for top, left, *_ in windows.tolist()} == places
     assert windows[:, 2:].unique().tolist() == [224]
@@ -221,7 +229,7 @@ def test_what_lies_outside_stays_black_when_it_is_resampled():
 
 def test_the_same_window_gives_the_same_square_in_any_company():
     images = pictures(6, 30, 40)
-    windows = AreaAspect().draw(images.sizes, 0, 16, drawing(0))
+    windows = RandomResizedCrop().draw(images.sizes, 0, 16, drawing(0))
     together = images.cut(torch.arange(6), windows, 16)
     for i in range(6):
         alone = images.cut(torch.tensor([i]), windows[i : i + 1], 16)[0]
@@ -230,5 +238,5 @@ def test_the_same_window_gives_the_same_square_in_any_company():
 
 def test_the_centre_of_a_picture_of_its_own_size_begins_at_a_whole_pixel():
     sizes = torch.tensor([[33, 50], [40, 33], [66, 100]])
-    assert centre(sizes, 33, 28)[:2, :2].tolist() == [[2, 11], [6, 2]]
-    assert centre(sizes, 33, 28)[2].tolist() == [5, 22, 56, 56]
+    assert centre_boxes(sizes, 33, 28)[:2, :2].tolist() == [[2, 11], [6, 2]]
+    assert centre_boxes(sizes, 33, 28)[2].tolist() == [5, 22, 56, 56]

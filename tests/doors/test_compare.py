@@ -17,9 +17,9 @@ from PIL import Image
 from torch import nn
 
 import classicnets as cn
+from classicnets.api.compare import _apart, _draw, compare
 from classicnets.data.synthetic import shapes
-from classicnets.training.curve import Row
-from classicnets.verbs.compare import _apart, _draw, compare
+from classicnets.training.run.curves import Row
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def original(tmp_path_factory) -> Path:
 def row(epoch: int, training: float, validation: float, **others: float) -> Row:
     figures = {"validation_loss": 1.0, "images_per_second": 100.0, "seconds": 10.0} | others
     return Row(
-        epoch=epoch, step=10 * epoch, rate=0.1, train_loss=1.0, train_error=training,
+        epoch=epoch, step=10 * epoch, lr=0.1, train_loss=1.0, train_error=training,
         validation_top1_error=validation, validation_top5_error=1.0, **figures,
     )  # fmt: skip
 
@@ -79,10 +79,10 @@ def test_a_run_that_has_not_ended_is_compared_without_a_test(run):
 
 def test_what_differs_is_told_and_what_does_not_is_not(run, original):
     recipe = json.loads((original / "run.json").read_text())["recipe"]
-    other = recipe | {"batch": 7, "rate": {"kind": "Constant", "rate": 0.5}}
+    other = recipe | {"batch": 7, "lr": {"kind": "Constant", "lr": 0.5}}
     comparison = compare([run("a"), run("b", recipe=other, seed=9)])
-    assert comparison.lines[0].recipe.keys() == {"batch", "rate", "seed"}
-    assert comparison.lines[1].recipe == {"batch": "7", "rate": "Constant(rate=0.5)", "seed": "9"}
+    assert comparison.lines[0].recipe.keys() == {"batch", "lr", "seed"}
+    assert comparison.lines[1].recipe == {"batch": "7", "rate": "Constant(lr=0.5)", "seed": "9"}
     assert comparison.text().endswith("\nseed:\n  a  0\n  b  9")
     assert "\nbatch:\n  a  " in comparison.text()
 

@@ -189,12 +189,12 @@ def test_a_folder_without_pictures_is_a_mistake(runs, tmp_path):
 
 
 def test_pictures_are_read_a_few_at_a_time(runs, tmp_path, monkeypatch):
-    from classicnets.verbs import judge
+    from classicnets.api import judge
 
-    read, most = judge.read_pictures, []
+    read, most = judge.read_images, []
     monkeypatch.setattr(
         judge,
-        "read_pictures",
+        "read_images",
         lambda paths, *rest: (most.append(len(paths)), read(paths, *rest))[1],
     )
     for k in range(70):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from classicnets import catalog
+from classicnets.api.recipes import load_recipe
 from classicnets.cli.train import introduce
 from classicnets.recipes.alexnet import IMAGENET
 from classicnets.recipes.lenet import DIGITS
-from classicnets.training.changes import TOLD, changed
-from classicnets.training.recipe import Recipe
-from classicnets.verbs.recipe import load_recipe
+from classicnets.training.recipe.overrides import TOLD, changed
+from classicnets.training.recipe.recipe import Recipe
 
 
 @pytest.fixture

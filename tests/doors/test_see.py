@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classicnets.verbs.see import KINDS
-from classicnets.verbs.train import train
+from classicnets.api.see import KINDS
+from classicnets.api.train import train
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ from functools import partial
 
 import pytest
 
-from classicnets.measure import ceiling
+from classicnets.measure import roofline
 
 
 @pytest.fixture
 def typed(typed, monkeypatch):
-    monkeypatch.setattr(ceiling, "CPU", ceiling.QUICK)
+    monkeypatch.setattr(roofline, "CPU", roofline.QUICK)
     return partial(typed, "speed")
 
 

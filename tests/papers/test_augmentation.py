@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classicnets.data.augment import ColourNoise, ColourShift, Distortion, Flip
+from classicnets.data.augment import ColourNoise, ColourShift, Distortion, HorizontalFlip
 from classicnets.data.images import Images
 
 
@@ -69,9 +69,9 @@ def test_grey_pictures_have_one_principal_colour():
 def test_a_flip_twice_is_none(seed, floating):
     x = torch.randint(256, (40, 3, 5, 6), dtype=torch.uint8, generator=drawing())
     x = x.float() if floating else x
-    once = Flip()(x, drawing(seed))
+    once = HorizontalFlip()(x, drawing(seed))
     assert once.dtype == x.dtype
-    assert torch.equal(Flip()(once, drawing(seed)), x)
+    assert torch.equal(HorizontalFlip()(once, drawing(seed)), x)
     turned = (once != x).flatten(1).any(1)
     assert torch.equal(once[turned], x[turned].flip(-1))
     assert 5 < turned.sum() < 35
@@ -152,7 +152,9 @@ def test_of_600_000_pictures_60_000_are_undistorted():
     assert same.double().mean().item() == pytest.approx(0.1, abs=0.015)
 
 
-@pytest.mark.parametrize("augment", [Flip(), Distortion(), ColourShift(((1.0, 0.0, 2.0),))])
+@pytest.mark.parametrize(
+    "augment", [HorizontalFlip(), Distortion(), ColourShift(((1.0, 0.0, 2.0),))]
+)
 def test_the_generator_alone_decides(augment):
     x = torch.randint(256, (30, 3, 8, 8), dtype=torch.uint8, generator=drawing())
     torch.manual_seed(1)

@@ -5,18 +5,18 @@ import torch
 
 import classicnets as cn
 from classicnets.evaluation.dense import Window, scores_over
-from classicnets.evaluation.protocols import PROTOCOLS, Crops, Dense, Sight, passes
+from classicnets.evaluation.protocols import PROTOCOLS, Crops, Dense, TrainScale, passes
 
-IMAGENET = Sight(side=256, crop=224)
+IMAGENET = TrainScale(side=256, crop=224)
 
 
-def windows(name: str, size: tuple[int, int], sight: Sight = IMAGENET) -> list[list[float]]:
+def windows(name: str, size: tuple[int, int], sight: TrainScale = IMAGENET) -> list[list[float]]:
     protocol = PROTOCOLS[name]
     assert isinstance(protocol, Crops)
     return protocol.windows(torch.tensor([size]), sight)[0].tolist()
 
 
-def sides(name: str, sight: Sight = IMAGENET) -> tuple[int, ...]:
+def sides(name: str, sight: TrainScale = IMAGENET) -> tuple[int, ...]:
     protocol = PROTOCOLS[name]
     assert isinstance(protocol, Dense)
     return protocol.sides(sight)
@@ -48,7 +48,7 @@ def test_alexnets_ten_crops_are_the_corners_and_the_centre_of_256_mirrored():
         [32, 32, *square],
         [16, 16, *square],
     ]
-    corners = [window[:2] for window in windows("ten-crop", (256, 256), Sight(256, 227))]
+    corners = [window[:2] for window in windows("ten-crop", (256, 256), TrainScale(256, 227))]
     assert corners == [[0, 0], [0, 29], [29, 0], [29, 29], [14, 14]]
 
 
@@ -99,15 +99,15 @@ def test_the_squares_of_an_upright_picture_are_the_top_the_middle_and_the_bottom
 
 def test_dense_evaluation_has_the_papers_sides():
     assert sides("dense") == (256,)
-    assert sides("dense", Sight(384, 224, (256, 512))) == (384,)
+    assert sides("dense", TrainScale(384, 224, (256, 512))) == (384,)
     assert sides("multi-scale") == (224, 256, 288)
-    assert sides("multi-scale", Sight(384, 224)) == (352, 384, 416)
-    assert sides("multi-scale", Sight(384, 224, (256, 512))) == (256, 384, 512)
+    assert sides("multi-scale", TrainScale(384, 224)) == (352, 384, 416)
+    assert sides("multi-scale", TrainScale(384, 224, (256, 512))) == (256, 384, 512)
     assert sides("fully-convolutional") == (224, 256, 384, 480, 640)
 
 
 def test_at_a_seventh_of_the_size_all_sizes_are_a_seventh():
-    small = Sight(side=256 // 8, crop=224 // 8)
+    small = TrainScale(side=256 // 8, crop=224 // 8)
     assert sides("multi-scale", small) == (28, 32, 36)
     assert sides("fully-convolutional", small) == (28, 32, 48, 60, 80)
     assert [w[:2] for w in windows("ten-crop", (32, 32), small)][:4] == [
@@ -120,7 +120,7 @@ def test_at_a_seventh_of_the_size_all_sizes_are_a_seventh():
 
 @pytest.mark.parametrize("name", [name for name, p in PROTOCOLS.items() if isinstance(p, Crops)])
 @pytest.mark.parametrize("size", [(256, 256), (375, 500), (501, 333), (32, 32)])
-@pytest.mark.parametrize("sight", [IMAGENET, Sight(32, 32), Sight(384, 224, (256, 512))])
+@pytest.mark.parametrize("sight", [IMAGENET, TrainScale(32, 32), TrainScale(384, 224, (256, 512))])
 def test_no_view_reaches_out_of_the_picture(name, size, sight):
     for top, left, height, width in windows(name, size, sight):
         assert top >= 0

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from classicnets.training.constraint import FilterRms
-from classicnets.training.optim import SGD, LevenbergMarquardt, SGDRateInside
+from classicnets.training.recipe.constraint import FilterRms
+from classicnets.training.recipe.optimizers import SGD, CaffeSGD, LevenbergMarquardt
 
 
 class OneWeight(nn.Module):
@@ -29,21 +29,21 @@ def course(rule, rates, gradients, w=1.0):
 
 def test_alexnets_rule_by_hand():
     # v = -0.1, w = 0.9; then the rate drops: v = 0.5 (-0.1) - 0.01 = -0.06, w = 0.84
-    assert course(SGDRateInside(0.5), (0.1, 0.01), (1.0, 1.0)) == pytest.approx([0.9, 0.84])
+    assert course(CaffeSGD(0.5), (0.1, 0.01), (1.0, 1.0)) == pytest.approx([0.9, 0.84])
     # torch's: v = 1, w = 0.9; v = 1.5, w = 0.9 - 0.015
     assert course(SGD(0.5), (0.1, 0.01), (1.0, 1.0)) == pytest.approx([0.9, 0.885])
 
 
 def test_the_decay_is_multiplied_by_the_rate():
     # v = -0.2 * 0.5 * 2 = -0.2, w = 1.8; v = 0.9 (-0.2) - 0.1 * 0.5 * 1.8 = -0.27
-    rule = SGDRateInside(momentum=0.9, decay=0.5)
+    rule = CaffeSGD(momentum=0.9, weight_decay=0.5)
     assert course(rule, (0.2, 0.1), (0.0, 0.0), w=2.0) == pytest.approx([1.8, 1.53])
 
 
 def test_rate_inside_and_outside_agree_until_the_rate_drops():
     gradients = [0.3, -1.2, 0.7, 0.1, -0.4, 0.9]
     rates = [0.1] * 3 + [0.01] * 3
-    inside = course(SGDRateInside(0.9, 5e-4), rates, gradients)
+    inside = course(CaffeSGD(0.9, 5e-4), rates, gradients)
     outside = course(SGD(0.9, 5e-4), rates, gradients)
     assert inside[:3] == pytest.approx(outside[:3], rel=1e-12)
     assert all(abs(a - b) > 1e-3 for a, b in zip(inside[3:], outside[3:], strict=True))
@@ -52,7 +52,7 @@ def test_rate_inside_and_outside_agree_until_the_rate_drops():
 def test_alexnets_rule_agrees_with_a_loop_over_scalars():
     torch.manual_seed(3)
     network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4)).double()
-    optimizer = SGDRateInside(momentum=0.9, decay=0.01).build(network)
+    optimizer = CaffeSGD(momentum=0.9, weight_decay=0.01).build(network)
     weights = [w for p in network.parameters() for w in p.flatten().tolist()]
     velocities = [0.0] * len(weights)
     for rate in (0.1, 0.1, 0.02, 0.3):
@@ -71,7 +71,7 @@ def test_alexnets_rule_agrees_with_a_loop_over_scalars():
 
 def test_a_parameter_without_a_gradient_stays_and_does_not_decay():
     network = nn.ModuleList([OneWeight(1.0), OneWeight(2.0)])
-    optimizer = SGDRateInside(0.9, decay=0.1).build(network)
+    optimizer = CaffeSGD(0.9, weight_decay=0.1).build(network)
     optimizer.param_groups[0]["lr"] = 0.1
     network[0].w.grad = torch.ones_like(network[0].w)
     optimizer.step()
@@ -84,7 +84,7 @@ def test_levenberg_and_marquardt_divide_each_rate_by_mu_and_the_curvature():
     network = nn.Linear(1, 2, bias=False)
     nn.init.zeros_(network.weight)
     optimizer = LevenbergMarquardt(mu=0.25).build(network)
-    optimizer.before_pass(network, torch.tensor([[2.0]]))
+    optimizer.before_epoch(network, torch.tensor([[2.0]]))
     optimizer.param_groups[0]["lr"] = 0.5
     network.weight.grad = torch.tensor([[1.0], [-2.0]])
     optimizer.step()
@@ -99,7 +99,7 @@ def test_the_curvature_is_frozen_until_the_next_pass():
     for x in (2.0, None, 4.0):  # h = 1, still 1, then with scores still equal 16 / 4 = 4
         if x:
             nn.init.zeros_(network.weight)
-            optimizer.before_pass(network, torch.tensor([[x]]))
+            optimizer.before_epoch(network, torch.tensor([[x]]))
         before = network.weight[0].item()
         optimizer.param_groups[0]["lr"] = 1.0
         network.weight.grad = torch.ones(2, 1)
@@ -111,11 +111,11 @@ def test_the_curvature_is_frozen_until_the_next_pass():
 def test_no_step_without_curvature():
     network = nn.Linear(1, 2)
     optimizer = LevenbergMarquardt().build(network)
-    with pytest.raises(AssertionError, match="before_pass"):
+    with pytest.raises(AssertionError, match="before_epoch"):
         optimizer.step()
 
 
-@pytest.mark.parametrize("rule", [SGDRateInside(0.9, 5e-4), LevenbergMarquardt()])
+@pytest.mark.parametrize("rule", [CaffeSGD(0.9, 5e-4), LevenbergMarquardt()])
 def test_a_loaded_optimizer_goes_on_bit_for_bit(rule, tmp_path):
     x = torch.randn(8, 3)
 
@@ -129,7 +129,7 @@ def test_a_loaded_optimizer_goes_on_bit_for_bit(rule, tmp_path):
     network = nn.Linear(3, 2)
     optimizer = rule.build(network)
     if isinstance(rule, LevenbergMarquardt):
-        optimizer.before_pass(network, x)
+        optimizer.before_epoch(network, x)
     some_steps(network, optimizer, 3)
     torch.save([network.state_dict(), optimizer.state_dict()], tmp_path / "state")
     some_steps(network, optimizer, 3)
@@ -144,7 +144,7 @@ def test_a_loaded_optimizer_goes_on_bit_for_bit(rule, tmp_path):
     assert torch.equal(again.bias, network.bias)
 
 
-@pytest.mark.parametrize("rule", [SGD(), SGDRateInside(0.9), LevenbergMarquardt()])
+@pytest.mark.parametrize("rule", [SGD(), CaffeSGD(0.9), LevenbergMarquardt()])
 def test_a_network_without_parameters_is_refused(rule):
     with pytest.raises(ValueError, match="Flatten has no parameters to train"):
         rule.build(nn.Flatten())

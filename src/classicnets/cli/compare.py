@@ -13,14 +13,14 @@ def compare(
     csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
 ) -> None:
     """Runs side by side: errors, best epoch, time, parameters; and the curves of all as a PNG."""
-    from classicnets.training.disk import write
-    from classicnets.verbs.compare import compare
+    from classicnets.api.compare import compare
+    from classicnets.support.files import write_atomic
 
     if json and csv:
         raise ValueError("--json and --csv exclude each other; give one")
     comparison = compare(runs)
     if png is not None:
-        write(png, comparison.png())
+        write_atomic(png, comparison.png())
     if json:
         print(comparison.json())
     elif csv:

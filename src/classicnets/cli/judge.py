@@ -9,8 +9,8 @@ import typer
 from .train import print_evaluation
 
 if TYPE_CHECKING:
+    from classicnets.api.predict import Prediction
     from classicnets.evaluation.metrics import Evaluation
-    from classicnets.verbs.judge import Prediction
 
 SHOWN_MISTAKES = 5
 
@@ -33,16 +33,16 @@ def evaluate(
     from json import dumps
 
     import classicnets as cn
-    from classicnets.evaluation.figure import picture, table
-    from classicnets.training.disk import write
+    from classicnets.evaluation.plots import picture, table
+    from classicnets.support.files import write_atomic
 
     evaluation = cn.evaluate(
         runs, data or None, protocol or None, device=device, precision=precision
     )
     if csv is not None:
-        write(csv, table(evaluation).encode())
+        write_atomic(csv, table(evaluation).encode())
     if png is not None:
-        write(png, picture(evaluation))
+        write_atomic(png, picture(evaluation))
     if json:
         print(dumps(evaluation.as_json(), ensure_ascii=False))
         return

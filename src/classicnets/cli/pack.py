@@ -15,7 +15,7 @@ def pack(
     channels: Annotated[int, typer.Option(help="3, or 1 for grey")] = 3,
 ) -> None:
     """Pack pictures into one file of squares, which --data takes like a folder."""
-    from classicnets.verbs.pack import pack
+    from classicnets.api.pack import pack
 
     with bars() as tell:
         packed = pack(data, out, side, channels, lambda done, total: tell(out.name, done, total))

@@ -19,20 +19,21 @@ def recipe(
     from rich.console import Console
     from rich.table import Table
 
-    from classicnets.training.changes import TOLD
-    from classicnets.training.description import describe
-    from classicnets.verbs.recipe import chosen, subject
+    from classicnets.api.recipes import choose_recipe, resolve_network
+    from classicnets.training.recipe.recipe import ABOUT_PAPER
+    from classicnets.training.recipe.serialization import to_json
 
-    of = chosen(subject(network, data), recipe or None, data)
+    of = choose_recipe(resolve_network(network, data), recipe or None, data)
     rows = [
         (f.name, value, of.cited.get(f.name, ""), of.assumed.get(f.name, ""))
         for f in fields(of)
-        if f.name not in TOLD
+        if f.name not in ABOUT_PAPER
         if (value := getattr(of, f.name)) is not None or f.name in {**of.cited, **of.assumed}
     ]
     if json:
+        values = to_json(of)
         told = [
-            {"field": name, "value": describe(value), "set": repr(value)}
+            {"field": name, "value": values[name], "set": repr(value)}
             | {"cited": cited or None, "assumed": assumed or None}
             for name, value, cited, assumed in rows
         ]

@@ -30,7 +30,7 @@ def see(
     --what takes filters, maps, deconv, strongest, occlusion, gradients, cam, invariance, probes,
     embedding, mistakes, confusion and health, with commas between them.
     """
-    from classicnets.verbs.see import USUAL, save, see
+    from classicnets.api.see import USUAL, save, see
 
     if what and all_:
         raise ValueError("--all is everything; leave --what away")

@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from classicnets.training.loop import Record
-    from classicnets.verbs.train import Training
+    from classicnets.api.train import Training
+    from classicnets.training.run.loop import Record
 
 Write = Callable[["Record"], None]
 
@@ -52,7 +52,7 @@ def figures(record: "Record") -> dict[str, float]:
     """What is told of a step, and of the validation at the end of a pass."""
     told = {
         "epoch": float(record.epoch),
-        "rate": record.rate,
+        "lr": record.lr,
         "training/loss": record.loss,
         "training/error": record.error,
     }
@@ -96,14 +96,14 @@ def _opened(name: str, training: "Training") -> Iterator[Callable[[dict[str, flo
 
 
 def _started(name: str, package: Any, training: "Training") -> Any:
-    from classicnets.training.description import describe
+    from classicnets.training.recipe.serialization import to_json
 
-    facts = training.run.facts
+    facts = training.run.config
     config = {
         "network": facts.network,
         "data": facts.data,
         "seed": facts.seed,
-        "recipe": describe(facts.recipe),
+        "recipe": to_json(facts.recipe),
     }
     named: dict[str, Any] = {"project": "classicnets", "name": training.directory.name}
     if name == "wandb":  # a resumed run goes on in its place only by its id

@@ -16,9 +16,9 @@ import typer
 if TYPE_CHECKING:
     import torch
 
+    from classicnets.api.train import Training
     from classicnets.evaluation.metrics import Evaluation
-    from classicnets.training.loop import Record
-    from classicnets.verbs.train import Training
+    from classicnets.training.run.loop import Record
 
 ENDED_BY = 128  # and the number of the signal is what a shell reports for a command ended by one
 MEASURED = 10  # seconds of a long training, before it is said how long it will be
@@ -57,12 +57,12 @@ def train(
 ) -> None:
     """Train a network by its paper's recipe, on digits or on your own pictures."""
     import classicnets as cn
-    from classicnets.training.step import Execution
+    from classicnets.training.execution.execution import Execution
 
     from .progress import bars
     from .track import require, tracking
 
-    changed = _changes(changes or [])
+    overrides = _overrides(changes or [])
     require(track or [])
     if resume is not None:
         fixed = {
@@ -94,7 +94,7 @@ def train(
             out=out,
             seed=seed or 0,
             device=device,
-            changes=changed,
+            overrides=overrides,
             execution=Execution(precision or "auto", layout or "auto", bool(compiled), graph),
             workers=workers,
             unreadable=unreadable or "skip",
@@ -108,7 +108,7 @@ def train(
             conclude(training)
 
 
-def _changes(given: list[str]) -> dict[str, str]:
+def _overrides(given: list[str]) -> dict[str, str]:
     changes: dict[str, str] = {}
     for change in given:
         name, sign, value = change.partition("=")
@@ -139,17 +139,15 @@ def introduce(training: "Training") -> None:
     """What is about to be trained, by which recipe, on how many pictures."""
     recipe, splits = training.recipe, training.splits
     parts = splits.sizes
-    number, unit = (recipe.steps, "step") if recipe.steps else (recipe.epochs or 0, "pass")
-    length = f"{number:,} {unit}" + ("es" if unit == "pass" else "s") * (number != 1)
-    print(f"{training.run.facts.network} by {recipe.cite}")
-    print(
-        f"{length} in batches of {recipe.batch}, {recipe.optimizer}, {recipe.rate}, {recipe.loss}"
-    )
+    number, unit = (recipe.steps, "step") if recipe.steps else (recipe.epochs or 0, "epoch")
+    length = f"{number:,} {unit}{'s' * (number != 1)}"
+    print(f"{training.config.network} by {recipe.cite}")
+    print(f"{length} in batches of {recipe.batch}, {recipe.optimizer}, {recipe.lr}, {recipe.loss}")
     for name, reason in recipe.assumed.items():
         print(f"  assumed {name}: {reason}")
-    for name, reason in training.adapted.items():
+    for name, reason in (training.adapted or {}).items():
         print(f"  adapted {name}: {reason}")
-    for name, (ours, paper) in training.run.facts.differences.items():
+    for name, (ours, paper) in training.config.differences.items():
         print(f"  not the paper's {name}: {ours} for {paper}")
     print(
         f"{splits.name}: {len(splits.classes)} classes; {parts[0]} pictures for training, "
@@ -163,8 +161,8 @@ def introduce(training: "Training") -> None:
         print(f"warning: left out: {reason}", file=sys.stderr)
     for pair in splits.duplicates:
         print(f"warning: {pair}", file=sys.stderr)
-    if training.picked:
-        print(f"steps: {training.picked}")
+    if training.chosen:
+        print(f"steps: {training.chosen}")
 
 
 def follow(training: "Training", write: "Callable[[Record], None]" = lambda record: None) -> None:
@@ -303,7 +301,7 @@ def _live(training: "Training") -> Iterator[Any]:
     from rich.table import Column
 
     columns = (
-        TextColumn("pass {task.fields[epoch]}"),
+        TextColumn("epoch {task.fields[epoch]}"),
         BarColumn(),
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
@@ -326,7 +324,7 @@ def _live(training: "Training") -> Iterator[Any]:
                 completed=record.step,
                 total=record.steps,
                 epoch=f"{record.epoch}/{record.epochs}",
-                figures=f"rate {record.rate:.2g}, loss {record.loss:.3g}, "
+                figures=f"lr {record.lr:.2g}, loss {record.loss:.3g}, "
                 f"error {record.error:.1f} %{validated}",
             )
 
@@ -338,7 +336,7 @@ def _plain(training: "Training") -> Iterator[Any]:
     def report(record: "Record") -> None:
         if (validation := record.validation) is not None:
             print(
-                f"pass {record.epoch}/{record.epochs}: rate {record.rate:.2g}, "
+                f"epoch {record.epoch}/{record.epochs}: lr {record.lr:.2g}, "
                 f"loss {record.loss:.4f}, error {record.error:.2f} %, "
                 f"validation loss {validation.loss:.4f}, error {validation.top1_error:.2f} %",
                 flush=True,

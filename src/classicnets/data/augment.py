@@ -12,18 +12,18 @@ from jaxtyping import Float32, Shaped
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from classicnets.layers.bounds import bounded
+from classicnets.support.errors import check_range
 
-from .images import Files, Images
-from .pixels import sampled
-from .sent import sent
+from .images import ImageFiles, Images
+from .scaling import sampled
+from .transfer import to_device
 
 
 @dataclass(frozen=True)
-class Flip:
+class HorizontalFlip:
     """Left and right exchanged in every second picture, by chance."""
 
-    def fit(self, train: Images | Files) -> "Flip":
+    def fit(self, train: Images | ImageFiles) -> "HorizontalFlip":
         return self
 
     def __call__(
@@ -35,7 +35,7 @@ class Flip:
             for i in heads.nonzero()[:, 0].tolist():
                 y[i] = x[i].flip(-1)
             return y
-        return torch.where(sent(heads, x.device)[:, None, None, None], x.flip(-1), x)
+        return torch.where(to_device(heads, x.device)[:, None, None, None], x.flip(-1), x)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ColourShift:
 
     directions: tuple[tuple[float, ...], ...]
 
-    def fit(self, train: Images | Files) -> "ColourShift":
+    def fit(self, train: Images | ImageFiles) -> "ColourShift":
         return self
 
     def __call__(
@@ -52,7 +52,7 @@ class ColourShift:
     ) -> Float32[Tensor, "n c h w"]:
         draws = torch.randn(len(x), len(self.directions), generator=generator)
         shifts = draws @ torch.tensor(self.directions)
-        return x + sent(shifts, x.device)[:, :, None, None]
+        return x + to_device(shifts, x.device)[:, :, None, None]
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class ColourNoise:
     std: float = 0.1
 
     def __post_init__(self):
-        bounded(self, std=(0, math.inf))
+        check_range(self, std=(0, math.inf))
 
-    def fit(self, train: Images | Files) -> ColourShift:
+    def fit(self, train: Images | ImageFiles) -> ColourShift:
         count, total, products = 0, torch.zeros(()), torch.zeros(())
         for part in sampled(train):
             colours = part.cpu().double().transpose(0, 1).flatten(1) / 255
@@ -99,10 +99,10 @@ class Distortion:
     unchanged: float = 0.1
 
     def __post_init__(self):
-        most = (1, math.inf)
-        bounded(self, shift=(0, 1), scale=most, squeeze=most, shear=(0, math.inf), unchanged=(0, 1))
+        check_range(self, shift=(0, 1), scale=(1, math.inf), squeeze=(1, math.inf))
+        check_range(self, shear=(0, math.inf), unchanged=(0, 1))
 
-    def fit(self, train: Images | Files) -> "Distortion":
+    def fit(self, train: Images | ImageFiles) -> "Distortion":
         return self
 
     def __call__(
@@ -121,5 +121,5 @@ class Distortion:
             ],
             dim=1,
         ).view(-1, 2, 3)
-        grid = F.affine_grid(sent(maps, x.device), list(x.shape), align_corners=False)
+        grid = F.affine_grid(to_device(maps, x.device), list(x.shape), align_corners=False)
         return F.grid_sample(x.float(), grid, align_corners=False)

@@ -15,11 +15,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pooch
-
-try:
-    import fcntl
-except ImportError:  # Windows has none
-    fcntl = None
+from filelock import FileLock
 
 PATIENCE = 30  # seconds without an answer
 PIECE = 2**18  # bytes
@@ -54,21 +50,23 @@ def fetch(remote: Remote, folder: str) -> Path:
     """
     path = cache() / folder / remote.name
     if not path.exists():
-        with alone(folder):
+        with locked(folder):
             if not path.exists():
                 _fetch(remote, path)
     return path
 
 
 @contextmanager
-def alone(folder: str) -> Iterator[None]:
+def locked(folder: str) -> Iterator[None]:
     """No other process or thread works in this folder of the cache meanwhile; it must not nest."""
     cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / f".{folder}.lock").open("w") as lock:
-        if fcntl is not None:
-            with suppress(OSError):  # not every file system has locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(cache() / f".{folder}.lock")
+    with suppress(OSError):  # not every file system has locks
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _fetch(remote: Remote, path: Path) -> None:

@@ -8,8 +8,8 @@ of a run. Files and folders whose names begin with a dot are not looked at.
 from collections.abc import Sequence
 from pathlib import Path
 
+from .decode import IMAGE_SUFFIXES
 from .listing import Listing
-from .picture import SUFFIXES
 
 PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -53,7 +53,7 @@ def _parts(root: Path) -> dict[str, Path]:
             raise ValueError(f"{root} holds both {parts[part].name} and {folder.name}; keep one")
         parts[part] = folder
     if beside := [
-        folder.name for folder in folders if folder not in parts.values() and _pictures(folder)
+        folder.name for folder in folders if folder not in parts.values() and find_images(folder)
     ]:
         raise ValueError(
             f"{root} holds pictures in {beside[0]} beside {', '.join(f.name for f in holding)}; "
@@ -65,7 +65,7 @@ def _parts(root: Path) -> dict[str, Path]:
 def _classes(root: Path, least: int = 2) -> tuple[str, ...]:
     classes = tuple(path.name for path in _folders(root))
     if not classes:
-        loose = sum(path.suffix.lower() in SUFFIXES for path in root.iterdir())
+        loose = sum(path.suffix.lower() in IMAGE_SUFFIXES for path in root.iterdir())
         held = f"{loose} pictures but no folder" if loose else "no folder"
         raise ValueError(f"{root} holds {held} of pictures; there must be one for each class")
     if len(classes) < least:
@@ -86,7 +86,7 @@ def labelled(root: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
     """
     if strange := [path.name for path in _folders(root) if path.name not in classes]:
         raise ValueError(f"{root} has the class {strange[0]!r}, which the training part has not")
-    files = [(path, k) for k, name in enumerate(classes) for path in _pictures(root / name)]
+    files = [(path, k) for k, name in enumerate(classes) for path in find_images(root / name)]
     if not files:
         raise ValueError(f"the folders in {root} hold no pictures")
     return files
@@ -96,11 +96,12 @@ def _folders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _pictures(root: Path) -> list[Path]:
+def find_images(root: Path) -> list[Path]:
+    """All image files below a folder, in order; hidden ones are not looked at."""
     return sorted(
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in IMAGE_SUFFIXES
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .decode import as_square
 from .images import (
     SAMPLE,
     TEST,
@@ -19,7 +20,6 @@ from .images import (
     stratified,
 )
 from .listing import IN_MEMORY
-from .picture import as_square
 
 PARTS = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from scipy.io import loadmat
 
-from .download import Remote, alone, cache, fetch, opening
+from .download import Remote, cache, fetch, locked, opening
 from .folder import labelled, list_folder
 from .listing import Listing
 
@@ -33,7 +33,7 @@ def list_imagenette() -> Listing:
     unpacked = folder / "imagenette2-320"
     if not unpacked.exists():
         archive = fetch(IMAGENETTE, "imagenette")
-        with alone("imagenette"):
+        with locked("imagenette"):
             if not unpacked.exists():
                 _unpack(archive, unpacked)
     found = list_folder(unpacked)

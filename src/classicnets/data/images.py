@@ -10,10 +10,10 @@ from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from .picture import read_pictures
+from .crops import centre_boxes
+from .decode import read_images
 from .resample import resample
-from .sent import sent
-from .windows import centre
+from .transfer import to_device
 
 VALIDATION, TEST = 0.1, 0.2  # the shares of what is split off; the rest is for training
 SAMPLE = 200  # pictures that speak for all where all would take too long
@@ -60,14 +60,14 @@ class Images:
         An exact copy where the window has that size and whole-number corners.
         """
         h, w = self.pixels.shape[2:]
-        indices = sent(indices, self.pixels.device)
+        indices = to_device(indices, self.pixels.device)
         device = self.labels.device
         if side == h == w and (windows == windows.new_tensor([0, 0, h, w])).all():
-            return sent(self.pixels.index_select(0, indices), device)
+            return to_device(self.pixels.index_select(0, indices), device)
         corners = windows[:, :2]
         if (windows[:, 2:] == side).all() and (corners == corners.round()).all():
-            return sent(self._copied(indices, corners.long(), side), device)
-        return resample(sent(self.pixels[indices], device), windows, side)
+            return to_device(self._copied(indices, corners.long(), side), device)
+        return resample(to_device(self.pixels[indices], device), windows, side)
 
     def _copied(self, indices: Tensor, corners: Tensor, side: int) -> Tensor:
         h, w = self.pixels.shape[2:]
@@ -77,12 +77,12 @@ class Images:
         if pad:
             pixels = F.pad(pixels[indices], (pad,) * 4)
             indices = torch.arange(len(indices), device=pixels.device)
-        top, left = sent(corners + pad, pixels.device).unbind(1)
+        top, left = to_device(corners + pad, pixels.device).unbind(1)
         return pixels.unfold(2, side, 1).unfold(3, side, 1)[indices, :, top, left]
 
 
 @dataclass(frozen=True, eq=False)
-class Files:
+class ImageFiles:
     """Pictures in files, of any size, decoded when asked for; for more than memory holds.
 
     `sizes` are height and width of each as it is shown. Batches arrive on the labels' device.
@@ -96,11 +96,11 @@ class Files:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def part(self, indices: Int64[Tensor, " m"]) -> "Files":
+    def part(self, indices: Int64[Tensor, " m"]) -> "ImageFiles":
         paths = [self.paths[int(i)] for i in indices.tolist()]
-        return Files(paths, self.labels[indices], self.sizes[indices], self.channels)
+        return ImageFiles(paths, self.labels[indices], self.sizes[indices], self.channels)
 
-    def to(self, device: torch.device) -> "Files":
+    def to(self, device: torch.device) -> "ImageFiles":
         return replace(self, labels=self.labels.to(device))
 
     def cut(
@@ -108,10 +108,10 @@ class Files:
     ) -> UInt8[Tensor, "m c side side"]:
         """As `Images.cut`. Raises a ValueError that names the file that cannot be read."""
         paths = [self.paths[int(i)] for i in indices.tolist()]
-        x, reasons = read_pictures(paths, side, self.channels, windows.tolist())
+        x, reasons = read_images(paths, side, self.channels, windows.tolist())
         if reasons:
             raise ValueError(reasons[min(reasons)])
-        return sent(x, self.labels.device)
+        return to_device(x, self.labels.device)
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,9 @@ class Splits:
 
     name: str
     classes: tuple[str, ...]
-    train: Images | Files
-    validation: Images | Files
-    test: Images | Files
+    train: Images | ImageFiles
+    validation: Images | ImageFiles
+    test: Images | ImageFiles
     skipped: tuple[str, ...] = ()
     duplicates: tuple[str, ...] = ()
     digest: str = ""
@@ -155,7 +155,7 @@ class Splits:
             x = self.train[some]
         else:
             side = 32  # a mean of greys is grey, so that a JPEG need not be decoded whole
-            x = self.train.cut(some, centre(self.train.sizes[some], side, side), side)
+            x = self.train.cut(some, centre_boxes(self.train.sizes[some], side, side), side)
         return bool((x == x[:, :1]).all())
 
     @property
@@ -179,7 +179,7 @@ class Splits:
         return self
 
 
-def require(where: str, images: Images | Files, classes: Sequence[str], least: int) -> None:
+def require(where: str, images: Images | ImageFiles, classes: Sequence[str], least: int) -> None:
     """Raises a ValueError unless each picture has a class and each class so many pictures."""
     labels = images.labels
     count = len(images.pixels if isinstance(images, Images) else images.paths)

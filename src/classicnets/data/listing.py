@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from .images import TEST, VALIDATION, Files, Images, Splits, require, stratified
-from .picture import read_pictures, read_sizes
+from .decode import read_images, read_sizes
+from .images import TEST, VALIDATION, ImageFiles, Images, Splits, require, stratified
 
 IN_MEMORY = 4 * 2**30  # bytes of decoded pictures
 COMPARED = 200_000  # pictures; to decode or compare more of them beforehand takes too long
@@ -52,7 +52,7 @@ def read_listing(
     source, classes = str(listing.table or listing.root), listing.classes
     few = sum(map(len, listing.parts.values())) <= COMPARED
     missing = [name for name in PARTS if name not in listing.parts]
-    parts: dict[str, Images | Files] = {}
+    parts: dict[str, Images | ImageFiles] = {}
     paths: dict[str, list[Path]] = {}
     skipped: list[str] = []
     taken = sum(s if isinstance(s := listing.shares[name], int) else 1 for name in missing)
@@ -85,7 +85,7 @@ def read_listing(
 
 def read_all(
     files: Sequence[tuple[Path, int]], side: int, channels: int, whole: bool = False
-) -> Images | Files:
+) -> Images | ImageFiles:
     """All these pictures. Raises a ValueError when one cannot be read."""
     images, _, reasons = _read(files, side, channels, whole, len(files) <= COMPARED)
     if reasons:
@@ -95,15 +95,15 @@ def read_all(
 
 def _read(
     files: Sequence[tuple[Path, int]], side: int, channels: int, whole: bool, tried: bool
-) -> tuple[Images | Files, list[Path], list[str]]:
+) -> tuple[Images | ImageFiles, list[Path], list[str]]:
     """What can be read, the paths of that, and why the rest cannot."""
     paths = [path for path, _ in files]
     labels = torch.tensor([label for _, label in files], dtype=torch.long)
     if whole or len(files) * channels * side**2 > IN_MEMORY:
         sizes, reasons = read_sizes(paths, channels if tried else 0)
-        images = Files([str(path) for path in paths], labels, sizes, channels)
+        images = ImageFiles([str(path) for path in paths], labels, sizes, channels)
     else:
-        pixels, reasons = read_pictures(paths, side, channels)
+        pixels, reasons = read_images(paths, side, channels)
         images = Images(pixels, labels)
     if reasons:
         sound = [i for i in range(len(files)) if i not in reasons]

@@ -16,10 +16,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .images import SAMPLE, Files, Images, Splits, fingerprint, spread
+from .crops import centre_boxes
+from .decode import read_images
+from .images import SAMPLE, ImageFiles, Images, Splits, fingerprint, spread
 from .listing import IN_MEMORY
-from .picture import read_pictures
-from .windows import centre
 
 SUFFIX = ".pack"
 TOGETHER = 500  # pictures decoded at a time
@@ -119,14 +119,14 @@ def _write(
 
 
 def _squares(
-    images: Images | Files, indices: Tensor, side: int, skipped: list[str]
+    images: Images | ImageFiles, indices: Tensor, side: int, skipped: list[str]
 ) -> tuple[Tensor, Tensor]:
     """The pictures that can be read, and which of them these are."""
     if isinstance(images, Images):
-        windows = centre(images.sizes[indices], side, side)
+        windows = centre_boxes(images.sizes[indices], side, side)
         return images.cut(indices, windows, side), torch.ones(len(indices), dtype=torch.bool)
     paths = [images.paths[int(i)] for i in indices.tolist()]
-    pixels, reasons = read_pictures(paths, side, images.channels)
+    pixels, reasons = read_images(paths, side, images.channels)
     skipped += [reasons[k] for k in sorted(reasons)]
     sound = torch.tensor([k not in reasons for k in range(len(paths))])
     return pixels[sound], sound

@@ -20,9 +20,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
+from .decode import grey
 from .download import Remote, fetch, opening
 from .images import Images, Splits, fingerprint, require, stratified
-from .picture import grey
 
 DIGITS = tuple("0123456789")
 CLOTHES = (

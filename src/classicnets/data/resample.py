@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from .sent import sent
+from .transfer import to_device
 
 TOGETHER = 2**25  # numbers in a batch of floating-point pictures; more are worked on in parts
 
@@ -23,7 +23,7 @@ def resample(
         [
             _resampled(some, places, side)
             for some, places in zip(
-                x.split(parts), sent(windows, x.device).split(parts), strict=True
+                x.split(parts), to_device(windows, x.device).split(parts), strict=True
             )
         ]
     )

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 
+from .csv_list import list_table, list_test_table
 from .folder import list_folder, list_test
 from .hub import read_hub
 from .imagenet import list_imagenet, list_imagenette
-from .images import Files, Images, Splits
+from .images import ImageFiles, Images, Splits
 from .listing import UNREADABLE, Listing, read_all, read_listing
 from .packed import SUFFIX, read_packed
 from .published import PUBLISHED
 from .synthetic import shapes
-from .table import list_table, list_test_table
 
 IMAGENET, HUB = "imagenet:", "hf:"
 SHAPES = 600  # drawn for `synthetic`
@@ -47,7 +47,7 @@ def open_data(
     """
     if unreadable not in UNREADABLE:
         raise ValueError(f"unreadable must be {' or '.join(UNREADABLE)}, not {unreadable!r}")
-    name = resolved(spec)
+    name = resolve(spec)
     if name in READ:
         return READ[name](side, channels, seed)
     if name.startswith(HUB):
@@ -60,13 +60,13 @@ def open_data(
 
 def open_test(
     spec: str, side: int, channels: int, classes: tuple[str, ...], whole: bool = False
-) -> Images | Files:
+) -> Images | ImageFiles:
     """Pictures to be judged by a network that has been trained on these classes.
 
     Of a named set, its test part; of a folder or CSV file, its test part if there is one, else all
     of it. Raises a ValueError when one of them cannot be read or is of another class.
     """
-    name = resolved(spec)
+    name = resolve(spec)
     if name in READ or name.startswith(HUB) or _is_packed(name):
         splits = open_data(name, side, channels)
         found, images = splits.classes, splits.test
@@ -82,7 +82,7 @@ def open_test(
     return replace(images, labels=order[images.labels])
 
 
-def resolved(spec: str) -> str:
+def resolve(spec: str) -> str:
     """What `spec` means wherever one stands: the name of a set, or a whole path.
 
     Raises a ValueError that offers the nearest names when there is neither.

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from classicnets.support.hooks import temporary_hooks
+
 
 @dataclass(frozen=True)
 class Window:
@@ -35,16 +37,9 @@ class Window:
             assert isinstance(layer, nn.Flatten)
             met.append((layer, args[0].shape))
 
-        hooks = [
-            layer.register_forward_pre_hook(meet)
-            for layer in network.modules()
-            if isinstance(layer, nn.Flatten)
-        ]
-        try:
+        flattens = (layer for layer in network.modules() if isinstance(layer, nn.Flatten))
+        with temporary_hooks(layer.register_forward_pre_hook(meet) for layer in flattens):
             network(x)
-        finally:
-            for hook in hooks:
-                hook.remove()
         if not met:
             _require_any_size(network, x)
             return cls(None)
@@ -75,11 +70,8 @@ def scores_over(
         places.append(patches.shape[:3])
         return patches.flatten(3).flatten(0, 2)
 
-    hook = window.flatten.register_forward_hook(spread)
-    try:
+    with window.flatten.register_forward_hook(spread):
         rows = network(x)
-    finally:
-        hook.remove()
     return rows.unflatten(0, places[0]).permute(0, 3, 1, 2)
 
 

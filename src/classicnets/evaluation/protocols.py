@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor, nn
 
-from classicnets.data.batches import stream
-from classicnets.data.images import Files, Images
-from classicnets.data.pixels import Scaling
-from classicnets.data.windows import centre
+from classicnets.data.crops import centre_boxes
+from classicnets.data.images import ImageFiles, Images
+from classicnets.data.loader import stream
+from classicnets.data.scaling import Scaling
 
 from .dense import Window, scores_over
 
@@ -22,7 +22,7 @@ AT_ONCE = 64  # crops shown together; of larger pictures as many as have no more
 
 
 @dataclass(frozen=True)
-class Sight:
+class TrainScale:
     """What a network was trained at: crops of pictures whose shorter side is `side`.
 
     Where the side was drawn for each picture, `jitter` has its ends.
@@ -41,8 +41,10 @@ class Sight:
     def three(self) -> tuple[int, ...]:
         """VGG, section 4.2: S - 32, S, S + 32 of crops of 224; the ends and the middle of jitter.
 
-        >>> Sight(384, 224).three, Sight(384, 224, (256, 512)).three, Sight(32, 32).three
-        ((352, 384, 416), (256, 384, 512), (32, 32, 37))
+        >>> TrainScale(384, 224).three, TrainScale(384, 224, (256, 512)).three
+        ((352, 384, 416), (256, 384, 512))
+        >>> TrainScale(32, 32).three
+        (32, 32, 37)
         """
         step = round(self.crop / 7)
         low, high = self.jitter or (self.side - step, self.side + step)
@@ -59,7 +61,7 @@ class Crops:
     The probabilities are averaged. `whole` says that more than the centre square is looked at.
     """
 
-    windows: Callable[[Int64[Tensor, "n 2"], Sight], Windows]
+    windows: Callable[[Int64[Tensor, "n 2"], TrainScale], Windows]
     mirrored: bool = True
     whole: bool = True
 
@@ -71,14 +73,14 @@ class Dense:
     The scores are averaged over the positions, the probabilities over sides and mirror images.
     """
 
-    sides: Callable[[Sight], tuple[int, ...]]
+    sides: Callable[[TrainScale], tuple[int, ...]]
     mirrored: bool = True
     whole: bool = True
 
 
-def ten(sizes: Int64[Tensor, "n 2"], sight: Sight) -> Windows:
+def ten(sizes: Int64[Tensor, "n 2"], scale: TrainScale) -> Windows:
     """AlexNet, section 4.1: the corners of the centre square, and its centre."""
-    return _five(centre(sizes, sight.side, sight.side), sight.side, sight.crop)
+    return _five(centre_boxes(sizes, scale.side, scale.side), scale.side, scale.crop)
 
 
 def grid(sizes: Int64[Tensor, "n 2"], sides: tuple[int, ...], crop: int) -> Windows:
@@ -86,18 +88,18 @@ def grid(sizes: Int64[Tensor, "n 2"], sides: tuple[int, ...], crop: int) -> Wind
     return torch.cat([_grid(sizes, side, crop) for side in sides], 1)
 
 
-def inception(sizes: Int64[Tensor, "n 2"], sight: Sight) -> Windows:
+def inception(sizes: Int64[Tensor, "n 2"], scale: TrainScale) -> Windows:
     """GoogLeNet, section 7: at four sides (256, 288, 320, 352) the square at either end of the
     picture and in its middle; of each the corners, the centre, and all of it.
     """
     shorter = sizes.min(1).values
     views = []
     for eighths in (8, 9, 10, 11):
-        side = max(round(sight.side * eighths / 8), sight.crop)
+        side = max(round(scale.side * eighths / 8), scale.crop)
         for place in (0, 0.5, 1):
             corner = ((sizes - shorter[:, None]) * place).floor()
             square = torch.cat([corner, shorter[:, None].expand(-1, 2)], 1).float()
-            views += [_five(square, side, sight.crop), square[:, None]]
+            views += [_five(square, side, scale.crop), square[:, None]]
     return torch.cat(views, 1)
 
 
@@ -121,7 +123,7 @@ def _five(square: Float32[Tensor, "n 4"], side: int, crop: int) -> Windows:
 
 # ResNet's paper averages "scores"; probabilities are averaged here, as in the others
 PROTOCOLS: dict[str, Crops | Dense] = {
-    "single": Crops(lambda s, at: centre(s, at.side, at.crop)[:, None], False, whole=False),
+    "single": Crops(lambda s, at: centre_boxes(s, at.side, at.crop)[:, None], False, whole=False),
     "ten-crop": Crops(ten, whole=False),  # AlexNet, ZFNet; ResNet for comparisons
     "dense": Dense(lambda at: (at.usual,)),  # VGG, section 3.2
     "multi-scale": Dense(lambda at: at.three),  # VGG, section 4.2
@@ -141,25 +143,26 @@ def protocol(name: str) -> Crops | Dense:
     return PROTOCOLS[name]
 
 
-def passes(protocol: Crops | Dense, sight: Sight) -> int:
+def passes(protocol: Crops | Dense, scale: TrainScale) -> int:
     """How many times a picture goes through the network.
 
-    >>> [passes(PROTOCOLS[name], Sight(256, 224)) for name in ("ten-crop", "dense", "144-crop")]
+    >>> scale = TrainScale(256, 224)
+    >>> [passes(PROTOCOLS[name], scale) for name in ("ten-crop", "dense", "144-crop")]
     [10, 2, 144]
     """
     if isinstance(protocol, Dense):
-        count = len(protocol.sides(sight))
+        count = len(protocol.sides(scale))
     else:
-        count = protocol.windows(torch.tensor([[sight.side, sight.side]]), sight).shape[1]
+        count = protocol.windows(torch.tensor([[scale.side, scale.side]]), scale).shape[1]
     return count * (1 + protocol.mirrored)
 
 
 @torch.no_grad()
 def log_probabilities(
     network: nn.Module,
-    images: Images | Files,
+    images: Images | ImageFiles,
     protocol: Crops | Dense,
-    sight: Sight,
+    scale: TrainScale,
     scaling: Scaling,
 ) -> Float64[Tensor, "n classes"]:
     """What a network in evaluation mode takes the pictures to be, on the CPU.
@@ -171,9 +174,9 @@ def log_probabilities(
     if not len(images):
         raise ValueError("there are no pictures to evaluate on")
     if isinstance(protocol, Crops):
-        parts = list(_crops(network, images, protocol, sight, scaling))
+        parts = list(_crops(network, images, protocol, scale, scaling))
     else:
-        parts = list(_dense(network, images, protocol, sight, scaling))
+        parts = list(_dense(network, images, protocol, scale, scaling))
     order = torch.cat([indices for indices, _ in parts])
     return torch.cat([found for _, found in parts])[order.argsort()]
 
@@ -188,15 +191,19 @@ Part = tuple[Tensor, Tensor]  # indices of pictures, and their log-probabilities
 
 
 def _crops(
-    network: nn.Module, images: Images | Files, protocol: Crops, sight: Sight, scaling: Scaling
+    network: nn.Module,
+    images: Images | ImageFiles,
+    protocol: Crops,
+    scale: TrainScale,
+    scaling: Scaling,
 ) -> Iterator[Part]:
-    views = passes(protocol, sight) // (1 + protocol.mirrored)
+    views = passes(protocol, scale) // (1 + protocol.mirrored)
     parts = torch.arange(len(images)).split(max(1, AT_ONCE // views))
     requests = (
-        (at.repeat_interleave(views), protocol.windows(images.sizes[at], sight).flatten(0, 1))
+        (at.repeat_interleave(views), protocol.windows(images.sizes[at], scale).flatten(0, 1))
         for at in parts
     )
-    for at, (x, _) in zip(parts, stream(images, requests, sight.crop), strict=True):
+    for at, (x, _) in zip(parts, stream(images, requests, scale.crop), strict=True):
         scores = [
             one_view
             for seen in _both(x, protocol.mirrored)
@@ -206,12 +213,16 @@ def _crops(
 
 
 def _dense(
-    network: nn.Module, images: Images | Files, protocol: Dense, sight: Sight, scaling: Scaling
+    network: nn.Module,
+    images: Images | ImageFiles,
+    protocol: Dense,
+    scale: TrainScale,
+    scaling: Scaling,
 ) -> Iterator[Part]:
     device = images.labels.device
-    window = Window.of(network, torch.zeros(1, images.channels, sight.crop, sight.crop).to(device))
-    sides = protocol.sides(sight)
-    together = max(1, AT_ONCE * sight.crop**2 // max(sides) ** 2)
+    window = Window.of(network, torch.zeros(1, images.channels, scale.crop, scale.crop).to(device))
+    sides = protocol.sides(scale)
+    together = max(1, AT_ONCE * scale.crop**2 // max(sides) ** 2)
     for at in _of_one_size(images.sizes, together):
         scores = [
             _exact(scores_over(network, window, scaling(seen)).mean((2, 3)))
@@ -228,7 +239,7 @@ def _of_one_size(sizes: Int64[Tensor, "n 2"], most: int) -> Iterator[Int64[Tenso
         yield from (kind == k).nonzero()[:, 0].split(most)
 
 
-def _resized(images: Images | Files, at: Int64[Tensor, " m"], side: int) -> Tensor:
+def _resized(images: Images | ImageFiles, at: Int64[Tensor, " m"], side: int) -> Tensor:
     """Whole pictures of one size with their shorter side brought to `side`, (m, c, h, w)."""
     size = images.sizes[at[0]]
     longer = int(size.max())

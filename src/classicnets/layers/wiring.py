@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from .fit import explain
+from classicnets.measure.sizes import explain
 
 
 def chain(stages: Mapping[str, nn.Module] | None = None, /, **named: nn.Module) -> nn.Sequential:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from torch import nn
 
-from .fields import Field
-from .memory import StepMemory, step_memory
+from .memory import TrainingMemory, training_memory
+from .receptive_field import Field
 from .report import Layer, Pixels, Report, Stage
 from .trace import Call, watch
 
-__all__ = ["Layer", "Report", "Stage", "StepMemory", "measure"]
+__all__ = ["Layer", "Report", "Stage", "TrainingMemory", "measure"]
 
 
 def measure(
@@ -44,7 +44,7 @@ def measure(
         batch=batch,
         layers=tuple(_layer(call, batch) for call in seen.calls if not call.training_only),
         training_only=tuple(_layer(call, batch) for call in seen.calls if call.training_only),
-        step=step_memory(network.parameters(), kept, optimizer_copies),
+        training_memory=training_memory(network.parameters(), kept, optimizer_copies),
         optimizer_copies=optimizer_copies,
         uncounted=seen.uncounted,
         fused=seen.fused,

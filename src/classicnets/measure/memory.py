@@ -7,7 +7,7 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class StepMemory:
+class TrainingMemory:
     """Bytes of one training step. Workspaces of single operators come on top and go again."""
 
     weights: int
@@ -20,9 +20,9 @@ class StepMemory:
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
-def step_memory(
+def training_memory(
     parameters: Iterable[nn.Parameter], saved_bytes: int, optimizer_copies: int
-) -> StepMemory:
+) -> TrainingMemory:
     """Memory for these parameters and `saved_bytes` kept for the backward pass.
 
     The optimizer holds `optimizer_copies` values a weight: 1 for momentum, 2 for Adam. Frozen
@@ -30,7 +30,7 @@ def step_memory(
     """
     sizes = [(p.numel() * p.element_size(), p.requires_grad) for p in parameters]
     trained = sum(size for size, trains in sizes if trains)
-    return StepMemory(
+    return TrainingMemory(
         weights=sum(size for size, _ in sizes),
         gradients=trained,
         optimizer=optimizer_copies * trained,

@@ -5,12 +5,14 @@ import io
 import json
 import re
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
 from typing import NamedTuple
 
-from .memory import StepMemory
+from classicnets.support.tables import align, format_bytes
+
+from .memory import TrainingMemory
 
 DEEP = 60  # rows from which a table is folded unless one asks for all
 
@@ -79,7 +81,7 @@ class Report:
     batch: int
     layers: tuple[Layer, ...]
     training_only: tuple[Layer, ...]
-    step: StepMemory
+    training_memory: TrainingMemory
     optimizer_copies: int
     uncounted: tuple[str, ...]
     fused: tuple[str, ...]
@@ -129,7 +131,10 @@ class Report:
                 "layers": [asdict(layer) for layer in self.layers],
                 "training_only": [asdict(layer) for layer in self.training_only],
                 "stages": [stage._asdict() for stage in self.stages()],
-                "step": {**asdict(self.step), "total": self.step.total},
+                "training_memory": {
+                    **asdict(self.training_memory),
+                    "total": self.training_memory.total,
+                },
                 "uncounted": self.uncounted,
                 "fused": self.fused,
                 "unused": self.unused,
@@ -179,7 +184,7 @@ class Report:
             aside = _sum("in training only, not in the total", self.training_only)
             blocks += [[_cells(layer, columns) for layer in self.training_only]]
             blocks += [[_cells(replace(aside, output=()), columns)]]
-        lines = aligned([cells for block in blocks for cells in block])
+        lines = align([cells for block in blocks for cells in block], LEFT)
         rule = "─" * max(map(len, lines))
         table: list[str] = []
         for block in blocks:
@@ -190,15 +195,15 @@ class Report:
     def _shares(self) -> list[str]:
         rows = [["stage", "params", "kept", "multiply-adds"]]
         rows += [[s.label, *(f"{x:.1f} %" for x in s[1:])] for s in self.stages() if any(s[1:])]
-        return aligned(rows)
+        return align(rows, LEFT)
 
     def _remarks(self, width: int) -> list[str]:
         copies = self.optimizer_copies
-        weights, gradients, state, kept = map(bytes_told, vars(self.step).values())
+        weights, gradients, state, kept = map(format_bytes, vars(self.training_memory).values())
         remarks = (
             f"One training step at batch {self.batch}: weights {weights}, gradients {gradients}, "
             f"optimizer state {state} ({copies} value{'s' * (copies != 1)} a weight), activations "
-            f"kept {kept}; together {bytes_told(self.step.total)}."
+            f"kept {kept}; together {format_bytes(self.training_memory.total)}."
         )
         if self.uncounted:
             remarks += f" Not counted, for want of a rule: {', '.join(self.uncounted)}."
@@ -256,8 +261,8 @@ COLUMNS: Mapping[str, Callable[[Layer], str]] = {
     "divide": lambda layer: _operations(layer.divisions),
     "exp": lambda layer: _operations(layer.exponentials),
     "other ops": lambda layer: _operations(layer.other_operations),
-    "memory": lambda layer: bytes_told(layer.activation_bytes),
-    "kept": lambda layer: bytes_told(layer.saved_bytes),
+    "memory": lambda layer: format_bytes(layer.activation_bytes),
+    "kept": lambda layer: format_bytes(layer.saved_bytes),
     "field": lambda layer: _range(layer.smallest_receptive_field, layer.receptive_field),
     "step": lambda layer: _by(layer.stride),
     "offset": lambda layer: _by(layer.offset),
@@ -296,14 +301,6 @@ def _operations(n: int) -> str:
     return str(n)
 
 
-def bytes_told(n: int) -> str:
-    """Bytes in the unit that suits them: `1.50 GiB`."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if n >= size:
-            return f"{n / size:.2f} {unit}"
-    return f"{n} B"
-
-
 def _range(smallest: Pixels, largest: Pixels) -> str:
     return _by(largest) if smallest == largest else f"{_by(smallest)}–{_by(largest)}"  # noqa: RUF001
 
@@ -316,15 +313,3 @@ def _by(sizes: Pixels) -> str:
 
 def _plain(value: str | Pixels) -> str:
     return value if isinstance(value, str) else "" if value is None else _by(value)
-
-
-def aligned(rows: Sequence[Sequence[str]], left: Collection[str] = LEFT) -> list[str]:
-    """Lines of a table whose first row is its headings; those in `left` are set to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(w) if name in left else cell.rjust(w)
-            for name, cell, w in zip(rows[0], row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]

@@ -20,10 +20,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from classicnets.layers.fit import explain, image_dtype, meta_copy, needs_values, said
+from classicnets.support.errors import one_line
+from classicnets.support.meta import image_dtype, meta_copy, needs_values
 
-from .fields import Fields, Lost, follow, of_image
-from .rules import Cost, cost
+from .operations import Cost, cost
+from .receptive_field import Fields, Lost, follow, of_image
+from .sizes import explain
 
 
 @dataclass(eq=False)
@@ -96,7 +98,7 @@ def _refusal(
     if needs_values(error):
         return (
             f"{kind} cannot be measured: measuring follows shapes alone, and its forward reads the "
-            f"values of a tensor or makes one on a device of its own; torch says: {said(error)}"
+            f"values of a tensor or makes one on a device of its own; torch says: {one_line(error)}"
         )
     if "more than 1 value per channel" in str(error):
         layer = recorder.entered[-1] or kind
@@ -107,7 +109,7 @@ def _refusal(
     if any(words in str(error) for words in ("calculation overflowed", "Overflow when unpacking")):
         return f"{shape[0]} images of {images} have more bytes than can be numbered; take fewer"
     reason = explain(network, shape, dtype) if len(shape) == 4 else ""
-    return reason or f"{kind} cannot take images of {images}; its forward says: {said(error)}"
+    return reason or f"{kind} cannot take images of {images}; its forward says: {one_line(error)}"
 
 
 class _Recorder(TorchDispatchMode):

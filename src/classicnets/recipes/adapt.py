@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 
-from classicnets.data.augment import ColourNoise, Flip
+from classicnets.data.augment import ColourNoise, HorizontalFlip
 from classicnets.data.images import Splits
-from classicnets.training.init import Gaussian
-from classicnets.training.recipe import Recipe
+from classicnets.training.recipe.init import Gaussian
+from classicnets.training.recipe.recipe import Recipe
 
 NOT_MIRRORED = ("digits", "mnist", "kmnist", "svhn")  # sets whose pictures mean something else then
 FEW = 50  # classes; with fewer AlexNet's biases of 1 make the last layer's updates overshoot
 AS_MANY = 0.8  # of the paper's pictures, and the data may be taken for the paper's
 
 
-def adapted(recipe: Recipe, data: Splits) -> tuple[Recipe, dict[str, str]]:
+def adapt(recipe: Recipe, data: Splits) -> tuple[Recipe, dict[str, str]]:
     """The recipe for these data, and field -> why it is not the one that was given.
 
     A length in steps becomes as many passes as the paper's were, unless there are nearly as many
@@ -22,22 +22,23 @@ def adapted(recipe: Recipe, data: Splits) -> tuple[Recipe, dict[str, str]]:
     """
     reasons: dict[str, str] = {}
     count = len(data.train)
-    if recipe.pictures and count != recipe.pictures:
-        reasons["pictures"] = (
-            f"{count:,} for training, where the paper had {recipe.pictures:,}; "
+    if recipe.paper_images and count != recipe.paper_images:
+        reasons["paper_images"] = (
+            f"{count:,} for training, where the paper had {recipe.paper_images:,}; "
             f"{len(data.validation):,} choose the best pass"
         )
-    if recipe.steps and recipe.pictures and count < AS_MANY * recipe.pictures:
-        passes = max(1, round(recipe.steps * recipe.batch / recipe.pictures))
+    if recipe.steps and recipe.paper_images and count < AS_MANY * recipe.paper_images:
+        passes = max(1, round(recipe.steps * recipe.batch / recipe.paper_images))
         reasons["epochs"] = (
-            f"{recipe.steps:,} steps are {passes} passes over the {recipe.pictures:,} of the paper"
+            f"{recipe.steps:,} steps are {passes} epochs over the paper's "
+            f"{recipe.paper_images:,} images"
         )
         recipe = replace(recipe, epochs=passes, steps=None)
     if recipe.batch > count:
         reasons["batch"] = f"there are {count} pictures for training, not {recipe.batch}"
         recipe = replace(recipe, batch=count)
     init = recipe.init
-    if isinstance(init, Gaussian) and init.ones and len(data.classes) < FEW:
+    if isinstance(init, Gaussian) and init.bias_layers and len(data.classes) < FEW:
         reasons["init"] = (
             f"with {len(data.classes)} classes the last layer overshoots above biases of "
             f"{init.bias:g}; Caffe's replication has 0.1"
@@ -45,7 +46,7 @@ def adapted(recipe: Recipe, data: Splits) -> tuple[Recipe, dict[str, str]]:
         recipe = replace(recipe, init=replace(init, bias=0.1))
     origin = data.origin or data.name
     unfit = {
-        Flip: f"{origin} are not mirrored" if origin.lower() in NOT_MIRRORED else "",
+        HorizontalFlip: f"{origin} are not mirrored" if origin.lower() in NOT_MIRRORED else "",
         ColourNoise: "grey pictures have no colours" if data.grey else "",
     }
     kept = tuple(part for part in recipe.augment if not unfit.get(type(part)))

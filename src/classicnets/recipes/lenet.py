@@ -9,13 +9,13 @@ classicnets train lenet5                      expected: at most 3 % of the 1,797
 from dataclasses import replace
 
 from classicnets.data.augment import Distortion
-from classicnets.data.pixels import Between
-from classicnets.data.windows import RandomCrop
-from classicnets.training.init import LecunUniform
-from classicnets.training.loss import MapLoss
-from classicnets.training.optim import SGD, LevenbergMarquardt
-from classicnets.training.rates import OneCycle, Table
-from classicnets.training.recipe import Recipe, by_place
+from classicnets.data.crops import RandomCrop
+from classicnets.data.scaling import Between
+from classicnets.training.recipe.init import LecunUniform
+from classicnets.training.recipe.loss import MapLoss
+from classicnets.training.recipe.optimizers import SGD, LevenbergMarquardt
+from classicnets.training.recipe.recipe import Recipe, by_place
+from classicnets.training.recipe.schedules import EpochTable, OneCycle
 
 from .fast import fast
 
@@ -28,11 +28,11 @@ FAN_IN = (
 
 MNIST = Recipe(
     cite="LeCun et al. 1998, sections II-B to III-B and appendices A and C",
-    pictures=60_000,
+    paper_images=60_000,
     epochs=20,
     batch=1,
-    optimizer=LevenbergMarquardt(mu=0.02, samples=500, unit=84.0),
-    rate=Table(((2, 5e-4), (5, 2e-4), (8, 1e-4), (12, 5e-5), (20, 1e-5))),
+    optimizer=LevenbergMarquardt(mu=0.02, samples=500, error_divisor=84.0),
+    lr=EpochTable(((2, 5e-4), (5, 2e-4), (8, 1e-4), (12, 5e-5), (20, 1e-5))),
     init=LecunUniform(FAN_IN),
     loss=MapLoss(j=10.0),
     side=32,
@@ -40,10 +40,10 @@ MNIST = Recipe(
     pixels=Between(-0.1, 1.175),
     cited=by_place(
         {
-            "section II-B": "side crop window pixels",
+            "section II-B": "side crop crop_sampler pixels",
             "section II-C, equation 9": "loss",
-            "section III-A": "pictures",
-            "section III-B": "epochs batch rate augment protocol",
+            "section III-A": "paper_images",
+            "section III-B": "epochs batch lr augment protocol",
             "appendix A": "init",
             "appendix C": "optimizer",
         }
@@ -70,11 +70,11 @@ DISTORTED = replace(
 # what the modern recipe takes from the paper: scores are distances, and units saturate
 FAST = replace(
     fast(32, flip=False),
-    rate=OneCycle(0.002),
+    lr=OneCycle(0.002),
     init=MNIST.init,
     loss=MNIST.loss,
     pixels=MNIST.pixels,
-    assumed={"rate": "found by trial on the validation part of MNIST; ten times as much diverges"},
+    assumed={"lr": "found by trial on the validation part of MNIST; ten times as much diverges"},
 )
 
 DIGITS = replace(
@@ -82,15 +82,15 @@ DIGITS = replace(
     epochs=30,
     batch=16,
     optimizer=SGD(),
-    rate=OneCycle(0.01),
+    lr=OneCycle(0.01),
     loss=MapLoss(j=20.0),
-    window=RandomCrop(pad=2),
+    crop_sampler=RandomCrop(pad=2),
     assumed={
         **MNIST.assumed,
         "batch": "1,259 pictures, not 60,000: small batches are quicker than single pictures",
         "optimizer": "one rate for all parameters, in place of one each: enough for so few",
-        "rate": "found by trial on the validation part, in place of the table of five rates",
+        "lr": "found by trial on the validation part, in place of the table of five rates",
         "loss": "equation 9 without a value for j; 20, found by trial on the validation part",
-        "window": "shifts by up to two pixels, of the paper's distortions the simplest",
+        "crop_sampler": "shifts by up to two pixels, of the paper's distortions the simplest",
     },
 )

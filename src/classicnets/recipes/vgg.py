@@ -7,13 +7,13 @@ with S in [256, 512] and three test scales 24.8 % and 7.5 % (Table 4)
 
 from dataclasses import replace
 
-from classicnets.data.augment import ColourNoise, Flip
-from classicnets.data.pixels import MinusMean
-from classicnets.data.windows import RandomCrop, ScaleJitter
-from classicnets.training.init import FromRun, Glorot
-from classicnets.training.optim import SGD
-from classicnets.training.rates import Plateau
-from classicnets.training.recipe import Recipe, by_place
+from classicnets.data.augment import ColourNoise, HorizontalFlip
+from classicnets.data.crops import RandomCrop, ScaleJitter
+from classicnets.data.scaling import SubtractMean
+from classicnets.training.recipe.init import FromRun, Glorot
+from classicnets.training.recipe.optimizers import SGD
+from classicnets.training.recipe.recipe import Recipe, by_place
+from classicnets.training.recipe.schedules import ReduceOnPlateau
 
 # the first four convolutions and the full layers of A: by their names, since by their places B's
 # second convolution, of 64 maps, could not take A's, of 128
@@ -24,28 +24,28 @@ STAGED = (
 
 IMAGENET = Recipe(
     cite="arXiv:1409.1556v6, section 3.1",
-    pictures=1_300_000,
+    paper_images=1_300_000,
     epochs=74,
     batch=256,
-    optimizer=SGD(momentum=0.9, decay=5e-4),
-    rate=Plateau(0.01, by=0.1, times=3),
+    optimizer=SGD(momentum=0.9, weight_decay=5e-4),
+    lr=ReduceOnPlateau(0.01, factor=0.1, times=3),
     init=Glorot(),
     side=256,
     crop=224,
-    window=RandomCrop(whole=True),
-    augment=(Flip(), ColourNoise(0.1)),
-    pixels=MinusMean(),
+    crop_sampler=RandomCrop(whole=True),
+    augment=(HorizontalFlip(), ColourNoise(0.1)),
+    pixels=SubtractMean(),
     protocol="dense",
     cited=by_place(
         {
             "section 2.1": "crop pixels",
-            "section 3.1": "epochs batch optimizer rate init loss side window augment",
+            "section 3.1": "epochs batch optimizer lr init loss side crop_sampler augment",
             "section 3.2": "protocol",
-            "section 4": "pictures",
+            "section 4": "paper_images",
         }
     ),
     assumed={
-        "rate": "the paper divides by 10 when the validation accuracy stalls, three times in "
+        "lr": "the paper divides by 10 when the validation accuracy stalls, three times in "
         "370,000 steps; stalled is no best in 6 % of all passes",
         "init": f"the paper starts deeper networks from a trained A, which is {STAGED}; its later "
         "note says that Glorot's initial values do without, and we take those",
@@ -59,7 +59,7 @@ S384 = replace(
     IMAGENET,
     side=384,
     init=FromRun("RUN WITH S = 256"),
-    rate=replace(IMAGENET.rate, start=1e-3),
+    lr=replace(IMAGENET.lr, start=1e-3),
     assumed={name: reason for name, reason in IMAGENET.assumed.items() if name != "init"},
 )
 
@@ -67,10 +67,10 @@ S384 = replace(
 JITTER = replace(
     S384,
     init=FromRun("RUN WITH S = 384"),
-    window=ScaleJitter(256, 512),
+    crop_sampler=ScaleJitter(256, 512),
     protocol="multi-scale",
     assumed={
         **S384.assumed,
-        "rate": f"{IMAGENET.assumed['rate']}; where it starts is given for S = 384, and taken here",
+        "lr": f"{IMAGENET.assumed['lr']}; where it starts is given for S = 384, and taken here",
     },
 )

@@ -4,39 +4,39 @@ classicnets train zfnet --data imagenet:PATH
 on ImageNet 2012 the paper reached 38.4 % top-1 and 16.5 % top-5 (Table 2, one network)
 """
 
-from classicnets.data.augment import Flip
-from classicnets.data.pixels import MinusMeanPicture
-from classicnets.data.windows import Corners
-from classicnets.training.constraint import FilterRms
-from classicnets.training.init import Gaussian
-from classicnets.training.optim import SGD
-from classicnets.training.rates import Plateau
-from classicnets.training.recipe import Recipe, by_place
+from classicnets.data.augment import HorizontalFlip
+from classicnets.data.crops import CornerCrop
+from classicnets.data.scaling import SubtractMeanImage
+from classicnets.training.recipe.constraint import FilterRms
+from classicnets.training.recipe.init import Gaussian
+from classicnets.training.recipe.optimizers import SGD
+from classicnets.training.recipe.recipe import Recipe, by_place
+from classicnets.training.recipe.schedules import ReduceOnPlateau
 
 IMAGENET = Recipe(
     cite="arXiv:1311.2901v3, section 3.1",
-    pictures=1_300_000,
+    paper_images=1_300_000,
     epochs=70,
     batch=128,
     optimizer=SGD(momentum=0.9),
-    rate=Plateau(0.01, by=0.1, times=3),
+    lr=ReduceOnPlateau(0.01, factor=0.1, times=3),
     init=Gaussian(0.01),
     constraint=FilterRms(0.1),
     side=256,
     crop=224,
-    window=Corners(),
-    augment=(Flip(),),
-    pixels=MinusMeanPicture(),
+    crop_sampler=CornerCrop(),
+    augment=(HorizontalFlip(),),
+    pixels=SubtractMeanImage(),
     protocol="ten-crop",
     cited=by_place(
         {
-            "section 3.1": "pictures epochs batch optimizer rate init loss constraint side crop "
-            "window augment pixels",
+            "section 3.1": "paper_images epochs batch optimizer lr init loss constraint side crop "
+            "crop_sampler augment pixels",
         }
     ),
     assumed={
         "optimizer": "no weight decay is stated, so there is none",
-        "rate": "the paper lowers it by hand when the validation error stalls; we divide by 10 up "
+        "lr": "the paper lowers it by hand when the validation error stalls; we divide by 10 up "
         "to three times, after no best in 6 % of all passes",
         "init": 'weights "to 1e-2" is read as a standard deviation',
         "pixels": "of the mean picture the centre is subtracted, wherever the crop lies",

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .watch import (
+from .layers import (
     chosen_class,
     head,
     last_spatial,

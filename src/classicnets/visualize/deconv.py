@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import backward
 from .backward import Backwards
-from .watch import chosen_maps, outputs, prepared, undisturbed
+from .layers import chosen_maps, outputs, prepared, undisturbed
 
 LINEAR = dict.fromkeys([*backward.TOGETHER, *backward.ALONE], backward.linear)
 PUBLISHED = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from classicnets.measure import measure
 
 from .deconv import as_maps, peaks, reconstruct
-from .watch import chosen_maps, layer_named, outputs, prepared, undisturbed
+from .layers import chosen_maps, layer_named, outputs, prepared, undisturbed
 
 
 @dataclass(frozen=True)

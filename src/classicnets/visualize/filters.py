@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .watch import layer_named
+from .layers import layer_named
 
 DEAD = 0.05  # of the median filter's root mean square
 SATURATED = 3.0

@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from . import backward
 from .backward import Backwards
-from .watch import chosen_class, prepared, scores_of, undisturbed
+from .layers import chosen_class, prepared, scores_of, undisturbed
 
 Picture = Float[Tensor, "c h w"]
 

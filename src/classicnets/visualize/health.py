@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from .deconv import as_maps
-from .watch import hooked, prepared, scores_of, undisturbed
+from .layers import hooked, prepared, scores_of, undisturbed
 
 
 @dataclass(frozen=True)

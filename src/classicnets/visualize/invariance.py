@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .watch import outputs, prepared, undisturbed
+from .layers import outputs, prepared, undisturbed
 
 # by how much, as in the figure: pixels of 224, times, degrees
 AMOUNTS = {

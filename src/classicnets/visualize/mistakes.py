@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
-from .watch import head, layer_named, prepared, scores_of, undisturbed
+from .layers import head, layer_named, prepared, scores_of, undisturbed
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,8 @@ def see_all(
     read: list[Tensor] = []
     last = layer_named(network, head(network, images[0]))
     hook = last.register_forward_pre_hook(lambda _, args: read.append(args[0].flatten(1).cpu()))
-    try:
-        with undisturbed(network), torch.no_grad():
-            scores = [scores_of(network, prepared(network, x)).cpu() for x in images.split(batch)]
-    finally:
-        hook.remove()
+    with hook, undisturbed(network), torch.no_grad():
+        scores = [scores_of(network, prepared(network, x)).cpu() for x in images.split(batch)]
     return Seen(torch.cat(read).float(), torch.cat(scores).float().softmax(1), labels.cpu())
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from .watch import (
+from .layers import (
     chosen_class,
     last_spatial,
     layer_named,

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from .sheet import Figure, png
+from .figure import Figure, png
 
 STYLE = """
 :root { color-scheme: light; }

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .deconv import as_maps
-from .watch import outputs, prepared, undisturbed
+from .layers import outputs, prepared, undisturbed
 
 FEATURES = 2048  # of a layer at most; larger maps are averaged down
 

@@ -22,14 +22,14 @@ from torch import Tensor
 from .cam import Heat
 from .deconv import Deconv, told
 from .features import FeatureMaps, Strongest, patch
+from .figure import Picture, grid, heated, shade, sheet, show, titled
 from .filters import Filters
 from .health import LayerHealth
 from .invariance import Invariance
+from .layers import chosen_maps
 from .mistakes import Seen
 from .occlusion import Occlusion
-from .sheet import Picture, grid, heated, shade, sheet, show, titled
 from .tiles import GAP, around_grey, enlarged, large, montage, rgb, short
-from .watch import chosen_maps
 
 Pictures = Float[Tensor, "n c h w"]
 SHOWN = 24  # maps of a layer

@@ -1,0 +1,250 @@
+"""Comparing runs: one table, one chart."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import timedelta
+from itertools import cycle
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
+from sklearn.isotonic import isotonic_regression
+
+from classicnets.support.plots import png
+from classicnets.support.tables import align
+from classicnets.training.recipe.recipe import ABOUT_PAPER
+from classicnets.training.run.curves import EpochMetrics, plot_curve
+from classicnets.training.run.directory import Run, open_run
+
+# Okabe and Ito's colour-blind-safe palette, without yellow, which is too pale for a line
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LOG_FROM = 20  # ratio of errors from which a linear axis hides the end
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: one run.
+
+    Errors are in %; the test errors are None until a run has ended. `recipe` has the fields in
+    which the runs differ, and `same_data` says whether the data are those of the first run.
+    """
+
+    run: str
+    network: str
+    data: str
+    same_data: bool
+    recipe: Mapping[str, str]
+    test_top1_error: float | None
+    test_top5_error: float | None
+    validation_top1_error: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    images_per_second: float
+    parameters: int | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side: a row and a learning curve of each."""
+
+    rows: tuple[Row, ...]
+    curves: tuple[tuple[EpochMetrics, ...], ...]
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self) -> str:
+        """A table, and below it in what the recipes differ."""
+        table = align([COLUMNS, *map(_cells, self.rows)], LEFT)
+        if not all(line.same_data for line in self.rows):
+            table += ["", "* other data than the first run's: the errors are not comparable"]
+        width = max(len(line.run) for line in self.rows)
+        for name in self.rows[0].recipe:
+            table += ["", f"{name}:"]
+            table += [f"  {line.run.ljust(width)}  {line.recipe[name]}" for line in self.rows]
+        return "\n".join(table)
+
+    def json(self) -> str:
+        """A list with an object for each run, named as in `Row`."""
+        return json.dumps([asdict(line) for line in self.rows], ensure_ascii=False)
+
+    def csv(self) -> str:
+        """A row for each run, named as in `Row`; the recipe in one field."""
+        table = io.StringIO()
+        writer = csv.DictWriter(table, [f.name for f in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        for line in self.rows:
+            differs = "; ".join(f"{name}={value}" for name, value in line.recipe.items())
+            writer.writerow(asdict(line) | {"recipe": differs})
+        return table.getvalue()
+
+    def png(self) -> bytes:
+        """The top-1 errors epoch by epoch: validation solid, training dashed."""
+        figure = Figure(figsize=(9, max(5, 1.5 + 0.2 * len(self.rows))), layout="constrained")
+        axes = figure.subplots()
+        _draw(axes, self.rows, self.curves)
+        return png(figure, dpi=150)
+
+
+def compare(runs: Sequence[str | Path]) -> Comparison:
+    """Several runs side by side, in the order given.
+
+    Raises a ValueError when there is none or one is given twice, and for a run that is missing,
+    damaged, or has no finished epoch.
+    """
+    if not runs:
+        raise ValueError("compare needs at least one run")
+    places = [Path(run).resolve() for run in runs]
+    if twice := next((run for run, p in zip(runs, places, strict=True) if places.count(p) > 1), ""):
+        raise ValueError(f"the run {twice} is given twice")
+    opened = [open_run(Path(run)) for run in runs]
+    if empty := next((run for run in opened if not run.epochs), None):
+        raise ValueError(f"{empty.directory} has no finished epoch to compare")
+    differing = _differing([_recipe(run) for run in opened])
+    names = [place.name for place in places]
+    if len(set(names)) < len(names):
+        names = list(map(str, runs))
+    lines = map(_line, opened, names, differing, [opened[0]] * len(opened))
+    return Comparison(tuple(lines), tuple(tuple(run.epochs) for run in opened))
+
+
+def _line(run: Run, name: str, recipe: Mapping[str, str], first: Run) -> Row:
+    config, rows = run.config, run.epochs
+    test = run.notes.get("test")
+    test = test if isinstance(test, Mapping) else {}
+    best = min(rows, key=attrgetter("rank"))
+    seconds = sum(row.seconds for row in rows)
+    images = sum(row.images_per_second * row.seconds for row in rows)
+    return Row(
+        run=name,
+        network=config.network,
+        data=config.data,
+        same_data=_data(run) == _data(first),
+        recipe=recipe,
+        test_top1_error=test.get("top1_error"),
+        test_top5_error=test.get("top5_error"),
+        validation_top1_error=best.validation_top1_error,
+        best_epoch=best.epoch,
+        epochs=rows[-1].epoch,
+        seconds=seconds,
+        images_per_second=images / seconds if seconds else 0.0,
+        parameters=run.notes.get("parameters"),
+    )
+
+
+def _data(run: Run) -> tuple[Any, ...]:
+    config = run.config
+    return config.data, config.images, config.digest, config.classes
+
+
+def _recipe(run: Run) -> dict[str, str]:
+    """A recipe field by field as text, with the seed of the run."""
+    recipe = run.config.recipe
+    names = [f.name for f in fields(recipe) if f.name not in ABOUT_PAPER]
+    values = {name: repr(getattr(recipe, name)) for name in names}
+    return values | {"seed": str(run.config.seed)}
+
+
+def _differing(recipes: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    names = dict.fromkeys(name for recipe in recipes for name in recipe)
+    differ = [name for name in names if len({recipe.get(name) for recipe in recipes}) > 1]
+    return [{name: recipe.get(name, "-") for name in differ} for recipe in recipes]
+
+
+# --- as text ---
+
+
+COLUMNS = (
+    *("run", "network", "data", "test error %", "validation %", "best epoch"),
+    *("time", "images/s", "parameters"),
+)
+LEFT = ("run", "network", "data")
+
+
+def _cells(row: Row) -> Sequence[str]:
+    test = (row.test_top1_error, row.test_top5_error)
+    return (
+        row.run,
+        row.network,
+        Path(row.data).name + "*" * (not row.same_data),
+        " / ".join("-" if error is None else f"{error:.2f}" for error in test),
+        f"{row.validation_top1_error:.2f}",
+        f"{row.best_epoch} of {row.epochs}",
+        str(timedelta(seconds=round(row.seconds))),
+        f"{row.images_per_second:,.0f}",
+        "-" if row.parameters is None else f"{row.parameters:,}",
+    )
+
+
+# --- as a chart ---
+
+
+def _draw(axes: Axes, lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
+    for rows, colour in zip(curves, cycle(COLOURS), strict=False):
+        plot_curve(axes, rows, "error", color=colour)
+        best = min(rows, key=attrgetter("rank"))
+        axes.plot(best.epoch, best.validation_top1_error, "o", color=colour, markersize=5)
+    _scale(axes, curves)
+    _label(axes, lines, curves)
+    data = " and ".join(dict.fromkeys(Path(line.data).name for line in lines))
+    axes.set_title(f"top-1 error on {data}, %", loc="left", fontsize=12, pad=22)
+    axes.text(
+        0, 1.025, "solid: validation, best epoch marked; dashed: training",
+        transform=axes.transAxes, fontsize=9, color="0.35",
+    )  # fmt: skip
+    axes.grid(axis="y", color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _scale(axes: Axes, curves: Sequence[Sequence[EpochMetrics]]) -> None:
+    """Logarithmic where the errors span so much that the end could not be read otherwise."""
+    rows = [row for curve in curves for row in curve]
+    validation = [row.validation_top1_error for row in rows]
+    positive = [e for e in (*validation, *(row.train_error for row in rows)) if e > 0]
+    if not positive or max(positive) < LOG_FROM * min(positive):
+        axes.set_ylim(bottom=0)
+        return
+    axes.set_yscale("log", nonpositive="clip")
+    # training errors far below those of validation would take all the room
+    lowest = max(min(positive), min(filter(None, validation), default=0) / 10)
+    axes.set_ylim(lowest / 1.3, min(max(positive) * 1.3, 100))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{error:g}"))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+
+
+def _label(axes: Axes, lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
+    """Each run's name to the right of its end, moved up or down until no two overlap."""
+    to_height = axes.transData + axes.transAxes.inverted()
+    ends = [(rows[-1].epoch, rows[-1].validation_top1_error) for rows in curves]
+    heights = [float(np.clip(to_height.transform(end)[1], 0, 1)) for end in ends]
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    room = 0.2 / (figure.get_figheight() - 1)  # a line of text, of the height of the axes
+    for k, height in zip(np.argsort(heights), _apart(sorted(heights), room), strict=True):
+        colour = COLOURS[k % len(COLOURS)]
+        axes.annotate(
+            lines[k].run, ends[k], (1.03, height), textcoords="axes fraction", va="center",
+            fontsize=9, color=colour, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "relpos": (0, 0.5)},
+        )  # fmt: skip
+
+
+def _apart(heights: Sequence[float], room: float) -> list[float]:
+    """The nearest heights, in the same order from 0 to 1, with at least `room` between them.
+
+    >>> [round(height, 3) for height in _apart([0.5, 0.5, 1.0], 0.25)]
+    [0.375, 0.625, 1.0]
+    """
+    below = room * np.arange(len(heights))
+    top = max(0.0, 1 - below[-1])
+    return (isotonic_regression(heights - below, y_min=0.0, y_max=top) + below).tolist()

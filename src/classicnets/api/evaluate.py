@@ -1,0 +1,113 @@
+"""Evaluating runs by a paper's protocol."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import nn
+
+from classicnets.data.images import ImageFiles, Images
+from classicnets.data.sets import open_data, open_test, resolve
+from classicnets.evaluation.metrics import Evaluation, evaluation
+from classicnets.evaluation.protocols import averaged, log_probabilities, passes
+from classicnets.evaluation.protocols import protocol as find_protocol
+from classicnets.support.devices import select_device
+from classicnets.training.execution.execution import Execution
+from classicnets.training.run.config import RunConfig
+from classicnets.training.run.directory import Run, open_run
+
+from .runs import for_inference, load_best, require_unchanged, train_scale
+
+
+def evaluate(
+    run: str | Path | Sequence[str | Path],
+    data: str | Images | ImageFiles | None = None,
+    protocol: str | None = None,
+    network: nn.Module | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+) -> Evaluation:
+    """The errors of a run on the test part of its data, or on other images of its classes.
+
+    Images are shown as `protocol` says, by default as in the paper of each run's recipe. The
+    probabilities of several runs are averaged; `network`, as in `load`, then serves them all. The
+    `precision` bf16 is faster, and may change the answer where two classes are nearly as likely.
+
+    Raises ValueError for an unknown protocol, device or precision, where `load` does, for data that
+    are missing or of other classes, when the run's own have changed since, for several runs of
+    different classes or data, and for a network that the protocol cannot be applied to.
+    """
+    if protocol is not None:
+        find_protocol(protocol)
+    execution = Execution(precision=precision, accumulation_steps=1)
+    where = select_device(device)
+    paths = [run] if isinstance(run, str | Path) else list(run)
+    runs = [open_run(Path(path)) for path in paths]
+    _require_alike(runs, data)
+    began = perf_counter()
+    scores, names, count = [], [], 0
+    labels, files = torch.empty(0), None
+    for found in runs:
+        config = found.config
+        name = protocol or config.recipe.protocol
+        shown, scale = find_protocol(name), train_scale(config)
+        module = for_inference(load_best(found, network).to(where), config, execution)
+        given = isinstance(data, Images | ImageFiles)
+        images = (data if given else _test_images(config, data, shown.whole)).to(where)
+        scores.append(log_probabilities(module, images, shown, scale, config.scaling))
+        count += passes(shown, scale)
+        names.append(name)
+        labels, files = images.labels.cpu(), getattr(images, "paths", None)
+    return evaluation(
+        averaged(scores),
+        labels,
+        runs[0].config.classes,
+        " + ".join(dict.fromkeys(names)),
+        perf_counter() - began,
+        count,
+        files,
+    )
+
+
+def evaluate_network(
+    network: nn.Module, images: Images | ImageFiles, config: RunConfig
+) -> Evaluation:
+    """The errors of a network on these images, one centre crop each."""
+    began = perf_counter()
+    single, scale = find_protocol("single"), train_scale(config)
+    module = for_inference(network, config)
+    scores = log_probabilities(module, images, single, scale, config.scaling)
+    seconds = perf_counter() - began
+    labels = images.labels.cpu()
+    return evaluation(scores, labels, config.classes, "single", seconds, passes(single, scale))
+
+
+def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | ImageFiles:
+    side, channels = config.side, config.input[0]
+    if data is not None and resolve(data) != config.data:
+        return open_test(data, side, channels, config.classes, whole)
+    whole = whole or config.recipe.crop_sampler.whole
+    splits = open_data(config.data, side, channels, whole=whole)
+    require_unchanged(config, splits, "; --data evaluates it on other images")
+    return splits.test
+
+
+def _require_alike(runs: Sequence[Run], data: str | Images | ImageFiles | None) -> None:
+    """Raises a ValueError when the probabilities of these runs cannot be averaged."""
+    if not runs:
+        raise ValueError("evaluate needs at least one run")
+    first, *others = runs
+    for run in others:
+        a, b = first.config, run.config
+        if a.classes != b.classes:
+            raise ValueError(
+                f"{run.directory} has the classes {', '.join(b.classes)} and {first.directory} "
+                f"{', '.join(a.classes)}; only runs of the same classes can be averaged"
+            )
+        own = data is None or (isinstance(data, str) and resolve(data) in (a.data, b.data))
+        if own and (a.data, a.digest) != (b.data, b.digest):
+            raise ValueError(
+                f"{run.directory} was trained on {b.data} and {first.directory} on {a.data}; "
+                "--data must name images that are new to both"
+            )

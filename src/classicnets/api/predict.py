@@ -1,0 +1,101 @@
+"""Predicting the classes of images."""
+
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from classicnets.data.decode import read_images
+from classicnets.data.folder import find_images
+from classicnets.data.images import Images
+from classicnets.evaluation.protocols import log_probabilities
+from classicnets.evaluation.protocols import protocol as find_protocol
+from classicnets.support.devices import select_device
+from classicnets.training.run.config import RunConfig
+from classicnets.training.run.directory import open_run
+
+from .runs import BATCH, for_inference, load_best, train_scale
+
+
+class Prediction(NamedTuple):
+    """An image and its likeliest classes, each with its probability.
+
+    A file that cannot be read has no classes, and `unreadable` says why.
+    """
+
+    path: str
+    top: tuple[tuple[str, float], ...]
+    unreadable: str = ""
+
+
+def predict(
+    run: str | Path,
+    paths: Sequence[str | Path],
+    top: int = 5,
+    network: nn.Module | None = None,
+    device: str = "auto",
+) -> list[Prediction]:
+    """The `top` likeliest classes of these images, and of those anywhere in these folders.
+
+    Raises a ValueError that names the first file that cannot be read, for a folder without images,
+    for an unknown device, and where `load` does; then nothing is predicted. Files found in a folder
+    may be unreadable.
+    """
+    if not paths:
+        raise ValueError("predict needs at least one image")
+    if top < 1:
+        raise ValueError(f"top must be at least 1, not {top}")
+    where = select_device(device)
+    found = open_run(Path(run))
+    module = for_inference(load_best(found, network).to(where), found.config)
+    files = [file for path in map(Path, paths) for file in images_at(path)]
+    named = {Path(path) for path in paths}
+    return [
+        prediction
+        for start in range(0, len(files), BATCH)
+        for prediction in _predict_batch(
+            module, found.config, files[start : start + BATCH], named, top
+        )
+    ]
+
+
+def images_at(path: Path) -> list[Path]:
+    """The file itself, or all the images below a folder, in order."""
+    if not path.is_dir():
+        return [path]
+    if not (found := find_images(path)):
+        raise ValueError(f"the folder {path} holds no images")
+    return found
+
+
+def read_or_refuse(
+    files: Sequence[Path], named: Container[Path], config: RunConfig
+) -> tuple[Tensor, dict[int, str]]:
+    """Images as a run's network reads them, and index -> why one cannot be read.
+
+    Raises a ValueError when that one was named rather than found in a folder.
+    """
+    pixels, reasons = read_images(files, config.side, config.input[0])
+    if refused := [reason for i, reason in sorted(reasons.items()) if files[i] in named]:
+        raise ValueError(refused[0])
+    return pixels, reasons
+
+
+def _predict_batch(
+    network: nn.Module, config: RunConfig, files: list[Path], named: set[Path], top: int
+) -> list[Prediction]:
+    pixels, reasons = read_or_refuse(files, named, config)
+    predictions = {i: Prediction(str(files[i]), (), reason) for i, reason in reasons.items()}
+    if readable := [i for i in range(len(files)) if i not in reasons]:
+        device = next(network.parameters(), torch.empty(0)).device
+        images = Images(pixels[readable], torch.zeros(len(readable), dtype=torch.long)).to(device)
+        log_p = log_probabilities(
+            network, images, find_protocol("single"), train_scale(config), config.scaling
+        )
+        likeliest = log_p.argsort(dim=1, descending=True, stable=True)[:, :top]
+        for i, ids, p in zip(readable, likeliest.tolist(), log_p.exp().tolist(), strict=True):
+            classes = tuple((config.classes[k], p[k]) for k in ids)
+            predictions[i] = Prediction(str(files[i]), classes)
+    return [predictions[i] for i in range(len(files))]

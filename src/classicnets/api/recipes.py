@@ -1,0 +1,111 @@
+"""Which recipe a network is trained by: its paper's, the modern one, or one from a file."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from classicnets import catalog
+from classicnets.data.images import Splits
+from classicnets.recipes import FOR_SETS, MORE
+from classicnets.recipes.adapt import NOT_MIRRORED
+from classicnets.recipes.fast import fast
+from classicnets.support.errors import suggest
+from classicnets.training.recipe.init import AsBuilt
+from classicnets.training.recipe.overrides import override
+from classicnets.training.recipe.recipe import Recipe
+
+
+class Target(NamedTuple):
+    """A network to train: its name, its default recipe, its input channels and its builder."""
+
+    name: str
+    recipe: Recipe
+    channels: int
+    build: Callable[..., nn.Module]
+
+
+def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
+    """The network of this name, or this module, to be trained on these data."""
+    if isinstance(network, str):
+        entry = catalog.find(network)
+        channels, side, _ = entry.input
+        if entry.paper:
+            return Target(entry.name, entry.recipe, channels, entry.build)
+        path, _, builder = entry.name.rpartition(":")
+        name = f"{Path(path).resolve()}:{builder}"
+        return Target(name, _fast(side, channels, data), channels, entry.build)
+    kernels = next((p for p in network.parameters() if p.ndim == 4), None)
+    channels, side = 3 if kernels is None else kernels.shape[1], 224
+    if isinstance(data, Splits):
+        channels, side = data.channels, int(data.train.sizes.min())
+    recipe = replace(_fast(side, channels, data), init=AsBuilt())
+    return Target(type(network).__name__, recipe, channels, lambda **_: network)
+
+
+def choose_recipe(target: Target, recipe: str | Recipe | None, data: str | Splits) -> Recipe:
+    """The recipe asked for: a Recipe, "paper", "fast", another of the paper's, a file, or None.
+
+    Raises a ValueError for a name that is none of these.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    named = {"paper": target.recipe, "fast": _fast(target.recipe.crop, target.channels, data)}
+    for family, others in MORE.items():
+        named |= others if target.name.startswith(family) else {}
+    if recipe is None:
+        own = FOR_SETS.get((target.name, data)) if isinstance(data, str) else None
+        return own or target.recipe
+    if ".py" in recipe:
+        return load_recipe(recipe)
+    if recipe not in named:
+        raise ValueError(f"no recipe {recipe!r}; {suggest(recipe, [*named, 'FILE.py'])}")
+    return named[recipe]
+
+
+def with_overrides(
+    recipe: Recipe, epochs: int | None = None, overrides: Mapping[str, Any] | None = None
+) -> Recipe:
+    """The recipe made shorter or longer in proportion, and with some fields changed."""
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs, steps=None)
+    return override(recipe, overrides) if overrides else recipe
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe in `path/to/file.py` if it defines one, else in `path/to/file.py:NAME`.
+
+    Recipes that the file only imports from this package do not count. Raises a ValueError for a
+    file that cannot be read or run, and where the name is missing or is not a recipe.
+    """
+    path, _, wanted = (name, "", "") if name.endswith(".py") else name.rpartition(":")
+    if not path:
+        raise ValueError(f"a recipe in a file is written path/to/file.py:NAME, not {name!r}")
+    defined = vars(catalog.run_file(Path(path)))
+    found = {key: value for key, value in defined.items() if isinstance(value, Recipe)}
+    if wanted and wanted not in found:
+        raise ValueError(
+            f"{path} has no recipe {wanted!r}" + f"; {suggest(wanted, found)}" * bool(found)
+        )
+    if wanted:
+        return found[wanted]
+    own = {key: value for key, value in found.items() if not _is_ours(value)} or found
+    if len(own) == 1:
+        return next(iter(own.values()))
+    if not own:
+        raise ValueError(f"{path} defines no recipe, no classicnets.Recipe")
+    raise ValueError(f"{path} has {', '.join(own)}; name one, as in {path}:{next(iter(own))}")
+
+
+def _fast(side: int, channels: int, data: str | Splits) -> Recipe:
+    """It mirrors neither grey images nor sets whose images would then mean something else."""
+    name = data if isinstance(data, str) else data.name
+    return fast(side, flip=channels > 1 and name not in NOT_MIRRORED)
+
+
+def _is_ours(recipe: Recipe) -> bool:
+    modules = (m for name, m in sys.modules.items() if name.startswith("classicnets.recipes."))
+    return any(value is recipe for module in modules for value in vars(module).values())

@@ -1,0 +1,103 @@
+"""Runs read back: their networks, as they began and as they ended, and their data."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from classicnets import catalog
+from classicnets.data.crops import ScaleJitter
+from classicnets.data.images import Splits
+from classicnets.evaluation.protocols import TrainScale
+from classicnets.training.execution.execution import Execution, resolve_execution
+from classicnets.training.execution.inference import Inference
+from classicnets.training.recipe.recipe import custom_parts
+from classicnets.training.run.config import RunConfig
+from classicnets.training.run.directory import Run, open_run
+from classicnets.training.run.loop import initialise
+
+BATCH = 64  # images evaluated together
+
+
+def load(run: str | Path, network: nn.Module | None = None) -> nn.Module:
+    """The network of a run with its best weights, in evaluation mode.
+
+    A run of your own module needs that module again as `network`. Raises ValueError when the run is
+    missing, damaged, or of another network.
+    """
+    return load_best(open_run(Path(run)), network)
+
+
+def load_best(run: Run, network: nn.Module | None) -> nn.Module:
+    """The network of an opened run with its best weights, in evaluation mode."""
+    module = network if network is not None else build(run)
+    run.load_weights(module)
+    return module.eval()
+
+
+def build(run: Run) -> nn.Module:
+    """The run's network as its builder makes it. Raises ValueError for a module of your own."""
+    config = run.config
+    try:
+        entry = catalog.find(config.network)
+    except ValueError as error:
+        raise ValueError(
+            f"{run.directory} is a run of {config.network}, which can only be used from Python, "
+            "as network="
+        ) from error
+    return build_seeded(entry.build, len(config.classes), config.input[0], config.seed)
+
+
+def build_initial(run: Run) -> nn.Module | None:
+    """The run's network with the values that training began with, or None if these are not known,
+    as when the recipe's `init` is a part of your own.
+    """
+    if any(custom_parts(run.config.recipe.init)):
+        return None
+    network = build(run)
+    initialise(network, run.config.recipe, run.config.seed)
+    return network
+
+
+def build_seeded(
+    builder: Callable[..., nn.Module], classes: int, channels: int, seed: int
+) -> nn.Module:
+    """A network as built under this seed: what the recipe does not initialise keeps its values."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return builder(classes=classes, channels=channels)
+
+
+def for_inference(
+    network: nn.Module,
+    config: RunConfig,
+    execution: Execution = Execution(precision="fp32", accumulation_steps=1),  # noqa: B008
+) -> Inference:
+    """The network optimized for batches of the run's images."""
+    # a protocol may use hooks, which a CUDA graph would not run again
+    execution = replace(execution, graph=False)
+    return Inference(network, resolve_execution(execution, network, config.input, BATCH)[0])
+
+
+def train_scale(config: RunConfig) -> TrainScale:
+    """The image sizes of training, from which a protocol derives those of the test."""
+    sampler = config.recipe.crop_sampler
+    jitter = (sampler.low, sampler.high) if isinstance(sampler, ScaleJitter) else None
+    return TrainScale(config.side, config.input[1], jitter)
+
+
+def require_unchanged(config: RunConfig, splits: Splits, hint: str = "") -> None:
+    """Raises a ValueError when these are not the data that the run was trained on."""
+    if splits.classes != config.classes:
+        raise ValueError(
+            f"{config.data} now has the classes {', '.join(splits.classes)}; "
+            f"the run was trained on {', '.join(config.classes)}"
+        )
+    if (splits.sizes, splits.digest) != (config.images, config.digest):
+        then, now = sum(config.images), sum(splits.sizes)
+        now = f"{now} now" if then != now else "as many, but different ones, now"
+        raise ValueError(
+            f"{config.data} has changed since the run: {then} images then, {now}{hint}"
+        )

@@ -1,0 +1,326 @@
+"""Training: a network, data and a recipe become a run directory."""
+
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import nn
+
+from classicnets.data.images import Splits
+from classicnets.data.sets import open_data
+from classicnets.evaluation.metrics import Evaluation
+from classicnets.evaluation.protocols import protocol
+from classicnets.measure.sizes import scores_shape
+from classicnets.recipes.adapt import adapt
+from classicnets.support.devices import select_device
+from classicnets.support.files import lock_directory
+from classicnets.training.execution import distributed
+from classicnets.training.execution.execution import Execution, resolve_execution
+from classicnets.training.recipe.recipe import Recipe, differences
+from classicnets.training.run import checkpoint, loop
+from classicnets.training.run.config import RunConfig
+from classicnets.training.run.curves import EpochMetrics
+from classicnets.training.run.directory import Run, create, require_free
+from classicnets.training.run.state import Record, TrainingState
+
+from .evaluate import evaluate_network
+from .recipes import Target, choose_recipe, resolve_network, with_overrides
+from .runs import build_seeded
+
+SAVE_EVERY = 600  # seconds; an epoch may take hours
+
+
+@dataclass
+class Training:
+    """A run in progress. Iterating it trains, and yields a record per step; `finish` does it all.
+
+    `run` is its directory; `config` is the run's, on the device used here, with a recipe of your
+    own as it stands in your file. After the last record the network holds the weights with the best
+    validation, and `test` their evaluation on the test part, which has not been looked at before.
+    The state on disk stays that of the last step. `adapted` says why fields of the recipe differ
+    from those asked for, `chosen` how steps are executed, and why.
+    """
+
+    run: Run
+    config: RunConfig
+    splits: Splits
+    state: TrainingState
+    workers: int | None = None
+    adapted: Mapping[str, str] | None = None
+    chosen: str = ""
+
+    def __post_init__(self) -> None:
+        self.saved = self.state.step if self.run.last.exists() else None  # the step on disk
+        self.test: Evaluation | None = None
+
+    @property
+    def directory(self) -> Path:
+        return self.run.directory
+
+    @property
+    def network(self) -> nn.Module:
+        return self.state.network
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.config.recipe
+
+    def __iter__(self) -> Iterator[Record]:
+        began = saved = perf_counter()
+        if distributed.rank() == 0:
+            lock_directory(self.directory)
+        try:
+            for record in loop.train(self.state, self.config, self.splits, self.workers):
+                if record.validation is not None:
+                    self._end_epoch(record, perf_counter() - began)
+                    began = saved = perf_counter()
+                elif perf_counter() - saved > SAVE_EVERY:
+                    self.save()
+                    saved = perf_counter()
+                yield record
+            self.test = distributed.broadcast(self._tested() if distributed.rank() == 0 else None)
+        except loop.Diverged:
+            raise
+        except (ValueError, OSError) as error:  # a file has gone, or the disk is full
+            with suppress(ValueError, OSError):
+                self.save()
+            held = "no checkpoint" if self.saved is None else f"a checkpoint of step {self.saved}"
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(f"{error}; {self.directory} holds {held}") from error
+
+    def finish(self) -> Evaluation:
+        """Trains to the end and returns the evaluation on the test part."""
+        for _ in self:
+            pass
+        assert self.test is not None
+        return self.test
+
+    def save(self) -> Path:
+        """Writes a checkpoint to resume from, and returns its path.
+
+        Raises a ValueError when the loss is no longer finite and an OSError when it cannot be
+        written; both leave the previous one.
+        """
+        loop.require_finite(self.state)
+        if self.saved != self.state.step and distributed.rank() == 0:
+            checkpoint.save(self.state, self.run.last, self.run.config.fixed())
+            self.saved = self.state.step
+        return self.run.last
+
+    def _end_epoch(self, record: Record, seconds: float) -> None:
+        assert record.validation is not None
+        if distributed.rank() > 0:
+            return
+        if record.best:
+            self.run.save_weights(self.state.evaluated)
+            self.run.note(best_epoch=record.epoch)
+        self.run.add_epoch(
+            EpochMetrics(
+                epoch=record.epoch,
+                step=record.step,
+                lr=record.lr,
+                train_loss=record.loss,
+                train_error=record.error,
+                **{f"validation_{name}": v for name, v in asdict(record.validation).items()},
+                images_per_second=record.images / seconds,
+                seconds=seconds,
+            )
+        )
+        self.save()
+
+    def _tested(self) -> Evaluation:
+        self.run.load_weights(self.network)
+        test = evaluate_network(self.network, self.splits.test, self.config)
+        self.run.note(test=test.as_json())
+        return test
+
+
+def train(
+    network: str | nn.Module,
+    data: str | Splits = "digits",
+    recipe: str | Recipe | None = None,
+    epochs: int | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    overrides: Mapping[str, str] | None = None,
+    execution: Execution | None = None,
+    workers: int | None = None,
+    unreadable: str = "skip",
+) -> Training:
+    """Prepares a training, to be iterated; nothing is written before all of it has been checked.
+
+    `recipe` is "paper" (the default), "fast", `FILE.py` or `FILE.py:NAME`, or a Recipe; your own
+    module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
+    in proportion, and `overrides` changes any other field, name -> value as one types it after
+    `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default. `workers`
+    processes read files ahead; by default one per processor where a GPU computes, else none, since
+    the computing threads then read in between. `unreadable` files are left out ("skip") or an error
+    ("refuse").
+
+    Raises ValueError for an unknown name, recipe, field or device, for data that cannot be read or
+    do not fit the network or the recipe, a seed that torch does not take, and a directory that is
+    not empty or not writable.
+
+    >>> from classicnets.data.synthetic import shapes
+    >>> from tempfile import mkdtemp
+    >>> net = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, 4))
+    >>> train(net, shapes(), epochs=1, out=mkdtemp()).finish().images
+    24
+    """
+    _check_arguments(seed, workers)
+    where = distributed.init(select_device(device))
+    target = resolve_network(network, data)
+    wanted = with_overrides(choose_recipe(target, recipe, data), epochs, overrides)
+    protocol(wanted.protocol)
+    directory = _new_directory(out, target, data)
+    splits = (
+        data
+        if isinstance(data, Splits)
+        else open_data(
+            data,
+            wanted.side,
+            target.channels,
+            whole=wanted.crop_sampler.whole,
+            unreadable=unreadable,
+        )
+    )
+    wanted, adapted = adapt(wanted, splits)
+    module = build_seeded(target.build, len(splits.classes), splits.channels, seed)
+    wanted, fixed = _fit_to_network(wanted, module, splits)
+    config, chosen = _configure(
+        target, wanted, splits, module.to(where), execution or Execution(), seed
+    )
+    loop.initialise(module, wanted, seed)
+    training = begin(Run(directory, config), config, splits, module, where, workers)
+    loop.dry_run(training.state, training.config, training.splits)
+    training.adapted, training.chosen = adapted | fixed, chosen
+    if distributed.rank() == 0:
+        named = recipe if isinstance(recipe, str) else ""
+        origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
+        notes = {"origin": origin, "adapted": dict(training.adapted)}
+        training.run = create(directory, config, **_environment(splits, module, where), **notes)
+    return training
+
+
+def begin(
+    run: Run,
+    config: RunConfig,
+    splits: Splits,
+    network: nn.Module,
+    device: torch.device,
+    workers: int | None,
+) -> Training:
+    """The training of a network that has its initial values, with all data on the device."""
+    parts = {name: getattr(splits, name).to(device) for name in ("train", "validation", "test")}
+    config = replace(config, scaling=config.scaling.to(device))
+    state = loop.start(network, config)
+    return Training(run, config, replace(splits, **parts), state, workers)
+
+
+def _check_arguments(seed: int, workers: int | None) -> None:
+    if not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed!r}")
+    if workers is not None and workers < 0:
+        raise ValueError(f"workers must be at least 0, not {workers}")
+
+
+def _new_directory(out: str | Path | None, target: Target, data: str | Splits) -> Path:
+    """Where the run is to be written. Raises a ValueError where it cannot be."""
+    if out is None:
+        name = data if isinstance(data, str) else data.name
+        names = (Path(name.partition(":")[0]).stem for name in (target.name, name))
+        out = Path("runs") / f"{'-'.join(names)}-{datetime.now():%Y%m%d-%H%M%S}"
+    directory = distributed.broadcast(Path(out))
+    if distributed.rank() == 0:
+        require_free(directory)
+    return directory
+
+
+def _fit_to_network(
+    recipe: Recipe, network: nn.Module, splits: Splits
+) -> tuple[Recipe, dict[str, str]]:
+    """The recipe, without progressive resizing where the network takes one size only; and why.
+
+    Raises a ValueError when network, data and recipe do not fit together.
+    """
+    distributed.require_full_batches(len(splits.train), recipe.batch)
+    shape, classes = (2, splits.channels, recipe.crop, recipe.crop), len(splits.classes)
+    output = scores_shape(network, shape) or _output_shape(network, shape)
+    if output != (2, classes):
+        raise ValueError(
+            f"the network gives {output} for two images of {classes} classes; "
+            f"it should give (2, {classes})"
+        )
+    if recipe.progressive_resizing is None:
+        return recipe, {}
+    small = recipe.progressive_resizing(recipe.crop, 0.0)
+    try:
+        scores_shape(network, (2, splits.channels, small, small))
+    except ValueError:
+        reason = f"the network takes {recipe.crop} pixels, not the {small} of the first epochs"
+        return replace(recipe, progressive_resizing=None), {"progressive_resizing": reason}
+    return recipe, {}
+
+
+def _configure(
+    target: Target,
+    recipe: Recipe,
+    splits: Splits,
+    network: nn.Module,
+    execution: Execution,
+    seed: int,
+) -> tuple[RunConfig, str]:
+    """The configuration of the run, and how and why its steps are executed so."""
+    shape = (splits.channels, recipe.crop, recipe.crop)
+    execution, chosen = resolve_execution(execution, network, shape, recipe.batch, recipe.optimizer)
+    differing = differences(recipe, target.recipe)
+    config = RunConfig(
+        network=target.name,
+        input=shape,
+        side=recipe.side,
+        classes=splits.classes,
+        data=splits.name,
+        images=splits.sizes,
+        digest=splits.digest,
+        recipe=recipe,
+        differences={name: (_plain(a), _plain(b)) for name, (a, b) in differing.items()},
+        scaling=recipe.pixels.fit(splits.train, recipe.side, recipe.crop),
+        augment=tuple(part.fit(splits.train) for part in recipe.augment),
+        execution=execution,
+        seed=seed,
+    )
+    return config, chosen
+
+
+def _environment(splits: Splits, network: nn.Module, device: torch.device) -> dict[str, Any]:
+    """What run.json says of the machine and the data beside the configuration."""
+    versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    versions |= {package: version(package) for package in ("classicnets", "numpy")}
+    count = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return {
+        "skipped": list(splits.skipped),
+        "device": str(device),
+        "versions": versions,
+        "parameters": count,
+    }
+
+
+def _plain(value: object) -> int | str:
+    return value if isinstance(value, int) else str(value)
+
+
+@torch.no_grad()
+def _output_shape(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the output for blank images, for a network whose forward depends on values."""
+    try:
+        return tuple(network.cpu().eval()(torch.zeros(shape)).shape)
+    except Exception as error:  # anything can happen in your own network
+        raise ValueError(f"the network fails on blank images of {shape}: {error}") from error

@@ -1,0 +1,1 @@
+"""What knows nothing about networks: errors, files, devices, random numbers, hooks."""

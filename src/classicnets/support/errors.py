@@ -1,0 +1,38 @@
+"""What error messages are made of: one-line reasons, nearest names, ranges."""
+
+import math
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line: `KeyError: 'fc'`."""
+    words = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}{': ' * bool(words)}{words}"
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """What to say after an unknown name: the nearest of these names, or all of them.
+
+    >>> suggest("vgg_f", ["vgg_d", "vgg_e", "lenet5"]), suggest("x", ["pca", "tsne"])
+    ('did you mean vgg_e or vgg_d?', 'choose from pca, tsne')
+    """
+    names = list(names)
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
+
+
+def check_range(part: Any, **ranges: tuple[float | int, float | int]) -> None:
+    """Raises a ValueError for a field outside its closed range.
+
+    >>> from types import SimpleNamespace
+    >>> check_range(SimpleNamespace(decay=1.5), decay=(0, 1))
+    Traceback (most recent call last):
+    ValueError: decay of SimpleNamespace must be 0 to 1, not 1.5
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(part, name)
+        if not low <= value <= high:  # NaN fails as well
+            legal = f"at least {low:g}" if high == math.inf else f"{low:g} to {high:g}"
+            raise ValueError(f"{name} of {type(part).__name__} must be {legal}, not {value}")

@@ -1,0 +1,1 @@
+"""How a step runs: precision, memory layout, CUDA graphs, processes, gradient accumulation."""

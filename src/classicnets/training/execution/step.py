@@ -1,0 +1,100 @@
+"""One training step, and the backend settings it runs under."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from classicnets.training.recipe.loss import Loss, main_head
+
+from .execution import TINY, Execution, require_graphs
+
+SMALL = 2**15  # elements in a batch; below, threads wait for one another longer than they work
+
+
+def step(
+    model: nn.Module,
+    optimizer: Optimizer,
+    loss: Loss,
+    x: Float32[Tensor, "n c h w"],
+    labels: Int64[Tensor, " n"],
+    execution: Execution,
+    weight: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """One update. Returns the mean loss and the number of wrong answers, still on the device.
+
+    `weight` scales the gradients where these images are only a shard of the batch.
+    """
+    for p in (p for group in optimizer.param_groups for p in group["params"]):
+        p.grad = None  # zero_grad has overhead that a small network feels
+    losses, wrongs = [], []
+    count = execution.accumulation_steps
+    parts = list(zip(x.chunk(count), labels.chunk(count), strict=True))  # there may be fewer
+    for i, (part, answers) in enumerate(parts, start=1):
+        with _synchronized_at(model, last=i == len(parts)):
+            with execution.autocast(x.device):
+                scores = model(execution.to_layout(part))
+                value = loss(scores, answers).float()
+            fraction = len(part) / len(x)
+            value.backward(torch.full_like(value, fraction * weight))
+        losses.append(value.detach() * fraction)
+        wrongs.append((main_head(scores).argmax(1) != answers).sum())
+    optimizer.step()
+    return sum(losses[1:], losses[0]), sum(wrongs[1:], wrongs[0])
+
+
+def set_lr(optimizer: Optimizer, lr: float) -> None:
+    """Sets the learning rate of the next step; in place where a CUDA graph reads it."""
+    for group in optimizer.param_groups:
+        if isinstance(held := group["lr"], Tensor):
+            held.fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+def make_graphable(optimizer: Optimizer, device: torch.device) -> None:
+    """Puts the learning rate on the device, where a recorded step reads it.
+
+    Raises a ValueError where a step of this optimizer cannot be recorded.
+    """
+    require_graphs(device)
+    if not isinstance(optimizer, torch.optim.SGD):
+        raise ValueError(
+            "a CUDA graph needs an optimizer that keeps its learning rate on the device, unlike "
+            f"{type(optimizer).__name__}; leave out --graph"
+        )
+    for group in optimizer.param_groups:
+        group["lr"] = torch.zeros((), device=device)
+
+
+@contextmanager
+def backends_for(elements: int, benchmark: bool = False) -> Iterator[None]:
+    """One thread and no oneDNN while batches have too few elements to gain from them.
+
+    `benchmark` lets cuDNN try out algorithms, worthwhile for shapes that recur.
+    """
+    threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    before = torch.backends.cudnn.benchmark
+    torch.set_num_threads(1 if elements < SMALL else threads)
+    torch.backends.mkldnn.enabled = onednn and elements >= TINY
+    torch.backends.cudnn.benchmark = benchmark or before
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.mkldnn.enabled = onednn
+        torch.backends.cudnn.benchmark = before
+
+
+@contextmanager
+def _synchronized_at(model: nn.Module, last: bool) -> Iterator[None]:
+    """DDP exchanges gradients between processes after the last part only."""
+    if not last and isinstance(model, DistributedDataParallel):
+        with model.no_sync():
+            yield
+    else:
+        yield

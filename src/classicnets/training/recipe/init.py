@@ -1,0 +1,168 @@
+"""Initial values as the papers draw them: functions of a network and a generator.
+
+Only weights of convolutions and fully connected layers and their biases are drawn; what other
+layers learn (the scale and shift of batch normalisation) keeps the value it was built with.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Generator, Tensor, nn
+
+from classicnets.support.errors import check_range
+
+
+@dataclass(frozen=True)
+class AsBuilt:
+    """Keeps the values that the network already has."""
+
+    def __call__(self, network: nn.Module, generator: Generator) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """N(0, std); biases are zero, and `bias` in the layers named in `bias_layers`."""
+
+    std: float
+    bias_layers: tuple[str, ...] = ()
+    bias: float = 1.0
+
+    def __post_init__(self):
+        check_range(self, std=(0, math.inf))
+
+    def __call__(self, network: nn.Module, generator: Generator) -> None:
+        for name, layer in _weighted(network):
+            nn.init.normal_(_weight(layer), std=self.std, generator=generator)
+            _fill_bias(layer, self.bias if name in self.bias_layers else 0.0)
+
+
+@dataclass(frozen=True)
+class HeNormal:
+    """N(0, 2 / fan-in), He et al., arXiv:1502.01852, equation 10; biases are zero."""
+
+    def __call__(self, network: nn.Module, generator: Generator) -> None:
+        for _, layer in _weighted(network):
+            weight = _weight(layer)
+            std = math.sqrt(2 / weight[0].numel())
+            nn.init.normal_(weight, std=std, generator=generator)
+            _fill_bias(layer, 0.0)
+
+
+@dataclass(frozen=True)
+class Glorot:
+    """Uniform with variance 2 / (fan-in + fan-out), Glorot and Bengio 2010; biases are `bias`."""
+
+    bias: float = 0.0
+
+    def __call__(self, network: nn.Module, generator: Generator) -> None:
+        for _, layer in _weighted(network):
+            nn.init.xavier_uniform_(_weight(layer), generator=generator)
+            _fill_bias(layer, self.bias)
+
+
+@dataclass(frozen=True)
+class LecunUniform:
+    """U(-2.4 / F, 2.4 / F), F the number of inputs of a unit; biases are zero. LeCun et al. 1998.
+
+    F of convolutions and fully connected layers follows from their weights. For parameters of other
+    layers `fan_in` gives it by name: one number, or one for each entry along the first axis.
+    """
+
+    fan_in: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    def __call__(self, network: nn.Module, generator: Generator) -> None:
+        for _, layer in _weighted(network):
+            weight = _weight(layer)
+            _draw(weight, weight[0].numel(), generator)
+            _fill_bias(layer, 0.0)
+        parameters = dict(network.named_parameters())
+        for name, counts in self.fan_in:
+            if name not in parameters:
+                raise ValueError(f"the recipe initialises {name}, which the network does not have")
+            weight = parameters[name]
+            counts = torch.tensor(counts).view(-1, *[1] * (weight.ndim - 1))
+            _draw(weight, counts, generator)
+            _fill_bias(network.get_submodule(name.rpartition(".")[0]), 0.0)
+
+
+Random = AsBuilt | Gaussian | HeNormal | Glorot | LecunUniform
+
+
+@dataclass(frozen=True)
+class FromRun:
+    """Weights learnt in another run; what is not taken from it is initialised by `rest`.
+
+    `layers` names the layers to take, by default all. Simonyan and Zisserman, arXiv:1409.1556v6,
+    section 3.1, start deeper networks from the first four convolutions and the three full layers
+    of A. Counted in the deeper networks the first four would not fit, so they are taken by their
+    names in A: conv1_1, conv2_1, conv3_1 and conv3_2, and fc6, fc7, fc8.
+
+    Raises a ValueError when the run has no weights, or a layer is missing in either network or has
+    another shape.
+    """
+
+    run: str
+    layers: tuple[str, ...] | None = None
+    rest: Random = AsBuilt()
+
+    def __call__(self, network: nn.Module, generator: Generator) -> None:
+        learnt = _read(Path(self.run) / "weights.safetensors")
+        own = network.state_dict()
+        if self.layers is None:
+            taken = list(own | learnt)
+        else:
+            taken = [n for layer in self.layers for n in _of_layer(layer, own)]
+        for name in taken:
+            there, here = (tuple(t[name].shape) if name in t else "missing" for t in (learnt, own))
+            if there != here:
+                raise ValueError(
+                    f"{self.run} cannot give {name}: the shape is {there} there and {here} in "
+                    "this network"
+                )
+        self.rest(network, generator)
+        network.load_state_dict({name: learnt[name] for name in taken}, strict=False)
+
+
+Init = Random | FromRun
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"no weights at {path}") from None
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} is damaged: no weights can be read") from error
+
+
+def _of_layer(layer: str, own: Mapping[str, Tensor]) -> list[str]:
+    names = [name for name in own if name.startswith(f"{layer}.")]
+    if not names:
+        raise ValueError(f"the recipe takes {layer} from a run, but the network has no such layer")
+    return names
+
+
+def _weighted(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear):
+            yield name, layer
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    return layer.get_parameter("weight")
+
+
+def _fill_bias(layer: nn.Module, value: float) -> None:
+    if isinstance(bias := getattr(layer, "bias", None), nn.Parameter):
+        nn.init.constant_(bias, value)
+
+
+@torch.no_grad()
+def _draw(weight: Tensor, divisor: int | Tensor, generator: Generator) -> None:
+    weight.uniform_(-2.4, 2.4, generator=generator).div_(divisor)

@@ -1,0 +1,186 @@
+"""Optimizers as values; `build` ties one to a network. The loop sets the lr at each step."""
+
+# pyright: reportPrivateImportUsage=false
+# for the operations on lists of tensors, without which a step on small ones is mostly overhead
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from classicnets.support.errors import check_range
+
+from .curvature import curvature
+
+FUSED_ON = ("cpu", "cuda")
+DrawImages = Callable[[int], Float[Tensor, "n c h w"]]  # so many training images, scaled
+
+
+class OptimizerSpec:
+    """What a recipe's optimizer is: how it is built, and what it needs before each epoch."""
+
+    def build(self, network: nn.Module) -> Optimizer:
+        """The optimizer of these parameters. Raises ValueError for a network without any."""
+        raise NotImplementedError
+
+    def before_epoch(self, optimizer: Optimizer, network: nn.Module, draw: DrawImages) -> None:
+        """Prepares the optimizer that `build` made; `draw(n)` gives n training images."""
+
+
+@dataclass(frozen=True)
+class SGD(OptimizerSpec):
+    """torch's SGD: v <- momentum v + gradient + weight_decay w; w <- w - lr v.
+
+    AlexNet and Caffe have the learning rate inside the velocity, which differs whenever it
+    changes: `CaffeSGD`. `decay_bias_and_norm=False` spares biases and normalisation.
+    """
+
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+    decay_bias_and_norm: bool = True
+
+    def __post_init__(self):
+        check_range(self, momentum=(0, 1), weight_decay=(0, math.inf))
+
+    def build(self, network: nn.Module) -> Optimizer:
+        trainable = _trainable(network)
+        groups = [{"params": trainable, "weight_decay": self.weight_decay}]
+        if not self.decay_bias_and_norm:
+            groups = [
+                {"params": [p for p in trainable if p.ndim > 1], "weight_decay": self.weight_decay},
+                {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+            ]
+        return torch.optim.SGD(
+            [group for group in groups if group["params"]],
+            lr=0.0,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            fused=all(p.device.type in FUSED_ON for p in trainable),
+        )
+
+
+@dataclass(frozen=True)
+class CaffeSGD(OptimizerSpec):
+    """v <- momentum v - weight_decay lr w - lr gradient; w <- w + v, of AlexNet and Caffe.
+
+    Krizhevsky et al. 2012, section 5. The learning rate is inside the velocity: after a drop, what
+    the velocity holds was still scaled by the old one. All parameters decay.
+    """
+
+    momentum: float
+    weight_decay: float = 0.0
+
+    def __post_init__(self):
+        check_range(self, momentum=(0, 1), weight_decay=(0, math.inf))
+
+    def build(self, network: nn.Module) -> Optimizer:
+        return CaffeSGDOptimizer(_trainable(network), self.momentum, self.weight_decay)
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardt(OptimizerSpec):
+    """w <- w - lr / (mu + h) gradient, where h is the curvature along that weight.
+
+    Gradient and curvature are those of the error divided by `error_divisor`.
+
+    The stochastic diagonal Levenberg-Marquardt method, LeCun et al. 1998, section III-C and
+    appendix C. h is estimated from `samples` training images before each epoch and then frozen.
+    """
+
+    mu: float = 0.02
+    samples: int = 500
+    error_divisor: float = 1.0
+
+    def __post_init__(self):
+        check_range(self, mu=(1e-12, math.inf), samples=(1, math.inf))
+        check_range(self, error_divisor=(1e-12, math.inf))
+
+    def build(self, network: nn.Module) -> "DiagonalLevenbergMarquardt":
+        return DiagonalLevenbergMarquardt(_trainable(network), self.mu * self.error_divisor)
+
+    def before_epoch(self, optimizer: Optimizer, network: nn.Module, draw: DrawImages) -> None:
+        assert isinstance(optimizer, DiagonalLevenbergMarquardt)
+        optimizer.estimate_curvature(network, draw(self.samples))
+
+
+class CaffeSGDOptimizer(Optimizer):
+    """What `CaffeSGD` builds; the state of a parameter is its velocity."""
+
+    def __init__(self, parameters: list[nn.Parameter], momentum: float, weight_decay: float):
+        defaults = {"lr": 0.0, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(parameters, defaults)
+
+    @torch.no_grad()
+    def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for group in self.param_groups:
+            parameters, gradients = _with_gradients(group["params"])
+            velocities = [self._velocity(p) for p in parameters]
+            lr = group["lr"]
+            torch._foreach_mul_(velocities, group["momentum"])
+            torch._foreach_add_(velocities, parameters, alpha=-group["weight_decay"] * lr)
+            torch._foreach_add_(velocities, gradients, alpha=-lr)
+            torch._foreach_add_(parameters, velocities)
+
+    def _velocity(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if "velocity" not in state:
+            state["velocity"] = torch.zeros_like(parameter)
+        return state["velocity"]
+
+
+class DiagonalLevenbergMarquardt(Optimizer):
+    """What `LevenbergMarquardt` builds; the state of a parameter is its curvature h."""
+
+    # lr / (mu + h / divisor) gradient / divisor is lr / (mu divisor + h) gradient
+    def __init__(self, parameters: list[nn.Parameter], mu: float):
+        super().__init__(parameters, {"lr": 0.0, "mu": mu})
+        self.scales: dict[Tensor, Tensor] = {}
+
+    def estimate_curvature(self, network: nn.Module, x: Float[Tensor, "n ..."]) -> None:
+        """Estimates the curvature on these images and keeps it until the next call."""
+        curvatures = curvature(network, x)
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                self.state[parameter]["curvature"] = curvatures[name]
+        self._scale()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().load_state_dict(dict(state_dict))
+        self._scale()
+
+    def _scale(self) -> None:
+        """1 / (mu + h), computed once for all steps of an epoch."""
+        self.scales = {
+            parameter: 1 / (group["mu"] + self.state[parameter]["curvature"])
+            for group in self.param_groups
+            for parameter in group["params"]
+            if parameter in self.state
+        }
+
+    @torch.no_grad()
+    def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        assert self.scales, "estimate_curvature comes before the first step"
+        for group in self.param_groups:
+            parameters, gradients = _with_gradients(group["params"])
+            scales = [self.scales[p] for p in parameters]
+            torch._foreach_addcmul_(parameters, gradients, scales, value=-group["lr"])
+
+
+def _trainable(network: nn.Module) -> list[nn.Parameter]:
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError(f"{type(network).__name__} has no parameters to train")
+    return parameters
+
+
+def _with_gradients(parameters: list[nn.Parameter]) -> tuple[list[Tensor], list[Tensor]]:
+    """Those that this step's loss depends on, and their gradients."""
+    pairs = [(p, p.grad) for p in parameters if p.grad is not None]
+    assert pairs, "backward comes before a step"
+    return [p for p, _ in pairs], [gradient for _, gradient in pairs]

@@ -1,0 +1,120 @@
+"""Overrides of a recipe as one types them, `field=value`: parsed, checked, never executed."""
+
+import ast
+import math
+from collections.abc import Mapping
+from dataclasses import Field, fields, is_dataclass, replace
+from typing import Any, cast
+
+from classicnets.support.errors import suggest
+
+from .recipe import ABOUT_PAPER, Recipe
+from .serialization import PARTS, describe_type, from_json
+
+REASONS = ("cited", "assumed")
+INSTEAD = {"epochs": "steps", "steps": "epochs"}
+
+
+def override(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
+    """The recipe with some fields changed; `optimizer.momentum` is a field of a part.
+
+    A value is a Python literal or a part by its name, as `repr` writes it. `epochs` replaces
+    `steps`, and `steps` replaces `epochs`. The reasons cited or assumed for a changed value go.
+    Raises a ValueError for an unknown field or part, offering the nearest, and for a value of
+    another type or out of range.
+
+    >>> from classicnets.recipes.alexnet import IMAGENET
+    >>> ours = override(IMAGENET, {"batch": "64", "optimizer.momentum": "0.8"})
+    >>> ours.batch, ours.optimizer.momentum
+    (64, 0.8)
+    """
+    values: dict[str, Any] = {}
+    for name, text in overrides.items():
+        head, *rest = name.split(".")
+        field = _field(recipe, head, name)
+        values[head] = _with(values.get(head, getattr(recipe, head)), field, rest, name, text)
+    for name, other in INSTEAD.items():
+        if values.get(name) is not None:
+            values.setdefault(other, None)
+    if values.get("steps") not in (None, recipe.steps):
+        values["paper_images"] = 0  # these steps are meant as they are, whatever the data set
+    reasons = {of: _remaining(recipe, of, overrides, values) for of in REASONS}
+    return replace(recipe, **values, **reasons)
+
+
+def _remaining(
+    recipe: Recipe, of: str, overrides: Mapping[str, str], values: Mapping[str, Any]
+) -> dict[str, str]:
+    """The reasons that still hold; a part of which one field has changed keeps its own."""
+    gone = [name for name in overrides if name in values and values[name] != getattr(recipe, name)]
+    return {name: reason for name, reason in getattr(recipe, of).items() if name not in gone}
+
+
+def _field(owner: Any, name: str, full: str) -> Field:
+    known = {f.name: f for f in fields(owner)} if is_dataclass(owner) else {}
+    if isinstance(owner, Recipe):
+        known = {key: field for key, field in known.items() if key not in ABOUT_PAPER}
+    if name not in known:
+        what = "a recipe" if isinstance(owner, Recipe) else repr(owner)
+        hint = suggest(name, known) if known else "it has no fields"
+        raise ValueError(f"no field {full}: {what} has no {name!r}; {hint}")
+    return known[name]
+
+
+def _with(before: Any, field: Field, rest: list[str], name: str, text: str) -> Any:
+    """The new value of a field: the value itself, or the part with one of its own changed."""
+    if rest:
+        inner = _field(before, rest[0], name)
+        value = _with(getattr(before, inner.name), inner, rest[1:], name, text)
+        return replace(before, **{inner.name: value})
+    if field.type is str and text[:1] not in ("'", '"'):
+        return text
+    try:
+        value = _parse(ast.parse(text.strip(), mode="eval").body, name)
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError(
+            f"{name} cannot be {text[:60]!r}, which is not a value; "
+            f"it takes {describe_type(field.type)}"
+        ) from None
+    return from_json(value, cast(type, field.type), name)
+
+
+def _parse(node: ast.expr, name: str) -> Any:
+    """An expression as `to_json` would write its value; nothing in it is executed."""
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str() | None as value):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} cannot be {value}, which is not finite")
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -value
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return tuple(_parse(part, name) for part in parts)
+        case ast.Name(id=kind):
+            return _part(kind, [], [], name)
+        case ast.Call(func=ast.Name(id=kind), args=args, keywords=keywords):
+            return _part(kind, args, keywords, name)
+    raise ValueError(
+        f"{name} cannot be {ast.unparse(node)[:60]!r}: a value is a number, a string, a tuple, or "
+        "a part by its name, such as SGD(momentum=0.9)"
+    )
+
+
+def _part(kind: str, args: list[ast.expr], keywords: list[ast.keyword], name: str) -> Any:
+    if kind not in PARTS:
+        raise ValueError(f"{name}: no part {kind!r}; {suggest(kind, PARTS)}")
+    known = [f.name for f in fields(PARTS[kind])]
+    if len(args) > len(known):
+        raise ValueError(f"{name}: {describe_type(PARTS[kind])} does not take {len(args)} values")
+    given = [
+        *zip(known, args, strict=False),
+        *((word.arg or "**", word.value) for word in keywords),
+    ]
+    parts: dict[str, Any] = {"kind": kind}
+    for field, value in given:
+        if field not in known:
+            raise ValueError(f"{name}: {kind} has no {field!r}; it has {', '.join(known)}")
+        if field in parts:
+            raise ValueError(f"{name}: {kind} is given {field} twice")
+        parts[field] = _parse(value, name)
+    return parts

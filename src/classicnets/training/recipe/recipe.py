@@ -1,0 +1,153 @@
+"""A recipe: what a paper says about training, as a frozen value that reads like its paragraph."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar
+
+from classicnets.data.augment import ColourNoise, ColourShift, Distortion, HorizontalFlip
+from classicnets.data.crops import (
+    CentreCrop,
+    CornerCrop,
+    RandomCrop,
+    RandomResizedCrop,
+    ScaleJitter,
+)
+from classicnets.data.scaling import Between, Standardise, SubtractMean, SubtractMeanImage
+
+from .averaging import Average
+from .constraint import FilterRms
+from .init import Init
+from .loss import CrossEntropy, Loss
+from .optimizers import OptimizerSpec
+from .progressive import ProgressiveResizing
+from .schedules import Schedule
+
+CropSampler = CentreCrop | RandomCrop | CornerCrop | ScaleJitter | RandomResizedCrop
+Fitted = HorizontalFlip | ColourShift | Distortion  # ready to be applied
+Augmentation = Fitted | ColourNoise
+Pixels = Between | SubtractMean | SubtractMeanImage | Standardise
+
+# these fields tell of the paper; they do not change how a network is trained
+ABOUT_PAPER = ("cite", "paper_images", "cited", "assumed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train a network.
+
+    The shorter side of an image is resized to `side` pixels, and the network sees crops of `crop`
+    pixels: in training where `crop_sampler` draws them, in evaluation from the centre. With
+    `progressive_resizing` the first epochs see smaller crops. Training lasts `epochs` or `steps`.
+    `constraint` is imposed after each update; an `average` of the weights is evaluated and saved in
+    their place. `paper_images` is the size of the paper's own training set, `protocol` how it
+    tested. `cited` has field -> where the paper gives the value; what the paper does not give is in
+    `assumed`, field -> reason.
+
+    Raises a ValueError for a value that cannot be used.
+    """
+
+    cite: str
+    paper_images: int = 0
+    epochs: int | None = None
+    steps: int | None = None
+    batch: int
+    optimizer: OptimizerSpec
+    lr: Schedule
+    init: Init
+    loss: Loss = field(default_factory=CrossEntropy)
+    constraint: FilterRms | None = None
+    average: Average | None = None
+    side: int
+    crop: int
+    crop_sampler: CropSampler = field(default_factory=CentreCrop)
+    progressive_resizing: ProgressiveResizing | None = None
+    augment: tuple[Augmentation, ...] = ()
+    pixels: Pixels
+    protocol: str = "single"
+    cited: Mapping[str, str] = field(default_factory=dict)
+    assumed: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        names = [f.name for f in fields(self)]
+        for name in (*self.cited, *self.assumed):
+            if name not in names:
+                raise ValueError(
+                    f"{name!r} is cited or assumed but is not a field of a recipe: {names}"
+                )
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("a recipe has either epochs or steps")
+        for name in ("epochs", "steps", "batch", "side", "crop"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        for name in ("lr", "init", "loss"):
+            if not callable(value := getattr(self, name)):
+                hint = f"; for a constant learning rate use Constant({value})" * (name == "lr")
+                raise ValueError(f"{name} must be callable, not {value!r}{hint}")
+        if not isinstance(self.optimizer, OptimizerSpec):
+            raise ValueError(f"optimizer must be an OptimizerSpec, not {self.optimizer!r}")
+        if self.crop > self.side:
+            raise ValueError(f"a crop of {self.crop} pixels does not fit into {self.side}")
+
+    def steps_per_epoch(self, images: int) -> int:
+        """How many steps one epoch over so many training images takes."""
+        return math.ceil(images / self.batch)
+
+    def total_steps(self, images: int) -> int:
+        """How many steps the whole training takes."""
+        return self.steps or self.steps_per_epoch(images) * (self.epochs or 1)
+
+
+@dataclass(frozen=True, repr=False)
+class CustomPart(OptimizerSpec):
+    """Stands for a part from a user's file in a recipe read from a run directory.
+
+    Its code is not kept: `source` says where it was, `text` is its repr. Raises a ValueError when
+    it is used.
+    """
+
+    source: str
+    text: str
+    whole: ClassVar[bool] = False
+
+    def _refuse(self, *args: Any, **options: Any) -> Any:
+        raise ValueError(
+            f"{self.text} is a part of your own, {self.source}, which a run directory does not keep"
+        )
+
+    __call__ = build = before_epoch = draw = fit = _refuse
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def custom_parts(value: Any) -> Iterator[CustomPart]:
+    """All parts of a recipe, or of anything in one, whose code is not kept."""
+    if isinstance(value, CustomPart):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from custom_parts(part)
+    elif is_dataclass(value):
+        for f in fields(value):
+            yield from custom_parts(getattr(value, f.name))
+
+
+def by_place(places: Mapping[str, str]) -> dict[str, str]:
+    """Field -> place, from place -> the fields it gives.
+
+    >>> by_place({"section 5": "batch epochs"})
+    {'batch': 'section 5', 'epochs': 'section 5'}
+    """
+    return {name: place for place, names in places.items() for name in names.split()}
+
+
+def differences(recipe: Recipe, paper: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Field -> (value in the recipe, value in the paper's), where the two differ."""
+    pairs = ((f.name, getattr(recipe, f.name), getattr(paper, f.name)) for f in fields(Recipe))
+    return {
+        name: (ours, theirs)
+        for name, ours, theirs in pairs
+        if ours != theirs and name not in ABOUT_PAPER
+    }

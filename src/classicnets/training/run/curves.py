@@ -1,0 +1,57 @@
+"""Metrics of a run epoch by epoch, and its learning curves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from classicnets.support.plots import png
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """A finished epoch: means of training over it, errors in %, and the validation."""
+
+    epoch: int
+    step: int
+    lr: float
+    train_loss: float
+    train_error: float
+    validation_loss: float
+    validation_top1_error: float
+    validation_top5_error: float
+    images_per_second: float
+    seconds: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Smaller is better."""
+        return self.validation_top1_error, self.validation_loss
+
+
+def plot_curve(axes: Axes, epochs: Sequence[EpochMetrics], measure: str, **style: Any) -> None:
+    """Draws training and validation `measure`, loss or error, over the epochs."""
+    numbers = [row.epoch for row in epochs]
+    validation = "validation_loss" if measure == "loss" else "validation_top1_error"
+    training = [getattr(row, f"train_{measure}") for row in epochs]
+    axes.plot(numbers, training, label="training", **{"linestyle": "--", "linewidth": 1, **style})
+    axes.plot(numbers, [getattr(row, validation) for row in epochs], label="validation", **style)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def learning_curve(epochs: Sequence[EpochMetrics], title: str) -> bytes:
+    """Loss above and top-1 error below, training and validation, epoch by epoch; a PNG."""
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True)
+    for axes, measure, unit in ((upper, "loss", "loss"), (lower, "error", "top-1 error (%)")):
+        plot_curve(axes, epochs, measure)
+        axes.set_ylabel(unit)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    upper.set(title=title, xlabel="")
+    upper.legend()
+    return png(figure, dpi=120)

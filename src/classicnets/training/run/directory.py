@@ -1,0 +1,164 @@
+"""A run directory: what was trained, how it went, and the weights.
+
+run.json             network, recipe in full, classes in order, pixel scaling, versions, seed
+metrics.csv, .jsonl  a row per epoch
+weights.safetensors  the weights with the best validation
+mean.safetensors     the mean training image, where the recipe subtracts it
+last.pt              the whole state, to resume from
+curve.png            loss and error, epoch by epoch
+"""
+
+import csv
+import io
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from classicnets.support.files import write_atomic
+from classicnets.training.recipe.serialization import from_json, to_json
+
+from .checkpoint import load_weights
+from .config import RunConfig
+from .curves import EpochMetrics, learning_curve
+
+MEAN = "mean.safetensors"
+WITH_WEIGHTS = ("network", "input", "classes", "scaling")
+
+
+@dataclass
+class Run:
+    """A run directory: configuration and notes, which run.json holds, and a row per epoch."""
+
+    directory: Path
+    config: RunConfig
+    notes: dict[str, Any] = field(default_factory=dict)
+    epochs: list[EpochMetrics] = field(default_factory=list)
+
+    @property
+    def last(self) -> Path:
+        return self.directory / "last.pt"
+
+    def note(self, **notes: Any) -> None:
+        """Adds to run.json."""
+        self.notes |= notes
+        content = json.dumps({**to_json(self.config), **self.notes}, indent=2, ensure_ascii=False)
+        # the name of a skipped file may not be UTF-8; JSON has an escape for that
+        write_atomic(self.directory / "run.json", content.encode(errors="backslashreplace"))
+
+    def add_epoch(self, epoch: EpochMetrics) -> None:
+        """Adds an epoch to the metrics and to the curve."""
+        self.epochs.append(epoch)
+        self._write_epochs()
+
+    def forget_epochs_after(self, step: int) -> None:
+        """Drops the epochs after the saved state, which will run again."""
+        self.epochs = [epoch for epoch in self.epochs if epoch.step <= step]
+        self._write_epochs()
+
+    def save_weights(self, network: nn.Module) -> None:
+        """Saves these weights as the best. Shared ones are stored once for each of their names."""
+        tensors = {
+            name: t.clone(memory_format=torch.contiguous_format)
+            for name, t in network.state_dict().items()
+        }
+        # one entry: several are written in an order that differs from run to run
+        config = to_json(self.config)
+        metadata = {"classicnets": json.dumps({name: config[name] for name in WITH_WEIGHTS})}
+        content = safetensors.torch.save(tensors, metadata)
+        write_atomic(self.directory / "weights.safetensors", content)
+
+    def load_weights(self, network: nn.Module) -> None:
+        """Loads the best weights into the network.
+
+        Raises a ValueError when they are missing, damaged, or of another network.
+        """
+        path = self.directory / "weights.safetensors"
+        try:
+            tensors = safetensors.torch.load(path.read_bytes())
+        except FileNotFoundError:
+            raise ValueError(f"{self.directory} has no weights yet: no {path.name}") from None
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        load_weights(network, tensors, path)
+
+    def _write_epochs(self) -> None:
+        if not self.epochs:
+            for name in ("metrics.csv", "metrics.jsonl", "curve.png"):
+                (self.directory / name).unlink(missing_ok=True)
+            return
+        table = io.StringIO()
+        rows = [asdict(epoch) for epoch in self.epochs]
+        writer = csv.DictWriter(table, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        title = f"{self.config.network} on {self.config.data}"
+        write_atomic(self.directory / "metrics.csv", table.getvalue().encode())
+        write_atomic(self.directory / "metrics.jsonl", lines.encode())
+        write_atomic(self.directory / "curve.png", learning_curve(self.epochs, title))
+
+
+def create(directory: Path, config: RunConfig, **notes: Any) -> Run:
+    """A new run directory. Raises a ValueError when it is not empty or cannot be written."""
+    require_free(directory)
+    run = Run(directory, config)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if (mean := config.scaling.image) is not None:
+            write_atomic(directory / MEAN, safetensors.torch.save({"mean": mean}))
+        run.note(**notes)
+    except OSError as error:
+        raise ValueError(
+            f"cannot write the run to {directory}: {error.strerror or error}"
+        ) from error
+    return run
+
+
+def require_free(directory: Path) -> None:
+    """Raises a ValueError when this directory is not empty, or may not be written."""
+    if directory.is_dir() and any(directory.iterdir()):
+        raise ValueError(f"{directory} is not empty; a run needs a directory of its own")
+    existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
+    if not existing.is_dir():
+        raise ValueError(f"cannot write the run to {directory}: {existing} is a file")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"cannot write the run to {directory}: no permission to write {existing}")
+
+
+def open_run(directory: Path) -> Run:
+    """Reads a run directory. Raises a ValueError when it is missing or damaged."""
+    path = directory / "run.json"
+    if not directory.is_dir():
+        raise ValueError(f"no run at {directory}")
+    if not path.exists():
+        raise ValueError(f"{directory} is not a run: it has no run.json")
+    names = [f.name for f in fields(RunConfig)]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content = content if isinstance(content, dict) else {}
+        known = {name: content[name] for name in names if name in content}
+        config = from_json(known, RunConfig)
+        if (mean := directory / MEAN).exists():
+            image = safetensors.torch.load(mean.read_bytes())["mean"]
+            config = replace(config, scaling=replace(config.scaling, image=image))
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    notes = {name: content[name] for name in content if name not in names}
+    return Run(directory, config, notes, _read_epochs(directory / "metrics.jsonl"))
+
+
+def _read_epochs(path: Path) -> list[EpochMetrics]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [from_json(json.loads(line), EpochMetrics) for line in lines]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error

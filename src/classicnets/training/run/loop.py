@@ -1,0 +1,237 @@
+"""The training loop. It yields a record per step; whoever iterates decides when to stop."""
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from classicnets.data.crops import centre_boxes
+from classicnets.data.images import ImageFiles, Images, Splits
+from classicnets.data.loader import stream
+from classicnets.support.errors import one_line
+from classicnets.support.rng import generator_for, seeded_torch
+from classicnets.training.execution import distributed
+from classicnets.training.execution.graph import GraphedCallable
+from classicnets.training.execution.step import backends_for, make_graphable, set_lr, step
+from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.recipe.schedules import History
+
+from .config import RunConfig
+from .state import Metrics, Record, TrainingState
+
+CHECK_EVERY = 50  # steps; looking at the loss synchronizes with the device
+
+
+class Diverged(ValueError):
+    """The loss is no longer finite."""
+
+
+def initialise(network: nn.Module, recipe: Recipe, seed: int) -> None:
+    """Draws the initial values on the CPU: the same values on every device."""
+    device = next(network.parameters(), torch.empty(0)).device
+    recipe.init(network.cpu(), generator_for(seed, "init", 0))
+    network.to(device)
+
+
+def start(network: nn.Module, config: RunConfig) -> TrainingState:
+    """The state before the first step, for a network that has its initial values."""
+    device = next(network.parameters(), torch.empty(0)).device
+    recipe, execution = config.recipe, config.execution
+    model = execution.wrap(network, device)
+    optimizer = recipe.optimizer.build(network)
+    graph = None
+    if execution.graph:
+        make_graphable(optimizer, device)
+        graph = GraphedCallable(partial(step, model, optimizer, recipe.loss, execution=execution))
+    return TrainingState(
+        network=network,
+        model=model,
+        optimizer=optimizer,
+        average=recipe.average.build(network) if recipe.average else None,
+        totals=torch.zeros(3, device=device, dtype=torch.float64),
+        graph=graph,
+    )
+
+
+def train(
+    state: TrainingState, config: RunConfig, data: Splits, workers: int | None = None
+) -> Iterator[Record]:
+    """From where the state stands to the end of the recipe, a record per step.
+
+    Stopping between two records and continuing from the same state changes nothing, and neither
+    does anything done in between. `workers` is as in `stream`. Raises a ValueError when the loss is
+    no longer finite.
+    """
+    while state.step < config.recipe.total_steps(len(data.train)):
+        yield from _epoch(state, config, data, workers)
+
+
+def dry_run(state: TrainingState, config: RunConfig, data: Splits) -> None:
+    """Runs every part of the recipe once on two images, without an update.
+
+    Raises a ValueError for a part that fails.
+    """
+    recipe, some = config.recipe, torch.arange(min(2, len(data.train)))
+    generator = generator_for(config.seed, "rehearsal", 0)
+    sizes = data.train.sizes[some]
+    boxes = recipe.crop_sampler.draw(sizes, recipe.side, recipe.crop, generator)
+    x, _ = next(stream(data.train, [(some, boxes)], recipe.crop, 0))
+    for augmentation in config.augment:
+        try:
+            x = augmentation(x, generator)
+        except RuntimeError as error:
+            raise ValueError(f"{augmentation!r} does not fit these images: {error}") from error
+    x = config.scaling(x)
+    recipe.optimizer.before_epoch(state.optimizer, state.network, lambda count: x)
+    try:
+        float(recipe.lr(0.0, History()))
+    except Exception as error:  # a user's own schedule may do anything
+        raise ValueError(f"lr={recipe.lr!r} does not give a number ({one_line(error)})") from error
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module, config: RunConfig, images: Images | ImageFiles, workers: int | None = None
+) -> Metrics:
+    """Loss and errors over all the images, one centre crop each, sharded over the processes."""
+    network.eval()
+    recipe, execution, device = config.recipe, config.execution, images.labels.device
+    boxes = centre_boxes(images.sizes, recipe.side, recipe.crop)
+    # the recipe's batch fits into memory, but one image at a time would be slow
+    size = max(-(-recipe.batch // execution.accumulation_steps), 64)
+    shard = distributed.shard(torch.arange(len(images)))
+    requests = ((indices, boxes[indices]) for indices in shard.split(size))
+    totals = torch.zeros(3, device=device, dtype=torch.float64)
+    for x, labels in stream(images, requests, recipe.crop, workers):
+        with execution.autocast(device):
+            scores = network(execution.to_layout(config.scaling(x)))
+            loss = recipe.loss(scores, labels) * len(x)
+        right = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
+        totals += torch.stack([loss, (~right[:, 0]).sum(), (~right.any(1)).sum()])
+    loss, top1, top5 = (distributed.all_reduce(totals) / len(images)).tolist()
+    return Metrics(loss, 100 * top1, 100 * top5)
+
+
+def require_finite(state: TrainingState) -> None:
+    """Raises a ValueError when this epoch's losses are no longer finite."""
+    if not state.totals[1].isfinite():
+        raise Diverged(_divergence(state))
+
+
+def _epoch(
+    state: TrainingState, config: RunConfig, data: Splits, workers: int | None
+) -> Iterator[Record]:
+    """What is left of this epoch, and the validation at its end."""
+    recipe, train, device = config.recipe, data.train, state.totals.device
+    per_epoch, steps = recipe.steps_per_epoch(len(train)), recipe.total_steps(len(train))
+    epoch, done = divmod(state.step, per_epoch)
+    epochs = math.ceil(steps / per_epoch)
+    if done == 0:
+        state.totals.zero_()
+        draw = partial(_draw_images, config, data, epoch)
+        recipe.optimizer.before_epoch(state.optimizer, state.network, draw)
+    resize = recipe.progressive_resizing
+    size = resize(recipe.crop, (epoch + 1) / epochs) if resize else recipe.crop
+    elements = recipe.batch * data.channels * size**2
+    requests = islice(_requests(config, data, epoch), done, steps - epoch * per_epoch)
+    for x, labels in stream(train, requests, size, workers):
+        history = History(steps / per_epoch, state.validation, state.lowest)
+        lr = recipe.lr(state.step / steps, history)
+        purpose = f"torch {distributed.rank()}"
+        with (
+            backends_for(elements, benchmark=True),
+            seeded_torch(config.seed, purpose, state.step, device),
+        ):
+            _step(state, config, data, lr, x, labels)
+            last = state.step % per_epoch == 0 or state.step == steps
+            totals = state.totals.clone()
+            if last or state.step % CHECK_EVERY == 0:
+                distributed.all_reduce(totals)
+                require_finite(state)
+                state.lowest = min(state.lowest, (100 * totals[2] / totals[0]).item())
+            validation = _validate(state, config, data, workers) if last else None
+        yield Record(
+            step=state.step,
+            steps=steps,
+            epoch=epoch + 1,
+            epochs=epochs,
+            lr=lr,
+            totals=totals,
+            validation=validation,
+            best=validation is not None and validation.rank == state.best,
+        )
+
+
+def _requests(config: RunConfig, data: Splits, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """This process's shard of each batch of an epoch: indices of images and their crop boxes."""
+    recipe, train = config.recipe, data.train
+    order = torch.randperm(len(train), generator=generator_for(config.seed, "order", epoch))
+    generator = generator_for(config.seed, "window", epoch)
+    # all of an epoch at once: with one image a step this is what takes the time
+    boxes = recipe.crop_sampler.draw(train.sizes[order], recipe.side, recipe.crop, generator)
+    for request in zip(order.split(recipe.batch), boxes.split(recipe.batch), strict=True):
+        yield distributed.shard(request[0]), distributed.shard(request[1])
+
+
+def _draw_images(config: RunConfig, data: Splits, epoch: int, count: int) -> Tensor:
+    """Centre crops of `count` training images, scaled, for the optimizer."""
+    recipe, train = config.recipe, data.train
+    generator = generator_for(config.seed, "curvature", epoch)
+    drawn = torch.randperm(len(train), generator=generator)[:count]
+    boxes = centre_boxes(train.sizes[drawn], recipe.side, recipe.crop)
+    batches = stream(train, [(drawn, boxes)], recipe.crop, 0)
+    return torch.cat([config.scaling(x) for x, _ in batches])
+
+
+def _step(
+    state: TrainingState, config: RunConfig, data: Splits, lr: float, x: Tensor, labels: Tensor
+) -> None:
+    recipe, weight = config.recipe, 1.0
+    per_epoch = recipe.steps_per_epoch(len(data.train))
+    if (processes := distributed.world_size()) > 1:
+        left = len(data.train) - state.step % per_epoch * recipe.batch
+        weight = processes * len(x) / min(recipe.batch, left)
+    if not state.network.training:  # as after a validation; asking every layer takes its time
+        state.model.train()
+    if config.augment:
+        generator = generator_for(config.seed, f"augment {distributed.rank()}", state.step)
+        for augmentation in config.augment:
+            x = augmentation(x, generator)
+    x = config.scaling(x)
+    set_lr(state.optimizer, lr)
+    if state.graph is not None:
+        loss, wrong = state.graph(x, labels)
+    else:
+        loss, wrong = step(
+            state.model, state.optimizer, recipe.loss, x, labels, config.execution, weight
+        )
+    if recipe.constraint is not None:
+        recipe.constraint(state.network)
+    state.totals += torch.stack([torch.full_like(loss, len(x)), loss * len(x), wrong])
+    state.step += 1
+    average, steps = recipe.average, recipe.total_steps(len(data.train))
+    if state.average is not None and average is not None and state.step > average.since * steps:
+        state.average.update_parameters(state.network)
+
+
+def _validate(
+    state: TrainingState, config: RunConfig, data: Splits, workers: int | None
+) -> Metrics:
+    distributed.broadcast_buffers(state.network)
+    validation = evaluate(state.evaluated, config, data.validation, workers)
+    if not math.isfinite(validation.loss):
+        raise Diverged(_divergence(state))
+    state.best = min(state.best, validation.rank)
+    state.validation = (*state.validation, validation.top1_error)
+    return validation
+
+
+def _divergence(state: TrainingState) -> str:
+    lr = float(state.optimizer.param_groups[0]["lr"])
+    return (
+        f"the loss is no longer finite at step {state.step} with a learning rate of {lr:g}; "
+        "try a lower one"
+    )
