@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from classicnets.training.execution.graph import Graph
+from classicnets.training.execution.graph import GraphedCallable
 
 
 @pytest.fixture
@@ -13,21 +13,21 @@ def replayed(monkeypatch):
 
     before = []
 
-    def aside(graph: Graph, *tensors: torch.Tensor):
+    def eager(graph: GraphedCallable, *tensors: torch.Tensor):
         before[:] = graph.work(*tensors)
         return tuple(before)
 
-    def record(graph: Graph):  # it notes, and runs nothing
+    def record(graph: GraphedCallable):  # it notes, and runs nothing
         with torch.inference_mode(False):
             out = tuple(map(torch.zeros_like, before))
 
         def replay():
-            lengths.append(len(graph.given[0]))
-            for held, new in zip(out, graph.work(*graph.given), strict=True):
+            lengths.append(len(graph.static_inputs[0]))
+            for held, new in zip(out, graph.work(*graph.static_inputs), strict=True):
                 held.copy_(new)
 
         return replay, out
 
-    monkeypatch.setattr(Graph, "_aside", aside)
-    monkeypatch.setattr(Graph, "record", record)
+    monkeypatch.setattr(GraphedCallable, "_eager", eager)
+    monkeypatch.setattr(GraphedCallable, "record", record)
     return lengths

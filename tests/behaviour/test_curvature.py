@@ -176,7 +176,7 @@ def test_looking_for_curvature_leaves_the_network_as_it_was():
 def test_lenet_learns_by_heart_picture_by_picture():
     net = lenet_at_its_start()
     x, labels = torch.randn(10, 1, 32, 32), torch.arange(10)
-    optimizer = LevenbergMarquardt(mu=0.02, unit=84.0).build(net)
+    optimizer = LevenbergMarquardt(mu=0.02, error_divisor=84.0).build(net)
     for _ in range(30):
         optimizer.before_epoch(net, x)
         optimizer.param_groups[0]["lr"] = 5e-3

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -15,8 +16,9 @@ from classicnets.data.synthetic import shapes
 from classicnets.measure import measure
 from classicnets.models.lenet import lenet5
 from classicnets.models.resnet import resnet_cifar
-from classicnets.training.execution import step
-from classicnets.training.execution.step import Execution, largest_batch, resolve_execution
+from classicnets.training.execution import execution, memory
+from classicnets.training.execution.execution import Execution, resolve_execution
+from classicnets.training.execution.memory import largest_batch
 from classicnets.training.recipe.optimizers import SGD, LevenbergMarquardt
 
 RECIPE = """
@@ -27,7 +29,7 @@ from dataclasses import replace
 
 class Zigzag(Constant):
     def __call__(self, progress, history=UNKNOWN):
-        return self.rate * (1 + len(history.validation) % 2)
+        return self.lr * (1 + len(history.validation) % 2)
 
 MINE = replace(fast(16), cite="myself", epochs=2, batch=16, lr=Zigzag(RATE))
 """
@@ -48,28 +50,32 @@ def net() -> nn.Sequential:
     )
 
 
-def test_a_batch_that_does_not_fit_goes_through_in_parts(monkeypatch):
+def test_a_batch_that_does_not_fit_is_accumulated_in_parts(monkeypatch):
     network = net()
-    one = measure(network, (3, 64, 64)).step
+    one = measure(network, (3, 64, 64)).training_memory
     fixed = one.total - one.activations
-    room = (fixed + 10.6 * one.activations) / step.SPARE  # for ten pictures, and not eleven
-    monkeypatch.setattr(step, "free_memory", lambda device: float(room))
-    execution, why = resolve_execution(Execution("fp32"), network, (3, 64, 64), 64)
-    assert execution.accumulation_steps == 7  # of ten at most
-    assert "in 7 parts (all at once" in why
+    room = (fixed + 10.6 * one.activations) / memory.USABLE  # for ten pictures, and not eleven
+    monkeypatch.setattr(execution, "free_memory", lambda device: float(room))
+    resolved, why = resolve_execution(Execution("fp32"), network, (3, 64, 64), 64)
+    assert resolved.accumulation_steps == 7  # of ten at most
+    assert "accumulated over 7 parts of a batch (the whole batch needs" in why
     assert "; the largest batch that fits is 10)" in why
     assert largest_batch(network, (3, 64, 64), room) == 10
     assert largest_batch(network, (3, 64, 64), math.inf) == math.inf
     assert largest_batch(network, (3, 64, 64), float(fixed)) == 0
     assert largest_batch(network, (3, 64, 64), room, "bf16") == 21  # of half the size
-    assert resolve_execution(Execution("bf16"), network, (3, 64, 64), 64)[0].parts == 4
-    assert resolve_execution(Execution(), network, (3, 64, 64), 10)[0].parts == 1
+    assert resolve_execution(Execution("bf16"), network, (3, 64, 64), 64)[0].accumulation_steps == 4
+    assert resolve_execution(Execution(), network, (3, 64, 64), 10)[0].accumulation_steps == 1
 
 
 def test_small_networks_stay_in_full_precision_and_a_choice_is_respected(monkeypatch):
-    monkeypatch.setattr(step, "supports_bf16", lambda device: True)
+    monkeypatch.setattr(execution, "supports_bf16", lambda device: True)
     small, why = resolve_execution(Execution(), lenet5(), (1, 32, 32), 1)
-    assert (small.precision, small.layout, small.parts) == ("fp32", "channels_first", 1)
+    assert (small.precision, small.layout, small.accumulation_steps) == (
+        "fp32",
+        "channels_first",
+        1,
+    )
     assert "a small network" in why
     wide, _ = resolve_execution(Execution(), resnet_cifar(20), (3, 32, 32), 128)
     assert (wide.precision, wide.layout) == ("bf16", "channels_last")
@@ -80,12 +86,12 @@ def test_small_networks_stay_in_full_precision_and_a_choice_is_respected(monkeyp
     assert (asked.precision, asked.layout) == ("fp32", "channels_first")
 
 
-def test_a_processor_without_half_precision_computes_in_full(monkeypatch):
-    monkeypatch.setattr(step, "supports_bf16", lambda device: False)
+def test_a_cpu_without_bf16_computes_in_fp32(monkeypatch):
+    monkeypatch.setattr(execution, "supports_bf16", lambda device: False)
     assert resolve_execution(Execution(), resnet_cifar(20), (3, 32, 32), 8)[0].precision == "fp32"
 
 
-def test_a_run_goes_on_as_it_was_executed(tmp_path):
+def test_a_run_resumes_as_it_was_executed(tmp_path):
     execution = Execution("bf16", "channels_last", accumulation_steps=2)
     began = cn.train(
         net(), shapes(60, side=16), epochs=2, out=tmp_path / "run", execution=execution
@@ -94,19 +100,19 @@ def test_a_run_goes_on_as_it_was_executed(tmp_path):
         if record.validation is not None:
             break
     resumed = cn.resume(tmp_path / "run", network=net(), data=shapes(60, side=16))
-    assert resumed.plan.execution == began.plan.execution == replace(execution, graph=False)
+    assert resumed.config.execution == began.config.execution == replace(execution, graph=False)
     assert resumed.finish() is not None
 
 
 def test_changes_and_adaptations_are_kept_with_their_reasons(tmp_path):
     training = cn.train(
-        "resnet20", shapes(60), changes={"optimizer.momentum": "0.8"}, out=tmp_path / "run"
+        "resnet20", shapes(60), overrides={"optimizer.momentum": "0.8"}, out=tmp_path / "run"
     )
     assert training.recipe.optimizer.momentum == 0.8
     assert training.recipe.batch == len(training.splits.train)
     assert training.recipe.epochs == 164  # 64,000 steps of 128 over 50,000 pictures
     told = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert set(told["adapted"]) == {"batch", "epochs", "pictures"} == set(training.adapted)
+    assert set(told["adapted"]) == {"batch", "epochs", "paper_images"} == set(training.adapted)
     assert set(told["differences"]) == {"optimizer", "batch", "epochs", "steps"}
 
 
@@ -114,12 +120,12 @@ def test_a_recipe_in_a_file_of_ones_own_is_followed_and_gone_on_with(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(RECIPE.replace("RATE", "0.01"))
     words = {"recipe": str(file), "epochs": 3, "out": tmp_path / "run"}
-    training = cn.train("resnet20", "synthetic", changes={"batch": "300"}, **words)
-    rates = [record.rate for record in training if record.validation is not None]
+    training = cn.train("resnet20", "synthetic", overrides={"batch": "300"}, **words)
+    rates = [record.lr for record in training if record.validation is not None]
     assert rates == pytest.approx([0.01, 0.02, 0.01])
     assert cn.resume(tmp_path / "run").state.step == training.state.step
     file.write_text(RECIPE.replace("RATE", "0.02"))
-    with pytest.raises(ValueError, match=r"mine\.py has changed since the run: rate was .*0\.01"):
+    with pytest.raises(ValueError, match=r"mine\.py has changed since the run: lr was .*0\.01"):
         cn.resume(tmp_path / "run")
     file.unlink()
     with pytest.raises(ValueError, match=r"there is no file .*mine\.py"):
@@ -154,12 +160,12 @@ def test_a_network_of_one_size_does_not_see_pictures_that_grow(tmp_path):
     any_size = nn.Sequential(nn.Conv2d(3, 4, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     for name, network, grows in (("fixed", fixed, False), ("any", any_size, True)):
         training = cn.train(network, shapes(24, side=144), "fast", epochs=1, out=tmp_path / name,
-                            changes={"crop": "128", "side": "144"})  # fmt: skip
+                            overrides={"crop": "128", "side": "144"})  # fmt: skip
         assert (training.recipe.progressive_resizing is not None) == grows
         assert ("progressive_resizing" in training.adapted) == (not grows)
-    assert "takes 128 pixels, and not the 64" in cn.train(
+    assert "takes 128 pixels, not the 64" in cn.train(
         fixed, shapes(24, side=144), "fast", out=tmp_path / "again",
-        changes={"crop": "128", "side": "144"},
+        overrides={"crop": "128", "side": "144"},
     ).adapted["progressive_resizing"]  # fmt: skip
 
 
@@ -184,10 +190,10 @@ def test_steps_are_recorded_where_they_can_be_and_launches_take_the_time(
     monkeypatch, network, shape, batch, rule, recorded
 ):
     assert resolve_execution(Execution(), network, shape, batch, rule)[0].graph is False  # on a CPU
-    monkeypatch.setattr(step, "_can_record", lambda device: True)  # as a single GPU can
-    execution, why = resolve_execution(Execution(), network, shape, batch, rule)
-    assert execution.graph is recorded
-    assert ("each step one CUDA graph (small batches wait" in why) is recorded
+    monkeypatch.setattr(execution, "_has_graphs", lambda device: True)  # as a single GPU can
+    resolved, why = resolve_execution(Execution(), network, shape, batch, rule)
+    assert resolved.graph is recorded
+    assert ("one CUDA graph per step (small batches are launch-bound" in why) is recorded
     assert resolve_execution(Execution(graph=False), network, shape, batch, rule)[0].graph is False
     parts = Execution(accumulation_steps=2)
     assert resolve_execution(parts, network, shape, batch, rule)[0].graph is False
@@ -199,13 +205,15 @@ def test_a_run_of_recorded_steps_goes_on_where_none_can_be(tmp_path):
     began.save()
     path = tmp_path / "run" / "run.json"
     assert '"graph": false' in path.read_text()
-    began.run.config = replace(began.run.config, execution=replace(began.plan.execution, graph=True))
+    began.run.config = replace(
+        began.run.config, execution=replace(began.config.execution, graph=True)
+    )
     began.run.note()
     began.saved = None
     began.save()
     assert '"graph": true' in path.read_text()
     resumed = cn.resume(tmp_path / "run", network=net(), data=shapes(60, side=16))
-    assert resumed.plan.execution.graph is False
+    assert resumed.config.execution.graph is False
     assert resumed.finish() is not None
 
 
@@ -220,25 +228,34 @@ def test_a_run_of_recorded_steps_goes_on_where_none_can_be(tmp_path):
         ("crop_sampler", "RandomCrop(pad=-30)", "pad of RandomCrop must be at least 0"),
         ("augment", "(ColourShift(((1.0, 2.0),)),)", r"ColourShift\(.* does not fit"),
         ("protocol", "nosuch", "no protocol 'nosuch'"),
-        ("init", "FromRun('nowhere')", "there is no nowhere/weights.safetensors"),
+        ("init", "FromRun('nowhere')", "no weights at nowhere/weights.safetensors"),
     ],
 )
 def test_a_part_that_cannot_work_is_refused_before_anything_is_written(
     tmp_path, field, value, sentence
 ):
     with pytest.raises(ValueError, match=sentence):
-        cn.train("resnet20", shapes(60), out=tmp_path / "run", changes={field: value})
+        cn.train("resnet20", shapes(60), out=tmp_path / "run", overrides={field: value})
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("rate", ["0.01", "{}.__getitem__"])
-def test_a_rate_of_ones_own_that_fails_is_refused_before_anything_is_written(tmp_path, rate):
+@pytest.mark.parametrize(
+    ("lr", "sentence"),
+    [
+        ("0.01", r"lr must be callable, not 0.01; .* use Constant\(0.01\)"),
+        ("{}.__getitem__", r"lr=.* does not give a number \(TypeError"),
+    ],
+)
+def test_a_schedule_that_fails_is_refused_before_anything_is_written(
+    tmp_path, monkeypatch, lr, sentence
+):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
     file = tmp_path / "mine.py"
     file.write_text(
         "from classicnets.recipes.fast import fast\nfrom dataclasses import replace\n"
-        f"MINE = replace(fast(16), cite='myself', lr={rate})\n"
+        f"MINE = replace(fast(16), cite='myself', lr={lr})\n"
     )
-    with pytest.raises(ValueError, match="lr"):
+    with pytest.raises(ValueError, match=sentence):
         cn.train(net(), shapes(24), str(file), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -246,8 +263,10 @@ def test_a_rate_of_ones_own_that_fails_is_refused_before_anything_is_written(tmp
 def test_two_processes_do_not_train_in_one_directory(tmp_path):
     training = cn.train(net(), shapes(24), epochs=1, out=tmp_path / "run")
     script = (
-        "import sys\nfrom pathlib import Path\nfrom classicnets.support.files import claim\n"
-        f"claim(Path({str(training.directory)!r}))\nprint('held', flush=True)\nsys.stdin.read()\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from classicnets.support.files import lock_directory\n"
+        f"lock_directory(Path({str(training.directory)!r}))\n"
+        "print('held', flush=True)\nsys.stdin.read()\n"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -265,12 +284,13 @@ def test_a_picture_that_vanishes_ends_training_with_what_is_saved(tmp_path, writ
     two = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     training = cn.train(
         two, str(folder), epochs=3, out=tmp_path / "run", workers=0,
-        changes={"side": "36", "crop": "16", "crop_sampler": "RandomCrop(whole=True)", "batch": "4"},
+        overrides={"side": "36", "crop": "16", "batch": "4",
+                   "crop_sampler": "RandomCrop(whole=True)"},
     )  # fmt: skip
     steps = iter(training)
     next(steps)
     for file in folder.rglob("*.png"):
         file.unlink()
-    with pytest.raises(ValueError, match=r"there is no file .*run holds step \d+ to go on from"):
+    with pytest.raises(ValueError, match=r"there is no file .*run holds a checkpoint of step \d+"):
         list(steps)
     assert training.run.last.exists()

@@ -12,8 +12,8 @@ import classicnets as cn
 from classicnets import catalog
 from classicnets.layers.wiring import Network, chain
 from classicnets.training.execution import inference
+from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.inference import FusedConv, FusedResidual, Inference
-from classicnets.training.execution.step import Execution, resolve_execution
 
 NAMES = (  # each way in which layers follow one another
     "lenet5", "alexnet", "googlenet", "resnet18", "resnet50", "resnet20", "plain20"
@@ -47,9 +47,9 @@ def far(network: nn.Module, execution: Execution, x: torch.Tensor) -> float:
 def way(request, monkeypatch):
     """With the operators of oneDNN, and as where torch has none."""
     if request.param == "folded":
-        monkeypatch.setattr(inference, "_has_fused", lambda: False)
+        monkeypatch.setattr(inference, "_has_fused", lambda dtype: False)
     else:
-        assert inference._has_fused()
+        assert inference._has_fused(torch.float32)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,7 +67,7 @@ def test_scores_are_those_of_the_network(name, way):
 
 
 def test_normalisation_rectifiers_and_additions_are_taken_along():
-    quick = Inference(lively(cn.build("resnet18")), FP32).quick
+    quick = Inference(lively(cn.build("resnet18")), FP32).optimized
     kinds = [type(layer) for layer in quick.modules()]
     assert nn.BatchNorm2d not in kinds
     assert nn.Conv2d not in kinds
@@ -101,7 +101,7 @@ def test_what_is_not_of_a_kind_that_can_be_fused_stays():
 def test_a_recording_scores_each_batch_as_it_comes(monkeypatch, replayed):
     with pytest.raises(ValueError, match="a CUDA graph needs a CUDA device, not cpu"):
         Inference(cn.build("resnet20"), replace(FP32, graph=True))
-    monkeypatch.setattr(inference, "require_graph", lambda device: None)
+    monkeypatch.setattr(inference, "require_graphs", lambda device: None)
     network = lively(cn.build("resnet20"))
     ready = Inference(network, replace(FP32, graph=True))
     for k, n in enumerate((1,) * 5 + (2,) * 5):

@@ -18,9 +18,10 @@ from classicnets.training.recipe.init import (
     Gaussian,
     Glorot,
     HeNormal,
+    Init,
     LecunUniform,
 )
-from classicnets.training.recipe.serialization import describe, from_description
+from classicnets.training.recipe.serialization import from_json, to_json
 
 
 def drawn(init, network: nn.Module) -> nn.Module:
@@ -74,7 +75,7 @@ def test_alexnets_ones_are_the_biases_the_paper_names():
     layers = dict(network.named_children())
     assert set(ones) < set(layers)
     tiny = chain({name: nn.Conv2d(1, 2, 1) for name in layers if name.startswith(("conv", "fc"))})
-    drawn(Gaussian(0.01, ones=ones), tiny)
+    drawn(Gaussian(0.01, bias_layers=ones), tiny)
     assert {name for name, layer in tiny.named_children() if (layer.bias == 1).all()} == set(ones)
     assert (tiny.conv1.bias == 0).all()
 
@@ -117,11 +118,19 @@ def test_the_layers_that_vgg_takes_from_a_fit_into_the_deeper_columns(column):
 @pytest.mark.parametrize(
     ("layers", "network", "words"),
     [
-        (None, small(classes=5), r"cannot give full.weight: it should be \(5, 16000\) and is"),
-        (("full",), small(classes=5), r"cannot give full.weight: it should be \(5, 16000\) and is"),
-        (("conv2",), small(), "takes conv2 from a run, and the network has none"),
-        (("conv2",), chain(conv2=nn.Conv2d(1, 1, 1)), r"should be \(1, 1, 1, 1\) and is nothing"),
-        (None, chain(conv1=nn.Conv2d(2, 40, 5)), "it should be nothing and is"),
+        (
+            None,
+            small(classes=5),
+            r"cannot give full.weight, which is \(3, 16000\) there and \(5, 16000\) here",
+        ),
+        (
+            ("full",),
+            small(classes=5),
+            r"cannot give full.weight, which is \(3, 16000\) there and \(5, 16000\) here",
+        ),
+        (("conv2",), small(), "takes conv2 from a run, but the network has no such layer"),
+        (("conv2",), chain(conv2=nn.Conv2d(1, 1, 1)), r"is missing there and \(1, 1, 1, 1\) here"),
+        (None, chain(conv1=nn.Conv2d(2, 40, 5)), "there and missing here"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_touched(run, layers, network, words):
@@ -132,7 +141,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_touched(run, layers, networ
 
 
 def test_a_run_that_is_not_there_or_damaged_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"there is no .*weights.safetensors to take"):
+    with pytest.raises(ValueError, match=r"no weights at .*weights.safetensors"):
         drawn(FromRun(str(tmp_path / "none")), small())
     (tmp_path / "weights.safetensors").write_bytes(b"not weights")
     with pytest.raises(ValueError, match="is damaged"):
@@ -144,4 +153,4 @@ def test_a_run_that_is_not_there_or_damaged_is_refused(tmp_path):
     [FromRun("runs/a"), FromRun("runs/a", ("conv1_1", "fc6"), Gaussian(0.01)), AsBuilt()],
 )
 def test_it_is_stored_in_the_words_of_json_and_comes_back(init):
-    assert from_description(describe(init)) == init
+    assert from_json(to_json(init), Init) == init

@@ -13,8 +13,8 @@ from classicnets.data.crops import ScaleJitter
 from classicnets.data.scaling import Between
 from classicnets.data.synthetic import shapes
 from classicnets.recipes import alexnet, fast, googlenet, lenet, resnet, vgg, zfnet
-from classicnets.recipes.adapt import adapted
-from classicnets.training.execution.step import Execution
+from classicnets.recipes.adapt import adapt
+from classicnets.training.execution.execution import Execution
 from classicnets.training.recipe.init import (
     AsBuilt,
     FromRun,
@@ -25,16 +25,18 @@ from classicnets.training.recipe.init import (
 )
 from classicnets.training.recipe.loss import CrossEntropy, MapLoss, WithAuxiliaries
 from classicnets.training.recipe.optimizers import SGD, LevenbergMarquardt
-from classicnets.training.recipe.recipe import NOT_COMPARED, Recipe, differences
+from classicnets.training.recipe.recipe import ABOUT_PAPER, Recipe, differences
 from classicnets.training.recipe.schedules import (
     Constant,
+    EpochTable,
     History,
     OneCycle,
     ReduceOnPlateau,
     WarmupUntil,
 )
-from classicnets.training.recipe.serialization import describe, from_description
-from classicnets.training.run.loop import Plan, start, train
+from classicnets.training.recipe.serialization import from_json, to_json
+from classicnets.training.run.config import RunConfig
+from classicnets.training.run.loop import initialise, start, train
 
 RECIPES = {
     "lenet.MNIST": lenet.MNIST,
@@ -67,12 +69,7 @@ PLAIN = Recipe(
 )
 
 
-def planned(recipe: Recipe, splits) -> Plan:
-    scaling = recipe.pixels.fit(splits.train, recipe.side, recipe.crop)
-    augment = tuple(part.fit(splits.train) for part in recipe.augment)
-    return Plan(
-        recipe, splits, scaling, augment, Execution("fp32", "channels_first", accumulation_steps=1), seed=0
-    )
+EXACT = Execution("fp32", "channels_first", accumulation_steps=1)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -99,10 +96,13 @@ def test_every_recipe_in_small_form_trains(name):
         recipe, epochs=1, steps=None, batch=14, side=28, crop=24, crop_sampler=window, init=init,
         optimizer=rule,
     )  # fmt: skip
-    plan = planned(small, shapes(40, side=28))
-    state = start(Heads(), plan)
+    data = shapes(40, side=28)
+    config = RunConfig.fit(small, data, EXACT)
+    network = Heads()
+    initialise(network, small, 0)
+    state = start(network, config)
     before = [p.clone() for p in state.network.parameters()]
-    *_, last = train(state, plan)
+    *_, last = train(state, config, data)
     assert last.validation is not None
     moved = [not torch.equal(a, b) for a, b in zip(before, state.network.parameters(), strict=True)]
     heads = 2 if isinstance(small.loss, WithAuxiliaries) else 0
@@ -110,22 +110,22 @@ def test_every_recipe_in_small_form_trains(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_comes_back_from_its_description(name):
+def test_a_recipe_comes_back_from_its_json(name):
     import json
 
-    description = json.loads(json.dumps(describe(RECIPES[name])))
-    assert from_description(description) == RECIPES[name]
+    content = json.loads(json.dumps(to_json(RECIPES[name])))
+    assert from_json(content, Recipe) == RECIPES[name]
 
 
-def test_a_description_with_an_unknown_part_is_refused():
-    description = describe(PLAIN)
-    description["optimizer"] = {"kind": "Magic"}
+def test_json_with_an_unknown_part_is_refused():
+    content = to_json(PLAIN)
+    content["optimizer"] = {"kind": "Magic"}
     with pytest.raises(ValueError, match="no part 'Magic'"):
-        from_description(description)
+        from_json(content, Recipe)
 
 
 def test_what_a_recipe_assumes_must_be_a_field_of_it():
-    with pytest.raises(ValueError, match="'momentum' is cited or assumed, and no field"):
+    with pytest.raises(ValueError, match="'momentum' is cited or assumed but is not a field"):
         dataclasses.replace(PLAIN, assumed={"momentum": "a guess"})
 
 
@@ -147,16 +147,16 @@ def test_the_papers_schedules_give_the_papers_rates():
     cifar = resnet.CIFAR.lr
     rates = [cifar(step / 64_000) for step in (0, 31_999, 32_000, 47_999, 48_000, 63_999)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
-    passes = [lenet.MNIST.rate(done / 20) for done in range(20)]
+    by_epoch = [lenet.MNIST.lr(done / 20) for done in range(20)]
     printed = [5e-4] * 2 + [2e-4] * 3 + [1e-4] * 3 + [5e-5] * 4 + [1e-5] * 8
-    assert passes == pytest.approx(printed)
+    assert by_epoch == pytest.approx(printed)
     google = googlenet.IMAGENET.lr
     assert google(7.9 / 250) == 0.01
     assert google(16 / 250) == pytest.approx(0.01 * 0.96**2)
 
 
 def test_one_cycle_rises_to_its_peak_and_ends_at_nothing():
-    cycle = OneCycle(2.0, warm=0.25)
+    cycle = OneCycle(2.0, warmup=0.25)
     values = [cycle(i / 100) for i in range(101)]
     assert max(values) == values[25] == 2.0
     assert values[:26] == sorted(values[:26])
@@ -199,7 +199,7 @@ def test_initial_values_have_the_spread_the_papers_give():
     generator = torch.Generator().manual_seed(0)
     layer = nn.Conv2d(50, 80, 3)
     network = nn.Sequential(layer)
-    Gaussian(0.01, ones=("0",))(network, generator)
+    Gaussian(0.01, bias_layers=("0",))(network, generator)
     assert layer.weight.std().item() == pytest.approx(0.01, rel=0.02)
     assert layer.bias is not None
     assert (layer.bias == 1).all()
@@ -218,7 +218,8 @@ def test_initial_values_have_the_spread_the_papers_give():
 def test_every_parameter_of_lenet_starts_in_its_papers_range():
     from classicnets.models.lenet import lenet5
 
-    network = start(lenet5(), planned(lenet.MNIST, shapes(40, channels=1))).network
+    network = lenet5()
+    initialise(network, lenet.MNIST, 0)
     largest = {name: p.abs().max().item() for name, p in network.named_parameters()}
     ranges = {"C1": 0.096, "C3": 0.032, "C5": 0.006, "F6": 2.4 / 120}  # papers' 2.4 / fan-in
     for layer, bound in ranges.items():
@@ -239,47 +240,49 @@ def test_biases_and_normalisation_can_be_spared_the_decay():
 
 def test_a_network_without_parameters_cannot_be_trained():
     with pytest.raises(ValueError, match="no parameters to train"):
-        start(nn.Sequential(nn.Flatten()), planned(PLAIN, shapes(40, side=20)))
+        PLAIN.optimizer.build(nn.Sequential(nn.Flatten()))
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if "fast" not in name.lower()])
 def test_every_value_of_a_paper_is_cited_or_assumed(name):
     recipe = RECIPES[name]
     said = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}
-    silent = [key for key, value in said.items() if value in (None, ()) or key in NOT_COMPARED]
+    silent = [key for key, value in said.items() if value in (None, ()) or key in ABOUT_PAPER]
     unsaid = set(said) - set(silent) - {*recipe.cited, *recipe.assumed}
     assert unsaid == set()
 
 
 def test_a_stalled_validation_lowers_the_rate_three_times_at_most():
-    plateau = ReduceOnPlateau(0.01, by=0.1, times=3, patience=0.1)  # two passes of twenty
+    plateau = ReduceOnPlateau(0.01, factor=0.1, times=3, patience=0.1)  # two epochs of twenty
     histories = ((), (50, 40), (50, 40, 41), (50, 40, 41, 40), (50, 40, 41, 40, 39), (1,) * 19)
     seen = [plateau(0.5, History(epochs=20, validation=errors)) for errors in histories]
     assert seen == pytest.approx([0.01, 0.01, 0.01, 0.001, 0.001, 1e-5])
 
 
 def test_110_layers_warm_up_until_the_training_error_is_below_80_percent():
-    rate = resnet.CIFAR_110.rate
+    rate = resnet.CIFAR_110.lr
     assert isinstance(rate, WarmupUntil)
     assert rate(0.001, History(lowest=80.0)) == 0.01
     assert rate(0.001, History(lowest=79.9)) == 0.1
     assert rate(0.6, History(lowest=20.0)) == pytest.approx(0.01)
 
 
-def test_a_length_is_given_in_passes_or_in_steps():
-    assert resnet.CIFAR.length(45_000) == (352, 64_000)
-    assert alexnet.IMAGENET.length(1_200_000) == (9375, 90 * 9375)
+def test_a_length_is_given_in_epochs_or_in_steps():
+    assert resnet.CIFAR.steps_per_epoch(45_000) == 352
+    assert resnet.CIFAR.total_steps(45_000) == 64_000
+    assert alexnet.IMAGENET.steps_per_epoch(1_200_000) == 9375
+    assert alexnet.IMAGENET.total_steps(1_200_000) == 90 * 9375
     with pytest.raises(ValueError, match="either epochs or steps"):
         dataclasses.replace(PLAIN, steps=10)
 
 
 def test_a_recipe_is_fitted_to_other_data_by_stated_rules():
     few = dataclasses.replace(shapes(40, channels=1), name="mnist")
-    recipe, reasons = adapted(resnet.IMAGENET, few)
+    recipe, reasons = adapt(resnet.IMAGENET, few)
     assert (recipe.epochs, recipe.steps) == (120, None)  # 600,000 steps of 256 in 1.28 million
     assert recipe.batch == len(few.train)
     assert recipe.augment == ()
-    assert set(reasons) == {"epochs", "batch", "augment", "pictures"}
+    assert set(reasons) == {"epochs", "batch", "augment", "paper_images"}
     assert "not mirrored" in reasons["augment"]
     assert "no colours" in reasons["augment"]
-    assert adapted(PLAIN, shapes(40)) == (PLAIN, {})
+    assert adapt(PLAIN, shapes(40)) == (PLAIN, {})

@@ -16,7 +16,7 @@ from classicnets.data.sets import open_data
 from classicnets.data.synthetic import shapes
 from classicnets.recipes import lenet
 from classicnets.recipes.fast import fast
-from classicnets.support import files as disk
+from classicnets.support import files
 from classicnets.training.recipe.schedules import UNKNOWN, Constant, EpochTable, History
 
 SMALL = dataclasses.replace(fast(16), epochs=3, batch=16)
@@ -70,15 +70,17 @@ def test_a_run_is_not_judged_on_a_folder_that_has_changed(tmp_path, write_folder
     cn.train("lenet5", str(data), epochs=1, out=tmp_path / "run").finish()
     assert cn.evaluate(tmp_path / "run").images == 4
     (data / "dark" / "0.png").rename(data / "dark" / "other.png")
-    with pytest.raises(ValueError, match=r"has changed .*: 24 pictures then, as many others now"):
+    with pytest.raises(
+        ValueError, match=r"has changed .*: 24 images then, as many, but different ones, now"
+    ):
         cn.evaluate(tmp_path / "run")
     for k in range(24):
         Image.new("L", (8, 8)).save(data / "dark" / f"new{k}.png")
-    changed = r"has changed since the run: 24 pictures then, 48 now; --data judges it on other"
+    changed = r"has changed since the run: 24 images then, 48 now; --data evaluates it on other"
     for spec in (None, str(data), f"{data}/../data"):
         with pytest.raises(ValueError, match=changed):
             cn.evaluate(tmp_path / "run", spec)
-    with pytest.raises(ValueError, match="24 pictures then, 48 now"):
+    with pytest.raises(ValueError, match="24 images then, 48 now"):
         cn.resume(tmp_path / "run")
     assert cn.evaluate(tmp_path / "run", str(write_folder(tmp_path / "more", 3))).images == 6
 
@@ -91,24 +93,24 @@ def test_data_named_from_home_can_be_found_again(tmp_path, monkeypatch, write_fo
 
 
 @pytest.mark.parametrize(
-    ("facts", "sentence"),
+    ("content", "sentence"),
     [
-        ({"recipe": {}}, "recipe cannot be {}"),
-        ({"recipe": {"kind": "Recipe", "epochs": 2}}, "a Recipe cannot be made of epochs"),
-        ({"recipe": {"kind": ["Recipe"]}}, "a recipe has no part"),
-        ({"scaling": {}}, "scaling cannot be {}"),
+        ({"recipe": {}}, "recipe.cite is missing"),
+        ({"recipe": 5}, "recipe is not an object"),
+        ({"execution": {"parts": 2}}, "execution has no parts"),
+        ({"scaling": {}}, "scaling.scale is missing"),
         ({"classes": None}, "classes cannot be None"),
         ({"classes": ["a", 1]}, "classes cannot be"),
         ({"network": 5}, "network cannot be 5"),
         ({"input": "abc"}, "input cannot be 'abc'"),
-        ({"input": [1]}, r"input cannot be \(1,\)"),
+        ({"input": [1]}, r"input cannot be \[1\]; it takes a tuple"),
         ({"seed": "x"}, "seed cannot be 'x'"),
-        ({"differences": [1]}, "differences cannot be"),
+        ({"differences": [1]}, "differences is not an object"),
     ],
 )
-def test_a_damaged_run_json_is_named_in_a_sentence(copy, facts, sentence):
-    told = json.loads((copy / "run.json").read_text())
-    (copy / "run.json").write_text(json.dumps({**told, **facts}))
+def test_a_damaged_run_json_is_named_in_a_sentence(copy, content, sentence):
+    before = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps({**before, **content}))
     for use in (cn.evaluate, cn.resume):
         with pytest.raises(ValueError, match=rf"run\.json is damaged: {sentence}"):
             use(copy)
@@ -117,14 +119,14 @@ def test_a_damaged_run_json_is_named_in_a_sentence(copy, facts, sentence):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("run.json", None, "is no run: it has no run.json"),
+        ("run.json", None, "is not a run: it has no run.json"),
         ("run.json", b'{"network": ', "run.json is damaged"),
         ("run.json", b"\xff", "run.json is damaged"),
-        ("run.json", b"[]", "it lacks network"),
-        ("run.json", b"{}", "it lacks network"),
-        ("metrics.jsonl", b"5\n", "metrics.jsonl is damaged: 5 is no Row"),
-        ("metrics.jsonl", b'{"epoch": 1}\n', "metrics.jsonl is damaged: a Row cannot be made of"),
-        ("metrics.jsonl", b'{"step": "x"}\n', "metrics.jsonl is damaged: step cannot be 'x'"),
+        ("run.json", b"[]", "network is missing"),
+        ("run.json", b"{}", "network is missing"),
+        ("metrics.jsonl", b"5\n", "metrics.jsonl is damaged: the content is not an object"),
+        ("metrics.jsonl", b'{"epoch": 1}\n', "metrics.jsonl is damaged: step is missing"),
+        ("metrics.jsonl", b'{"epoch": "x"}\n', "metrics.jsonl is damaged: epoch cannot be 'x'"),
         ("weights.safetensors", None, "has no weights yet"),
         ("weights.safetensors", b"\x10", "weights.safetensors is damaged"),
     ],
@@ -149,9 +151,7 @@ def test_a_directory_in_the_place_of_a_file_is_named_in_a_sentence(copy, name):
 @pytest.mark.parametrize("content", [b"", b"5", b"junk" * 100])
 def test_a_saved_state_that_cannot_be_read_is_named_in_our_words(copy, content):
     (copy / "last.pt").write_bytes(content)
-    with pytest.raises(
-        ValueError, match=r"last\.pt is damaged: no state of a training can be read$"
-    ):
+    with pytest.raises(ValueError, match=r"last\.pt is damaged and holds no training state$"):
         cn.resume(copy)
 
 
@@ -163,7 +163,7 @@ def test_a_saved_state_that_cannot_be_read_is_named_in_our_words(copy, content):
         ("optimizer", []),
         ("validation", None),
         ("lowest", "abc"),
-        ("told", 5),
+        ("fixed", 5),
         ("totals", torch.zeros(7)),
         ("step", "x"),
         ("best", (1.0,)),
@@ -190,7 +190,9 @@ def test_what_cannot_start_leaves_nothing_behind(tmp_path):
     with pytest.raises(ValueError, match="has no parameters to train"):
         cn.train(flat, splits, SMALL, out=tmp_path / "run")
     recipe = dataclasses.replace(SMALL, init=lenet.MNIST.init)
-    with pytest.raises(ValueError, match=r"draws S2\.coefficient, which the network does not have"):
+    with pytest.raises(
+        ValueError, match=r"initialises S2\.coefficient, which the network does not have"
+    ):
         cn.train(net(), splits, recipe, out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
@@ -199,7 +201,7 @@ class Halved(Constant):
     """A rate that no run can keep."""
 
     def __call__(self, progress: float, history: History = UNKNOWN) -> float:
-        return self.rate / 2
+        return self.lr / 2
 
 
 def test_a_recipe_with_a_part_of_ones_own_can_be_evaluated_and_is_not_gone_on_with(tmp_path):
@@ -210,7 +212,7 @@ def test_a_recipe_with_a_part_of_ones_own_can_be_evaluated_and_is_not_gone_on_wi
     with pytest.raises(ValueError, match=r"part of your own, .*:Halved, which a run does not keep"):
         cn.resume(tmp_path / "run", net(), splits)
     told = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["lr"]
-    assert told["text"] == "Halved(rate=0.02)"
+    assert told["text"] == "Halved(lr=0.02)"
 
 
 class Reads(nn.Module):
@@ -226,7 +228,7 @@ class Reads(nn.Module):
 
 def test_a_network_that_shapes_cannot_follow_is_tried_on_blank_pictures(tmp_path):
     splits = shapes(60, side=16)
-    with pytest.raises(ValueError, match=r"gives \(2, 7\) for two pictures of 4 classes"):
+    with pytest.raises(ValueError, match=r"gives \(2, 7\) for two images of 4 classes"):
         cn.train(Reads(7), splits, SMALL, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert cn.train(Reads(4), splits, SMALL, epochs=1, out=tmp_path / "run").finish().images == 12
@@ -234,10 +236,10 @@ def test_a_network_that_shapes_cannot_follow_is_tried_on_blank_pictures(tmp_path
 
 def test_a_write_that_fails_leaves_the_old_file_and_names_it(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    disk.write(path, b"old")
-    monkeypatch.setattr(disk.os, "fsync", full)
+    files.write_atomic(path, b"old")
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match=r"cannot write .*file: No space left on device"):
-        disk.write(path, b"new")
+        files.write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
@@ -250,18 +252,18 @@ def test_a_full_disk_says_what_can_be_gone_on_with(tmp_path, monkeypatch):
     splits = shapes(60, side=16)  # three steps an epoch
     training = cn.train(net(), splits, SMALL, out=tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(disk.os, "fsync", full)
-        with pytest.raises(OSError, match=r"weights\.safetensors: No space .* holds nothing to go"):
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(OSError, match=r"weights\.safetensors: No space .* holds no checkpoint"):
             training.finish()
-    with pytest.raises(ValueError, match=r"there is no .*last\.pt, so nothing to go on from"):
+    with pytest.raises(ValueError, match=r"no checkpoint .*last\.pt to resume from"):
         cn.resume(tmp_path / "run", net(), splits)
     training = cn.train(net(), splits, SMALL, out=tmp_path / "second")
     with monkeypatch.context() as patch:
         for record in (steps := iter(training)):
             if record.step == 3:
-                patch.setattr(disk.os, "fsync", full)
+                patch.setattr(files.os, "fsync", full)
                 break
-        with pytest.raises(OSError, match=r"No space .* holds step 3 to go on from"):
+        with pytest.raises(OSError, match=r"No space .* holds a checkpoint of step 3"):
             list(steps)
     assert cn.resume(tmp_path / "second", net(), splits).finish().images == 12
 

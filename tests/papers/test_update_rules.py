@@ -84,7 +84,7 @@ def test_levenberg_and_marquardt_divide_each_rate_by_mu_and_the_curvature():
     network = nn.Linear(1, 2, bias=False)
     nn.init.zeros_(network.weight)
     optimizer = LevenbergMarquardt(mu=0.25).build(network)
-    optimizer.before_epoch(network, torch.tensor([[2.0]]))
+    optimizer.estimate_curvature(network, torch.tensor([[2.0]]))
     optimizer.param_groups[0]["lr"] = 0.5
     network.weight.grad = torch.tensor([[1.0], [-2.0]])
     optimizer.step()
@@ -99,7 +99,7 @@ def test_the_curvature_is_frozen_until_the_next_pass():
     for x in (2.0, None, 4.0):  # h = 1, still 1, then with scores still equal 16 / 4 = 4
         if x:
             nn.init.zeros_(network.weight)
-            optimizer.before_epoch(network, torch.tensor([[x]]))
+            optimizer.estimate_curvature(network, torch.tensor([[x]]))
         before = network.weight[0].item()
         optimizer.param_groups[0]["lr"] = 1.0
         network.weight.grad = torch.ones(2, 1)
@@ -111,7 +111,7 @@ def test_the_curvature_is_frozen_until_the_next_pass():
 def test_no_step_without_curvature():
     network = nn.Linear(1, 2)
     optimizer = LevenbergMarquardt().build(network)
-    with pytest.raises(AssertionError, match="before_epoch"):
+    with pytest.raises(AssertionError, match="estimate_curvature"):
         optimizer.step()
 
 
@@ -129,7 +129,7 @@ def test_a_loaded_optimizer_goes_on_bit_for_bit(rule, tmp_path):
     network = nn.Linear(3, 2)
     optimizer = rule.build(network)
     if isinstance(rule, LevenbergMarquardt):
-        optimizer.before_epoch(network, x)
+        optimizer.estimate_curvature(network, x)
     some_steps(network, optimizer, 3)
     torch.save([network.state_dict(), optimizer.state_dict()], tmp_path / "state")
     some_steps(network, optimizer, 3)

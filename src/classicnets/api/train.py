@@ -282,21 +282,8 @@ def _configure(
     shape = (splits.channels, recipe.crop, recipe.crop)
     execution, chosen = resolve_execution(execution, network, shape, recipe.batch, recipe.optimizer)
     differing = differences(recipe, target.recipe)
-    config = RunConfig(
-        network=target.name,
-        input=shape,
-        side=recipe.side,
-        classes=splits.classes,
-        data=splits.name,
-        images=splits.sizes,
-        digest=splits.digest,
-        recipe=recipe,
-        differences={name: (_plain(a), _plain(b)) for name, (a, b) in differing.items()},
-        scaling=recipe.pixels.fit(splits.train, recipe.side, recipe.crop),
-        augment=tuple(part.fit(splits.train) for part in recipe.augment),
-        execution=execution,
-        seed=seed,
-    )
+    differing = {name: (_plain(a), _plain(b)) for name, (a, b) in differing.items()}
+    config = RunConfig.fit(recipe, splits, execution, seed, target.name, differing)
     return config, chosen
 
 

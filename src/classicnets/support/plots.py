@@ -6,7 +6,7 @@ import warnings
 from matplotlib.figure import Figure
 
 
-def png(figure: Figure, dpi: float | str = "figure") -> bytes:
+def png(figure: Figure, dpi: int | str = "figure") -> bytes:
     """The figure as a PNG file; a character that the font lacks becomes a box."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classicnets.measure import measure
 from classicnets.support.devices import free_memory, supports_bf16
-from classicnets.training.recipe.optimizers import SGD, OptimizerSpec
+from classicnets.training.recipe.optimizers import SGD
 
 from . import distributed
 from .memory import accumulation_steps
@@ -85,7 +85,7 @@ def resolve_execution(
     network: nn.Module,
     shape: tuple[int, int, int],
     batch: int,
-    optimizer: OptimizerSpec | None = None,
+    optimizer: object = None,
 ) -> tuple[Execution, str]:
     """What "auto" means for this network on its device, for images of `shape`; and why.
 

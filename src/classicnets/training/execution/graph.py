@@ -5,8 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from classicnets.support.errors import one_line
-
 Work = Callable[..., tuple[Tensor, ...]]
 Recording = tuple[Callable[[], None], tuple[Tensor, ...]]  # how to replay it; its static outputs
 WARMUP = 3  # eager calls, which choose kernels and allocate what later ones reuse
@@ -65,8 +63,9 @@ class GraphedCallable:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
             raise ValueError(
-                f"this network cannot be recorded as a CUDA graph ({one_line(error)}); "
+                f"this network cannot be recorded as a CUDA graph ({reason}); "
                 "use --no-graph or Execution(graph=False)"
             ) from error
 

@@ -45,7 +45,7 @@ class Inference(nn.Module):
         if isinstance(network, Network) and execution.layout == "channels_last":
             _fold_batch_norm(self.optimized)
             dtype = DTYPES[execution.precision]
-            if device.type == "cpu" and _has_fused():
+            if device.type == "cpu" and _has_fused(dtype):
                 _fuse(self.optimized, dtype)
             else:
                 _convert(self.optimized, dtype)
@@ -135,11 +135,12 @@ class FusedResidual(nn.Module):
         return self.last(self.body(x), self.shortcut(x))
 
 
-def _has_fused() -> bool:
-    """Whether torch has these operators, which are private and may disappear."""
-    return torch.backends.mkldnn.is_available() and all(
-        hasattr(torch.ops.mkldnn, name) for name in FUSED
-    )
+def _has_fused(dtype: torch.dtype) -> bool:
+    """Whether torch has these operators, which are private and may disappear, for this CPU."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    has_all = all(hasattr(torch.ops.mkldnn, name) for name in FUSED)
+    return has_all and (dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _shared_copy(network: nn.Module) -> nn.Module:

@@ -1,6 +1,6 @@
 """One training step, and the backend settings it runs under."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from classicnets.training.recipe.loss import Loss, main_head
+from classicnets.training.recipe.loss import Scores, main_head
 
 from .execution import TINY, Execution, require_graphs
 
@@ -19,7 +19,7 @@ SMALL = 2**15  # elements in a batch; below, threads wait for one another longer
 def step(
     model: nn.Module,
     optimizer: Optimizer,
-    loss: Loss,
+    loss: Callable[[Scores, Tensor], Tensor],
     x: Float32[Tensor, "n c h w"],
     labels: Int64[Tensor, " n"],
     execution: Execution,

@@ -122,8 +122,7 @@ class FromRun:
             there, here = (tuple(t[name].shape) if name in t else "missing" for t in (learnt, own))
             if there != here:
                 raise ValueError(
-                    f"{self.run} cannot give {name}: the shape is {there} there and {here} in "
-                    "this network"
+                    f"{self.run} cannot give {name}, which is {there} there and {here} here"
                 )
         self.rest(network, generator)
         network.load_state_dict({name: learnt[name] for name in taken}, strict=False)

@@ -4,7 +4,7 @@ import ast
 import math
 from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from classicnets.support.errors import suggest
 
@@ -76,7 +76,7 @@ def _with(before: Any, field: Field, rest: list[str], name: str, text: str) -> A
             f"{name} cannot be {text[:60]!r}, which is not a value; "
             f"it takes {describe_type(field.type)}"
         ) from None
-    return from_json(value, cast(type, field.type), name)
+    return from_json(value, field.type, name)
 
 
 def _parse(node: ast.expr, name: str) -> Any:

@@ -32,6 +32,30 @@ Pixels = Between | SubtractMean | SubtractMeanImage | Standardise
 ABOUT_PAPER = ("cite", "paper_images", "cited", "assumed")
 
 
+@dataclass(frozen=True, repr=False)
+class CustomPart:
+    """Stands for a part from a user's file in a recipe read from a run directory.
+
+    Its code is not kept: `source` says where it was, `text` is its repr. Raises a ValueError when
+    it is used.
+    """
+
+    source: str
+    text: str
+    whole: ClassVar[bool] = False
+    since: ClassVar[float] = 0.0
+
+    def _refuse(self, *args: Any, **options: Any) -> Any:
+        raise ValueError(
+            f"{self.text} is a part of your own, {self.source}, which a run directory does not keep"
+        )
+
+    __call__ = build = before_epoch = draw = fit = _refuse
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to train a network.
@@ -52,18 +76,18 @@ class Recipe:
     epochs: int | None = None
     steps: int | None = None
     batch: int
-    optimizer: OptimizerSpec
-    lr: Schedule
-    init: Init
-    loss: Loss = field(default_factory=CrossEntropy)
-    constraint: FilterRms | None = None
-    average: Average | None = None
+    optimizer: OptimizerSpec | CustomPart
+    lr: Schedule | CustomPart
+    init: Init | CustomPart
+    loss: Loss | CustomPart = field(default_factory=CrossEntropy)
+    constraint: FilterRms | CustomPart | None = None
+    average: Average | CustomPart | None = None
     side: int
     crop: int
-    crop_sampler: CropSampler = field(default_factory=CentreCrop)
-    progressive_resizing: ProgressiveResizing | None = None
-    augment: tuple[Augmentation, ...] = ()
-    pixels: Pixels
+    crop_sampler: CropSampler | CustomPart = field(default_factory=CentreCrop)
+    progressive_resizing: ProgressiveResizing | CustomPart | None = None
+    augment: tuple[Augmentation | CustomPart, ...] = ()
+    pixels: Pixels | CustomPart
     protocol: str = "single"
     cited: Mapping[str, str] = field(default_factory=dict)
     assumed: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +109,7 @@ class Recipe:
             if not callable(value := getattr(self, name)):
                 hint = f"; for a constant learning rate use Constant({value})" * (name == "lr")
                 raise ValueError(f"{name} must be callable, not {value!r}{hint}")
-        if not isinstance(self.optimizer, OptimizerSpec):
+        if not isinstance(self.optimizer, OptimizerSpec | CustomPart):
             raise ValueError(f"optimizer must be an OptimizerSpec, not {self.optimizer!r}")
         if self.crop > self.side:
             raise ValueError(f"a crop of {self.crop} pixels does not fit into {self.side}")
@@ -97,29 +121,6 @@ class Recipe:
     def total_steps(self, images: int) -> int:
         """How many steps the whole training takes."""
         return self.steps or self.steps_per_epoch(images) * (self.epochs or 1)
-
-
-@dataclass(frozen=True, repr=False)
-class CustomPart(OptimizerSpec):
-    """Stands for a part from a user's file in a recipe read from a run directory.
-
-    Its code is not kept: `source` says where it was, `text` is its repr. Raises a ValueError when
-    it is used.
-    """
-
-    source: str
-    text: str
-    whole: ClassVar[bool] = False
-
-    def _refuse(self, *args: Any, **options: Any) -> Any:
-        raise ValueError(
-            f"{self.text} is a part of your own, {self.source}, which a run directory does not keep"
-        )
-
-    __call__ = build = before_epoch = draw = fit = _refuse
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def custom_parts(value: Any) -> Iterator[CustomPart]:

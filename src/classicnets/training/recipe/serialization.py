@@ -7,7 +7,7 @@ the fields: `{"kind": "SGD", "momentum": 0.9, ...}`.
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from cattrs import BaseValidationError, Converter, ForbiddenExtraKeysError, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
@@ -23,8 +23,6 @@ from .optimizers import SGD, CaffeSGD, LevenbergMarquardt, OptimizerSpec
 from .progressive import ProgressiveResizing
 from .recipe import Augmentation, CropSampler, CustomPart, Pixels
 from .schedules import Schedule
-
-T = TypeVar("T")
 
 PARTS: Mapping[str, type] = {
     part.__name__: part
@@ -52,7 +50,7 @@ def to_json(value: Any) -> Any:
     return CONVERTER.unstructure(value)
 
 
-def from_json(data: Any, kind: type[T], name: str = "") -> T:
+def from_json(data: Any, kind: Any, name: str = "") -> Any:
     """What `to_json` was given, or a value of a field's type. Parts from a user's own file become
     `CustomPart`.
 
@@ -60,9 +58,9 @@ def from_json(data: Any, kind: type[T], name: str = "") -> T:
     """
     try:
         return CONVERTER.structure(data, kind)
-    except (BaseValidationError, ValueError) as error:
+    except (BaseValidationError, ValueError, TypeError, AttributeError) as error:
         message, _, path = transform_error(error, name, _reason)[0].rpartition(" @ ")
-        raise ValueError(f"{path.lstrip('.')} {message}".strip()) from error
+        raise ValueError(f"{path.lstrip('.') or 'the content'} {message}") from error
 
 
 def describe_type(kind: Any) -> str:
@@ -71,7 +69,7 @@ def describe_type(kind: Any) -> str:
     >>> describe_type(tuple[float, ...] | None)
     'a tuple (a number, ...) or None'
     """
-    args = get_args(kind)
+    args = [one for one in get_args(kind) if one is not CustomPart]
     if get_origin(kind) in (Union, UnionType):
         *most, last = map(describe_type, args)
         return f"{', '.join(most)} or {last}"
@@ -85,16 +83,18 @@ def describe_type(kind: Any) -> str:
     return WORDS.get(kind) or getattr(kind, "__name__", str(kind))
 
 
-def _reason(error: BaseException, kind: type | None) -> str:
+def _reason(error: BaseException, kind: Any) -> str:
     if isinstance(error, KeyError):
-        return f"lacks {error.args[0]}"
+        return "is missing"
     if isinstance(error, ForbiddenExtraKeysError):
         return f"has no {', '.join(sorted(error.extra_fields))}"
+    if isinstance(error, AttributeError | TypeError):
+        return "is not an object"
     return str(error)
 
 
 def _refuse(value: Any, kind: Any) -> ValueError:
-    shown = f"a {value['kind']}" if isinstance(value, dict) and "kind" in value else repr(value)
+    shown = value["kind"] if isinstance(value, dict) and "kind" in value else repr(value)
     return ValueError(f"cannot be {shown}; it takes {describe_type(kind)}")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from classicnets.data.images import Splits
 from classicnets.data.scaling import Scaling
 from classicnets.training.execution.execution import Execution
 from classicnets.training.recipe.recipe import CustomPart, Fitted, Recipe
@@ -36,6 +37,33 @@ class RunConfig:
     augment: tuple[Fitted | CustomPart, ...]
     execution: Execution
     seed: int
+
+    @classmethod
+    def fit(
+        cls,
+        recipe: Recipe,
+        data: Splits,
+        execution: Execution,
+        seed: int = 0,
+        network: str = "",
+        differences: Mapping[str, tuple[int | str, int | str]] | None = None,
+    ) -> "RunConfig":
+        """The configuration for these data, of which scaling and augmentation take statistics."""
+        return cls(
+            network=network,
+            input=(data.channels, recipe.crop, recipe.crop),
+            side=recipe.side,
+            classes=data.classes,
+            data=data.name,
+            images=data.sizes,
+            digest=data.digest,
+            recipe=recipe,
+            differences=differences or {},
+            scaling=recipe.pixels.fit(data.train, recipe.side, recipe.crop),
+            augment=tuple(part.fit(data.train) for part in recipe.augment),
+            execution=execution,
+            seed=seed,
+        )
 
     def fixed(self) -> dict[str, Any]:
         """What must be the same when training resumes, field by field, as JSON."""

@@ -19,7 +19,7 @@ from classicnets.data.synthetic import shapes
 
 training = cn.train("lenet5", shapes(150, channels=1), out=sys.argv[1], epochs=2,
                     recipe="fast",
-                    changes={"batch": "15", "lr": "Constant(1e-3)", "init": "LecunUniform()"})
+                    overrides={"batch": "15", "lr": "Constant(1e-3)", "init": "LecunUniform()"})
 test = training.finish()
 print(len(training.splits.train), test.images)
 """
@@ -66,5 +66,5 @@ def test_a_process_that_stands_alone_has_everything():
 def test_a_batch_too_small_for_all_processes_is_refused(monkeypatch):
     monkeypatch.setattr(distributed, "world_size", lambda: 4)
     distributed.require_full_batches(100, 25)
-    with pytest.raises(ValueError, match=r"101 pictures in batches of 25 leave 1 for the last"):
+    with pytest.raises(ValueError, match=r"101 images in batches of 25 leave 1 for the last"):
         distributed.require_full_batches(101, 25)
