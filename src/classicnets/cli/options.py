@@ -88,6 +88,8 @@ class SectionedCommand(TyperCommand):
     into boxes and draw boxes into pipes.
     """
 
+    context_class = typer.Context
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):

@@ -100,12 +100,12 @@ def _started(name: str, training: "Training") -> Iterator[Log]:
 def _init(name: str, package: Any, training: "Training") -> Any:
     from classicnets.training.recipe.serialization import to_json
 
-    of = training.config
+    run = training.run.config
     config = {
-        "network": of.network,
-        "data": of.data,
-        "seed": of.seed,
-        "recipe": to_json(of.recipe),
+        "network": run.network,
+        "data": run.data,
+        "seed": run.seed,
+        "recipe": to_json(run.recipe),
     }
     options: dict[str, Any] = {"project": "classicnets", "name": training.directory.name}
     if name == "wandb":  # it continues a resumed run only under the same id

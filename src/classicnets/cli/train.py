@@ -217,7 +217,7 @@ def _parse_overrides(given: list[str]) -> dict[str, str]:
 def _require_unset(context: typer.Context) -> None:
     """Raises a ValueError for a parameter that --resume would ignore."""
     given = [
-        parameter.opts[0]
+        "/".join([*parameter.opts, *parameter.secondary_opts])
         for parameter in context.command.params
         if parameter.name not in WITH_RESUME and _is_given(context, str(parameter.name))
     ]
