@@ -1,4 +1,4 @@
-"""Trackers are written from records alone, are asked for before anything else, and are closed."""
+"""Trackers are checked before training, log records alone, and are closed."""
 
 import sys
 from pathlib import Path
@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from classicnets.cli.track import figures, require, tracking
-from classicnets.training.run.loop import Metrics, Record
+from classicnets.training.run.state import Metrics, Record
 
 
 def record(step: int, validation: Metrics | None = None) -> Record:
-    """A step of two passes of 100, after 8 pictures with a loss of 4 in all and 2 wrong answers."""
+    """A step of two epochs of 100, after 8 images with a summed loss of 4 and 2 wrong answers."""
     totals = torch.tensor([8.0, 4.0, 2.0], dtype=torch.float64)
     return Record(step, 200, 1 + step // 101, 2, 0.1, totals, validation)
 
@@ -21,18 +21,18 @@ VALIDATED = record(101, Metrics(0.3, 20.0, 5.0))
 
 
 class Tracker(ModuleType):
-    """Stands for wandb and trackio, which have the same three functions."""
+    """Stands in for wandb and trackio, which have the same three functions."""
 
     def __init__(self):
         super().__init__("tracker")
         self.started, self.logged, self.finished = {}, [], 0
 
-    def init(self, **named):
-        self.started = named
+    def init(self, **options):
+        self.started = options
         return self
 
-    def log(self, told, step):
-        self.logged.append((step, told))
+    def log(self, values, step):
+        self.logged.append((step, values))
 
     def finish(self):
         self.finished += 1
@@ -40,14 +40,14 @@ class Tracker(ModuleType):
 
 @pytest.fixture
 def training(tmp_path):
-    facts = SimpleNamespace(network="lenet5", data="digits", seed=3, recipe=None)
+    config = SimpleNamespace(network="lenet5", data="digits", seed=3, recipe=None)
     directory = tmp_path / "lenet5-digits"
     directory.mkdir()
-    state, run = SimpleNamespace(step=0), SimpleNamespace(facts=facts)
+    state, run = SimpleNamespace(step=0), SimpleNamespace(config=config)
     return SimpleNamespace(directory=directory, state=state, run=run)
 
 
-def test_a_record_says_the_means_of_its_pass_and_the_validation_when_there_is_one():
+def test_a_record_has_the_means_of_its_epoch_and_the_validation_when_there_is_one():
     training = {"epoch": 1, "lr": 0.1, "training/loss": 0.5, "training/error": 25.0}
     assert figures(record(7)) == training
     validation = {"loss": 0.3, "top1_error": 20.0, "top5_error": 5.0}
@@ -57,7 +57,7 @@ def test_a_record_says_the_means_of_its_pass_and_the_validation_when_there_is_on
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
-def test_a_tracker_is_started_with_the_run_told_at_most_fifty_times_a_pass_and_closed(
+def test_a_tracker_is_started_with_the_config_logs_at_most_fifty_steps_an_epoch_and_is_closed(
     name, training, monkeypatch
 ):
     tracker = Tracker()
@@ -83,7 +83,7 @@ def test_a_tracker_is_closed_when_the_training_fails(training, monkeypatch):
     assert tracker.finished == 1
 
 
-def test_without_a_tracker_no_figure_is_read(training):
+def test_without_a_tracker_no_record_is_read(training):
     with tracking([], training) as write:
         write(object())
 
@@ -91,7 +91,7 @@ def test_without_a_tracker_no_figure_is_read(training):
 def test_a_tracker_that_does_not_start_is_one_sentence(training, monkeypatch):
     tracker = Tracker()
 
-    def init(**_named):
+    def init(**_options):
         raise RuntimeError("no API key\nuse wandb login")
 
     monkeypatch.setattr(tracker, "init", init)
@@ -104,7 +104,7 @@ def test_a_tracker_that_does_not_start_is_one_sentence(training, monkeypatch):
 
 
 def test_a_tracker_that_is_unknown_or_not_installed_is_refused(monkeypatch):
-    with pytest.raises(ValueError, match="no tracker 'tensorbord'; there is tensorboard, trackio"):
+    with pytest.raises(ValueError, match="unknown tracker 'tensorbord'; did you mean tensorboard"):
         require(["tensorbord"])
     monkeypatch.setitem(sys.modules, "trackio", None)
     with pytest.raises(ValueError, match=r"pip install 'classicnets\[track\]'"):
@@ -112,19 +112,19 @@ def test_a_tracker_that_is_unknown_or_not_installed_is_refused(monkeypatch):
 
 
 def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
-    """What TensorBoard would draw: a figure's steps and values, read by its own reader."""
+    """Tag -> steps and values, as TensorBoard's own reader reads them."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     read = EventAccumulator(str(directory)).Reload()
     return {tag: [(e.step, e.value) for e in read.Scalars(tag)] for tag in read.Tags()["scalars"]}
 
 
-def test_tensorboard_reads_each_step_once_also_after_a_resumption(training):
+def test_tensorboard_reads_each_step_once_also_after_a_resume(training):
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     with tracking(["tensorboard"], training) as write:
         for step in (2, 4, 6):
             write(record(step))
-    training.state.step = 4  # step 6 was not saved, and happens again
+    training.state.step = 4  # step 6 was not saved, and runs again
     with tracking(["tensorboard"], training) as write:
         write(record(6))
         write(VALIDATED)

@@ -97,7 +97,7 @@ def _raising(error: BaseException):
 def test_an_interruption_is_one_line(typed, monkeypatch):
     monkeypatch.setattr(classicnets, "show", _raising(KeyboardInterrupt()))
     assert typed("show", "lenet5") == (
-        130, "", "classicnets: stopped; what was under way is not saved\n",
+        130, "", "classicnets: interrupted; unfinished work is not saved\n",
     )  # fmt: skip
 
 
@@ -113,9 +113,7 @@ def test_too_little_memory_is_one_sentence(typed, monkeypatch, error):
     monkeypatch.setattr(classicnets, "show", _raising(error))
     status, _, err = typed("show", "lenet5")
     assert status == 2
-    assert err == (
-        "classicnets: there is not enough memory; smaller images, or fewer at a time, need less\n"
-    )
+    assert err == "classicnets: out of memory; smaller images or a smaller batch need less\n"
 
 
 def test_an_error_of_ours_is_not_hidden(monkeypatch):

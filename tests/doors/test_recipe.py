@@ -1,4 +1,4 @@
-"""The verb recipe, recipes in files of one's own, and the verb train's ways to change one."""
+"""The verb recipe, recipes in your own files, and how the verb train changes a recipe."""
 
 import json
 import os
@@ -9,16 +9,16 @@ import pytest
 
 from classicnets import catalog
 from classicnets.api.recipes import load_recipe
-from classicnets.cli.train import introduce
+from classicnets.cli.report import print_introduction
 from classicnets.recipes.alexnet import IMAGENET
 from classicnets.recipes.lenet import DIGITS
-from classicnets.training.recipe.overrides import TOLD, changed
-from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.recipe.overrides import override
+from classicnets.training.recipe.recipe import ABOUT_PAPER, Recipe
 
 
 @pytest.fixture
 def file(tmp_path):
-    """Writes a Python file and says where it is."""
+    """Writes a Python file and returns its path."""
 
     def write(text: str) -> Path:
         (tmp_path / "mine.py").write_text(text)
@@ -34,30 +34,31 @@ MINE = replace(CIFAR, batch=77)
 """
 
 
-def test_each_value_stands_beside_its_source(typed):
+def test_each_value_is_printed_with_its_source(typed):
     status, out, _ = typed("recipe", "alexnet")
     assert status == 0
-    assert out.startswith(f"alexnet by {IMAGENET.cite}\n")
+    assert out.startswith(f"alexnet, recipe source: {IMAGENET.cite}\n")
     rows = {line.split(maxsplit=1)[0]: line for line in out.splitlines() if line.strip()}
     assert rows["batch"].split() == ["batch", "128", *IMAGENET.cited["batch"].split()]
-    said = " ".join(out.split())
-    assert "assumed: the paper prints 224" in said
-    assert rows.keys() >= {f.name for f in fields(Recipe) if getattr(IMAGENET, f.name)} - {*TOLD}
+    assert "assumed: the paper prints 224" in " ".join(out.split())
+    given = {f.name for f in fields(Recipe) if getattr(IMAGENET, f.name)}
+    assert rows.keys() >= given - {*ABOUT_PAPER}
 
 
-def test_the_values_of_the_json_make_the_recipe_again(typed):
-    told = json.loads(typed("recipe", "alexnet", "--json")[1])
-    assert (told["network"], told["cite"]) == ("alexnet", IMAGENET.cite)
-    assert changed(IMAGENET, {row["field"]: row["set"] for row in told["fields"]}) == IMAGENET
-    cited = {row["field"]: row["cited"] for row in told["fields"] if row["cited"]}
-    assert cited == {k: v for k, v in IMAGENET.cited.items() if k not in TOLD}
-    sources = {row["field"]: row["assumed"] for row in told["fields"] if row["assumed"]}
+def test_the_values_of_the_json_rebuild_the_recipe(typed):
+    printed = json.loads(typed("recipe", "alexnet", "--json")[1])
+    assert (printed["network"], printed["cite"]) == ("alexnet", IMAGENET.cite)
+    assert override(IMAGENET, {row["field"]: row["set"] for row in printed["fields"]}) == IMAGENET
+    cited = {row["field"]: row["cited"] for row in printed["fields"] if row["cited"]}
+    assert cited == {k: v for k, v in IMAGENET.cited.items() if k not in ABOUT_PAPER}
+    sources = {row["field"]: row["assumed"] for row in printed["fields"] if row["assumed"]}
     assert sources == dict(IMAGENET.assumed)
 
 
-def test_data_with_a_recipe_of_their_own_are_shown_with_it(typed):
-    told = json.loads(typed("recipe", "lenet5", "--data", "digits", "--json")[1])
-    assert next(row["value"] for row in told["fields"] if row["field"] == "batch") == DIGITS.batch
+def test_a_data_set_with_its_own_recipe_is_shown_with_it(typed):
+    printed = json.loads(typed("recipe", "lenet5", "--data", "digits", "--json")[1])
+    values = {row["field"]: row["value"] for row in printed["fields"]}
+    assert values["batch"] == DIGITS.batch
 
 
 @pytest.mark.parametrize("name", list(catalog.CATALOG))
@@ -65,14 +66,14 @@ def test_every_recipe_can_be_printed(typed, name):
     assert typed("recipe", name)[::2] == (0, "")
 
 
-def test_the_one_recipe_that_a_file_makes_is_its_recipe(file, typed):
+def test_the_only_recipe_that_a_file_defines_is_its_recipe(file, typed):
     mine = file(OWN)
     assert load_recipe(str(mine)).batch == 77
     assert load_recipe(f"{mine}:CIFAR").batch == 128
     assert " 77 " in typed("recipe", "resnet20", "--recipe", mine)[1]
 
 
-def test_a_recipe_that_a_file_only_hands_on_will_do(file):
+def test_a_recipe_that_a_file_only_imports_is_accepted(file):
     assert load_recipe(str(file("from classicnets.recipes.resnet import CIFAR"))).batch == 128
 
 
@@ -80,16 +81,16 @@ def test_a_recipe_that_a_file_only_hands_on_will_do(file):
     ("text", "name", "sentence"),
     [
         (OWN + "OTHER = replace(MINE, batch=78)", "", "has MINE, OTHER; name one, as in "),
-        (OWN, ":YOURS", "has no recipe 'YOURS'; it has CIFAR, MINE"),
+        (OWN, ":YOURS", "has no recipe 'YOURS'; choose from "),
         (OWN, ":replace", "has no recipe 'replace'"),
-        ("x = 1", "", "has no recipe: no classicnets.Recipe among its names"),
+        ("x = 1", "", "defines no recipe, no classicnets.Recipe"),
         (OWN.replace("77", "0"), "", "does not run: ValueError: batch must be a whole number"),
         (OWN.replace("batch", "bach"), "", "does not run: TypeError: "),
         ("x = (", "", "does not run: SyntaxError: "),
         ("raise SystemExit(3)", "", "does not run: SystemExit: 3"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_one_sentence(file, typed, text, name, sentence):
+def test_a_file_without_a_usable_recipe_is_one_sentence(file, typed, text, name, sentence):
     status, out, err = typed("train", "resnet20", "--recipe", f"{file(text)}{name}")
     assert (status, out) == (2, "")
     assert sentence in err
@@ -99,51 +100,51 @@ def test_a_file_that_is_no_recipe_is_one_sentence(file, typed, text, name, sente
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--set", "batch"), "--set takes field=value, such as batch=64, not 'batch'"),
+        (("--set", "batch"), "--set takes FIELD=VALUE, such as batch=64, not 'batch'"),
         (("--set", "batch=2", "--set", "batch=3"), "--set batch is given twice"),
-        (("--set", "bacht=2"), "the nearest is batch"),
-        (("--set", "batch=x"), "batch: there is no part 'x'"),
+        (("--set", "bacht=2"), "did you mean batch?"),
+        (("--set", "batch=x"), "batch: no part 'x'"),
         (("--precision", "fp16"), "precision must be auto, fp32, bf16, not 'fp16'"),
         (("--layout", "last"), "layout must be auto, channels_first, channels_last, not 'last'"),
         (("--unreadable", "maybe"), "maybe"),
-        (("--track", "paper"), "there is no tracker 'paper'"),
-        (("--recipe", "nowhere.py"), "there is no file nowhere.py"),
-        (("--recipe", "papre"), "there is no recipe 'papre'"),
-        (("--resume", "run", "--set", "batch=2"), "leave the network's name, --set away"),
+        (("--track", "paper"), "unknown tracker 'paper'; choose from tensorboard, "),
+        (("--recipe", "nowhere.py"), "no file nowhere.py"),
+        (("--recipe", "papre"), "no recipe 'papre'; did you mean paper?"),
+        (("--resume", "run", "--set", "batch=2"), "remove network, --set, --out"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_writes_nothing(typed, tmp_path, words, sentence):
     status, out, err = typed("train", "lenet5", "--out", tmp_path / "run", *words)
     assert (status, out) == (2, "")
-    assert sentence in err or "--out" in err
+    assert sentence in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_changes_are_trained_with_stored_and_told(typed, tmp_path):
+def test_overrides_are_trained_with_stored_and_printed(typed, tmp_path):
     words = ("--set", "batch=200", "--set", "steps=3", "--set", "augment=()")
     status, out, err = typed("train", "lenet5", *words, "--out", tmp_path / "run")
     assert (status, err) == (0, "")
-    assert out.splitlines()[1].startswith("3 steps in batches of 200, ")
-    assert "  not the paper's batch: 200 for 1" in out
+    assert out.splitlines()[1].startswith("3 steps, batch 200, ")
+    assert "  differs from the paper: batch 200 (paper: 1)" in out
     stored = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
     assert (stored["batch"], stored["steps"], stored["epochs"]) == (200, 3, None)
 
 
-def test_beside_the_first_process_nothing_is_printed(typed, tmp_path, monkeypatch):
+def test_only_the_first_process_prints(typed, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     words = ("--set", "steps=1", "--set", "batch=200", "--out", tmp_path / "run")
     assert typed("train", "lenet5", *words) == (0, "", "")
     assert typed("train", "lenet7")[0] == 2
 
 
-def test_what_was_adapted_and_picked_is_told(capsys, tmp_path):
+def test_adaptations_and_the_chosen_execution_are_printed(capsys, tmp_path):
     import classicnets as cn
 
     training = cn.train("lenet5", recipe=replace(DIGITS, epochs=None, steps=1), out=tmp_path / "r")
-    training.adapted, training.picked = {"side": "small pictures"}, "fp32 (as published)"
-    introduce(training)
-    said = capsys.readouterr().out.splitlines()
-    assert "  adapted side: small pictures" in said
-    assert said[-1] == "steps: fp32 (as published)"
+    training.adapted, training.chosen = {"side": "small images"}, "fp32 (as published)"
+    print_introduction(training)
+    lines = capsys.readouterr().out.splitlines()
+    assert "  adapted side: small images" in lines
+    assert lines[-1] == "execution: fp32 (as published)"
     assert os.environ.get("RANK") is None

@@ -1,12 +1,11 @@
-"""The command line: one function a verb. The only code that reads argv, prints and draws progress.
+"""The command line: one file per verb. Only this package reads argv, prints and draws progress.
 
-Everything heavy is imported inside a verb, so that --help answers at once.
+Verbs import what is heavy when they run, so that --help answers at once.
 """
 
 import ctypes
 import functools
 import io
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -17,15 +16,19 @@ import typer
 
 from .compare import compare
 from .demo import demo
-from .judge import evaluate, predict
+from .evaluate import evaluate
+from .options import SectionedCommand
 from .pack import pack
+from .predict import predict
 from .read import list_, show
 from .recipe import recipe
+from .report import is_first_process
 from .see import see
 from .speed import speed
 from .train import train
 
-KEPT = {-4: 0, -1: -1}  # glibc's malloc.h: M_MMAP_MAX none, M_TRIM_THRESHOLD never
+# glibc's malloc.h: M_MMAP_MAX (no mmap for large blocks) and M_TRIM_THRESHOLD (never trim)
+MALLOC_OPTIONS = {-4: 0, -1: -1}
 
 app = typer.Typer(
     name="classicnets",
@@ -34,36 +37,37 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 120},
 )
 
 
-def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
-    """Ctrl-C ends the verb in a line, where it has no better end of its own."""
+def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
+    """Turns a Ctrl-C that the verb does not handle itself into one line and exit status 130."""
 
     @functools.wraps(verb)
     def run(*args: Any, **options: Any) -> None:
         try:
             verb(*args, **options)
         except KeyboardInterrupt:
-            print("classicnets: stopped; what was under way is not saved", file=sys.stderr)
+            print("classicnets: interrupted; unfinished work is not saved", file=sys.stderr)
             raise typer.Exit(130) from None
 
     return run
 
 
 for verb in (list_, show, speed, recipe, train, evaluate, predict, compare, see, pack, demo):
-    app.command(name=verb.__name__.strip("_"))(_stoppable(verb))
+    app.command(name=verb.__name__.strip("_"), cls=SectionedCommand)(_interruptible(verb))
 
 
 def keep_memory() -> None:
-    """Memory that is free again stays with the program, for the next step to take.
+    """Makes malloc keep freed memory for the next step instead of returning it to the system.
 
-    Otherwise what is large goes back to the system each time, which hands it over anew in pages of
-    4 KiB: the gradients of AlexNet in 60,000 of them. Does nothing where malloc is not glibc's.
+    Otherwise each large block is returned and handed out again in pages of 4 KiB: 60,000 of them
+    for the gradients of AlexNet. Does nothing where malloc is not glibc's.
     """
     with suppress(AttributeError, OSError, TypeError):
         malloc = ctypes.CDLL(None)
-        for option, value in KEPT.items():
+        for option, value in MALLOC_OPTIONS.items():
             malloc.mallopt(option, value)
 
 
@@ -72,21 +76,21 @@ def main() -> None:
     keep_memory()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # not every terminal can draw a rule
+            stream.reconfigure(errors="replace")  # not every encoding has box-drawing characters
     try:
         app()
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+    except BrokenPipeError:  # the reader of our output has exited, as with `| head`
         sys.stderr.close()
         sys.exit(1)
     except (ValueError, OSError) as error:
-        _give_up(error)
+        _fail(error)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not re.search("(of|allocate) memory", str(error)):
             raise
-        _give_up("there is not enough memory; smaller images, or fewer at a time, need less")
+        _fail("out of memory; smaller images or a smaller batch need less")
 
 
-def _give_up(reason: object) -> NoReturn:
-    if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks for all
+def _fail(reason: object) -> NoReturn:
+    if is_first_process():
         print(f"classicnets: {reason}", file=sys.stderr)
     sys.exit(2)

@@ -1,24 +1,35 @@
-"""The verb compare: several runs in one table and one picture."""
+"""The verb compare: several runs in one table and one chart."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .options import OUTPUT, Csv, Json, RunDirectories, require_one_format
+
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="directories of runs")],
-    png: Annotated[Path | None, typer.Option(help="a file for the curves, as a picture")] = None,
-    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
+    runs: RunDirectories,
+    png: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            help="also draw the learning curves, such as --png curves.png",
+        ),
+    ] = None,
+    json: Json = False,
+    csv: Csv = False,
 ) -> None:
-    """Runs side by side: errors, best epoch, time, parameters; and the curves of all as a PNG."""
-    from classicnets.api.compare import compare
+    """Compare runs: errors, time, parameters, learning curves.
+
+    Example: classicnets compare runs/a runs/b --png curves.png
+    """
+    import classicnets as cn
     from classicnets.support.files import write_atomic
 
-    if json and csv:
-        raise ValueError("--json and --csv exclude each other; give one")
-    comparison = compare(runs)
+    require_one_format(json=json, csv=csv)
+    comparison = cn.compare(runs)
     if png is not None:
         write_atomic(png, comparison.png())
     if json:
@@ -28,4 +39,4 @@ def compare(
     else:
         print(comparison.text())
         if png is not None:
-            print(f"\ncurves: {png}")
+            print(f"\nlearning curves: {png}")

@@ -1,25 +1,31 @@
-"""The verb demo: everything once, on real handwritten digits, in less than a minute."""
+"""The verb demo: train and evaluate on real handwritten digits in less than a minute."""
 
-from .train import command, conclude, follow, introduce
+from .report import command, print_introduction, print_summary
+from .train import run_to_end
 
 
 def demo() -> None:
-    """Train LeNet-5 on 1,797 handwritten digits, and say what to try next."""
+    """Train LeNet-5 on handwritten digits in less than a minute.
+
+    Prints the commands to try next.
+
+    Example: classicnets demo
+    """
     from PIL import Image
 
     import classicnets as cn
     from classicnets.data.images import Images
 
     training = cn.train("lenet5", "digits")
-    introduce(training)
-    follow(training)
-    conclude(training)
+    print_introduction(training)
+    run_to_end(training)
+    print_summary(training)
     digit = training.directory / "digit.png"
     test = training.splits.test
     assert isinstance(test, Images)
     Image.fromarray(test.pixels[0, 0].cpu().numpy()).save(digit)
-    typed = command()
+    program = command()
     print("\nwhat to try next:")
-    print(f"  {typed} show lenet5")
-    print(f"  {typed} predict {training.directory} {digit}")
-    print(f"  {typed} train lenet5 --data path/to/your/folder")
+    print(f"  {program} show lenet5")
+    print(f"  {program} predict {training.directory} {digit}")
+    print(f"  {program} train lenet5 --data path/to/your/folder")

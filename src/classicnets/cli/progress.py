@@ -1,32 +1,153 @@
-"""Bars on a terminal for what takes long before there is anything to print."""
+"""Progress on the terminal: bars for downloads and measurements, and the progress of training."""
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from classicnets.api.train import Training
+    from classicnets.training.run.state import Record
+
+Show = Callable[["Record"], None]
+
+MEASURED = 10  # seconds of training from which the remaining time is estimated
+LONG = 60  # seconds left from which the estimate is printed
+REFRESH = 0.1  # seconds; reading the figures of a record waits for the device
 
 
 @contextmanager
 def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """What is called with a name, how much of it is done, and of how much; downloads call it too.
+    """Yields a function of (name, done, total) that draws a bar on stderr; downloads use it too.
 
-    Nothing is drawn where there is no terminal, and nothing stays on it.
+    Nothing is drawn where stderr is not a terminal, and the bars vanish at the end.
     """
     from rich.console import Console
     from rich.progress import Progress
 
     from classicnets.data import download
 
-    drawn = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    progress = Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    )
     tasks = {}
 
-    def tell(name: str, done: int, total: int) -> None:
+    def update(name: str, done: int, total: int) -> None:
         if name not in tasks:
-            tasks[name] = drawn.add_task(name, total=total)
-        drawn.update(tasks[name], completed=done, total=total)
+            tasks[name] = progress.add_task(name, total=total)
+        progress.update(tasks[name], completed=done, total=total)
 
-    before = download.progress.set(tell)
+    token = download.progress.set(update)
     try:
-        with drawn:
-            yield tell
+        with progress:
+            yield update
     finally:
-        download.progress.reset(before)
+        download.progress.reset(token)
+
+
+@contextmanager
+def training_progress(training: "Training") -> Iterator[Show]:
+    """Yields a function that shows each record: in one live line, or in a pipe one line per epoch.
+
+    A long training prints an estimate of its remaining time once.
+    """
+    from rich.console import Console
+
+    show: AbstractContextManager[Show] = _live_line() if Console().is_terminal else _epoch_lines()
+    estimate = _estimate(training.state.totals.device)
+    with show as update:
+
+        def report(record: "Record") -> None:
+            update(record)
+            estimate(record)
+
+        yield report
+
+
+@contextmanager
+def _live_line() -> Iterator[Show]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("left"),
+    )
+    with Progress(*columns) as progress:
+        task = progress.add_task("", epoch="", figures="", total=None)
+        validation = ""
+        next_read = 0.0
+
+        def update(record: "Record") -> None:
+            nonlocal validation, next_read
+            if record.validation is not None:
+                validation = f", validation {record.validation.top1_error:.1f} %"
+            elif progress.get_time() < next_read:
+                return
+            next_read = progress.get_time() + REFRESH
+            progress.update(
+                task,
+                completed=record.step,
+                total=record.steps,
+                epoch=f"{record.epoch}/{record.epochs}",
+                figures=f"lr {record.lr:.2g}, loss {record.loss:.3g}, "
+                f"error {record.error:.1f} %{validation}",
+            )
+
+        yield update
+
+
+@contextmanager
+def _epoch_lines() -> Iterator[Show]:
+    def update(record: "Record") -> None:
+        if (validation := record.validation) is not None:
+            print(
+                f"epoch {record.epoch}/{record.epochs}: lr {record.lr:.2g}, "
+                f"loss {record.loss:.4f}, error {record.error:.2f} %, "
+                f"validation loss {validation.loss:.4f}, error {validation.top1_error:.2f} %",
+                flush=True,
+            )
+
+    yield update
+
+
+def _estimate(device: "torch.device") -> Show:
+    """Prints the remaining time once, after the first seconds of a long training."""
+    began, first, done = 0.0, 0, False
+
+    def update(record: "Record") -> None:
+        nonlocal began, first, done
+        if not first:  # the first step is slower than those that follow
+            began, first = perf_counter(), record.step
+        if done or perf_counter() - began < MEASURED or record.step < first + 5:
+            return
+        _ = record.loss  # waits for the device
+        left = (perf_counter() - began) / (record.step - first) * (record.steps - record.step)
+        done = True
+        if left > LONG:
+            time = timedelta(seconds=round(left))
+            print(f"about {time} left{_peak_memory(device)}", flush=True)
+
+    return update
+
+
+def _peak_memory(device: "torch.device") -> str:
+    """The peak memory so far, of the GPU or of this process; empty where it is unknown."""
+    if device.type == "cuda":
+        import torch
+
+        used = torch.cuda.max_memory_allocated(device)
+    elif sys.platform == "linux":
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    else:
+        return ""
+    return f"; peak memory so far {used / 2**30:.2f} GiB"

@@ -1,355 +1,252 @@
-"""The verb train: a live line on a terminal, a plain line per pass where there is none."""
+"""The verb train: its options, and running a training until it ends or is interrupted."""
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .options import DATA, EXECUTION, OUTPUT, RECIPE, Data, Device, Network, Precision, RecipeName
+from .report import command, is_first_process, print_introduction, print_summary
+
 if TYPE_CHECKING:
-    import torch
-
     from classicnets.api.train import Training
-    from classicnets.evaluation.metrics import Evaluation
-    from classicnets.training.run.loop import Record
+    from classicnets.training.run.state import Record
 
-ENDED_BY = 128  # and the number of the signal is what a shell reports for a command ended by one
-MEASURED = 10  # seconds of a long training, before it is said how long it will be
-SHOWN_CLASSES = 20  # beyond, a confusion table is no longer readable
+ENDED_BY = 128  # plus the number of the signal: the exit status of a command ended by a signal
+WITH_RESUME = ("resume", "track", "device", "workers")  # parameters that --resume goes with
 
 
 def train(
-    network: Annotated[str, typer.Argument(help="a name, or path/to/file.py:builder")] = "",
-    data: Annotated[str, typer.Option(help="digits (the default), another set, or a path")] = "",
-    recipe: Annotated[str, typer.Option(help="paper, fast, or your FILE.py[:NAME]")] = "",
+    context: typer.Context,
+    network: Network = "",
+    data: Data = "digits",
+    unreadable: Annotated[
+        str,
+        typer.Option(
+            metavar="skip|refuse",
+            rich_help_panel=DATA,
+            help="unreadable files: skip (with a warning) or refuse, such as --unreadable refuse",
+        ),
+    ] = "skip",
+    recipe: RecipeName = "",
     epochs: Annotated[
-        int | None, typer.Option(help="passes; the schedule keeps its proportions")
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=RECIPE,
+            help="number of epochs; the schedule scales with it, such as --epochs 30",
+            show_default="the recipe's",
+        ),
     ] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="field=value of the recipe; once or more")
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            rich_help_panel=RECIPE,
+            help="change a field that `classicnets recipe` shows; may be repeated, such as "
+            '--set batch=64 --set "lr=Constant(0.01)" --set optimizer.momentum=0.8',
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="a new directory for the run")] = None,
-    resume: Annotated[Path | None, typer.Option(help="a run to go on with")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="of initial values, order and augmentation; else 0")
-    ] = None,
-    unreadable: Annotated[str, typer.Option(help="skip or refuse files that are; else skip")] = "",
-    track: Annotated[
-        list[str] | None, typer.Option(help="tensorboard, trackio or wandb; once or more")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="processes that read ahead")] = None,
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16")] = "",
-    layout: Annotated[str, typer.Option(help="auto, channels_first or channels_last")] = "",
+        int,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=RECIPE,
+            help="seed of initial values, order of images and augmentation, such as --seed 1",
+        ),
+    ] = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    layout: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=EXECUTION,
+            help="memory layout: auto, channels_first or channels_last, such as "
+            "--layout channels_last",
+        ),
+    ] = "auto",
     compiled: Annotated[
-        bool | None, typer.Option("--compile/--no-compile", help="by torch.compile; else not")
-    ] = None,
+        bool,
+        typer.Option(
+            "--compile/--no-compile",
+            rich_help_panel=EXECUTION,
+            help="compile the network with torch.compile",
+        ),
+    ] = False,
     graph: Annotated[
-        bool | None, typer.Option("--graph/--no-graph", help="each step a CUDA graph; else auto")
+        bool | None,
+        typer.Option(
+            "--graph/--no-graph",
+            rich_help_panel=EXECUTION,
+            help="replay each step as one CUDA graph",
+            show_default="automatic",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=EXECUTION,
+            help="processes that read images ahead, such as --workers 4",
+            show_default="one per CPU core with a GPU, else 0",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIRECTORY",
+            rich_help_panel=OUTPUT,
+            help="new run directory, such as --out runs/digits",
+            show_default="runs/NETWORK-DATA-TIME",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            rich_help_panel=OUTPUT,
+            help="resume this run from its last checkpoint, such as --resume runs/digits",
+        ),
+    ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=OUTPUT,
+            help="log to tensorboard, trackio or wandb; may be repeated, such as --track wandb",
+        ),
     ] = None,
 ) -> None:
-    """Train a network by its paper's recipe, on digits or on your own pictures."""
+    """Train a network by its paper's recipe.
+
+    Ctrl-C saves a checkpoint, from which --resume continues exactly.
+
+    \b
+    Examples:
+      classicnets train lenet5 --epochs 2 --out runs/digits
+      classicnets train resnet18 --data path/to/folder --recipe fast
+      classicnets train --resume runs/digits
+    """
     import classicnets as cn
     from classicnets.training.execution.execution import Execution
 
     from .progress import bars
     from .track import require, tracking
 
-    overrides = _overrides(changes or [])
+    changes = _parse_overrides(overrides or [])
     require(track or [])
     if resume is not None:
-        fixed = {
-            "the network's name": network,
-            "--data": data,
-            "--recipe": recipe,
-            "--epochs": epochs,
-            "--set": changes,
-            "--out": out,
-            "--seed": seed,
-            "--unreadable": unreadable,
-            "--precision": precision,
-            "--layout": layout,
-            "--compile": compiled,
-            "--graph": graph,
-        }
-        if given := [name for name, value in fixed.items() if value not in ("", None)]:
-            raise ValueError(f"--resume goes on as the run began; leave {', '.join(given)} away")
+        _require_unset(context)
         start = partial(cn.resume, resume, device=device, workers=workers)
     elif not network:
-        raise ValueError("train needs the name of a network; `classicnets list` has them")
+        raise ValueError("train needs a network; `classicnets list` shows their names")
     else:
         start = partial(
             cn.train,
             network,
-            data or "digits",
+            data,
             recipe=recipe or None,
             epochs=epochs,
             out=out,
-            seed=seed or 0,
+            seed=seed,
             device=device,
-            overrides=overrides,
-            execution=Execution(precision or "auto", layout or "auto", bool(compiled), graph),
+            overrides=changes,
+            execution=Execution(precision, layout, compiled, graph),
             workers=workers,
-            unreadable=unreadable or "skip",
+            unreadable=unreadable,
         )
-    with _said_once():
-        with bars():  # of what has to be downloaded first
+    with _silent_unless_first():
+        with bars():  # for downloads
             training = start()
-        with tracking([] if _is_helper() else track or [], training) as write:
-            introduce(training)
-            follow(training, write)
-            conclude(training)
+        with tracking(track or [] if is_first_process() else [], training) as write:
+            print_introduction(training)
+            run_to_end(training, write)
+            print_summary(training)
 
 
-def _overrides(given: list[str]) -> dict[str, str]:
-    changes: dict[str, str] = {}
-    for change in given:
-        name, sign, value = change.partition("=")
-        if not sign or not name:
-            raise ValueError(f"--set takes field=value, such as batch=64, not {change!r}")
-        if name in changes:
-            raise ValueError(f"--set {name} is given twice")
-        changes[name] = value
-    return changes
+def run_to_end(
+    training: "Training", write: "Callable[[Record], None]" = lambda record: None
+) -> None:
+    """Trains to the end, shows progress, and passes each record to `write`.
 
-
-def _is_helper() -> bool:
-    """Whether torchrun started this process beside the first one, which speaks for all."""
-    return int(os.environ.get("RANK", "0")) > 0
-
-
-@contextmanager
-def _said_once() -> Iterator[None]:
-    with ExitStack() as stack:
-        if _is_helper():
-            nowhere = stack.enter_context(Path(os.devnull).open("w"))
-            stack.enter_context(redirect_stdout(nowhere))
-            stack.enter_context(redirect_stderr(nowhere))
-        yield
-
-
-def introduce(training: "Training") -> None:
-    """What is about to be trained, by which recipe, on how many pictures."""
-    recipe, splits = training.recipe, training.splits
-    parts = splits.sizes
-    number, unit = (recipe.steps, "step") if recipe.steps else (recipe.epochs or 0, "epoch")
-    length = f"{number:,} {unit}{'s' * (number != 1)}"
-    print(f"{training.config.network} by {recipe.cite}")
-    print(f"{length} in batches of {recipe.batch}, {recipe.optimizer}, {recipe.lr}, {recipe.loss}")
-    for name, reason in recipe.assumed.items():
-        print(f"  assumed {name}: {reason}")
-    for name, reason in (training.adapted or {}).items():
-        print(f"  adapted {name}: {reason}")
-    for name, (ours, paper) in training.config.differences.items():
-        print(f"  not the paper's {name}: {ours} for {paper}")
-    print(
-        f"{splits.name}: {len(splits.classes)} classes; {parts[0]} pictures for training, "
-        f"{parts[1]} for validation, {parts[2]} for test"
-    )
-    for name, counts in list(splits.counts().items())[:SHOWN_CLASSES]:
-        print(f"  {name}: {' + '.join(map(str, counts))}")
-    if (more := len(splits.classes) - SHOWN_CLASSES) > 0:
-        print(f"  and {more} classes more")
-    for reason in splits.skipped:
-        print(f"warning: left out: {reason}", file=sys.stderr)
-    for pair in splits.duplicates:
-        print(f"warning: {pair}", file=sys.stderr)
-    if training.chosen:
-        print(f"steps: {training.chosen}")
-
-
-def follow(training: "Training", write: "Callable[[Record], None]" = lambda record: None) -> None:
-    """Trains to the end, and writes records. Ctrl-C and SIGTERM save first, then end the program.
-
-    Of several processes the first one stops and saves; the others end when it has left.
+    Ctrl-C and SIGTERM save a checkpoint and exit with the status of the signal. Of several
+    processes the first one saves and exits; the others end when it has gone.
     """
-    from rich.console import Console
+    from .progress import training_progress
 
-    show = _live if Console().is_terminal else _plain
-    forecast = _forecast(training)
     with _stop_requests() as stop:
-        with show(training) as report:
+        with training_progress(training) as show:
             try:
                 for record in training:
-                    report(record)
-                    forecast(record)
+                    show(record)
                     write(record)
-                    if stop and not _is_helper():
+                    if stop and is_first_process():
                         break
-            except RuntimeError:  # the first process has left
-                if not (stop and _is_helper()):
+            except RuntimeError:  # the first process has gone
+                if not stop or is_first_process():
                     raise
         if stop and training.test is None:
-            if not _is_helper():
+            if is_first_process():
                 saved = training.save()
                 print(
-                    f"stopped; step {training.state.step} is saved in {saved}; go on with: "
-                    f"{command()} train --resume {training.directory}"
+                    f"stopped; checkpoint of step {training.state.step} saved in {saved}; "
+                    f"resume with: {command()} train --resume {training.directory}"
                 )
             raise typer.Exit(ENDED_BY + stop[0])
 
 
-def _forecast(training: "Training") -> "Callable[[Record], None]":
-    """Says once, after the first seconds of a long training, what it will take."""
-    device = training.state.totals.device
-    began, first = 0.0, 0
-
-    def forecast(record: "Record") -> None:
-        nonlocal began, first
-        if not first:  # the first step is slower than those that follow
-            began, first = perf_counter(), record.step
-        if began < 0 or perf_counter() - began < MEASURED or record.step < first + 5:
-            return
-        _ = record.loss  # waits for the device
-        left = (perf_counter() - began) / (record.step - first) * (record.steps - record.step)
-        began = -1.0
-        if left > 60:
-            time = timedelta(seconds=round(left))
-            print(f"about {time} left{_peak_memory(device)}", flush=True)
-
-    return forecast
+def _parse_overrides(given: list[str]) -> dict[str, str]:
+    overrides: dict[str, str] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise ValueError(f"--set takes FIELD=VALUE, such as batch=64, not {text!r}")
+        if name in overrides:
+            raise ValueError(f"--set {name} is given twice")
+        overrides[name] = value
+    return overrides
 
 
-def _peak_memory(device: "torch.device") -> str:
-    """The most memory in use until now, of the GPU or of this process, where that is known."""
-    if device.type == "cuda":
-        import torch
-
-        used = torch.cuda.max_memory_allocated(device)
-    elif sys.platform == "linux":
-        import resource
-
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    else:
-        return ""
-    return f"; at most {used / 2**30:.2f} GiB of memory so far"
+def _require_unset(context: typer.Context) -> None:
+    """Raises a ValueError for a parameter that --resume would ignore."""
+    given = [
+        "/".join([*parameter.opts, *parameter.secondary_opts])
+        for parameter in context.command.params
+        if parameter.name not in WITH_RESUME and _is_given(context, str(parameter.name))
+    ]
+    if given:
+        raise ValueError(f"--resume keeps the settings of the run; remove {', '.join(given)}")
 
 
-def conclude(training: "Training") -> None:
-    """The test error, what is taken for what, and where the run is."""
-    assert training.test is not None
-    print_evaluation(training.test)
-    print(f"\nrun: {training.directory}")
-
-
-def command() -> str:
-    """This program as it must be typed here: by its name where it is found, else by its path."""
-    from shutil import which
-
-    here = Path(sys.argv[0])
-    if here.name == "__main__.py":
-        return "python -m classicnets"
-    if which(here.name):
-        return here.name
-    beside = here.absolute()
-    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
-
-
-def print_evaluation(evaluation: "Evaluation") -> None:
-    """Errors and the confusion table, or of many classes those that are worst."""
-    print(
-        f"\ntest error {evaluation.top1_error:.2f} % (top-5 {evaluation.top5_error:.2f} %) "
-        f"of {evaluation.images} pictures, {evaluation.protocol} view, {evaluation.seconds:.1f} s"
-    )
-    if len(evaluation.classes) > SHOWN_CLASSES:
-        _print_worst(evaluation)
-    else:
-        _print_confusion(evaluation)
-
-
-def _print_confusion(evaluation: "Evaluation") -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    print("rows: what it is; columns: what it was called")
-    table = Table(box=None, padding=(0, 1))
-    table.add_column("")
-    for i in range(len(evaluation.classes)):
-        table.add_column(str(i), justify="right", no_wrap=True)
-    table.add_column("recall %", justify="right", no_wrap=True)
-    for i, (name, row) in enumerate(zip(evaluation.classes, evaluation.confusion, strict=True)):
-        cells = [str(count or "·") for count in row]
-        cells[i] = f"[bold]{cells[i]}[/]"
-        label = name if name == str(i) else f"{i} {escape(name)}"
-        table.add_row(label, *cells, f"{evaluation.recall[i]:.1f}")
-    Console().print(table)
-
-
-def _print_worst(evaluation: "Evaluation") -> None:
-    worst = sorted(zip(evaluation.recall, evaluation.classes, strict=True))[:10]
-    print("classes least often recognised:")
-    for recall, name in worst:
-        print(f"  {recall:5.1f} %  {name}")
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @contextmanager
-def _live(training: "Training") -> Iterator[Any]:
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.table import Column
-
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
-        TextColumn("left"),
-    )
-    with Progress(*columns) as progress:
-        task = progress.add_task("", epoch="", figures="", total=None)
-        validated = ""
-        next_read = 0.0
-
-        def report(record: "Record") -> None:
-            nonlocal validated, next_read
-            if record.validation is not None:
-                validated = f", validation {record.validation.top1_error:.1f} %"
-            elif progress.get_time() < next_read:  # reading the figures waits for the device
-                return
-            next_read = progress.get_time() + 0.1
-            progress.update(
-                task,
-                completed=record.step,
-                total=record.steps,
-                epoch=f"{record.epoch}/{record.epochs}",
-                figures=f"lr {record.lr:.2g}, loss {record.loss:.3g}, "
-                f"error {record.error:.1f} %{validated}",
-            )
-
-        yield report
-
-
-@contextmanager
-def _plain(training: "Training") -> Iterator[Any]:
-    def report(record: "Record") -> None:
-        if (validation := record.validation) is not None:
-            print(
-                f"epoch {record.epoch}/{record.epochs}: lr {record.lr:.2g}, "
-                f"loss {record.loss:.4f}, error {record.error:.2f} %, "
-                f"validation loss {validation.loss:.4f}, error {validation.top1_error:.2f} %",
-                flush=True,
-            )
-
-    yield report
+def _silent_unless_first() -> Iterator[None]:
+    """Discards what processes other than the first print."""
+    with ExitStack() as stack:
+        if not is_first_process():
+            null = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(redirect_stdout(null))
+            stack.enter_context(redirect_stderr(null))
+        yield
 
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """Where Ctrl-C and SIGTERM leave their number; a second one ends the program as usual.
+    """Yields a list to which Ctrl-C and SIGTERM append their number; the second acts as usual.
 
-    Not under torchrun, which passes on what a scheduler has sent to every process already.
+    Under torchrun repeats are ignored, since it forwards a signal that every process has already
+    received from the scheduler.
     """
     requested: list[int] = []
     before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}

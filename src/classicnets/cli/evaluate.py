@@ -1,0 +1,82 @@
+"""The verb evaluate: errors, confusion and calibration of one run, or of several averaged."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import DATA, OUTPUT, Device, Json, Precision, RunDirectories
+
+
+def evaluate(
+    runs: RunDirectories,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            rich_help_panel=DATA,
+            help="other images of the same classes, such as --data path/to/folder",
+            show_default="the run's own test images",
+        ),
+    ] = "",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            help="views of each image: single, ten-crop, dense, multi-scale, 50-crop, 144-crop, "
+            "150-crop or fully-convolutional, such as --protocol ten-crop",
+            show_default="the paper's",
+        ),
+    ] = "",
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    json: Json = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            help="also write the metrics of each class, such as --csv classes.csv",
+        ),
+    ] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+            help="also draw confusion and calibration, such as --png confusion.png",
+        ),
+    ] = None,
+) -> None:
+    """Evaluate a run: top-1 and top-5 error, confusion, calibration.
+
+    The probabilities of several runs are averaged.
+
+    \b
+    Examples:
+      classicnets evaluate runs/digits
+      classicnets evaluate runs/a runs/b --protocol ten-crop --csv classes.csv
+    """
+    from json import dumps
+
+    import classicnets as cn
+    from classicnets.evaluation.plots import picture, table
+    from classicnets.support.files import write_atomic
+
+    from .report import print_confidence, print_evaluation
+
+    evaluation = cn.evaluate(
+        runs, data or None, protocol or None, device=device, precision=precision
+    )
+    if csv is not None:
+        write_atomic(csv, table(evaluation).encode())
+    if png is not None:
+        write_atomic(png, picture(evaluation))
+    if json:
+        print(dumps(evaluation.as_json(), ensure_ascii=False))
+        return
+    print_evaluation(evaluation)
+    print_confidence(evaluation)
+    for file in filter(None, (csv, png)):
+        print(f"wrote {file}")

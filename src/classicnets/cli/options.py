@@ -1,0 +1,138 @@
+"""Options that several verbs share, the checks that go with them, and the layout of --help."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+DATA, RECIPE, EXECUTION, OUTPUT = "Data", "Recipe", "Execution", "Output"  # sections of --help
+
+Network = Annotated[
+    str,
+    typer.Argument(
+        metavar="NETWORK",
+        help="name such as resnet20 (`classicnets list` shows all), or path/to/file.py:builder",
+        show_default=False,
+    ),
+]
+RunDirectory = Annotated[
+    Path, typer.Argument(metavar="RUN", help="run directory, such as runs/digits")
+]
+RunDirectories = Annotated[
+    list[Path], typer.Argument(metavar="RUN", help="run directories, such as runs/a runs/b")
+]
+ImagePaths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGE",
+        help="image files, folders of them (searched in depth), or - for a list of paths on stdin",
+    ),
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|PATH",
+        rich_help_panel=DATA,
+        help="data set: digits, mnist, cifar10, hf:OWNER/NAME, imagenet:FOLDER, ...; a folder with "
+        "one folder per class; a CSV file of paths and labels; or a .pack file, such as "
+        "--data path/to/folder",
+    ),
+]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        rich_help_panel=RECIPE,
+        help="paper, fast (modern), a variant such as distorted (lenet5) or jitter (vgg_d), or "
+        "your own FILE.py or FILE.py:NAME, such as --recipe fast",
+        show_default="the paper's, or the data set's own",
+    ),
+]
+Input = Annotated[
+    str,
+    typer.Option(
+        "--input",
+        metavar="CxHxW",
+        rich_help_panel=DATA,
+        help="size of one image, channels x height x width, such as --input 3x224x224",
+        show_default="the paper's",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=EXECUTION,
+        help="auto (a GPU if there is one), cpu, cuda, mps, ..., such as --device cuda:1",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=EXECUTION,
+        help="fp32, bf16, or auto (bf16 where the hardware has it and the network gains from it), "
+        "such as --precision bf16",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", rich_help_panel=OUTPUT, help="print JSON")]
+Csv = Annotated[bool, typer.Option("--csv", rich_help_panel=OUTPUT, help="print CSV")]
+
+
+class SectionedCommand(TyperCommand):
+    """A command whose --help has a plain section for each `rich_help_panel`.
+
+    Typer draws panels only with rich markup, which would take [..] in a text for a tag, put errors
+    into boxes and draw boxes into pipes.
+    """
+
+    context_class = typer.Context
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if record := parameter.get_help_record(ctx):
+                name, text = record
+                title = getattr(parameter, "rich_help_panel", None) or "Options"
+                if parameter.param_type_name == "argument":
+                    title, name = "Arguments", name.partition(" <")[0]  # without its type
+                sections.setdefault(title, []).append((name, text))
+        width = min(30, max(len(name) for rows in sections.values() for name, _ in rows))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+
+
+def require_one_format(**options: bool) -> None:
+    """Raises a ValueError when more than one output format is asked for.
+
+    >>> require_one_format(json=True, csv=True, markdown=False)
+    Traceback (most recent call last):
+    ValueError: --json and --csv exclude each other; give one
+    """
+    given = [f"--{name}" for name, value in options.items() if value]
+    if len(given) > 1:
+        names = f"{', '.join(given[:-1])} and {given[-1]}"
+        raise ValueError(f"{names} exclude each other; give one")
+
+
+def terminal_width(default: int = 120) -> int:
+    """Columns of the terminal; `default` where the output is not one."""
+    return shutil.get_terminal_size((default, 24)).columns
+
+
+def parsed_size(text: str) -> tuple[int, int, int] | None:
+    """The value of --input, as (channels, height, width); None if it is not given.
+
+    >>> parsed_size("3x224x224")
+    (3, 224, 224)
+    """
+    if not text:
+        return None
+    parts = text.split("x")
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ValueError(f"--input is channels x height x width such as 3x224x224, not {text!r}")
+    c, h, w = map(int, parts)
+    return c, h, w

@@ -1,0 +1,114 @@
+"""The verb evaluate as one types it: protocols, ensembles, files, tables."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from torch import nn
+
+import classicnets as cn
+from classicnets.data.synthetic import shapes
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Path]:
+    """LeNet-5 after an epoch on the digits, twice."""
+    root = tmp_path_factory.mktemp("runs")
+    for seed in (0, 1):
+        cn.train("lenet5", epochs=1, seed=seed, out=root / str(seed)).finish()
+    return [root / "0", root / "1"]
+
+
+def test_each_protocol_reports_its_views(typed, runs):
+    printed = {}
+    for name in ("single", "ten-crop", "dense"):
+        done = typed("evaluate", runs[0], "--protocol", name, "--json")
+        assert done.status == 0, done.err
+        printed[name] = json.loads(done.out)
+    assert {name: t["passes"] for name, t in printed.items()} == {
+        "single": 1,
+        "ten-crop": 10,
+        "dense": 2,
+    }
+    assert {t["protocol"] for t in printed.values()} == set(printed)
+    assert all(t["images"] == 359 and t["seconds"] > 0 for t in printed.values())
+    assert (  # the crops are as large as the images
+        printed["ten-crop"]["top1_error"] == printed["dense"]["top1_error"]
+    )
+
+
+def test_a_run_is_evaluated_by_its_papers_protocol_unless_another_is_given(tmp_path):
+    from dataclasses import replace
+
+    from classicnets.recipes.fast import fast
+
+    splits = shapes(40, side=16)
+    recipe = replace(fast(16), epochs=1, batch=16, protocol="ten-crop")
+    net = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(48, 4))
+    training = cn.train(net, splits, recipe, out=tmp_path / "run")
+    assert training.finish().protocol == "single"
+    assert cn.evaluate(tmp_path / "run", splits.test, network=net).protocol == "ten-crop"
+    single = cn.evaluate(tmp_path / "run", splits.test, "single", network=net)
+    assert single.protocol == "single"
+
+
+def test_an_unknown_protocol_is_refused_with_a_list_of_all(typed, runs):
+    done = typed("evaluate", runs[0], "--protocol", "11-crop")
+    assert done.status == 2
+    for name in ("single", "ten-crop", "dense", "multi-scale", "144-crop", "fully-convolutional"):
+        assert name in done.err
+
+
+def test_several_runs_are_averaged(typed, runs):
+    both = json.loads(typed("evaluate", *runs, "--json").out)
+    assert (both["passes"], both["images"]) == (2, 359)
+    twice = cn.evaluate([runs[0], runs[0]])
+    assert twice.confusion == cn.evaluate(runs[0]).confusion
+    assert twice.calibration_error == pytest.approx(cn.evaluate(runs[0]).calibration_error)
+
+
+def test_runs_of_other_classes_or_data_are_not_averaged(runs, tmp_path, write_folder):
+    folder = str(write_folder(tmp_path / "data"))
+    cn.train("lenet5", folder, epochs=1, out=tmp_path / "run").finish()
+    with pytest.raises(ValueError, match="only runs of the same classes can be averaged"):
+        cn.evaluate([runs[0], tmp_path / "run"])
+    other = str(write_folder(tmp_path / "other"))
+    cn.train("lenet5", other, epochs=1, out=tmp_path / "third").finish()
+    for data in (None, folder, other):
+        with pytest.raises(ValueError, match="must name images that are new to both"):
+            cn.evaluate([tmp_path / "run", tmp_path / "third"], data)
+    new = str(write_folder(tmp_path / "new", 3))
+    assert cn.evaluate([tmp_path / "run", tmp_path / "third"], new).images == 6
+
+
+def test_mistakes_in_a_folder_are_named_by_file(tmp_path, write_folder):
+    folder = write_folder(tmp_path / "data")
+    cn.train("lenet5", str(folder), epochs=1, out=tmp_path / "run").finish()
+    for name in ("dark", "light"):  # every image of the two classes now has the other's label
+        (tmp_path / "swapped" / name).mkdir(parents=True)
+    for k in range(3):
+        (folder / "dark" / f"{k}.png").rename(tmp_path / "swapped" / "light" / f"{k}.png")
+        (folder / "light" / f"{k}.png").rename(tmp_path / "swapped" / "dark" / f"{k}.png")
+    found = cn.evaluate(tmp_path / "run", str(tmp_path / "swapped"), "dense")
+    assert found.mistakes
+    assert all(Path(str(m.picture)).is_file() for m in found.mistakes)
+    p = [m.probability for m in found.mistakes]
+    assert p == sorted(p, reverse=True)
+
+
+def test_evaluate_writes_a_table_and_a_chart(typed, runs, tmp_path):
+    table, chart = tmp_path / "classes.csv", tmp_path / "confusion.png"
+    done = typed("evaluate", runs[0], "--csv", table, "--png", chart)
+    assert done.status == 0, done.err
+    assert "calibration error" in done.out
+    assert f"wrote {table}" in done.out
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    assert [row["class"] for row in rows] == list("0123456789")
+    assert sum(int(row["images"]) for row in rows) == 359
+    for row in rows:
+        assert sum(int(row[f"called {name}"]) for name in "0123456789") == int(row["images"])
+    with Image.open(chart) as image:
+        assert image.format == "PNG"
