@@ -1,4 +1,4 @@
-"""The index: name -> (how to build it, its recipe, its paper). A written table."""
+"""The catalogue: a written table, name -> (builder, recipe, paper)."""
 
 import fnmatch
 import importlib.util
@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -22,14 +21,18 @@ from classicnets.recipes import resnet as resnet_recipe
 from classicnets.recipes import vgg as vgg_recipe
 from classicnets.recipes import zfnet as zfnet_recipe
 from classicnets.recipes.fast import FAST
-from classicnets.support.errors import one_line
-from classicnets.training.recipe.recipe import Recipe
+from classicnets.support.errors import one_line, suggest
+from classicnets.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a family was published, and `choices`: where its paper leaves one, and what we took."""
+    """Where a family was published; `choices` says where the paper leaves a choice, and ours.
 
+    `page` is the name of its files: `models/<page>.py`, `recipes/<page>.py`, `docs/<page>.md`.
+    """
+
+    page: str
     title: str
     authors: str
     year: int
@@ -41,9 +44,10 @@ class Paper:
 class Entry:
     """A network by name.
 
-    `build(classes=..., channels=...)` makes it; `recipe` trains it; `paper` is None for a network
-    that is not ours. `input` is the (c, h, w) it was published for, `published` the error its
-    paper reports, `params` and `macs` what the network has and what one image costs as tested.
+    `build(classes=..., channels=...)` builds it, `recipe` trains it; `paper` is None for a
+    third-party network. `input` is the (c, h, w) it was published for, `printed` its size as the
+    paper prints it, `published` the error the paper reports; `params` and `macs` are the exact
+    parameters and the multiply-adds of one image.
     """
 
     name: str
@@ -51,13 +55,14 @@ class Entry:
     recipe: Recipe
     paper: Paper | None
     input: tuple[int, int, int]
+    printed: str = ""
     published: str = ""
     params: int = 0
     macs: int = 0
 
 
 def names(pattern: str = "*") -> list[str]:
-    """The networks of which a name matches a shell pattern, in order of publication.
+    """The networks whose name or alias matches a shell pattern, in order of publication.
 
     >>> names("vgg_?")
     ['vgg_a', 'vgg_b', 'vgg_c', 'vgg_d', 'vgg_e']
@@ -69,23 +74,22 @@ def names(pattern: str = "*") -> list[str]:
 
 
 def find(name: str) -> Entry:
-    """The entry of a name, or of a stranger's network written `path/to/file.py:builder`.
+    """The entry of a name, or of a third-party network written `path/to/file.py:builder`.
 
     Raises ValueError for an unknown name, offering the nearest; for a file that cannot be read or
-    run; and for a file without that builder. `build` raises it too, where that builder fails.
+    run; and for a file without that builder. So does `build` where that builder fails.
     """
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
     entry = CATALOG.get(ALIASES.get(name, name))
     if entry is None:
-        nearest = get_close_matches(name.lower(), [*CATALOG, *ALIASES], n=3, cutoff=0.5)
-        hint = f"the nearest are {', '.join(nearest)}" if nearest else "`classicnets list` has all"
-        raise ValueError(f"there is no network {name!r}; {hint}")
+        hint = suggest(name.lower(), [*CATALOG, *ALIASES])
+        raise ValueError(f"no network {name!r}; {hint}")
     return entry
 
 
 def build(name: str, classes: int | None = None, channels: int | None = None) -> nn.Module:
-    """A network by name, for the paper's classes and channels unless told otherwise.
+    """A network by name, with the paper's classes and channels by default.
 
     Raises ValueError for an unknown name, or for fewer than one class or channel.
     """
@@ -116,14 +120,14 @@ def _from_file(name: str) -> Entry:
 
 
 def run_file(path: Path) -> ModuleType:
-    """What a Python file defines. Raises a ValueError when it is missing or fails."""
+    """The module of a Python file. Raises a ValueError when it is missing or fails."""
     if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+        raise ValueError(f"no file {path}")
     spec = importlib.util.spec_from_file_location(f"classicnets file {path.stem}", path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{path} is no Python file")
+        raise ValueError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where a dataclass looks for the names in its annotations
+    sys.modules[spec.name] = module  # dataclasses look up their annotations there
     with _guarded(path, f"{path} does not run"):
         spec.loader.exec_module(module)
     return module
@@ -131,7 +135,7 @@ def run_file(path: Path) -> ModuleType:
 
 @contextmanager
 def _guarded(path: Path, complaint: str) -> Iterator[None]:
-    """Runs what a file says as if in its folder; what goes wrong there is a ValueError."""
+    """Runs a file's code as if in its folder; any failure becomes a ValueError."""
     folder = str(path.parent.resolve())
     sys.path.insert(0, folder)
     try:
@@ -147,7 +151,8 @@ def _paper(file: ModuleType, title: str, authors: str, year: int, where: str) ->
     last = " ".join((file.__doc__ or "").strip().split("\n\n")[-1].split())
     heading, _, choices = last.partition(": ")
     assert heading == "Where the paper leaves a choice", file.__name__
-    return Paper(title, authors, year, where, choices)
+    page = file.__name__.rpartition(".")[2]
+    return Paper(page, title, authors, year, where, choices)
 
 
 LENET = _paper(
@@ -207,75 +212,75 @@ _C110 = (resnet_recipe.CIFAR_110, *_C[1:])
 # fmt: off
 CATALOG = {entry.name: entry for entry in (
     Entry("lenet5", lenet.lenet5, lenet_recipe.MNIST, LENET, (1, 32, 32),
-        "0.95 (MNIST)", 60_000, 325_680),
+        "60,000 parameters", "0.95 (MNIST)", 60_000, 325_680),
     Entry("alexnet", alexnet.alexnet, *_A,
-        "40.7 / 18.2", 60_965_224, 724_406_816),
+        "60 million parameters", "40.7 / 18.2", 60_965_224, 724_406_816),
     Entry("alexnet_merged", alexnet.alexnet_merged, *_A,
-        "", 62_378_344, 1_135_256_096),
+        "", "", 62_378_344, 1_135_256_096),
     Entry("zfnet", zfnet.zfnet, *_Z,
-        "38.4 / 16.5", 62_357_608, 1_168_032_896),
+        "", "38.4 / 16.5", 62_357_608, 1_168_032_896),
     Entry("zfnet_wide", zfnet.zfnet_wide, *_Z,
-        "37.5 / 16.0", 107_627_624, 2_476_704_896),
+        "", "37.5 / 16.0", 107_627_624, 2_476_704_896),
     Entry("vgg_a", partial(vgg.vgg, "A"), *_V,
-        "29.6 / 10.4", 132_863_336, 7_609_090_048),
+        "133 M parameters", "29.6 / 10.4", 132_863_336, 7_609_090_048),
     Entry("vgg_a_lrn", partial(vgg.vgg, "A-LRN"), *_V,
-        "29.7 / 10.5", 132_863_336, 7_609_090_048),
+        "133 M parameters", "29.7 / 10.5", 132_863_336, 7_609_090_048),
     Entry("vgg_b", partial(vgg.vgg, "B"), *_V,
-        "28.7 / 9.9", 133_047_848, 11_308_466_176),
+        "133 M parameters", "28.7 / 9.9", 133_047_848, 11_308_466_176),
     Entry("vgg_c", partial(vgg.vgg, "C"), *_V,
-        "27.3 / 8.8", 133_638_952, 11_770_888_192),
+        "134 M parameters", "27.3 / 8.8", 133_638_952, 11_770_888_192),
     Entry("vgg_d", partial(vgg.vgg, "D"), *_V,
-        "25.6 / 8.1", 138_357_544, 15_470_264_320),
+        "138 M parameters", "25.6 / 8.1", 138_357_544, 15_470_264_320),
     Entry("vgg_d_gap", vgg.vgg_d_gap, *_V,
-        "", 37_694_248, 15_369_601_024),
+        "", "", 37_694_248, 15_369_601_024),
     Entry("vgg_e", partial(vgg.vgg, "E"), *_V,
-        "25.5 / 8.0", 143_667_240, 19_632_062_464),
+        "144 M parameters", "25.5 / 8.0", 143_667_240, 19_632_062_464),
     Entry("googlenet", googlenet.googlenet, *_G,
-        "- / 10.07", 6_998_552, 1_582_671_872),
+        "6.8 M parameters, 1.5 G (sums of Table 1)", "- / 10.07", 6_998_552, 1_582_671_872),
     Entry("googlenet_naive", googlenet.googlenet_naive, *_G,
-        "", 97_526_008, 12_568_061_056),
+        "", "", 97_526_008, 12_568_061_056),
     Entry("resnet18", partial(resnet.resnet, 18), *_R,
-        "27.88 (A)", 11_689_512, 1_814_073_344),
+        "1.8 G", "27.88 (A)", 11_689_512, 1_814_073_344),
     Entry("resnet34", partial(resnet.resnet, 34), *_R,
-        "24.52 / 7.46", 21_797_672, 3_663_761_408),
+        "3.6 G", "24.52 / 7.46", 21_797_672, 3_663_761_408),
     Entry("resnet34_a", partial(resnet.resnet, 34, "A"), *_R,
-        "25.03 / 7.76", 21_623_848, 3_644_493_824),
+        "", "25.03 / 7.76", 21_623_848, 3_644_493_824),
     Entry("resnet34_b", partial(resnet.resnet, 34, "B"), *_R,
-        "24.52 / 7.46", 21_797_672, 3_663_761_408),
+        "", "24.52 / 7.46", 21_797_672, 3_663_761_408),
     Entry("resnet34_c", partial(resnet.resnet, 34, "C"), *_R,
-        "24.19 / 7.40", 22_716_840, 3_830_747_136),
+        "", "24.19 / 7.40", 22_716_840, 3_830_747_136),
     Entry("resnet50", partial(resnet.resnet, 50), *_R,
-        "22.85 / 6.71", 25_557_032, 3_857_973_248),
+        "3.8 G", "22.85 / 6.71", 25_557_032, 3_857_973_248),
     Entry("resnet101", partial(resnet.resnet, 101), *_R,
-        "21.75 / 6.05", 44_549_160, 7_570_194_432),
+        "7.6 G", "21.75 / 6.05", 44_549_160, 7_570_194_432),
     Entry("resnet152", partial(resnet.resnet, 152), *_R,
-        "21.43 / 5.71", 60_192_808, 11_282_415_616),
+        "11.3 G", "21.43 / 5.71", 60_192_808, 11_282_415_616),
     Entry("plain18", partial(resnet.plain, 18), *_R,
-        "27.94", 11_515_688, 1_794_805_760),
+        "", "27.94", 11_515_688, 1_794_805_760),
     Entry("plain34", partial(resnet.plain, 34), *_R,
-        "28.54 / 10.02", 21_623_848, 3_644_493_824),
+        "3.6 G", "28.54 / 10.02", 21_623_848, 3_644_493_824),
     Entry("resnet20", partial(resnet.resnet_cifar, 20), *_C,
-        "8.75 (CIFAR-10)", 269_722, 40_551_040),
+        "0.27 M parameters", "8.75 (CIFAR-10)", 269_722, 40_551_040),
     Entry("resnet32", partial(resnet.resnet_cifar, 32), *_C,
-        "7.51 (CIFAR-10)", 464_154, 68_862_592),
+        "0.46 M parameters", "7.51 (CIFAR-10)", 464_154, 68_862_592),
     Entry("resnet44", partial(resnet.resnet_cifar, 44), *_C,
-        "7.17 (CIFAR-10)", 658_586, 97_174_144),
+        "0.66 M parameters", "7.17 (CIFAR-10)", 658_586, 97_174_144),
     Entry("resnet56", partial(resnet.resnet_cifar, 56), *_C,
-        "6.97 (CIFAR-10)", 853_018, 125_485_696),
+        "0.85 M parameters", "6.97 (CIFAR-10)", 853_018, 125_485_696),
     Entry("resnet110", partial(resnet.resnet_cifar, 110), *_C110,
-        "6.43 (CIFAR-10)", 1_727_962, 252_887_680),
+        "1.7 M parameters", "6.43 (CIFAR-10)", 1_727_962, 252_887_680),
     Entry("resnet1202", partial(resnet.resnet_cifar, 1202), *_C110,
-        "7.93 (CIFAR-10)", 19_421_274, 2_829_238_912),
+        "19.4 M parameters", "7.93 (CIFAR-10)", 19_421_274, 2_829_238_912),
     Entry("plain20", partial(resnet.plain_cifar, 20), *_C,
-        "", 269_722, 40_551_040),
+        "", "", 269_722, 40_551_040),
     Entry("plain32", partial(resnet.plain_cifar, 32), *_C,
-        "", 464_154, 68_862_592),
+        "", "", 464_154, 68_862_592),
     Entry("plain44", partial(resnet.plain_cifar, 44), *_C,
-        "", 658_586, 97_174_144),
+        "", "", 658_586, 97_174_144),
     Entry("plain56", partial(resnet.plain_cifar, 56), *_C,
-        "", 853_018, 125_485_696),
+        "", "", 853_018, 125_485_696),
     Entry("plain110", partial(resnet.plain_cifar, 110), *_C110,
-        "> 60 (CIFAR-10)", 1_727_962, 252_887_680),
+        "", "> 60 (CIFAR-10)", 1_727_962, 252_887_680),
 )}
 # fmt: on
 

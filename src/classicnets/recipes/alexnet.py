@@ -10,10 +10,7 @@ A trap: with the biases of 1 Caffe's replication saw a loss that does not move a
 from classicnets.data.augment import ColourNoise, HorizontalFlip
 from classicnets.data.crops import RandomCrop
 from classicnets.data.scaling import SubtractMeanImage
-from classicnets.training.recipe.init import Gaussian
-from classicnets.training.recipe.optimizers import CaffeSGD
-from classicnets.training.recipe.recipe import Recipe, by_place
-from classicnets.training.recipe.schedules import ReduceOnPlateau
+from classicnets.training.recipe import CaffeSGD, Gaussian, Recipe, ReduceOnPlateau, by_place
 
 IMAGENET = Recipe(
     cite="Krizhevsky et al. 2012, sections 2, 4 and 5",
@@ -39,9 +36,9 @@ IMAGENET = Recipe(
     ),
     assumed={
         "lr": "the paper divides by 10 when the validation error stalls, three times; stalled is "
-        "no best in 6 % of all passes",
+        "no new best for 6 % of the epochs",
         "crop": "the paper prints 224; its arithmetic needs 227",
         "augment": "the unit of the colour noise is not given; pixels are taken to lie in [0, 1]",
-        "pixels": "of the mean picture the centre is subtracted, wherever the crop lies",
+        "pixels": "the centre of the mean image is subtracted, wherever the crop lies",
     },
 )

@@ -1,4 +1,4 @@
-"""The opt-in modern recipe, for any network; it is no paper's.
+"""The modern recipe, for any network; it is not a paper's.
 
 classicnets train NAME --data DATA --recipe fast
 """
@@ -6,23 +6,24 @@ classicnets train NAME --data DATA --recipe fast
 from classicnets.data.augment import HorizontalFlip
 from classicnets.data.crops import RandomCrop
 from classicnets.data.scaling import Standardise
-from classicnets.training.recipe.averaging import Ema
-from classicnets.training.recipe.init import HeNormal
-from classicnets.training.recipe.loss import CrossEntropy
-from classicnets.training.recipe.optimizers import SGD
-from classicnets.training.recipe.progressive import ProgressiveResizing
-from classicnets.training.recipe.recipe import Recipe
-from classicnets.training.recipe.schedules import OneCycle
+from classicnets.training.recipe import (
+    SGD,
+    CrossEntropy,
+    Ema,
+    HeNormal,
+    OneCycle,
+    ProgressiveResizing,
+    Recipe,
+)
 
-SMALL = 64  # pixels; below, pictures are shifted by a margin, not cut from larger ones
+SMALL = 64  # pixels; up to here images are shifted by a margin, not cropped from larger ones
 
 
 def fast(crop: int, flip: bool = True) -> Recipe:
-    """One cycle of the rate, label smoothing, averaged weights, no decay of biases and norms, and
-    large pictures that are small at first.
+    """One-cycle learning rate, label smoothing, averaged weights, no weight decay of biases and
+    normalisation, and progressive resizing of large images.
 
-    For squares of `crop` pixels. `flip` is for pictures that may be mirrored; digits and letters
-    may not.
+    For crops of `crop` pixels. `flip` is for images that may be mirrored, unlike digits.
     """
     small = crop <= SMALL
     return Recipe(

@@ -7,12 +7,15 @@ on ImageNet 2012 the paper reached 10.07 % top-5 with one crop and 7.89 % with 1
 from classicnets.data.augment import HorizontalFlip
 from classicnets.data.crops import RandomResizedCrop
 from classicnets.data.scaling import SubtractMean
-from classicnets.training.recipe.averaging import Polyak
-from classicnets.training.recipe.init import Glorot
-from classicnets.training.recipe.loss import WithAuxiliaries
-from classicnets.training.recipe.optimizers import SGD
-from classicnets.training.recipe.recipe import Recipe, by_place
-from classicnets.training.recipe.schedules import MultiStep
+from classicnets.training.recipe import (
+    SGD,
+    Glorot,
+    MultiStep,
+    Polyak,
+    Recipe,
+    WithAuxiliaries,
+    by_place,
+)
 
 EPOCHS = 250  # Caffe's 10 million steps of 32
 DROPS = tuple(epoch / EPOCHS for epoch in range(8, EPOCHS, 8))
@@ -41,17 +44,17 @@ IMAGENET = Recipe(
         }
     ),
     assumed={
-        "epochs": "not given; Caffe's replication trains for 10 million steps of 32 pictures, 250 "
-        "passes over 1,281,167",
+        "epochs": "not given; Caffe's replication trains for 10 million steps of 32 images, 250 "
+        "epochs over 1,281,167",
         "batch": "not given; Caffe's replication takes 32",
         "optimizer": "weight decay is not given, Caffe's replication takes 2e-4; the paper's many "
         "machines updated at their own times, here all do at once",
-        "lr": "its start is not given, Caffe's replication takes 0.01; 4 % less every 8 passes "
+        "lr": "its start is not given, Caffe's replication takes 0.01; 4 % less every 8 epochs "
         "is the paper's",
         "init": "not given; Caffe's replication draws with a variance of 1 / fan-in and biases of "
         "0.2; we take Glorot's 2 / (fan-in + fan-out), and 0.2 in the classifiers too",
         "average": "where it begins is not given; the second half",
-        "side": "matters for the single view only; Caffe's replication takes pictures of 256",
+        "side": "matters for the single view only; Caffe's replication takes images of 256",
         "augment": "flips are not mentioned for training; the photometric distortions are, but "
         "their strengths are not given, and they are left out",
         "crop_sampler": "the aspect is drawn evenly on a logarithmic scale; always bicubic, "

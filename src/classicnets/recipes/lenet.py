@@ -11,11 +11,16 @@ from dataclasses import replace
 from classicnets.data.augment import Distortion
 from classicnets.data.crops import RandomCrop
 from classicnets.data.scaling import Between
-from classicnets.training.recipe.init import LecunUniform
-from classicnets.training.recipe.loss import MapLoss
-from classicnets.training.recipe.optimizers import SGD, LevenbergMarquardt
-from classicnets.training.recipe.recipe import Recipe, by_place
-from classicnets.training.recipe.schedules import EpochTable, OneCycle
+from classicnets.training.recipe import (
+    SGD,
+    EpochTable,
+    LecunUniform,
+    LevenbergMarquardt,
+    MapLoss,
+    OneCycle,
+    Recipe,
+    by_place,
+)
 
 from .fast import fast
 
@@ -50,19 +55,19 @@ MNIST = Recipe(
     ),
     assumed={
         "optimizer": "mu is 0.02, but the unit of the error is not given; with distances added "
-        "over the 84 units of F6 the second pass diverges, so the error is their mean here",
+        "over the 84 units of F6 the second epoch diverges, so the error is their mean here",
         "loss": "equation 9 without a value for j; 10, found by trial on the validation part",
         "init": "biases are not mentioned with the weights, and are 0",
     },
 )
 
-# nine of ten pictures are distorted, as 540,000 of 600,000 were
+# nine of ten images are distorted, as 540,000 of 600,000 were
 DISTORTED = replace(
     MNIST,
     augment=(Distortion(),),
     assumed={
         **MNIST.assumed,
-        "augment": "the ranges of the distortions are not given; 20 passes over other pictures "
+        "augment": "the ranges of the distortions are not given; 20 epochs over other images "
         "each time stand for 20 over 60,000 + 540,000",
     },
 )
@@ -87,8 +92,8 @@ DIGITS = replace(
     crop_sampler=RandomCrop(pad=2),
     assumed={
         **MNIST.assumed,
-        "batch": "1,259 pictures, not 60,000: small batches are quicker than single pictures",
-        "optimizer": "one rate for all parameters, in place of one each: enough for so few",
+        "batch": "1,259 images, not 60,000: small batches are quicker than single images",
+        "optimizer": "one learning rate for all parameters, in place of one each",
         "lr": "found by trial on the validation part, in place of the table of five rates",
         "loss": "equation 9 without a value for j; 20, found by trial on the validation part",
         "crop_sampler": "shifts by up to two pixels, of the paper's distortions the simplest",

@@ -10,13 +10,18 @@ from dataclasses import replace
 from classicnets.data.augment import ColourNoise, HorizontalFlip
 from classicnets.data.crops import RandomCrop, ScaleJitter
 from classicnets.data.scaling import SubtractMeanImage
-from classicnets.training.recipe.init import HeNormal
-from classicnets.training.recipe.optimizers import SGD
-from classicnets.training.recipe.recipe import Recipe, by_place
-from classicnets.training.recipe.schedules import MultiStep, ReduceOnPlateau, WarmupUntil
+from classicnets.training.recipe import (
+    SGD,
+    HeNormal,
+    MultiStep,
+    Recipe,
+    ReduceOnPlateau,
+    WarmupUntil,
+    by_place,
+)
 
 FAN_IN = "the paper cites [13] without saying fan-in or fan-out; we take fan-in"
-MEAN = "of the mean picture the centre is subtracted, wherever the crop lies"
+MEAN = "the centre of the mean image is subtracted, wherever the crop lies"
 
 IMAGENET = Recipe(
     cite="arXiv:1512.03385, section 3.4",
@@ -41,8 +46,8 @@ IMAGENET = Recipe(
         }
     ),
     assumed={
-        "lr": "the paper divides by 10 when the error stalls; stalled is no best in 6 % of all "
-        "passes, and three times is our limit",
+        "lr": "the paper divides by 10 when the error stalls; stalled means no new best for 6 % "
+        "of the epochs, and three times is our limit",
         "init": FAN_IN,
         "side": "for ten crops and the single view; not given, 256 is the smallest in training",
         "augment": "the unit of AlexNet's colour noise is not given; pixels are taken to lie in "
@@ -74,7 +79,7 @@ CIFAR = Recipe(
     ),
     assumed={
         "init": FAN_IN,
-        "crop_sampler": "the border of a shifted picture is black, not the mean",
+        "crop_sampler": "the border of a shifted image is black, not the mean",
         "pixels": MEAN,
     },
 )
@@ -84,6 +89,6 @@ CIFAR_110 = replace(
     lr=WarmupUntil(0.01, error=80.0, then=DROPS),
     assumed={
         **CIFAR.assumed,
-        "lr": "below 80 % means the error over the pass so far, looked at every 50 steps",
+        "lr": "below 80 % means the error over the epoch so far, checked every 50 steps",
     },
 )

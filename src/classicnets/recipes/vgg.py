@@ -10,10 +10,7 @@ from dataclasses import replace
 from classicnets.data.augment import ColourNoise, HorizontalFlip
 from classicnets.data.crops import RandomCrop, ScaleJitter
 from classicnets.data.scaling import SubtractMean
-from classicnets.training.recipe.init import FromRun, Glorot
-from classicnets.training.recipe.optimizers import SGD
-from classicnets.training.recipe.recipe import Recipe, by_place
-from classicnets.training.recipe.schedules import ReduceOnPlateau
+from classicnets.training.recipe import SGD, FromRun, Glorot, Recipe, ReduceOnPlateau, by_place
 
 # the first four convolutions and the full layers of A: by their names, since by their places B's
 # second convolution, of 64 maps, could not take A's, of 128
@@ -46,7 +43,7 @@ IMAGENET = Recipe(
     ),
     assumed={
         "lr": "the paper divides by 10 when the validation accuracy stalls, three times in "
-        "370,000 steps; stalled is no best in 6 % of all passes",
+        "370,000 steps; stalled means no new best for 6 % of the epochs",
         "init": f"the paper starts deeper networks from a trained A, which is {STAGED}; its later "
         "note says that Glorot's initial values do without, and we take those",
         "augment": "the unit of AlexNet's colour noise is not given; pixels are taken to lie in "

@@ -7,11 +7,7 @@ on ImageNet 2012 the paper reached 38.4 % top-1 and 16.5 % top-5 (Table 2, one n
 from classicnets.data.augment import HorizontalFlip
 from classicnets.data.crops import CornerCrop
 from classicnets.data.scaling import SubtractMeanImage
-from classicnets.training.recipe.constraint import FilterRms
-from classicnets.training.recipe.init import Gaussian
-from classicnets.training.recipe.optimizers import SGD
-from classicnets.training.recipe.recipe import Recipe, by_place
-from classicnets.training.recipe.schedules import ReduceOnPlateau
+from classicnets.training.recipe import SGD, FilterRms, Gaussian, Recipe, ReduceOnPlateau, by_place
 
 IMAGENET = Recipe(
     cite="arXiv:1311.2901v3, section 3.1",
@@ -37,9 +33,9 @@ IMAGENET = Recipe(
     assumed={
         "optimizer": "no weight decay is stated, so there is none",
         "lr": "the paper lowers it by hand when the validation error stalls; we divide by 10 up "
-        "to three times, after no best in 6 % of all passes",
+        "to three times, after no new best for 6 % of the epochs",
         "init": 'weights "to 1e-2" is read as a standard deviation',
-        "pixels": "of the mean picture the centre is subtracted, wherever the crop lies",
+        "pixels": "the centre of the mean image is subtracted, wherever the crop lies",
         "protocol": "not stated for the errors of Table 2; ten crops, as those it is compared with",
     },
 )

@@ -1,1 +1,38 @@
 """A recipe: what a paper says about training, as a value, and the parts it is made of."""
+
+from .averaging import Ema, Polyak
+from .constraint import FilterRms
+from .init import AsBuilt, FromRun, Gaussian, Glorot, HeNormal, LecunUniform
+from .loss import CrossEntropy, MapLoss, WithAuxiliaries
+from .optimizers import SGD, CaffeSGD, LevenbergMarquardt, OptimizerSpec
+from .progressive import ProgressiveResizing
+from .recipe import Recipe, by_place
+from .schedules import Constant, EpochTable, MultiStep, OneCycle, ReduceOnPlateau, WarmupUntil
+
+__all__ = [
+    "SGD",
+    "AsBuilt",
+    "CaffeSGD",
+    "Constant",
+    "CrossEntropy",
+    "Ema",
+    "EpochTable",
+    "FilterRms",
+    "FromRun",
+    "Gaussian",
+    "Glorot",
+    "HeNormal",
+    "LecunUniform",
+    "LevenbergMarquardt",
+    "MapLoss",
+    "MultiStep",
+    "OneCycle",
+    "OptimizerSpec",
+    "Polyak",
+    "ProgressiveResizing",
+    "Recipe",
+    "ReduceOnPlateau",
+    "WarmupUntil",
+    "WithAuxiliaries",
+    "by_place",
+]
