@@ -214,7 +214,7 @@ class Sparse(nn.Conv2d):
     def __init__(self, share: object):
         super().__init__(1, 1, 3)
         self.density = 0.1  # a word that a layer may have for a purpose of its own
-        self.share_of_multiply_adds = share
+        self.multiply_add_fraction = share
 
 
 @pytest.mark.parametrize(("share", "macs"), [(0.5, 18), (2.0, 36), (0.0, 36), ("half", 36)])

@@ -18,10 +18,11 @@ import typer
 from .compare import compare
 from .demo import demo
 from .judge import evaluate, predict
+from .list import list_
 from .pack import pack
-from .read import list_, show
 from .recipe import recipe
 from .see import see
+from .show import show
 from .speed import speed
 from .train import train
 

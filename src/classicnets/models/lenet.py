@@ -104,7 +104,7 @@ class PartialConv2d(nn.Module):
         crosses = [cell == "X" for column in columns for cell in column]
         self.in_channels, self.out_channels = len(columns[0]), len(columns)
         self.kernel_size, self.stride, self.padding = (k, k), (1, 1), (0, 0)
-        self.share_of_multiply_adds = sum(crosses) / len(crosses)  # of a full convolution's
+        self.multiply_add_fraction = sum(crosses) / len(crosses)  # of a full convolution's
         self.weight = nn.Parameter(torch.empty(sum(crosses), k, k).uniform_(-0.1, 0.1))
         self.bias = nn.Parameter(torch.zeros(self.out_channels))
         where = torch.tensor([i for i, cross in enumerate(crosses) if cross])
