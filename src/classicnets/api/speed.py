@@ -75,7 +75,7 @@ def speed(
         peaks = _time(workloads, target, seconds, progress)
     notes = list(setup.notes)
     if not precisions and len(executions) < len(DTYPES):
-        notes.append("No bf16 rows: this CPU only emulates bf16.")
+        notes.append("No bf16 rows: the device only emulates bf16.")
     if load > (cpus := os.cpu_count() or 1):
         notes.append(
             f"The machine is busy: the load was {load:.1f} on {cpus} CPUs before the start. "

@@ -240,9 +240,7 @@ def _product(left: int) -> FieldRule:
         if any(lookup(t) is not None for t in others):
             raise Untracked("a product of two tensors that depend on the image")
         last = x.ndim - 1
-        return _map(
-            _input_fields(x, lookup), lambda f, dim: f.merged(None) if dim == last else f
-        )
+        return _map(_input_fields(x, lookup), lambda f, dim: f.merged(None) if dim == last else f)
 
     return rule
 

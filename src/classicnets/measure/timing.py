@@ -139,10 +139,11 @@ class Speed:
             f"{len(self.rows[0].rounds)} rounds, in which the rows take turns. range: the fastest "
             "and the slowest round. GFLOP/s: two FLOP per multiply-add of convolutions and fully "
             "connected layers; a training step has three times the multiply-adds of its forward "
-            "pass, less the gradient of the image. of peak: the rate as a percentage of the fastest matrix product or "
-            "convolution in this precision, measured in the same rounds. Batches of few pixels run "
-            "on one thread. Memory is counted in fp32, as in `classicnets show`; a fifth of the "
-            "free memory is reserved for the workspaces of operators."
+            "pass, less the gradient of the image. of peak: the rate as a percentage of the "
+            "fastest matrix product or convolution in this precision, measured in the same "
+            "rounds. Batches of few pixels run on one thread. Memory is counted in fp32, as in "
+            "`classicnets show`; a fifth of the free memory is reserved for the workspaces of "
+            "operators."
         )
 
 
