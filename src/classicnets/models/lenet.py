@@ -7,8 +7,8 @@ the non-linearity is a scaled tanh, and the output layer measures the distance t
 
 Where the paper leaves a choice: the scores are the negated penalties of the output layer, so that
 the largest wins. The bitmaps of Figure 3 are taken from public transcriptions that agree in 839 of
-840 pixels; the remaining one is set so that the 9 is the 6 turned round. With other than ten classes
-the targets are the first bitmaps, and beyond ten random codes, which the paper names as the
+840 pixels; the remaining one is set so that the 9 is the 6 turned round. For other than ten
+classes the targets are the first bitmaps, and beyond ten random codes, which the paper names as the
 alternative to bitmaps. Table I is written with S2's maps as rows.
 """
 
