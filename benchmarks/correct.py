@@ -66,7 +66,7 @@ def normalisation() -> Iterator[Check]:
         x, g = 30 * torch.randn(2, *shape), torch.randn(2, *shape)
         for precision, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
             wanted = both_ways(layer, x.to(kind).double(), g.to(kind).double())
-            way = lrn._way(x.to(place.device, kind), layer.size)
+            way = lrn._implementation(x.to(place.device, kind), layer.size)
             remark = way.forward.__module__.rpartition(".")[2]
             for layout in (torch.contiguous_format, torch.channels_last):
                 laid = {"device": place.device, "dtype": kind, "memory_format": layout}

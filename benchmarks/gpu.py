@@ -12,8 +12,7 @@ import sprints
 from epochs import cifar_script, map_loss, mnist_example, our_pass, our_step
 from floors import inference_floor, training_floor
 from harness import Bar, Contest, Make, Work
-from inference import classicnets as inferring
-from inference import eager
+from inference import classicnets as inferring, eager
 from lrn import LAYOUTS, MODULES, SHAPES, both_ways, cost
 from networks import plain
 from steps import ZOO, classicnets_step, eager_step, peak, stock, torchvision, update, update_cost

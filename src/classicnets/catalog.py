@@ -14,12 +14,14 @@ from types import ModuleType
 from torch import nn
 
 from classicnets.models import alexnet, googlenet, lenet, resnet, vgg, zfnet
-from classicnets.recipes import alexnet as alexnet_recipe
-from classicnets.recipes import googlenet as googlenet_recipe
-from classicnets.recipes import lenet as lenet_recipe
-from classicnets.recipes import resnet as resnet_recipe
-from classicnets.recipes import vgg as vgg_recipe
-from classicnets.recipes import zfnet as zfnet_recipe
+from classicnets.recipes import (
+    alexnet as alexnet_recipe,
+    googlenet as googlenet_recipe,
+    lenet as lenet_recipe,
+    resnet as resnet_recipe,
+    vgg as vgg_recipe,
+    zfnet as zfnet_recipe,
+)
 from classicnets.recipes.fast import FAST
 from classicnets.support.errors import one_line, suggest
 from classicnets.training.recipe import Recipe

@@ -1,5 +1,7 @@
-"""AlexNet and GoogLeNet against functions written straight from the layer lists of their Caffe
-models, with torch's functional operators and nothing of ours but the weights."""
+"""AlexNet and GoogLeNet against functions written from the layer lists of their Caffe models.
+
+The functions use torch's functional operators and nothing of ours but the weights.
+"""
 
 import pytest
 import torch
@@ -21,7 +23,7 @@ def caffe_alexnet(x, w):
     def lrn(x):  # Caffe divides alpha by local_size: 5e-4 is the paper's 1e-4
         return F.local_response_norm(x, size=5, alpha=5e-4, beta=0.75, k=2)
 
-    def full(x, name):
+    def linear(x, name):
         return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
 
     x = F.max_pool2d(lrn(conv(x, "conv1", stride=4)), 3, 2)
@@ -29,9 +31,9 @@ def caffe_alexnet(x, w):
     x = conv(x, "conv3", pad=1)
     x = conv(x, "conv4", pad=1, group=2)
     x = F.max_pool2d(conv(x, "conv5", pad=1, group=2), 3, 2)
-    x = F.relu(full(x.reshape(len(x), -1), "fc6"))
-    x = F.relu(full(x, "fc7"))
-    return full(x, "fc8")
+    x = F.relu(linear(x.reshape(len(x), -1), "fc6"))
+    x = F.relu(linear(x, "fc7"))
+    return linear(x, "fc8")
 
 
 def caffe_googlenet(x, w):
@@ -40,7 +42,7 @@ def caffe_googlenet(x, w):
     def conv(x, name, stride=1, pad=0):
         return F.relu(F.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"], stride, pad))
 
-    def full(x, name):
+    def linear(x, name):
         return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
 
     def lrn(x):
@@ -59,7 +61,7 @@ def caffe_googlenet(x, w):
 
     def loss(x, name):
         x = conv(F.avg_pool2d(x, 5, 3), f"{name}.conv")
-        return full(F.relu(full(x.reshape(len(x), -1), f"{name}.fc1")), f"{name}.fc2")
+        return linear(F.relu(linear(x.reshape(len(x), -1), f"{name}.fc1")), f"{name}.fc2")
 
     x = lrn(pool(conv(x, "conv1", stride=2, pad=3)))
     x = pool(lrn(conv(conv(x, "conv2_reduce"), "conv2", pad=1)))
@@ -70,11 +72,11 @@ def caffe_googlenet(x, w):
     loss2 = loss(x, "aux_4d")
     x = pool(inception(x, "4e"))
     x = F.avg_pool2d(inception(inception(x, "5a"), "5b"), 7, 1)
-    return full(x.reshape(len(x), -1), "fc"), loss1, loss2
+    return linear(x.reshape(len(x), -1), "fc"), loss1, loss2
 
 
-def _lively(network: nn.Module) -> nn.Module:
-    """Weights large enough for the normalisation to matter in every layer; no dropout."""
+def _with_large_weights(network: nn.Module) -> nn.Module:
+    """The network without dropout, with weights so large that normalisation matters everywhere."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight)
@@ -89,17 +91,17 @@ def _assert_equal(ours: torch.Tensor, theirs: torch.Tensor) -> None:
 
 
 @torch.no_grad()
-def test_alexnet_is_that_of_the_layer_list():
-    network, images = _lively(alexnet()), 50 * torch.randn(1, 3, 227, 227)
+def test_alexnet_equals_its_layer_list():
+    network, images = _with_large_weights(alexnet()), 50 * torch.randn(1, 3, 227, 227)
     _assert_equal(network.eval()(images), caffe_alexnet(images, network.state_dict()))
 
 
 @torch.no_grad()
-def test_googlenet_and_its_heads_are_those_of_the_layer_list():
-    network, images = _lively(googlenet()), 50 * torch.randn(1, 3, 224, 224)
+def test_googlenet_and_its_heads_equal_their_layer_list():
+    network, images = _with_large_weights(googlenet()), 50 * torch.randn(1, 3, 224, 224)
     scores, loss1, loss2 = caffe_googlenet(images, network.state_dict())
-    trained = network.train()(images)
-    _assert_equal(trained.scores, scores)
-    _assert_equal(trained.aux_4a, loss1)
-    _assert_equal(trained.aux_4d, loss2)
+    outputs = network.train()(images)
+    _assert_equal(outputs.scores, scores)
+    _assert_equal(outputs.aux_4a, loss1)
+    _assert_equal(outputs.aux_4d, loss2)
     _assert_equal(network.eval()(images), scores)

@@ -1,9 +1,8 @@
-"""Multiply-adds against torch's own counter, which counts two operations for each."""
+"""Multiply-adds of random networks against torch's FLOP counter, which counts two for each."""
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -31,7 +30,7 @@ part = convolution() | st.builds(nn.ReLU) | st.builds(Attention)
 
 @given(st.lists(part, min_size=1, max_size=4), st.integers(1, 3), st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_multiply_adds_are_half_of_torchs_operations(layers, batch, bias):
+def test_multiply_adds_are_half_of_torchs_flop(layers, batch, bias):
     net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3, bias))
     with FlopCounterMode(display=False) as counter:
         net(torch.zeros(batch, 4, 16, 16))

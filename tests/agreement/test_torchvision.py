@@ -1,7 +1,7 @@
-"""Where torchvision builds the published network, ours gives its scores with its weights.
+"""Networks that torchvision builds as published: ours give the same scores with the same weights.
 
-torchvision does not import beside every build of torch. Its scores are stored for that case, made
-by tests/goldens/make.py, and compared always; where it imports it is also asked in person.
+torchvision does not import with every build of torch. Its scores are therefore stored, created by
+tests/goldens/make.py, and always compared; where it imports, it is also run.
 """
 
 import importlib
@@ -30,13 +30,13 @@ pytestmark = [pytest.mark.agreement, pytest.mark.slow]
 
 
 def torchvision_name(key: str, network: nn.Module) -> str:
-    """The key of torchvision's state dict for one of ours."""
+    """The key of torchvision's state dict that corresponds to one of ours."""
     stages = [name for name, _ in network.named_children()]
     if "fc6" in stages:  # VGG: numbered stages
-        stage, _, what = key.partition(".")
+        stage, _, tensor = key.partition(".")
         number, flat = stages.index(stage), stages.index("flatten")
         part = f"features.{number}" if number < flat else f"classifier.{number - flat - 1}"
-        return f"{part}.{what}"
+        return f"{part}.{tensor}"
     key = re.sub(
         r"^conv(\d)_x\.conv\d_(\d+)\.", lambda m: f"layer{int(m[1]) - 1}.{int(m[2]) - 1}.", key
     )
@@ -57,7 +57,7 @@ def _scores(name: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_scores_are_those_stored_from_torchvision(name):
+def test_the_scores_equal_those_stored_from_torchvision(name):
     stored = STORED[NETWORKS[name]]
     scores = _scores(name)
     largest = scores.abs().max().item()
@@ -67,7 +67,7 @@ def test_the_scores_are_those_stored_from_torchvision(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_scores_are_those_of_torchvision_where_it_imports(name):
+def test_the_scores_equal_torchvisions_where_it_imports(name):
     try:
         importlib.import_module("torchvision")
     except Exception as error:
@@ -76,12 +76,12 @@ def test_the_scores_are_those_of_torchvision_where_it_imports(name):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * theirs.abs().max().item())
 
 
-def test_the_stored_scores_tell_networks_apart():
+def test_the_stored_scores_differ_between_networks():
     norms = sorted(stored["norm"] for stored in STORED.values())
     assert all(b > 1.001 * a for a, b in pairwise(norms))
 
 
-def test_a_stride_elsewhere_would_show():
+def test_a_stride_in_another_layer_would_be_found():
     network = catalog.find("resnet50").build()
     weights = {
         key: ORACLE.tensor(torchvision_name(key, network), tuple(value.shape))

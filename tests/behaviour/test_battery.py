@@ -1,4 +1,4 @@
-"""Every network of the catalogue meets the same tests; a seventh family gets them by its name."""
+"""Tests that every network of the catalogue passes."""
 
 import copy
 import shutil
@@ -20,7 +20,7 @@ SMALL = ("lenet5", "googlenet", "resnet20", "plain20")
 
 
 def _names(*, quick: tuple[str, ...] = SMALL, leave: tuple[str, ...] = ()):
-    """The catalogue; what is not quick is marked slow."""
+    """The catalogue, with all but the quick networks marked slow."""
     return [
         pytest.param(name, marks=[] if name in quick else [pytest.mark.slow])
         for name in catalog.names()
@@ -33,14 +33,14 @@ EVERY = _names(quick=tuple(set(catalog.names()) - DEEP))
 
 
 def _small_input(name: str) -> tuple[int, int, int]:
-    """The smallest image that a test needs: networks that end in a full layer fix theirs."""
+    """A small legal image; networks with fully connected layers on maps take only their own."""
     channels, side, _ = catalog.find(name).input
     if name.startswith(("resnet", "plain")) or name == "vgg_d_gap":
         side //= 4
     return channels, side, side
 
 
-# --- without values: all of the catalogue, at no cost
+# --- without values: the whole catalogue, without allocating
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -50,7 +50,7 @@ def test_it_builds_without_allocating(on_meta, name):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_it_takes_any_number_of_channels_and_gives_any_number_of_scores(on_meta, name):
+def test_it_supports_any_number_of_channels_and_classes(on_meta, name):
     network = on_meta(catalog.find(name).build, classes=7, channels=4)
     _, side, _ = catalog.find(name).input
     images = torch.empty(3, 4, side, side, device="meta")
@@ -61,7 +61,7 @@ def test_it_takes_any_number_of_channels_and_gives_any_number_of_scores(on_meta,
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_layer_has_one_name_and_weights_of_its_own(on_meta, name):
+def test_no_layer_or_weight_is_shared(on_meta, name):
     network = on_meta(catalog.find(name).build)
     layers = [id(m) for _, m in network.named_modules(remove_duplicate=False)]
     weights = [id(p) for _, p in network.named_parameters(remove_duplicate=False)]
@@ -70,7 +70,7 @@ def test_every_layer_has_one_name_and_weights_of_its_own(on_meta, name):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_non_linearity_is_a_module_of_its_own_and_not_in_place(on_meta, name):
+def test_every_non_linearity_is_a_separate_module_and_not_in_place(on_meta, name):
     network = on_meta(catalog.find(name).build)
     assert not any(getattr(layer, "inplace", False) for layer in network.modules())
     assert _hidden_non_linearities(network, catalog.find(name).input) == []
@@ -80,7 +80,7 @@ NON_LINEAR = ("relu", "tanh", "sigmoid", "threshold", "clamp", "elu", "gelu", "s
 
 
 def _hidden_non_linearities(network: nn.Module, size: tuple[int, ...]) -> list[str]:
-    """Non-linear operators that do not stand alone in a module called once."""
+    """Non-linear operators that are not alone in a module that is called once."""
     inside: list[nn.Module] = []
     alone: Counter[nn.Module] = Counter()
     hidden: list[str] = []
@@ -102,7 +102,7 @@ def _hidden_non_linearities(network: nn.Module, size: tuple[int, ...]) -> list[s
     return hidden + [type(layer).__name__ for layer, calls in alone.items() if calls > 1]
 
 
-def test_a_functional_a_shared_and_an_in_place_non_linearity_would_be_found(on_meta):
+def test_functional_shared_and_in_place_non_linearities_would_be_found(on_meta):
     class Functional(nn.Module):
         def forward(self, x):
             return F.relu(x)
@@ -113,7 +113,7 @@ def test_a_functional_a_shared_and_an_in_place_non_linearity_would_be_found(on_m
     assert _hidden_non_linearities(nn.Sequential(nn.ReLU(inplace=True)), (1, 2, 2)) == ["relu_"]
 
 
-# --- with values: one network at a time is in memory
+# --- with values: one network in memory at a time
 
 
 @pytest.fixture(scope="module")
@@ -149,22 +149,22 @@ def test_every_parameter_gets_a_finite_gradient(request, network):
     heads = outputs if isinstance(outputs, tuple) else (outputs,)
     sum(F.cross_entropy(scores, torch.tensor([0, 1])) for scores in heads).backward()
     network.eval()
-    slopes = {name: p.grad for name, p in network.named_parameters()}
+    grads = {name: p.grad for name, p in network.named_parameters()}
     network.zero_grad()
-    assert [name for name, slope in slopes.items() if slope is None] == []
-    assert [name for name, slope in slopes.items() if not slope.isfinite().all()] == []
-    assert [name for name, slope in slopes.items() if not slope.any()] == []
+    assert [name for name, grad in grads.items() if grad is None] == []
+    assert [name for name, grad in grads.items() if not grad.isfinite().all()] == []
+    assert [name for name, grad in grads.items() if not grad.any()] == []
 
 
 @pytest.mark.parametrize("network", _names(), indirect=True)
-def test_another_network_with_its_weights_is_the_same_network(request, network, images):
+def test_a_second_instance_with_its_weights_gives_the_same_scores(request, network, images):
     twin = catalog.find(request.node.callspec.params["network"]).build()
     twin.load_state_dict(network.state_dict())
     assert torch.equal(_scores(twin.eval(), images), _scores(network, images))
 
 
 @pytest.mark.parametrize("network", _names(), indirect=True)
-def test_safetensors_gives_back_every_bit(network):
+def test_safetensors_restores_the_weights_exactly(network):
     state = network.state_dict()
     back = safetensors.torch.load(safetensors.torch.save(state))
     assert back.keys() == state.keys()
@@ -189,7 +189,7 @@ def test_it_works_in_bfloat16(network, images):
 
 
 @pytest.mark.parametrize("network", _names(leave=("resnet1202",)), indirect=True)
-def test_it_survives_export(network, images):
+def test_it_can_be_exported(network, images):
     program = torch.export.export(network, (images,))
     torch.testing.assert_close(_scores(program.module(), images), _scores(network, images))
 
@@ -213,15 +213,15 @@ assert all(p.grad.isfinite().all() for p in network.parameters())
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet5", "alexnet", "vgg_a_lrn", "googlenet", "resnet20"])
-def test_it_survives_compile_in_one_piece(name):
-    # in a process of its own: the compiler cannot read through the shape checks of this one
+def test_it_compiles_without_graph_breaks(name):
+    # in a separate process: the compiler cannot trace the shape checks of this one
     _compile(name, "aot_eager")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles for the CPU with g++")
 @pytest.mark.parametrize("name", ["lenet5"])
-def test_it_survives_compile_to_machine_code(name):
+def test_it_compiles_to_machine_code(name):
     _compile(name, "inductor")
 
 

@@ -18,9 +18,9 @@ DEEP = ("resnet101", "resnet152", "resnet110", "resnet1202", "plain110")
 NAMES = [pytest.param(n, marks=[pytest.mark.slow] * (n in DEEP)) for n in catalog.names()]
 
 ALEXNET_AT_224 = (
-    "fc6 needs 9216 values an image (256x6x6) and got 6400 (256x5x5), from images of 3x224x224; "
-    "at conv1 (224 - 11) / 4 + 1 = 54.25 is no whole number; padding 2 at conv1 would do, "
-    "or the nearest legal size is 3x227x227 (any side from 227 to 258 will do)"
+    "fc6 needs 9216 values per image (256x6x6) and got 6400 (256x5x5), from images of 3x224x224; "
+    "at conv1 (224 - 11) / 4 + 1 = 54.25 is not a whole number; padding 2 at conv1 would fit; "
+    "the nearest legal size is 3x227x227 (any side from 227 to 258 fits)"
 )
 
 
@@ -62,7 +62,7 @@ def test_the_nearest_legal_size_is_offered(on_meta, side, legal):
         (
             "vgg_d_gap",
             (3, 16, 16),
-            ["2x2 window of pool5", "1x1 pixels", "any side from 32 will do"],
+            ["2x2 window of pool5", "1x1 pixels", "any side from 32 fits"],
         ),
         ("zfnet", (3, 100, 100), ["fc6 needs 9216", "256x6x6"]),
         ("googlenet", (3, 128, 128), ["aux_4a.fc1 needs 2048", "128x4x4", "got 512 (128x2x2)"]),
@@ -100,14 +100,14 @@ def network_and_size(request):
 
 def test_a_single_image_without_a_batch_is_refused_with_the_remedy(network_and_size):
     network, size = network_and_size
-    with pytest.raises(ValueError, match=r"four axes \(n, c, h, w\), not 3.*x\[None\]"):
+    with pytest.raises(ValueError, match=r"four dimensions \(n, c, h, w\), not 3.*x\[None\]"):
         network(torch.zeros(size))
     assert network(torch.zeros(size)[None]).shape == (1, 10)
 
 
 def test_five_axes_are_refused(network_and_size):
     network, size = network_and_size
-    with pytest.raises(ValueError, match=r"four axes \(n, c, h, w\), not 5"):
+    with pytest.raises(ValueError, match=r"four dimensions \(n, c, h, w\), not 5"):
         network(torch.zeros(1, 1, *size))
 
 
@@ -174,7 +174,7 @@ class Stranger(nn.Module):
         ((1, 1, 10, 10), ["fc needs 100 values", "4x5x5", "got 144 (4x6x6)", "1x9x9"]),
         ((1, 1, 3, 3), ["5x5 window of conv does not fit into 3x3 pixels", "1x9x9"]),
         ((1, 2, 9, 9), ["conv reads 1 channel and got 2", "channels=2"]),
-        ((1, 9, 9), ["four axes", "x[None]"]),
+        ((1, 9, 9), ["four dimensions", "x[None]"]),
     ],
 )
 def test_a_strangers_network_is_explained_too(shape, parts):
@@ -189,7 +189,7 @@ def test_a_strangers_network_takes_what_it_was_made_for():
 
 def test_a_network_that_no_square_fits_says_so():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(3, 1))
-    assert "no square image would do" in explain(network, (1, 1, 9, 9))
+    assert "no square image fits" in explain(network, (1, 1, 9, 9))
 
 
 @pytest.mark.parametrize(
@@ -201,12 +201,12 @@ def test_no_remainder_is_blamed_where_much_more_is_missing(on_meta, name, sides)
     for side in sides:
         reason = explain(network, (1, 3, side, side))
         assert "the nearest legal size is" in reason
-        assert "no whole number" not in reason
+        assert "whole number" not in reason
 
 
 def test_a_remainder_behind_other_layers_is_blamed():
     layers = (nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 16 * 16, 2))
-    assert "at 1 (31 - 2) / 2 + 1 = 15.5 is no" in explain(nn.Sequential(*layers), (1, 3, 33, 33))
+    assert "at 1 (31 - 2) / 2 + 1 = 15.5 is not" in explain(nn.Sequential(*layers), (1, 3, 33, 33))
 
 
 def test_a_network_without_maps_is_told_its_size():
@@ -220,7 +220,7 @@ def test_a_network_without_maps_is_told_its_size():
 
     for network in (Flat(), nn.Sequential(OrderedDict(flatten=nn.Flatten(), fc=nn.Linear(784, 1)))):
         assert explain(network, (1, 1, 32, 32)) == (
-            "fc needs 784 values an image (1x28x28) and got 1024 (1x32x32), from images of "
+            "fc needs 784 values per image (1x28x28) and got 1024 (1x32x32), from images of "
             "1x32x32; the nearest legal size is 1x28x28"
         )
 
@@ -296,8 +296,8 @@ def test_the_scores_have_a_shape_before_they_are_computed(on_meta):
             "fails on images of 3x8x8: RuntimeError: Size",
         ),
         (lambda net, x: net.conv(net.conv(x)), "conv reads 3 channels and got 4, from"),
-        (lambda net, x: {"scores": x}, "the network gives a dict, not a tensor of scores"),
-        (lambda net, x: (x, x), "the network gives a tuple, not a tensor of scores"),
+        (lambda net, x: {"scores": x}, "the network returns a dict, not a tensor of scores"),
+        (lambda net, x: (x, x), "the network returns a tuple, not a tensor of scores"),
     ],
 )
 def test_a_forward_that_fails_is_quoted(function, sentence):
@@ -310,4 +310,4 @@ def test_a_forward_that_fails_is_quoted(function, sentence):
 def test_windows_without_a_padding_of_their_own_are_understood():
     reason = explain(nn.Sequential(nn.LPPool2d(2, 5)), (1, 3, 3, 3))
     assert reason.startswith("the 5x5 window of 0 does not fit into 3x3 pixels")
-    assert "any side from 5 will do" in reason
+    assert "any side from 5 fits" in reason

@@ -1,4 +1,4 @@
-"""What the report of a measured speed says follows from the times by arithmetic."""
+"""The speed report follows from the measured times by arithmetic."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from classicnets.measure import measure, roofline
 from classicnets.measure.timing import Speed, Timing
 from classicnets.models.googlenet import googlenet
 from classicnets.models.lenet import lenet5
-from classicnets.training.execution import step
+from classicnets.training.execution import execution, step
 from classicnets.training.recipe.optimizers import DiagonalLevenbergMarquardt
 
 C1 = 28 * 28 * 6 * 25
@@ -32,20 +32,20 @@ def report(**changes) -> Speed:
         Timing("inference", 4, "fp32", 1e9, 0.5, (0.07, 0.04, 0.05)),
         Timing("training", 4, "bf16", 3e9, 2.5, (0.12, 0.10, 0.15)),
     )
-    facts = {"name": "mine", "input": (3, 32, 32), "device": "cpu", "threads": 2, "torch": "2.13.0",
-             "peaks": PEAKS, "rows": rows, "memory_bytes": {4: 3 * 2**20}, "largest_batch": 123.0,
-             "free_bytes": 2.0**30}  # fmt: skip
-    return Speed(**facts | changes)
+    fields = {"name": "mine", "input": (3, 32, 32), "device": "cpu", "threads": 2,
+              "torch": "2.13.0", "peaks": PEAKS, "rows": rows, "memory_bytes": {4: 3 * 2**20},
+              "largest_batch": 123.0, "free_bytes": 2.0**30}  # fmt: skip
+    return Speed(**fields | changes)
 
 
-def test_a_share_is_the_floor_over_the_median():
-    inference, training = (found := report()).rows
+def test_the_fraction_of_peak_is_the_lower_bound_over_the_median():
+    inference, training = (speed := report()).rows
     assert (inference.seconds, inference.images_per_second) == (0.05, 4 / 0.05)
     assert inference.flop_per_second == pytest.approx(20e9)
-    assert found.floor(inference) == pytest.approx(1e9 / 50e9)  # a product is the faster one
-    assert found.share(inference) == pytest.approx(0.02 / 0.05)
-    assert found.floor(training) == pytest.approx(3e9 / 100e9)  # a convolution is, in bf16
-    assert found.share(training) == pytest.approx(0.03 / 0.12)
+    assert speed.lower_bound(inference) == pytest.approx(1e9 / 50e9)  # fastest: a matrix product
+    assert speed.fraction_of_peak(inference) == pytest.approx(0.02 / 0.05)
+    assert speed.lower_bound(training) == pytest.approx(3e9 / 100e9)  # in bf16: a convolution
+    assert speed.fraction_of_peak(training) == pytest.approx(0.03 / 0.12)
 
 
 def test_the_table_has_the_medians_and_fits_a_narrow_terminal():
@@ -54,33 +54,33 @@ def test_the_table_has_the_medians_and_fits_a_narrow_terminal():
     assert lines[0] == "mine · input 3x32x32 · cpu"
     assert lines[4].split() == ["inference", "4", "fp32", "50.0", "40.0–70.0", "80.0", "20.0",  # noqa: RUF001
                                 "40.0", "%"]  # fmt: skip
-    said = " ".join(lines)
-    assert "on 2 threads; the slowest first call took 2.50 s" in said
-    assert "A training step needs 3.00 MiB at batch 4." in said
-    assert "1.00 GiB are free: the largest batch that fits is 123." in said
-    for column in ("ms", "range", "GFLOP/s", "of floor"):
-        assert f" {column}: " in said
+    text = " ".join(lines)
+    assert "on 2 threads; the slowest first call took 2.50 s" in text
+    assert "A training step needs 3.00 MiB at batch 4." in text
+    assert "1.00 GiB are free: the largest batch that fits is 123." in text
+    for column in ("ms", "range", "GFLOP/s", "of peak"):
+        assert f" {column}: " in text
 
 
-def test_what_is_not_known_is_null_and_not_said():
+def test_unknown_values_are_null_and_not_in_the_text():
     unknown = report(largest_batch=math.inf, free_bytes=math.inf)
     assert json.loads(unknown.json())["largest_batch"] is None
     assert "fits" not in unknown.text()
 
 
-def test_a_training_step_is_three_passes_less_the_gradient_of_the_picture():
-    of_lenet = measure(lenet5(), (1, 32, 32), batch=2)
-    assert of_lenet.totals.macs == 2 * LENET5 == 2 * 325_680
-    assert of_lenet.training_macs == 2 * (3 * LENET5 - C1)
+def test_a_training_step_is_three_forward_passes_less_the_gradient_of_the_image():
+    lenet = measure(lenet5(), (1, 32, 32), batch=2)
+    assert lenet.totals.macs == 2 * LENET5 == 2 * 325_680
+    assert lenet.training_macs == 2 * (3 * LENET5 - C1)
     assert measure(nn.AvgPool2d(2), (3, 8, 8)).training_macs == 0
 
 
-def test_heads_that_are_there_in_training_alone_count():
+def test_heads_that_run_in_training_only_count():
     with torch.device("meta"):
-        found = measure(googlenet(), (3, 224, 224))
+        measured = measure(googlenet(), (3, 224, 224))
     heads = sum(16 * maps * 128 + 2048 * 1024 + 1024 * 1000 for maps in (512, 528))
     conv1 = 112 * 112 * 64 * 3 * 49
-    assert found.training_macs == 3 * (found.totals.macs + heads) - conv1
+    assert measured.training_macs == 3 * (measured.totals.macs + heads) - conv1
 
 
 @pytest.fixture
@@ -94,36 +94,41 @@ def net() -> nn.Sequential:
 
 
 @pytest.mark.usefixtures("quick")
-def test_rows_cost_what_the_network_is_measured_to_cost():
-    told: list[tuple[int, int]] = []
-    tell = lambda done, total: told.append((done, total))  # noqa: E731
-    found = cn.speed("lenet5", batches=(2, 3), precisions=("fp32",), seconds=0.01, tell=tell)
-    assert [(row.work, row.batch) for row in found.rows] == [
+def test_rows_have_the_flop_and_memory_of_the_measured_network():
+    calls: list[tuple[int, int]] = []
+    found = cn.speed(
+        "lenet5",
+        batches=(2, 3),
+        precisions=("fp32",),
+        seconds=0.01,
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    assert [(row.mode, row.batch) for row in found.rows] == [
         ("inference", 2), ("inference", 3), ("training", 2), ("training", 3),
     ]  # fmt: skip
     forward, back = 2 * LENET5, 2 * (3 * LENET5 - C1)
     assert [row.flop for row in found.rows] == [2 * forward, 3 * forward, 2 * back, 3 * back]
-    assert found.memory_bytes[3] == measure(lenet5(), (1, 32, 32), 3).step.total
-    assert told == [(i, 8) for i in range(1, 9)]
+    assert found.memory_bytes[3] == measure(lenet5(), (1, 32, 32), 3).training_memory.total
+    assert calls == [(i, 8) for i in range(1, 9)]
     assert set(found.peaks) == {"matrix product fp32", "convolution fp32", "copy"}
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_step_is_the_recipes_own(monkeypatch):
-    seen = []
+def test_a_training_step_is_that_of_the_recipe(monkeypatch):
+    steps = []
 
-    def watched(called, optimizer, loss, x, labels, execution):
-        seen.append((type(optimizer), loss, execution.precision, tuple(x.shape)))
-        return step.step(called, optimizer, loss, x, labels, execution)
+    def recorded(model, optimizer, loss, x, labels, execution):
+        steps.append((type(optimizer), loss, execution.precision, tuple(x.shape)))
+        return step.step(model, optimizer, loss, x, labels, execution)
 
-    monkeypatch.setattr(speed, "step", watched)
+    monkeypatch.setattr(speed, "step", recorded)
     cn.speed("lenet5", batches=(2,), precisions=("bf16",), seconds=1e-6)
     recipe = cn.find("lenet5").recipe
-    assert set(seen) == {(DiagonalLevenbergMarquardt, recipe.loss, "bf16", (2, 1, 32, 32))}
+    assert set(steps) == {(DiagonalLevenbergMarquardt, recipe.loss, "bf16", (2, 1, 32, 32))}
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_module_and_the_users_chance_are_left_as_they_were():
+def test_a_module_and_the_random_state_are_left_unchanged():
     network = net().train()
     network(torch.rand(2, 3, 8, 8))
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -140,16 +145,16 @@ def test_a_module_and_the_users_chance_are_left_as_they_were():
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_is_left_out_or_in_the_way_is_said(monkeypatch):
+def test_left_out_rows_split_batches_and_a_busy_machine_are_noted(monkeypatch):
     monkeypatch.setattr(speed, "supports_bf16", lambda device: False)
-    monkeypatch.setattr(step, "free_memory", lambda device: 0.0)
+    monkeypatch.setattr(execution, "free_memory", lambda device: 0.0)
     monkeypatch.setattr(speed.os, "getloadavg", lambda: (1e3, 0.0, 0.0))
     found = cn.speed("lenet5", batches=(2,), seconds=1e-6)
     assert {row.precision for row in found.rows} == {"fp32"}
-    said = found.text(width=10**4)
-    assert "No row for bf16: this processor does not have it" in said
-    assert "Training at batch 2: channels_first, each batch in 2 parts (all at once" in said
-    assert "The machine is busy: a load of 1000.0" in said
+    text = found.text(width=10**4)
+    assert "No bf16 rows: the device only emulates bf16." in text
+    assert "Training at batch 2: channels_first, gradients accumulated over 2 parts" in text
+    assert "The machine is busy: the load was 1000.0" in text
 
 
 @pytest.mark.parametrize(
@@ -162,7 +167,7 @@ def test_what_is_left_out_or_in_the_way_is_said(monkeypatch):
         ({"network": "lenet5", "device": "abacus"}, "the device 'abacus' cannot be used here"),
         ({"network": "lenet6"}, "there is no network 'lenet6'"),
         ({"network": nn.ReLU()}, "a module needs the size of one image"),
-        ({"network": nn.Conv2d(3, 4, 3), "size": (3, 8, 8)}, "gives .* for two images"),
+        ({"network": nn.Conv2d(3, 4, 3), "size": (3, 8, 8)}, "returns .* for two images"),
     ],
 )
 def test_a_mistake_is_one_sentence(words, sentence):

@@ -13,8 +13,7 @@ import torch
 from PIL import Image
 
 from classicnets.api.pack import pack
-from classicnets.data import listing
-from classicnets.data import loader as batches
+from classicnets.data import listing, loader as batches
 from classicnets.data.crops import RandomCrop, RandomResizedCrop, centre_boxes
 from classicnets.data.decode import read_image, read_images, read_sizes
 from classicnets.data.images import ImageFiles, Images, Splits

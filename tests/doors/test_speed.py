@@ -1,4 +1,4 @@
-"""The verb speed as one types it."""
+"""The verb `speed` on the command line."""
 
 import json
 from functools import partial
@@ -14,7 +14,7 @@ def typed(typed, monkeypatch):
     return partial(typed, "speed")
 
 
-def test_a_network_is_printed_beside_the_floor(typed, monkeypatch):
+def test_a_table_with_a_row_per_mode_and_batch_is_printed(typed, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     status, out, err = typed("lenet5", "--precision", "fp32", "--seconds", 0.01)
     assert (status, err) == (0, "")
@@ -27,23 +27,24 @@ def test_a_network_is_printed_beside_the_floor(typed, monkeypatch):
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_a_strangers_network_is_measured_at_the_size_and_batch_that_it_is_given(typed, tmp_path):
+def test_your_own_module_is_timed_at_the_given_size_and_batches(typed, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
         "def net(): return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 5))\n"
     )
     words = ("--input", "3x8x8", "--batch", 2, "--batch", 4, "--precision", "bf16")
     status, out, _ = typed(tmp_path / "mine.py:net", *words, "--seconds", 0.01, "--json")
-    told = json.loads(out)
-    assert (status, told["input"]) == (0, [3, 8, 8])
-    assert [(row["work"], row["batch"], row["precision"]) for row in told["rows"]] == [
-        (work, batch, "bf16") for work in ("inference", "training") for batch in (2, 4)
+    report = json.loads(out)
+    assert (status, report["input"]) == (0, [3, 8, 8])
+    assert [(row["mode"], row["batch"], row["precision"]) for row in report["rows"]] == [
+        (mode, batch, "bf16") for mode in ("inference", "training") for batch in (2, 4)
     ]
     macs = 6 * 6 * 8 * 27 + 288 * 5
-    for row in told["rows"]:
+    for row in report["rows"]:
         assert row["images_per_second"] == pytest.approx(row["batch"] / row["seconds"])
-        assert row["share_of_floor"] == pytest.approx(row["floor_seconds"] / row["seconds"])
-    assert told["rows"][1]["flop"] == 2 * 4 * macs
+        fraction = row["lower_bound_seconds"] / row["seconds"]
+        assert row["fraction_of_peak"] == pytest.approx(fraction)
+    assert report["rows"][1]["flop"] == 2 * 4 * macs
 
 
 @pytest.mark.parametrize(

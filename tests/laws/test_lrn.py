@@ -1,15 +1,14 @@
-"""Local response normalisation obeys its formula and its derivative, in any shape and precision."""
+"""Local response normalisation equals its formula and derivative, in any shape and precision."""
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from classicnets.layers.lrn import CONVENTIONS, LocalResponseNorm
 
 
 def _formula(x: torch.Tensor, layer: LocalResponseNorm) -> torch.Tensor:
-    """The printed sum, a map at a time, in operators that autograd knows."""
+    """The printed sum, map by map, in operators that autograd differentiates."""
     maps, half = x.shape[1], layer.size // 2
     rows = []
     for i in range(maps):
@@ -27,7 +26,7 @@ layers = st.builds(
     k=st.floats(0.5, 3),
     convention=st.sampled_from(list(CONVENTIONS)),
 )
-# fewer maps than the window, too
+# also fewer maps than the window
 sizes = st.tuples(st.integers(1, 3), st.integers(1, 8), st.integers(1, 3), st.integers(1, 3))
 
 
@@ -39,9 +38,9 @@ def test_values_and_gradients_are_those_of_the_formula(layer, size, seed):
     y, expected = layer(x), _formula(x, layer)
     torch.testing.assert_close(y, expected)
     upstream = torch.linspace(-1, 2, x.numel(), dtype=torch.float64).view(size)
-    (slope,) = torch.autograd.grad(y, x, upstream)
-    (expected_slope,) = torch.autograd.grad(expected, x, upstream)
-    torch.testing.assert_close(slope, expected_slope)
+    (grad,) = torch.autograd.grad(y, x, upstream)
+    (expected_grad,) = torch.autograd.grad(expected, x, upstream)
+    torch.testing.assert_close(grad, expected_grad)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
@@ -52,26 +51,26 @@ def test_the_backward_pass_is_the_derivative_of_the_forward_pass(size, beta):
     assert torch.autograd.gradcheck(layer, x)
 
 
-# from torch 2.15 its own check looks at the gradient of a tensor that keeps none
+# from torch 2.15 on opcheck reads the gradient of a tensor that does not retain it
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
-def test_the_operator_is_sound_for_autograd_compile_and_export():
+def test_the_operator_passes_opcheck():
     x = torch.randn(2, 6, 3, 3, requires_grad=True)
     torch.library.opcheck(torch.ops.classicnets.lrn.default, (x, 5, 1e-4, 0.75, 2.0))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_memory_layout_is_kept_both_ways(layout):
+def test_the_memory_layout_is_preserved_forward_and_backward(layout):
     x = torch.randn(2, 8, 5, 5).to(memory_format=layout).requires_grad_()
     y = LocalResponseNorm()(x)
-    (slope,) = torch.autograd.grad(y.square().sum(), x)
+    (grad,) = torch.autograd.grad(y.square().sum(), x)
     assert y.is_contiguous(memory_format=layout)
-    assert slope.is_contiguous(memory_format=layout)
-    plain = x.detach().contiguous().requires_grad_()
-    torch.testing.assert_close(y, LocalResponseNorm()(plain))
+    assert grad.is_contiguous(memory_format=layout)
+    contiguous = x.detach().contiguous().requires_grad_()
+    torch.testing.assert_close(y, LocalResponseNorm()(contiguous))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_short_numbers_are_summed_in_long_ones(dtype):
+def test_half_precision_is_summed_in_float32(dtype):
     # 300^2 is beyond float16, and bfloat16 cannot add 1 to 1000
     x = 300 * torch.randn(1, 16, 4, 4).to(dtype)
     layer = LocalResponseNorm(9, alpha=1e-3)
@@ -80,14 +79,14 @@ def test_short_numbers_are_summed_in_long_ones(dtype):
     expected = layer(exact)
     assert y.dtype == dtype
     torch.testing.assert_close(y, expected.to(dtype), rtol=torch.finfo(dtype).eps, atol=0)
-    (slope,) = torch.autograd.grad(y.sum(), x)
-    (expected_slope,) = torch.autograd.grad(expected.sum(), exact)
-    assert slope.dtype == dtype
+    (grad,) = torch.autograd.grad(y.sum(), x)
+    (expected_grad,) = torch.autograd.grad(expected.sum(), exact)
+    assert grad.dtype == dtype
     rtol = 2 * torch.finfo(dtype).eps
-    torch.testing.assert_close(slope, expected_slope.to(dtype), rtol=rtol, atol=1e-6)
+    torch.testing.assert_close(grad, expected_grad.to(dtype), rtol=rtol, atol=1e-6)
 
 
-def test_the_input_is_left_as_it_is():
+def test_the_input_is_left_unchanged():
     x = torch.randn(2, 6, 3, 3)
     before = x.clone()
     LocalResponseNorm()(x)
@@ -95,11 +94,11 @@ def test_the_input_is_left_as_it_is():
 
 
 @pytest.mark.parametrize("size", [0, 2, 4, -1])
-def test_a_window_without_a_middle_is_refused(size):
+def test_an_even_or_empty_window_is_rejected(size):
     with pytest.raises(ValueError, match=f"size must be odd.* not {size}"):
         LocalResponseNorm(size)
 
 
-def test_an_unknown_convention_is_refused_with_the_known_ones():
+def test_an_unknown_convention_is_rejected_with_the_known_ones():
     with pytest.raises(ValueError, match=r"paper, cuda-convnet, caffe, not 'tensorflow'"):
         LocalResponseNorm(convention="tensorflow")

@@ -1,6 +1,6 @@
-"""The GPU's kernels of local response normalisation, in Triton's interpreter where there is no GPU.
+"""The GPU kernels of local response normalisation, in Triton's interpreter where there is no GPU.
 
-They are compared with the formula in float64, a map at a time.
+They are compared with the formula in float64, map by map.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ def formula(x, size, alpha, beta, k):
         rows.append(x[:, i] / (k + alpha * window.square().sum(1)) ** beta)
     return torch.stack(rows, 1)
 
-def far(got, exact):
+def relative_error(got, exact):
     assert got.shape == exact.shape
     return ((got.double() - exact).abs().max() / exact.abs().max()).item()
 
@@ -43,8 +43,8 @@ value = formula(exact, *settings)
 (slope,) = torch.autograd.grad(value, exact, g.double())
 y, dx = kernels.forward(x, *settings), kernels.backward(g, x, *settings)
 print(json.dumps({
-    "far": [far(y, value.detach()), far(dx, slope)],
-    "kept": [t.dtype == x.dtype and t.stride() == x.stride() for t in (y, dx)],
+    "errors": [relative_error(y, value.detach()), relative_error(dx, slope)],
+    "same_layout": [t.dtype == x.dtype and t.stride() == x.stride() for t in (y, dx)],
 }))
 """
 PAPER = (5, 1e-4, 0.75, 2.0)
@@ -54,7 +54,7 @@ TOLERANCE = {"float32": 2e-6, "float16": 2e-3, "bfloat16": 1e-2}
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="Triton is not installed"
 )
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
 @needs_triton
@@ -73,24 +73,24 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
         ((2, 1, 1, 1), PAPER, "bfloat16", (FIRST, FIRST), False),
     ],
 )
-def test_the_kernels_obey_the_formula_and_its_derivative(shape, settings, dtype, layouts, wide):
-    told = json.dumps([shape, settings, dtype, layouts, wide])
+def test_the_kernels_equal_the_formula_and_its_derivative(shape, settings, dtype, layouts, wide):
+    case = json.dumps([shape, settings, dtype, layouts, wide])
     done = subprocess.run(
-        [sys.executable, "-c", INTERPRETED, told],
+        [sys.executable, "-c", INTERPRETED, case],
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert max(found["far"]) <= TOLERANCE[dtype]
-    assert found["kept"] == [True, True]
+    results = json.loads(done.stdout)
+    assert max(results["errors"]) <= TOLERANCE[dtype]
+    assert results["same_layout"] == [True, True]
 
 
 @needs_triton
 @pytest.mark.slow
 @pytest.mark.parametrize("maps", ["x[::2, 1:, :, ::3]", "x.permute(0, 1, 3, 2)", "x[:0]"])
-def test_tensors_with_gaps_and_without_numbers_are_taken_too(maps):
+def test_strided_and_empty_tensors_are_supported(maps):
     script = f"""
 import torch
 from classicnets.layers import lrn, lrn_triton as kernels
@@ -128,30 +128,30 @@ for kernel, tensors in ((kernels._forward, 2), (kernels._backward, 3)):
 
 @needs_triton
 @pytest.mark.slow
-def test_the_kernels_compile_for_a_gpu_that_is_not_there_and_read_a_neighbour_once():
+def test_the_kernels_compile_for_an_h100_without_one_and_read_each_neighbour_once():
     pytest.importorskip("triton.backends.nvidia")
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    # of each number five of the input; back nine of it, and five of the gradient
+    # loads per value: five of the input; in the backward pass nine of it, five of the gradient
     assert [float(line) for line in done.stdout.split()] == [5, 5, 14, 14]
 
 
 @needs_gpu
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_on_a_gpu_it_is_the_kernels_and_they_are_right(dtype, layout):
+def test_a_gpu_runs_the_kernels_and_they_are_correct(dtype, layout):
     layer = LocalResponseNorm()
     x = (3 * torch.randn(3, 96, 13, 11)).to(dtype)
     exact = x.double().requires_grad_()
-    there = x.cuda().to(memory_format=layout).requires_grad_()
-    assert lrn._kernels(there.device, dtype, 5) is not None
-    (slope,) = torch.autograd.grad(layer(there).sum(), there)
-    (wanted,) = torch.autograd.grad(layer(exact).sum(), exact)
-    error = (slope.cpu().double() - wanted).abs().max() / wanted.abs().max()
+    on_gpu = x.cuda().to(memory_format=layout).requires_grad_()
+    assert lrn._triton(on_gpu.device, dtype, 5) is not None
+    (grad,) = torch.autograd.grad(layer(on_gpu).sum(), on_gpu)
+    (expected,) = torch.autograd.grad(layer(exact).sum(), exact)
+    error = (grad.cpu().double() - expected).abs().max() / expected.abs().max()
     assert error <= TOLERANCE[str(dtype).removeprefix("torch.")]
 
 
-def test_a_cpu_leaves_the_kernels_alone():
+def test_a_cpu_does_not_import_the_kernels():
     script = (
         "import sys, torch\nfrom classicnets.layers.lrn import LocalResponseNorm\n"
         "x = torch.ones(1, 8, 2, 2, requires_grad=True)\nLocalResponseNorm()(x).sum().backward()\n"
@@ -162,48 +162,50 @@ def test_a_cpu_leaves_the_kernels_alone():
 
 
 class OnGpu(torch.Tensor):
-    """A tensor that says it is on a GPU."""
+    """A tensor that claims to be on a GPU."""
 
     is_cuda = True
 
 
-def test_a_gpu_takes_the_kernels_else_compiled_code_else_plain_code(monkeypatch):
+def test_a_gpu_runs_the_kernels_else_compiled_code_else_eager_code(monkeypatch):
     x = torch.ones(1, 8, 2, 2).as_subclass(OnGpu)
-    kernels, compiled = lrn.Way(max, max), lrn.Way(min, min)
+    kernels, compiled = lrn.Implementation(max, max), lrn.Implementation(min, min)
     monkeypatch.setattr(lrn, "_compiled", lambda device, dtype: compiled)
-    monkeypatch.setattr(lrn, "_kernels", lambda device, dtype, size: kernels)
-    assert lrn._way(x, 5) is kernels
-    assert lrn._way(torch.ones(1, 8, 2, 2), 5) is lrn.PLAIN
-    monkeypatch.setattr(lrn, "_kernels", lambda device, dtype, size: None)
-    assert lrn._way(x, 5) is compiled
+    monkeypatch.setattr(lrn, "_triton", lambda device, dtype, size: kernels)
+    assert lrn._implementation(x, 5) is kernels
+    assert lrn._implementation(torch.ones(1, 8, 2, 2), 5) is lrn.EAGER
+    monkeypatch.setattr(lrn, "_triton", lambda device, dtype, size: None)
+    assert lrn._implementation(x, 5) is compiled
     monkeypatch.setattr(lrn, "_compiled", lambda device, dtype: None)
-    assert lrn._way(x, 5) is lrn.PLAIN
+    assert lrn._implementation(x, 5) is lrn.EAGER
 
 
-def test_what_cannot_compile_here_is_left_alone(monkeypatch):
-    here = torch.device("cpu"), torch.float32
-    assert lrn._kernels(*here, 5) is None  # no Triton, or a Triton that has no processor to work on
+def test_an_implementation_that_cannot_compile_is_not_used():
+    cpu = torch.device("cpu"), torch.float32
+    assert lrn._triton(*cpu, 5) is None  # Triton is missing, or has no CPU backend
 
     def fails(*_):
         raise RuntimeError("failed to find a C compiler")
 
     def full(*_):
-        raise torch.OutOfMemoryError("that is no reason to compile anything else")
+        raise torch.OutOfMemoryError("not a reason to try another implementation")
 
-    assert not lrn._works(lrn.Way(fails, fails), *here)
-    assert lrn._works(lrn.PLAIN, *here)
+    assert not lrn._runs(lrn.Implementation(fails, fails), *cpu)
+    assert lrn._runs(lrn.EAGER, *cpu)
     with pytest.raises(torch.OutOfMemoryError):
-        lrn._works(lrn.Way(full, full), *here)
+        lrn._runs(lrn.Implementation(full, full), *cpu)
 
 
 @pytest.mark.slow
-def test_the_compiled_code_is_the_plain_code():
+def test_the_compiled_code_equals_the_eager_code():
     script = (
         "import torch\nfrom classicnets.layers import lrn\n"
-        "way = lrn._compiled(torch.device('cpu'), torch.float32)\nassert way is not None\n"
+        "compiled = lrn._compiled(torch.device('cpu'), torch.float32)\n"
+        "assert compiled is not None\n"
         "x, g = torch.randn(2, 2, 7, 3, 5).unbind()\n"
-        f"for got, want in zip(way, lrn.PLAIN):\n    given = (g, x)[got is way.forward:]\n"
-        f"    torch.testing.assert_close(got(*given, *{PAPER}), want(*given, *{PAPER}))\n"
+        "for got, expected in zip(compiled, lrn.EAGER):\n"
+        "    tensors = (g, x)[got is compiled.forward:]\n"
+        f"    torch.testing.assert_close(got(*tensors, *{PAPER}), expected(*tensors, *{PAPER}))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

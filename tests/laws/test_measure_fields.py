@@ -1,9 +1,8 @@
-"""The receptive field of a position is the bounding box of the pixels that move its value."""
+"""The receptive field of a position is the bounding box of the pixels its value depends on."""
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -51,7 +50,7 @@ def window(draw: st.DrawFn) -> nn.Module:
 
 @st.composite
 def same_size(draw: st.DrawFn) -> nn.Module:
-    """A window that keeps the size of the maps, so that branches can be joined."""
+    """A convolution that preserves the size of the maps, so that branches can be joined."""
     k, dilation = draw(st.sampled_from([1, 3, 5])), draw(st.integers(1, 2))
     return nn.Conv2d(WIDTH, WIDTH, k, padding=k // 2 * dilation, dilation=dilation)
 
@@ -63,17 +62,17 @@ stack = st.lists(part, min_size=1, max_size=4).map(lambda layers: nn.Sequential(
 
 
 def support(network: nn.Module, image: Tensor) -> tuple[tuple[int, int, int], ...]:
-    """For each side the middle position, and the first and last pixel with a gradient."""
+    """For each side the centre position, and the first and last pixel with a gradient."""
     network = network.double()
     for p in network.parameters():
-        nn.init.constant_(p, 0.5)  # positive weights: nothing cancels, no ReLU is closed
+        nn.init.constant_(p, 0.5)  # positive weights: nothing cancels, no ReLU gives 0
     image = image.double().requires_grad_()
     out = network(image)
     row, column = (side // 2 for side in out.shape[2:])
     out[0, 0, row, column].backward()
     assert image.grad is not None
-    touched = image.grad[0].sum(0) != 0
-    ys, xs = touched.any(1).nonzero().flatten(), touched.any(0).nonzero().flatten()
+    nonzero = image.grad[0].sum(0) != 0
+    ys, xs = nonzero.any(1).nonzero().flatten(), nonzero.any(0).nonzero().flatten()
     return (row, int(ys[0]), int(ys[-1])), (column, int(xs[0]), int(xs[-1]))
 
 
@@ -86,14 +85,14 @@ def both(value: object) -> tuple[int, int]:
 def test_the_receptive_field_is_the_support_of_the_gradient(network):
     layer = measure(network, (WIDTH, SIDE, SIDE)).layers[-1]
     sides = support(network, torch.ones(1, WIDTH, SIDE, SIDE))
-    for size, step, offset, (position, first, last) in zip(
+    for size, stride, offset, (position, first, last) in zip(
         both(layer.receptive_field),
         both(layer.stride),
         both(layer.offset),
         sides,
         strict=True,
     ):
-        start = offset + position * step
+        start = offset + position * stride
         assume(start >= 0 and start + size <= SIDE)  # the gradient ends where the image does
         assert (start, start + size - 1) == (first, last)
 
@@ -123,14 +122,14 @@ def test_the_smallest_path_is_the_smaller_branch_alone(a, b):
         (nn.BatchNorm2d(WIDTH), 3),
         (nn.LocalResponseNorm(3), 3),
         (nn.Softmax(dim=1), 3),
-        (nn.Softmax(dim=2), None),  # every row of the map sees all others
+        (nn.Softmax(dim=2), None),  # every row depends on all others
         (nn.AdaptiveAvgPool2d(3), None),  # windows of two sizes
         (nn.ConvTranspose2d(WIDTH, WIDTH, 2, 2), None),
         (nn.Upsample(scale_factor=2), None),
         (nn.GroupNorm(1, WIDTH), None),
     ],
 )
-def test_what_cannot_be_followed_exactly_is_not_guessed(end, field):
+def test_a_receptive_field_that_cannot_be_followed_exactly_is_unknown(end, field):
     network = nn.Sequential(nn.Conv2d(1, WIDTH, 3, padding=1), end)
     assert measure(network, (1, 8, 8), batch=2).layers[-1].receptive_field == field
 
@@ -143,7 +142,7 @@ class Overwrites(nn.Module):
         return window + 0  # a view taken before y changed
 
 
-def test_a_view_of_maps_that_were_overwritten_is_not_guessed():
+def test_the_receptive_field_of_a_view_of_overwritten_maps_is_unknown():
     assert measure(Overwrites(), (1, 8, 8)).layers[-1].receptive_field is None
 
 
@@ -153,10 +152,10 @@ class Squares(nn.Module):
         return torch.bmm(y, y)  # both factors depend on the image, and are one tensor
 
 
-def test_a_product_of_the_image_with_itself_is_not_guessed():
+def test_the_receptive_field_of_a_product_of_the_image_with_itself_is_unknown():
     assert measure(Squares(), (1, 8, 8)).layers[-1].receptive_field is None
 
 
-def test_two_sides_that_differ_are_both_given():
+def test_sides_that_differ_have_one_value_each():
     layer = measure(nn.Conv2d(1, 1, (3, 5), stride=(2, 1), padding=(1, 0)), (1, 9, 9)).layers[0]
     assert (layer.receptive_field, layer.stride, layer.offset) == ((3, 5), (2, 1), (-1, 0))

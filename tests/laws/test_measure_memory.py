@@ -1,8 +1,7 @@
-"""The bytes reported are those that autograd keeps when the network really runs."""
+"""The reported bytes are those that autograd saves when the network runs on values."""
 
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -48,48 +47,49 @@ def network(layers: list[nn.Module], pool: bool) -> nn.Sequential:
     return nn.Sequential(conv(), *layers, *end, nn.Flatten(), nn.Linear(features, 3))
 
 
-def really_kept(net: nn.Module, image: Tensor) -> int:
+def bytes_saved(net: nn.Module, image: Tensor) -> int:
     own = {t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers())}
-    kept: dict[int, Tensor] = {}  # the tensors stay alive, so that no address is used twice
+    saved: dict[int, Tensor] = {}  # keeps the tensors alive, so that addresses stay unique
 
     def save(t: Tensor) -> Tensor:
-        kept.setdefault(t.untyped_storage().data_ptr(), t)
+        saved.setdefault(t.untyped_storage().data_ptr(), t)
         return t
 
     with saved_tensors_hooks(save, lambda t: t):
         score = net(image).sum()
     assert score.requires_grad
-    return sum(t.untyped_storage().nbytes() for ptr, t in kept.items() if ptr not in own)
+    return sum(t.untyped_storage().nbytes() for ptr, t in saved.items() if ptr not in own)
 
 
 @given(st.lists(layer, max_size=5), st.booleans(), st.integers(2, 3))
 @settings(max_examples=30, deadline=None)
-def test_bytes_kept_are_what_autograd_keeps(layers, pool, batch):
+def test_saved_bytes_are_those_that_autograd_saves(layers, pool, batch):
     net = network(layers, pool)
     report = measure(net, (WIDTH, SIDE, SIDE), batch=batch)
-    kept = really_kept(net, torch.rand(batch, WIDTH, SIDE, SIDE))
-    assert report.totals.saved_bytes == report.step.activations == kept
+    saved = bytes_saved(net, torch.rand(batch, WIDTH, SIDE, SIDE))
+    assert report.totals.saved_bytes == report.training_memory.activations == saved
 
 
-def test_a_view_and_a_change_in_place_take_no_memory():
+def test_views_and_in_place_changes_take_no_memory():
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(32, 5))
     bytes_of = {layer.type: layer.activation_bytes for layer in measure(net, (1, 4, 4)).layers}
     assert bytes_of == {"Conv2d": 2 * 16 * 4, "ReLU": 0, "Flatten": 0, "Linear": 5 * 4}
 
 
-def test_doubles_take_twice_the_bytes():
+def test_float64_takes_twice_the_bytes():
     single = measure(nn.Conv2d(1, 2, 3), (1, 8, 8)).totals
     double = measure(nn.Conv2d(1, 2, 3).double(), (1, 8, 8)).totals
     for column in ("activation_bytes", "saved_bytes", "parameter_bytes"):
         assert getattr(double, column) == 2 * getattr(single, column) > 0
 
 
-def test_the_training_step_holds_weights_gradients_optimizer_and_activations():
+def test_training_memory_is_weights_gradients_optimizer_state_and_activations():
     net = nn.Sequential(nn.Linear(10, 4), nn.Linear(4, 2))
     net[0].weight.requires_grad_(False)
-    step = measure(net, (10,), batch=3, optimizer_copies=2).step
-    assert step.weights == 4 * (44 + 10)
-    assert step.gradients == 4 * (4 + 10)
-    assert step.optimizer == 2 * step.gradients
-    assert step.activations == 4 * 3 * 4  # only the second layer's input: the first is frozen
-    assert step.total == step.weights + step.gradients + step.optimizer + step.activations
+    memory = measure(net, (10,), batch=3, optimizer_copies=2).training_memory
+    assert memory.weights == 4 * (44 + 10)
+    assert memory.gradients == 4 * (4 + 10)
+    assert memory.optimizer == 2 * memory.gradients
+    assert memory.activations == 4 * 3 * 4  # only the second layer's input: the first is frozen
+    parts = (memory.weights, memory.gradients, memory.optimizer, memory.activations)
+    assert memory.total == sum(parts)

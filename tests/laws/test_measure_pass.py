@@ -1,4 +1,4 @@
-"""The pass sees everything, counts it once, and leaves the network as it was."""
+"""The forward pass is recorded completely, counted once, and leaves the network unchanged."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from classicnets.measure import measure
 
 
 class Functional(nn.Module):
-    """Nothing but functions between two modules, one of them called twice."""
+    """Functions between two modules, one of which is called twice."""
 
     def __init__(self):
         super().__init__()
@@ -27,30 +27,30 @@ class Functional(nn.Module):
         return torch.flatten(F.max_pool2d(self.inside(x) * self.scale, 2), 1)
 
 
-def rows(network: nn.Module, size: tuple[int, ...], **how: int) -> dict:
-    return {layer.name: layer for layer in measure(network, size, **how).layers}
+def rows(network: nn.Module, size: tuple[int, ...]) -> dict:
+    return {layer.name: layer for layer in measure(network, size).layers}
 
 
 def test_functions_have_rows_and_repeated_ones_are_numbered():
-    seen = rows(Functional(), (3, 8, 8))
-    assert list(seen) == [
+    layers = rows(Functional(), (3, 8, 8))
+    assert list(layers) == [
         "conv", "relu", "add", "conv (2)", "add_2", "inside.0", "mul", "max_pool2d", "flatten",
     ]  # fmt: skip
-    assert seen["relu"].comparisons == 3 * 8 * 8
-    assert seen["add"].additions == 3 * 8 * 8
-    assert seen["mul"].multiplications == 3 * 6 * 6
-    assert seen["max_pool2d"].comparisons == 3 * 3 * 3 * 4
+    assert layers["relu"].comparisons == 3 * 8 * 8
+    assert layers["add"].additions == 3 * 8 * 8
+    assert layers["mul"].multiplications == 3 * 6 * 6
+    assert layers["max_pool2d"].comparisons == 3 * 3 * 3 * 4
 
 
-def test_a_layer_called_twice_is_computed_twice_and_owned_once():
-    seen = rows(Functional(), (3, 8, 8))
-    assert seen["conv"].macs == seen["conv (2)"].macs == 8 * 8 * 3 * 3 * 9
-    assert (seen["conv"].params, seen["conv (2)"].params) == (3 * 3 * 9 + 3, 0)
-    assert seen["mul"].params == 3
+def test_a_layer_called_twice_counts_operations_twice_and_parameters_once():
+    layers = rows(Functional(), (3, 8, 8))
+    assert layers["conv"].macs == layers["conv (2)"].macs == 8 * 8 * 3 * 3 * 9
+    assert (layers["conv"].params, layers["conv (2)"].params) == (3 * 3 * 9 + 3, 0)
+    assert layers["mul"].params == 3
     assert measure(Functional(), (3, 8, 8)).totals.params == 2 * (3 * 3 * 9 + 3) + 3
 
 
-def test_a_function_inside_a_module_is_named_after_it():
+def test_a_function_inside_a_module_is_named_after_the_module():
     class Block(nn.Module):
         def __init__(self):
             super().__init__()
@@ -62,7 +62,7 @@ def test_a_function_inside_a_module_is_named_after_it():
     assert list(rows(nn.Sequential(Block()), (1, 2, 2))) == ["0.body", "0.add"]
 
 
-def test_identity_does_nothing_and_has_no_row():
+def test_identity_runs_no_operator_and_has_no_row():
     assert list(rows(nn.Sequential(nn.Identity(), nn.ReLU(), nn.Dropout()), (4,))) == ["1", "2"]
 
 
@@ -71,7 +71,7 @@ def hooks() -> int:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_network_is_left_as_it_was(training):
+def test_the_network_is_left_unchanged(training):
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout()).train(training)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     state = torch.random.get_rng_state()
@@ -82,7 +82,7 @@ def test_the_network_is_left_as_it_was(training):
     assert hooks() == 0
 
 
-def test_hooks_are_gone_after_an_error():
+def test_hooks_are_removed_after_an_error():
     with pytest.raises(ValueError, match="1x8x8"):
         measure(nn.Sequential(nn.Conv2d(3, 2, 3)), (1, 8, 8))
     assert hooks() == 0
@@ -107,28 +107,26 @@ class Numpy(nn.Module):
 
 
 @pytest.mark.parametrize("network", [Branches(), Numpy()])
-def test_a_network_that_needs_values_is_refused_in_a_sentence(network):
-    with pytest.raises(ValueError, match=r"cannot be measured.*reads the values of a tensor"):
+def test_a_network_that_reads_values_is_rejected_in_one_sentence(network):
+    with pytest.raises(ValueError, match=r"cannot be measured .*reads the values of a tensor"):
         measure(network, (1, 8, 8))
 
 
-def test_one_value_a_map_cannot_be_normalised_in_training():
+def test_one_value_per_map_cannot_be_normalised_in_training():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    with pytest.raises(
-        ValueError, match=r"^1 cannot train .* 1x3x3: a batch of 2 or more would do"
-    ):
+    with pytest.raises(ValueError, match=r"^1 cannot train .* 1x3x3; use a batch of at least 2"):
         measure(net, (1, 3, 3))
     assert measure(net, (1, 3, 3), batch=2).totals.params == 20 + 4
 
 
 @pytest.mark.parametrize(("size", "batch"), [((), 1), ((0, 8, 8), 1), ((1, 8, 8), 0)])
-def test_sizes_that_are_none_are_refused(size, batch):
+def test_impossible_sizes_and_batches_are_rejected(size, batch):
     with pytest.raises(ValueError, match=r"must be"):
         measure(nn.ReLU(), size, batch=batch)
 
 
 class Heads(nn.Module):
-    """A head on the side that exists in training only and reads what the trunk reads next."""
+    """An auxiliary head that runs in training only, on the maps that the trunk reads next."""
 
     def __init__(self):
         super().__init__()
@@ -145,15 +143,15 @@ class Heads(nn.Module):
         return self.drop(self.trunk(x)), head
 
 
-def test_heads_of_training_are_apart_but_in_the_step():
+def test_training_only_heads_are_not_in_the_totals_but_in_the_training_memory():
     report = measure(Heads(), (1, 6, 6))
     assert [layer.name for layer in report.layers] == ["stem", "trunk", "drop"]
     assert [layer.name for layer in report.training_only] == ["head"]
     assert report.totals.params == 40 + 10
-    assert report.step.weights == 4 * (40 + 10 + 10)
+    assert report.training_memory.weights == 4 * (40 + 10 + 10)
     assert report.layers[1].saved_bytes == 4 * 4 * 4 * 4  # the maps both read: the trunk's
     assert report.training_only[0].saved_bytes == 0
-    assert report.step.activations == report.totals.saved_bytes
+    assert report.training_memory.activations == report.totals.saved_bytes
 
 
 def test_arithmetic_is_counted_by_kind():
@@ -186,7 +184,7 @@ def test_arithmetic_is_counted_by_kind():
         },
         nn.AvgPool2d(3, 1): {"additions": 4 * 4 * 4 * 9, "divisions": 4 * 4 * 4},
         nn.AdaptiveAvgPool2d(1): {"additions": n, "divisions": 4},
-        # windows of 3 rows and columns, at 0-2, 1-4 and so on, as torch lays them
+        # windows of 3 rows and columns, at 0-2, 1-4 and so on, as in torch
         nn.AdaptiveAvgPool2d(4): {"additions": 4 * 8 * 8, "divisions": 4 * 4 * 4},
     }
     for layer, arithmetic in expected.items():
@@ -204,25 +202,25 @@ def test_the_papers_normalisation_is_counted_by_its_formula():
     assert (row.exponentials, row.divisions, row.macs) == (n, n, 0)
 
 
-def test_an_operator_without_a_rule_is_named():
+def test_an_operator_without_a_counting_rule_is_named():
     report = measure(nn.Sequential(nn.Linear(4, 4), nn.Mish()), (4,))
     assert report.uncounted == ("mish",)
     assert "mish" in report.text()
 
 
 class Sparse(nn.Conv2d):
-    def __init__(self, share: object):
+    def __init__(self, fraction: object):
         super().__init__(1, 1, 3)
-        self.density = 0.1  # a word that a layer may have for a purpose of its own
-        self.share_of_multiply_adds = share
+        self.density = 0.1  # a name that a layer may use for something else
+        self.multiply_add_fraction = fraction
 
 
-@pytest.mark.parametrize(("share", "macs"), [(0.5, 18), (2.0, 36), (0.0, 36), ("half", 36)])
-def test_a_sparse_layer_says_its_share_under_a_name_of_its_own(share, macs):
-    assert measure(Sparse(share), (1, 4, 4)).totals.macs == macs
+@pytest.mark.parametrize(("fraction", "macs"), [(0.5, 18), (2.0, 36), (0.0, 36), ("half", 36)])
+def test_a_sparse_layer_states_its_fraction_of_multiply_adds(fraction, macs):
+    assert measure(Sparse(fraction), (1, 4, 4)).totals.macs == macs
 
 
-def test_a_tensor_that_is_neither_parameter_nor_buffer_is_followed():
+def test_a_tensor_that_is_neither_parameter_nor_buffer_is_supported():
     class Centred(nn.Module):
         def __init__(self):
             super().__init__()
@@ -267,18 +265,18 @@ class Indexes(Asserts):
     ("network", "sentence"),
     [
         (Locked(), "^Locked cannot be copied: TypeError: cannot pickle"),
-        (Asserts(), "^Asserts cannot take .* of 4; its forward says: AssertionError: eight at"),
+        (Asserts(), "^Asserts cannot take .* of 4; its forward raised AssertionError: eight at"),
         (Indexes(), "IndexError: list index out of range$"),
     ],
 )
-def test_a_network_that_fails_in_its_own_way_is_refused_in_a_sentence(network, sentence):
+def test_any_error_of_a_network_becomes_one_sentence(network, sentence):
     with pytest.raises(ValueError, match=sentence):
         measure(network, (4,))
 
 
 @pytest.mark.parametrize("batch", [10**14, 10**23])
-def test_more_images_than_there_are_numbers_are_refused(batch):
-    with pytest.raises(ValueError, match=f"^{batch} images of 3x227x227 .*; take fewer$"):
+def test_batches_larger_than_any_tensor_are_rejected(batch):
+    with pytest.raises(ValueError, match=f"^{batch} images of 3x227x227 are more .*; use fewer$"):
         measure(nn.ReLU(), (3, 227, 227), batch=batch)
 
 
@@ -294,16 +292,16 @@ class Unused(nn.Module):
         return self.tied(x)
 
 
-def test_parameters_that_a_pass_never_uses_are_named():
+def test_parameters_that_the_forward_pass_does_not_use_are_named():
     report = measure(Unused(), (4,))
     assert report.totals.params == 4 * 2 + 2
     assert report.unused == {"fc2": 1_001_000, "scale": 3}
-    said = " ".join(report.text().split())
-    assert "Never used in this pass: scale (3 parameters), fc2 (1,001,000 parameters)." in said
+    unused = "scale (3 parameters), fc2 (1,001,000 parameters)"
+    assert f"Not used in the forward pass: {unused}." in " ".join(report.text().split())
     assert json.loads(report.json())["unused"] == report.unused
 
 
-def test_what_a_device_fuses_is_named():
+def test_calls_that_a_device_fuses_are_named():
     class Attention(nn.Module):
         def __init__(self):
             super().__init__()
@@ -315,7 +313,7 @@ def test_what_a_device_fuses_is_named():
 
     report = measure(Attention(), (2, 5, 8))
     assert report.fused == ("lstm", "scaled_dot_product_attention")
-    assert "may keep other bytes than stated: lstm, scaled_dot_product_attention." in " ".join(
+    assert "and save other bytes: lstm, scaled_dot_product_attention." in " ".join(
         report.text().split()
     )
     assert measure(nn.ReLU(), (4,)).fused == ()

@@ -19,7 +19,7 @@ LAYERS = {
 }
 POOLS = {"pool1": (96, 27, 27), "pool2": (256, 13, 13), "pool5": (256, 6, 6)}
 
-# section 3.5: the neurons of the layers. The first count is 55x48x96; the layer is 55x55x96
+# section 3.5: neurons per layer; the first count is 55x48x96, but the layer is 55x55x96
 PRINTED_NEURONS = [253_440, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000]
 
 
@@ -33,7 +33,7 @@ def test_each_layer_has_its_size_and_parameters(on_meta, shapes, parameters, nam
     assert parameters(column.get_submodule(name)) == merged
 
 
-def test_the_pools_give_the_printed_maps(on_meta, shapes):
+def test_the_pools_have_the_printed_maps(on_meta, shapes):
     seen = shapes(on_meta(alexnet), (3, 227, 227))
     assert {name: seen[name] for name in POOLS} == POOLS
     assert seen["flatten"] == (9216,)
@@ -45,10 +45,10 @@ def test_the_totals(on_meta, parameters):
     assert sum(row[2] for row in LAYERS.values()) == 62_378_344
 
 
-def test_the_full_layers_hold_96_2_percent_of_the_parameters(on_meta, parameters):
+def test_the_fully_connected_layers_have_96_2_percent_of_the_parameters(on_meta, parameters):
     network = on_meta(alexnet)
-    full = sum(parameters(network.get_submodule(name)) for name in ("fc6", "fc7", "fc8"))
-    assert round(100 * full / parameters(network), 1) == 96.2
+    linear = sum(parameters(network.get_submodule(name)) for name in ("fc6", "fc7", "fc8"))
+    assert round(100 * linear / parameters(network), 1) == 96.2
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -62,7 +62,7 @@ def test_the_multiply_adds_add_up(measured):
     assert measured("alexnet_merged").totals.macs == 1_135_256_096
 
 
-def test_the_neurons_are_those_printed_but_for_the_first_layer(on_meta, shapes):
+def test_the_neurons_are_those_printed_except_in_the_first_layer(on_meta, shapes):
     seen = shapes(on_meta(alexnet), (3, 227, 227))
     neurons = [torch.Size(seen[name]).numel() for name in LAYERS]
     assert neurons[1:] == PRINTED_NEURONS[1:]
@@ -74,23 +74,23 @@ def test_the_neurons_are_those_printed_but_for_the_first_layer(on_meta, shapes):
     assert sum(PRINTED_NEURONS) == 622_312
 
 
-def test_the_kernels_of_split_layers_see_half_the_maps(on_meta):
+def test_the_kernels_of_split_layers_read_half_of_the_maps(on_meta):
     network = on_meta(alexnet)
     depths = {name: network.get_submodule(name).weight.shape[1] for name in list(LAYERS)[:5]}
     assert depths == {"conv1": 3, "conv2": 48, "conv3": 256, "conv4": 192, "conv5": 192}
 
 
-def test_the_towers_meet_in_conv3_and_not_before():
+def test_the_towers_meet_in_conv3_and_not_earlier():
     network = alexnet()
     x = torch.rand(1, 96, 27, 27, requires_grad=True)
     conv2 = network.conv2(x)
-    (slope,) = torch.autograd.grad(conv2[:, :128].sum(), x)
-    assert slope[:, :48].any()
-    assert not slope[:, 48:].any()
+    (grad,) = torch.autograd.grad(conv2[:, :128].sum(), x)
+    assert grad[:, :48].any()
+    assert not grad[:, 48:].any()
     maps = torch.rand(1, 256, 13, 13, requires_grad=True)
-    (slope,) = torch.autograd.grad(network.conv3(maps)[:, :1].sum(), maps)
-    assert slope[:, :128].any()
-    assert slope[:, 128:].any()
+    (grad,) = torch.autograd.grad(network.conv3(maps)[:, :1].sum(), maps)
+    assert grad[:, :128].any()
+    assert grad[:, 128:].any()
 
 
 def test_normalisation_comes_after_the_relu_and_before_the_pool(on_meta):
@@ -106,7 +106,7 @@ def test_the_normalisation_has_the_printed_constants(on_meta):
         assert (norm.k, norm.size, norm.alpha, norm.beta) == (2, 5, 1e-4, 0.75)
 
 
-def test_pooling_windows_overlap_and_dropout_is_a_half_twice(on_meta):
+def test_pooling_windows_overlap_and_both_dropouts_are_a_half(on_meta):
     layers = list(on_meta(alexnet).modules())
     assert [(p.kernel_size, p.stride) for p in layers if isinstance(p, nn.MaxPool2d)] == [
         (3, 2)
@@ -120,6 +120,6 @@ def test_224_does_not_divide_and_227_does():
     assert (227 - 11) / 4 + 1 == 55
 
 
-def test_a_unit_of_pool5_sees_195_pixels_at_steps_of_32(measured):
+def test_pool5_has_a_receptive_field_of_195_pixels_at_stride_32(measured):
     (pool5,) = (row for row in measured("alexnet").layers if row.name == "pool5")
     assert (pool5.receptive_field, pool5.stride) == (195, 32)

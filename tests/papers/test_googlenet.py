@@ -50,12 +50,12 @@ WIDTHS = {
     "5b": (384, 192, 384, 48, 128, 128),
 }
 
-# the example of CS231n: maps of 28x28x256, the widths of 3b, but reductions to 64
+# the example of CS231n: maps of 28x28x256 and the widths of 3b, but reductions to 64
 CS231N = Widths(n1x1=128, n3x3_reduce=64, n3x3=192, n5x5_reduce=64, n5x5=96, pool_proj=64)
 
 
 def _stages(row: str) -> tuple[str, ...]:
-    """The top-level stages of a row; the second holds its 1x1 reduction too."""
+    """The top-level stages of a row; conv2 includes its 1x1 reduction."""
     return ("conv2_reduce", "conv2") if row == "conv2" else (row,)
 
 
@@ -83,7 +83,7 @@ def test_the_totals(on_meta, parameters, weights, measured):
     assert [parameters(head) for head in heads] == [3_188_840, 3_190_888]
     assert parameters(network) == 13_378_280
     assert parameters(network) - 6_379_728 == 6_998_552 == sum(row[2] for row in ROWS.values())
-    assert 6_998_552 - parameters(network.fc) == 5_973_552  # convolutions alone
+    assert 6_998_552 - parameters(network.fc) == 5_973_552  # convolutions only
     assert weights(network) - sum(map(weights, heads)) == 6_990_272
     assert measured("googlenet").totals.params == 6_998_552
     assert round(measured("googlenet").totals.macs / 1e6, 1) == 1_582.7
@@ -98,7 +98,7 @@ def test_each_branch_has_its_width(on_meta, module):
     assert [convs[name].kernel_size[0] for name in order] == [1, 1, 3, 1, 5, 1]
 
 
-def test_the_branches_are_stacked_in_the_order_of_the_table(on_meta):
+def test_the_branches_are_concatenated_in_the_order_of_the_table(on_meta):
     module = on_meta(googlenet).inception_3a
     assert [name for name, _ in module.named_children()] == ["1x1", "3x3", "5x5", "pool"]
 
@@ -112,12 +112,12 @@ def test_the_longest_path_has_22_layers_with_weights_and_27_with_pools(on_meta):
 
 
 def _depth(module: nn.Module, kinds: tuple[type, ...]) -> int:
-    """Layers of these kinds on the longest path through the module, heads apart."""
+    """The layers of these kinds on the longest path through the module, without heads."""
     if isinstance(module, kinds):
         return 1
-    join = max if isinstance(module, Concat) else sum
+    combine = max if isinstance(module, Concat) else sum
     parts = [_depth(m, kinds) for n, m in module.named_children() if not n.startswith("aux")]
-    return join(parts) if parts else 0
+    return combine(parts) if parts else 0
 
 
 def test_a_head_averages_to_4x4_and_drops_seven_tenths(on_meta, shapes):
@@ -131,7 +131,7 @@ def test_a_head_averages_to_4x4_and_drops_seven_tenths(on_meta, shapes):
     assert network.drop.p == 0.4
 
 
-def test_the_heads_read_4a_and_4d_and_speak_only_in_training():
+def test_the_heads_read_4a_and_4d_and_run_in_training_only():
     network = googlenet(classes=5)
     seen = {}
     for name in ("inception_4a", "inception_4d", "aux_4a", "aux_4d"):
@@ -143,9 +143,9 @@ def test_the_heads_read_4a_and_4d_and_speak_only_in_training():
         outputs = network.train()(x)
         assert outputs._fields == ("scores", "aux_4a", "aux_4d")
         for head in ("aux_4a", "aux_4d"):
-            read, said = seen[head]
-            assert read is seen[head.replace("aux", "inception")][1]
-            assert getattr(outputs, head) is said
+            maps, scores = seen[head]
+            assert maps is seen[head.replace("aux", "inception")][1]
+            assert getattr(outputs, head) is scores
         assert isinstance(network.eval()(x), torch.Tensor)
 
 
@@ -161,7 +161,7 @@ def test_the_normalisation_has_caffes_constants(on_meta):
         assert norm.alpha == pytest.approx(2e-5)
 
 
-def test_the_reduced_module_does_a_third_of_the_naive_ones_work(on_meta, weights):
+def test_the_module_with_reductions_has_a_third_of_the_naive_ones_multiply_adds(on_meta, weights):
     plain, depth = on_meta(naive, 256, CS231N)
     assert depth == 128 + 192 + 96 + 256 == 672
     assert measure(plain, (256, 28, 28)).totals.macs == 854_196_224

@@ -28,7 +28,7 @@ TABLE_I = [
 ]
 # fmt: on
 
-# Figure 3, a digit a line, a byte a row of pixels, the leftmost pixel in bit 6
+# Figure 3: one digit per line, one byte per row of pixels, the leftmost pixel in bit 6
 BITMAPS = [
     "3E 00 1C 36 63 63 63 63 36 1C 00 00",
     "0C 1C 3C 0C 0C 0C 0C 0C 0C 3F 00 00",
@@ -72,7 +72,7 @@ def test_the_connections_add_up():
 
 
 def _links(network: nn.Module, name: str) -> int:
-    """Pairs of a unit and what it reads, found by changing one value at a time; also its bias."""
+    """Pairs of a unit and an input or bias that it reads, found by changing one value at a time."""
     layer = network.get_submodule(name)
     shape = _input_of(network, name)[1:]
     one_each = torch.eye(shape.numel()).view(-1, *shape)
@@ -95,22 +95,22 @@ def _input_of(network: nn.Module, name: str) -> torch.Size:
     raise AssertionError(name)
 
 
-def test_table_1_shows_in_the_zero_gradients(network):
+def test_the_zero_gradients_are_those_of_table_1(network):
     x = torch.rand(1, 6, 14, 14, requires_grad=True)
     maps = network.C3(x)[0]
     reads = []
     for c3 in maps:
-        (slope,) = torch.autograd.grad(c3.sum(), x, retain_graph=True)
-        reads.append("".join(str(s2) for s2 in range(6) if slope[0, s2].any()))
+        (grad,) = torch.autograd.grad(c3.sum(), x, retain_graph=True)
+        reads.append("".join(str(s2) for s2 in range(6) if grad[0, s2].any()))
     assert reads == TABLE_I
 
 
-def test_table_1_has_sixty_crosses_ten_a_row(network):
+def test_table_1_has_sixty_crosses_ten_per_row(network):
     assert [sum(str(s2) in column for column in TABLE_I) for s2 in range(6)] == [10] * 6
     assert network.C3.weight.shape == (60, 5, 5)
 
 
-def test_a_full_c3_would_have_2416_parameters(parameters):
+def test_a_dense_c3_would_have_2416_parameters(parameters):
     assert parameters(nn.Conv2d(6, 16, 5)) == 2_416
 
 
@@ -125,7 +125,7 @@ def test_the_nine_is_the_six_turned_round(network):
     assert torch.equal(nine, six.flip(0, 1))
 
 
-def test_the_codes_are_as_far_apart_as_the_fact_sheet_says(network):
+def test_the_distances_between_the_bitmaps(network):
     distance = torch.cdist(network.output.centres, network.output.centres).square().round()
     pairs = {(i, j): int(distance[i, j]) for i in range(10) for j in range(i + 1, 10)}
     nearest = sorted(pairs, key=pairs.__getitem__)
@@ -142,16 +142,16 @@ def test_the_squash_has_its_printed_values():
     values = squash(a)
     assert values[1].item() == pytest.approx(0.999997, abs=5e-7)
     assert values[2] == -values[1]
-    (slope,) = torch.autograd.grad(values.sum(), a)
-    assert slope[0].item() == pytest.approx(1.1439, abs=5e-5)
+    (grad,) = torch.autograd.grad(values.sum(), a)
+    assert grad[0].item() == pytest.approx(1.1439, abs=5e-5)
 
 
-def test_the_squash_bends_most_near_one_so_that_targets_do_not_saturate():
-    # appendix A: the second derivative is largest near 1
+def test_the_second_derivative_of_the_squash_is_largest_near_one():
+    # appendix A: so that targets of 1 do not saturate the units
     a = torch.linspace(0, 3, 3001, dtype=torch.float64, requires_grad=True)
-    (slope,) = torch.autograd.grad(Squash()(a).sum(), a, create_graph=True)
-    (bend,) = torch.autograd.grad(slope.sum(), a)
-    assert a[bend.abs().argmax()].item() == pytest.approx(1, abs=0.02)
+    (first,) = torch.autograd.grad(Squash()(a).sum(), a, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), a)
+    assert a[second.abs().argmax()].item() == pytest.approx(1, abs=0.02)
 
 
 def test_a_subsampling_unit_adds_four_pixels_then_scales_and_shifts():
@@ -173,7 +173,7 @@ def test_a_score_is_the_negated_squared_distance_to_the_bitmap(network):
             assert score == pytest.approx(-penalty, rel=1e-5)
 
 
-def test_a_drawn_digit_has_no_penalty_for_its_class_and_48_between_six_and_eight(network):
+def test_a_bitmap_has_no_penalty_for_its_class_and_48_between_six_and_eight(network):
     scores = network.output(network.output.centres)
     assert scores.argmax(dim=1).tolist() == list(range(10))
     assert scores.diagonal().abs().max() == 0
@@ -185,7 +185,7 @@ def test_the_targets_are_not_trained(network):
     assert "output.centres" in network.state_dict()
 
 
-def test_other_numbers_of_classes_have_codes_of_their_own():
+def test_more_than_ten_classes_have_distinct_codes():
     codes = Prototypes(26).centres
     assert codes.shape == (26, 84)
     assert len({tuple(code) for code in codes.tolist()}) == 26

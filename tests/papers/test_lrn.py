@@ -35,14 +35,14 @@ def test_it_is_the_printed_formula(maps):
     # torch divides alpha by the window of 5
     [("paper", 5e-4, 2), ("cuda-convnet", 1e-4, 2), ("caffe", 1e-4, 1)],
 )
-def test_each_convention_is_torchs_own_with_its_constants(maps, convention, alpha, k):
+def test_each_convention_equals_torchs_layer_with_its_constants(maps, convention, alpha, k):
     got = LocalResponseNorm(convention=convention)(maps)
     torch.testing.assert_close(
         got, F.local_response_norm(maps, 5, alpha, 0.75, k), rtol=1e-12, atol=0
     )
 
 
-def test_torchs_own_with_the_printed_constants_is_another_function():
+def test_torchs_layer_with_the_printed_constants_is_another_function():
     tens = torch.full((1, 5, 1, 1), 10.0)
     ours, theirs = LocalResponseNorm()(tens), F.local_response_norm(tens, 5, 1e-4, 0.75, 2)
     # by hand: 10 / (2 + 1e-4 * 500)^0.75, and with 2e-5 in place of 1e-4
@@ -50,6 +50,6 @@ def test_torchs_own_with_the_printed_constants_is_another_function():
     assert round(theirs[0, 2].item(), 4) == 5.9238
 
 
-def test_k_is_the_conventions_unless_given():
+def test_k_defaults_to_the_conventions():
     assert LocalResponseNorm(convention="caffe").k == 1
     assert LocalResponseNorm(convention="caffe", k=2.0).k == 2

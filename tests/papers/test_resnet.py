@@ -6,7 +6,7 @@ from torch import nn
 
 from classicnets.models.resnet import TABLE_1, plain, plain_cifar, resnet, resnet_cifar
 
-# Table 1. FLOPs as printed (G), multiply-adds (G); parameters with options A, B, C. The plain
+# Table 1: FLOPs as printed (G), multiply-adds (G), parameters with options A, B, C; the plain
 # networks of 18 and 34 layers have those of A
 IMAGENET = {
     18: (1.8, 1.814, 11_515_688, 11_689_512, 12_043_816),
@@ -18,7 +18,7 @@ IMAGENET = {
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3),
           152: (3, 8, 36, 3)}  # fmt: skip
 
-# Table 6: millions of parameters as printed; exactly; millions of multiply-adds
+# Table 6: parameters as printed (millions) and exactly, multiply-adds (millions)
 CIFAR = {
     20: (0.27, 269_722, 40.55),
     32: (0.46, 464_154, 68.86),
@@ -28,7 +28,7 @@ CIFAR = {
     1202: (19.4, 19_421_274, 2829),
 }
 
-FIELDS = {18: 435, 34: 899, 50: 483, 101: 1027, 152: 1507}
+RECEPTIVE_FIELDS = {18: 435, 34: 899, 50: 483, 101: 1027, 152: 1507}
 
 
 @pytest.mark.parametrize("depth", IMAGENET)
@@ -59,7 +59,7 @@ def test_each_column_has_its_printed_flops(measured, depth):
     printed, computed = IMAGENET[depth][:2]
     gigas = measured(f"resnet{depth}").totals.macs / 1e9
     assert round(gigas, 3) == computed
-    # the paper cuts 3.664 and 3.858 short where rounding would give 3.7 and 3.9
+    # the paper truncates 3.664 and 3.858; rounding would give 3.7 and 3.9
     assert printed in (round(gigas, 1), int(gigas * 10) / 10)
 
 
@@ -70,7 +70,7 @@ def test_the_name_is_the_number_of_layers_with_weights(on_meta, depth):
 
 
 def _weight_layers(network: nn.Module) -> int:
-    """Convolutions and full layers, projections apart."""
+    """The number of convolutions and fully connected layers, without projections."""
     return sum(
         isinstance(m, nn.Conv2d | nn.Linear) and "shortcut" not in name
         for name, m in network.named_modules()
@@ -95,14 +95,14 @@ def test_option_c_has_thirteen_more_projections_in_resnet34(on_meta):
 
 
 @pytest.mark.parametrize("depth", [18, 34])
-def test_basic_blocks_stride_in_their_first_3x3(on_meta, depth):
+def test_basic_blocks_have_the_stride_in_their_first_3x3(on_meta, depth):
     assert _strided(on_meta(resnet, depth)) == [
         f"conv{s}_x.conv{s}_1.body.conv1" for s in (3, 4, 5)
     ]
 
 
 @pytest.mark.parametrize("depth", [50, 101, 152])
-def test_bottlenecks_stride_in_their_first_1x1(on_meta, depth):
+def test_bottlenecks_have_the_stride_in_their_first_1x1(on_meta, depth):
     network = on_meta(resnet, depth)
     strided = _strided(network)
     assert strided == [f"conv{s}_x.conv{s}_1.body.conv1" for s in (3, 4, 5)]
@@ -161,11 +161,11 @@ def test_option_a_copies_every_other_pixel_and_adds_empty_maps():
 @pytest.mark.parametrize("cifar", [False, True])
 def test_a_plain_network_is_the_residual_one_without_its_shortcuts(on_meta, cifar):
     if cifar:
-        bare, residual = on_meta(plain_cifar, 20), on_meta(resnet_cifar, 20)
+        without, residual = on_meta(plain_cifar, 20), on_meta(resnet_cifar, 20)
     else:
-        bare, residual = on_meta(plain, 34), on_meta(resnet, 34, "A")
+        without, residual = on_meta(plain, 34), on_meta(resnet, 34, "A")
     shape_of = {name: value.shape for name, value in residual.state_dict().items()}
-    assert {name: value.shape for name, value in bare.state_dict().items()} == shape_of
+    assert {name: value.shape for name, value in without.state_dict().items()} == shape_of
 
 
 def test_the_last_relu_of_a_block_comes_after_the_addition():
@@ -183,17 +183,17 @@ def test_there_is_no_dropout_and_no_bias_before_batch_normalisation(on_meta):
         assert all(m.bias is None for m in layers if isinstance(m, nn.Conv2d))
 
 
-@pytest.mark.parametrize("depth", FIELDS)
-def test_what_a_unit_of_conv5_x_sees(measured, depth):
+@pytest.mark.parametrize("depth", RECEPTIVE_FIELDS)
+def test_the_receptive_field_of_conv5_x(measured, depth):
     rows = [row for row in measured(f"resnet{depth}").layers if row.name.startswith("conv5_x")]
-    assert rows[-1].receptive_field == FIELDS[depth]
+    assert rows[-1].receptive_field == RECEPTIVE_FIELDS[depth]
     assert rows[-1].stride == 32
 
 
 @pytest.mark.parametrize("depth", [18, 34])
-def test_a_plain_unit_sees_as_much_as_a_residual_one(measured, depth):
+def test_plain_networks_have_the_receptive_fields_of_residual_ones(measured, depth):
     rows = [row for row in measured(f"plain{depth}").layers if row.name.startswith("conv5_x")]
-    assert rows[-1].receptive_field == FIELDS[depth]
+    assert rows[-1].receptive_field == RECEPTIVE_FIELDS[depth]
 
 
 def test_the_table_has_the_paper_columns():

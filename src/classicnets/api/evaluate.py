@@ -10,8 +10,12 @@ from torch import nn
 from classicnets.data.images import ImageFiles, Images
 from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.evaluation.metrics import Evaluation, evaluation
-from classicnets.evaluation.protocols import averaged, log_probabilities, passes
-from classicnets.evaluation.protocols import protocol as find_protocol
+from classicnets.evaluation.protocols import (
+    averaged,
+    log_probabilities,
+    passes,
+    protocol as find_protocol,
+)
 from classicnets.support.devices import select_device
 from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig

@@ -1,4 +1,4 @@
-"""To read: a network layer by layer."""
+"""Showing a network layer by layer."""
 
 import torch
 from torch import nn
@@ -13,11 +13,12 @@ def show(
     size: tuple[int, int, int] | None = None,
     batch: int = 1,
 ) -> Report:
-    """Every layer of a network: a name of the catalogue, `path/to/file.py:builder`, or a module.
+    """Every layer of a network: shapes, parameters, arithmetic, memory and receptive field.
 
-    What `find` gave for a name does as well. `size` is that of one image, (c, h, w); a network of
-    the catalogue has its paper's. Nothing is allocated for a name of the catalogue. Raises
-    ValueError for a name that is unknown, a file that does not run, a module without a size, and
+    `network` is a name of the catalogue, `path/to/file.py:builder`, the entry that `find` returns
+    for either, or a module. `size` is that of one image, (c, h, w), by default the paper's. Nothing
+    is allocated for a network of the catalogue.
+    Raises a ValueError for an unknown name, a file that does not run, a module without a size, and
     images that the network cannot take.
 
     >>> show("vgg_d").totals.params
@@ -32,6 +33,6 @@ def show(
     try:
         with torch.device("meta"):
             built = entry.build(channels=size[0])
-    except ValueError:  # a builder may compute with values, which nothing on meta has
+    except ValueError:  # a builder may compute with values, which meta tensors lack
         built = entry.build(channels=size[0])
     return measure(built, size, batch, name=entry.name)

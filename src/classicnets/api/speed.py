@@ -1,4 +1,4 @@
-"""To measure how fast a network infers and trains on this machine."""
+"""Timing inference and training steps of a network on this machine."""
 
 import copy
 import math
@@ -33,7 +33,7 @@ from classicnets.training.execution.step import backends_for, make_graphable, se
 from classicnets.training.recipe.recipe import Recipe
 
 ROUNDS = 5
-SMALL = 64  # pixels a side; up to there the larger batch is 128
+SMALL = 64  # pixels per side up to which the default batches are 1 and 128
 
 
 def speed(
@@ -43,84 +43,82 @@ def speed(
     precisions: Sequence[str] = (),
     device: str = "auto",
     seconds: float = 1.5,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Speed:
-    """How fast a network infers and trains here: a name, `path/to/file.py:builder`, or a module.
+    """Times inference and training steps: of a name, `path/to/file.py:builder`, or a module.
 
-    `size` is that of one image, (c, h, w); a network of the catalogue has its paper's. `batches`
-    are 1 and 16 if not given, or 1 and 128 of small images; `precisions` are fp32, and bf16 where
-    the device has it. Each row is worked on for so many `seconds`, and for five batches at least;
-    `tell` is called with the turns done, and their number. A network trains by the loss and the
-    update of its paper's recipe, a stranger's by those of "fast". A module is left as it is.
-
-    Raises ValueError for a batch or a time of nothing, an unknown name, precision or device, and
-    images that the network cannot take; RuntimeError where there is not enough memory.
+    `size` is that of one image, (c, h, w), by default the paper's. `batches` are by default 1 and
+    16, or 1 and 128 for small images; `precisions` are fp32, and bf16 where the device supports it.
+    Each row runs for `seconds`, and for at least five batches; `progress` is called with the number
+    of turns done and their total. Networks of the catalogue train with the loss and optimizer of
+    their paper's recipe, others with those of "fast". A module is left unchanged.
+    Raises a ValueError for a batch or `seconds` of 0, an unknown name, precision or device, and
+    images that the network cannot take; a RuntimeError where memory runs out.
     """
     if not 0 < seconds < math.inf:
         raise ValueError(f"seconds must be more than 0, not {seconds}")
-    where, load = select_device(device), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    name, module, recipe, size = _found(network, size)
+    target, load = select_device(device), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    name, module, recipe, size = _resolve(network, size)
     batches = batches or (1, 128 if max(size[1:]) <= SMALL else 16)
-    asked = [Execution(name) for name in dict.fromkeys(precisions or _precisions(where))]
+    executions = [Execution(name) for name in dict.fromkeys(precisions or _precisions(target))]
     reports = {batch: measure(module, size, batch) for batch in batches}
-    cuda = [where] if where.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        ours = module if isinstance(network, str) else copy.deepcopy(module)
-        lined = _Lined(ours.to(where), recipe, size, where)
-        free = free_memory(where)
-        works = [
-            make(report, execution)
-            for make in (lined.inference, lined.training)
+    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+        own = module if isinstance(network, str) else copy.deepcopy(module)
+        setup = _Setup(own.to(target), recipe, size, target)
+        free = free_memory(target)
+        workloads = [
+            workload(report, execution)
+            for workload in (setup.inference, setup.training)
             for report in reports.values()
-            for execution in asked
+            for execution in executions
         ]
-        peaks = _race(works, where, seconds, tell)
-    remarks = list(lined.remarks)
-    if not precisions and len(asked) < len(DTYPES):
-        remarks.append("No row for bf16: this processor does not have it, and only imitates it.")
-    if load > (processors := os.cpu_count() or 1):
-        remarks.append(
-            f"The machine is busy: a load of {load:.1f} on {processors} processors, before this "
-            "began. The times are longer than they need be."
+        peaks = _time(workloads, target, seconds, progress)
+    notes = list(setup.notes)
+    if not precisions and len(executions) < len(DTYPES):
+        notes.append("No bf16 rows: the device only emulates bf16.")
+    if load > (cpus := os.cpu_count() or 1):
+        notes.append(
+            f"The machine is busy: the load was {load:.1f} on {cpus} CPUs before the start. "
+            "An idle machine is faster."
         )
-    maker = device_name(where)
+    model = device_name(target)
     return Speed(
         name=name,
         input=size,
-        device=f"{where}{f' ({maker})' * bool(maker)}",
+        device=f"{target}{f' ({model})' * bool(model)}",
         threads=torch.get_num_threads(),
         torch=str(torch.__version__),
         peaks=peaks,
-        rows=tuple(work.timing() for work in works),
+        rows=tuple(workload.timing() for workload in workloads),
         memory_bytes={batch: report.training_memory.total for batch, report in reports.items()},
         largest_batch=largest_batch(module, size, free),
         free_bytes=free,
-        remarks=tuple(remarks),
+        notes=tuple(notes),
     )
 
 
 @dataclass
-class _Work:
-    """What is done, and what was timed: `once` does it for one batch, after `mode` is set."""
+class _Workload:
+    """A row to time: `run` processes one batch once `set_mode` has been called."""
 
-    name: str
+    mode: str
     report: Report
     precision: str
     flop: float
-    mode: Callable[[], object]
-    once: Callable[[], object]
-    warm: int = 1  # calls after the first that are not counted
+    set_mode: Callable[[], object]
+    run: Callable[[], object]
+    warmup: int = 1  # untimed calls after the first
     calls: int = 1
-    first: float = math.nan
+    first_seconds: float = math.nan
     rounds: list[float] = field(default_factory=list)
 
     def timing(self) -> Timing:
         batch, rounds = self.report.batch, tuple(self.rounds)
-        return Timing(self.name, batch, self.precision, self.flop, self.first, rounds)
+        return Timing(self.mode, batch, self.precision, self.flop, self.first_seconds, rounds)
 
 
-class _Lined:
-    """A network on its device, and what is to be done with it."""
+class _Setup:
+    """A network on its device, with the loss and optimizer to train it."""
 
     def __init__(
         self, network: nn.Module, recipe: Recipe, size: tuple[int, int, int], device: torch.device
@@ -130,81 +128,84 @@ class _Lined:
         self.device = device
         self.loss, self.spec = recipe.loss, recipe.optimizer
         self.optimizer = recipe.optimizer.build(network)
-        self.remarks: dict[str, None] = {}
-        given = scores_shape(network, (2, *size))
-        if given is None or len(given) != 2 or given[0] != 2:
-            raise ValueError(f"the network gives {given} for two images; it should be (2, classes)")
-        self.classes = given[1]
+        self.notes: dict[str, None] = {}
+        shape = scores_shape(network, (2, *size))
+        if shape is None or len(shape) != 2 or shape[0] != 2:
+            raise ValueError(f"the network returns {shape} for two images instead of (2, classes)")
+        self.classes = shape[1]
         images = torch.randn(2, *size, device=device)
         recipe.optimizer.before_epoch(self.optimizer, network, lambda count: images)
-        set_lr(self.optimizer, 0.0)  # the weights stay where they are
+        set_lr(self.optimizer, 0.0)  # keeps the weights constant
 
-    def inference(self, report: Report, execution: Execution) -> _Work:
+    def inference(self, report: Report, execution: Execution) -> _Workload:
         execution, _ = resolve_execution(execution, self.network, self.size, report.batch)
-        called = Inference(self.network, execution)
-        once = partial(called, self._pictures(report.batch)[0])
-        flop, warm = 2.0 * report.totals.macs, _warm(execution)
-        return _Work("inference", report, execution.precision, flop, self.network.eval, once, warm)
+        run = partial(Inference(self.network, execution), self._batch(report.batch)[0])
+        flop, warmup = 2.0 * report.totals.macs, _warmup(execution)
+        eval_ = self.network.eval
+        return _Workload("inference", report, execution.precision, flop, eval_, run, warmup)
 
-    def training(self, report: Report, execution: Execution) -> _Work:
-        execution, why = resolve_execution(
+    def training(self, report: Report, execution: Execution) -> _Workload:
+        execution, reason = resolve_execution(
             execution, self.network, self.size, report.batch, self.spec
         )
         if execution.accumulation_steps > 1:
-            self.remarks[f"Training at batch {report.batch:,}: {why}."] = None
+            self.notes[f"Training at batch {report.batch:,}: {reason}."] = None
         model = execution.wrap(self.network, self.device)
         update = partial(step, model, self.optimizer, self.loss, execution=execution)
         if execution.graph:
             make_graphable(self.optimizer, self.device)
             update = GraphedCallable(update)
-        x, labels = self._pictures(report.batch)
+        x, labels = self._batch(report.batch)
 
-        def once() -> tuple[Tensor, ...]:
+        def run() -> tuple[Tensor, ...]:
             with backends_for(x.numel(), benchmark=True):
                 return update(x, labels)
 
-        flop, warm = 2.0 * report.training_macs, _warm(execution)
-        mode = self.network.train
-        return _Work("training", report, execution.precision, flop, mode, once, warm)
+        flop, warmup = 2.0 * report.training_macs, _warmup(execution)
+        train = self.network.train
+        return _Workload("training", report, execution.precision, flop, train, run, warmup)
 
-    def _pictures(self, batch: int) -> tuple[Tensor, Tensor]:
+    def _batch(self, batch: int) -> tuple[Tensor, Tensor]:
         x = torch.randn(batch, *self.size, device=self.device)
         return x, torch.randint(self.classes, (batch,), device=self.device)
 
 
-def _warm(execution: Execution) -> int:
-    """Calls before those that count: until all is allocated, and recorded if it is to be."""
+def _warmup(execution: Execution) -> int:
+    """Untimed calls until memory is allocated and, with CUDA graphs, the graph is captured."""
     return WARMUP + 1 if execution.graph else 1
 
 
-def _race(
-    works: list[_Work], device: torch.device, seconds: float, tell: Callable[[int, int], None]
+def _time(
+    workloads: list[_Workload],
+    device: torch.device,
+    seconds: float,
+    progress: Callable[[int, int], None],
 ) -> dict[str, float]:
-    """Times all works in turn, round by round, and gives the machine's peaks, measured between."""
-    precisions = list(dict.fromkeys(work.precision for work in works))
-    turns, done = (ROUNDS + 1) * len(works), 0
-    for work in works:
-        work.mode()
-        work.first = _timed(work.once, 1, device)
-        last = min(_timed(work.once, 1, device) for _ in range(work.warm))
-        work.calls = math.ceil(seconds / ROUNDS / last)
-        tell(done := done + 1, turns)
+    """Times the workloads in turn, round by round; returns the peak rates measured in between."""
+    precisions = list(dict.fromkeys(workload.precision for workload in workloads))
+    turns, done = (ROUNDS + 1) * len(workloads), 0
+    for workload in workloads:
+        workload.set_mode()
+        workload.first_seconds = _seconds(workload.run, 1, device)
+        fastest = min(_seconds(workload.run, 1, device) for _ in range(workload.warmup))
+        workload.calls = math.ceil(seconds / ROUNDS / fastest)
+        progress(done := done + 1, turns)
     samples = []
     for _ in range(ROUNDS):
         samples.append(roofline.sample(device, precisions))
-        for work in works:
-            work.mode()
-            work.rounds.append(_timed(work.once, work.calls, device))
-            tell(done := done + 1, turns)
+        for workload in workloads:
+            workload.set_mode()
+            workload.rounds.append(_seconds(workload.run, workload.calls, device))
+            progress(done := done + 1, turns)
     return {name: statistics.median(s[name] for s in samples) for name in samples[0]}
 
 
-def _timed(once: Callable[[], object], calls: int, device: torch.device) -> float:
-    """Seconds of a call, on average."""
+def _seconds(run: Callable[[], object], calls: int, device: torch.device) -> float:
+    """The mean seconds per call."""
     synchronize(device)
     began = perf_counter()
     for _ in range(calls):
-        once()
+        run()
     synchronize(device)
     return (perf_counter() - began) / calls
 
@@ -213,10 +214,10 @@ def _precisions(device: torch.device) -> tuple[str, ...]:
     return tuple(DTYPES) if supports_bf16(device) else ("fp32",)
 
 
-def _found(
+def _resolve(
     network: str | nn.Module, size: tuple[int, int, int] | None
 ) -> tuple[str, nn.Module, Recipe, tuple[int, int, int]]:
-    """What is measured: its name, the module, the recipe that trains it, the size of an image."""
+    """The name, the module, the recipe that trains it, and the size of an image."""
     if isinstance(network, nn.Module):
         if size is None:
             raise ValueError("a module needs the size of one image, such as (3, 224, 224)")

@@ -17,13 +17,14 @@ import typer
 from .compare import compare
 from .demo import demo
 from .evaluate import evaluate
+from .list import list_
 from .options import SectionedCommand
 from .pack import pack
 from .predict import predict
-from .read import list_, show
 from .recipe import recipe
 from .report import is_first_process
 from .see import see
+from .show import show
 from .speed import speed
 from .train import train
 

@@ -1,1 +1,1 @@
-"""Parts that more than one paper uses. Shapes are written n (images), c (maps), h, w (pixels)."""
+"""Layers that several papers use. Shapes are written n (images), c (maps), h, w (pixels)."""

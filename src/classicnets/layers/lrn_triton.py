@@ -1,11 +1,11 @@
-"""Local response normalisation on a GPU: one kernel forward and one backward.
+"""Local response normalisation on a GPU: one Triton kernel forward and one backward.
 
-Every number is read from memory once and written once; its neighbours among the maps, which others
-read too, come out of the caches. This file is imported where a GPU asks for it, and only there.
+Every value is read from memory once and written once; its neighbours among the maps, which other
+threads read too, come from the caches. Imported only when a tensor on a GPU needs it.
 """
 
 # pyright: reportMissingImports=false
-# for triton is not there wherever torch is
+# (not every torch comes with Triton)
 
 from typing import no_type_check
 
@@ -15,15 +15,15 @@ import triton.language as tl
 from torch import Tensor
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-WIDEST = 9  # maps in a window; loops over it are unrolled, and the backward pass has two in a row
-BLOCK = 512  # columns that a program works on side by side
+MAX_WINDOW = 9  # maps; the loops over a window are unrolled, two nested ones in the backward pass
+BLOCK = 512  # columns per program
 WARPS = 4
-DEEP = 16  # maps that a column has where those of a pixel do not lie side by side
-LONG = 2**31  # numbers from which 32 bits are too few to count them
+DEEP = 16  # maps per column where the maps of a pixel are not contiguous
+LONG = 2**31  # elements from which indices need 64 bits
 
 
 def forward(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-    """As the layer, for numbers of these `DTYPES`; the arithmetic is in float32."""
+    """The layer's output, for tensors of one of the `DTYPES`; the arithmetic is in float32."""
     y = torch.empty_like(x)
     if _is_dense(x):
         _launch(_forward, (x, y), x, size, alpha, beta, k)
@@ -32,10 +32,10 @@ def forward(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor
 
 
 def backward(g: Tensor, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-    """The gradient with regard to x, of which g is the one with regard to the layer's output."""
+    """The gradient with respect to x, given that with respect to the layer's output."""
     dx = torch.empty_like(x)
     if _is_dense(x):
-        # the gradient arrives in whatever layout the next layer has
+        # the gradient has the layout of the next layer
         g = torch.empty_like(x).copy_(g) if g.stride() != x.stride() else g
         _launch(_backward, (g, x, dx), x, size, alpha, beta, k)
         return dx
@@ -47,7 +47,7 @@ def _is_dense(x: Tensor) -> bool:
 
 
 def _launch(kernel, tensors, x: Tensor, size: int, alpha: float, beta: float, k: float) -> None:
-    """In memory x is [outer][maps][inner]: inner is a picture, or with channels_last one number."""
+    """In memory x is [outer][maps][inner]: inner is one image's map, or 1 with channels_last."""
     if not x.numel():
         return
     maps = x.shape[1]
@@ -71,10 +71,10 @@ def _launch(kernel, tensors, x: Tensor, size: int, alpha: float, beta: float, k:
         )
 
 
-# A column is a few maps of one pixel. Columns are numbered as they lie in memory, so that those of
-# a program are read together. That pointers are multiples of 16 bytes is kept from the compiler: it
-# would give each thread four numbers in a row, which spreads the reads of a neighbour over four
-# times as many lines of the cache. @no_type_check keeps checkers of all functions away.
+# A column is a few maps of one pixel. Columns are numbered in memory order, so that a program reads
+# contiguous ones. do_not_specialize hides that pointers are multiples of 16 bytes: the compiler
+# would give each thread four consecutive values, which spreads the reads of a neighbour over four
+# times as many cache lines. @no_type_check keeps runtime type checkers out of the kernels.
 @triton.jit(do_not_specialize=["x", "y", "columns"])
 @no_type_check
 def _forward(
@@ -109,7 +109,7 @@ def _backward(
         across = tl.full((BLOCK,), 0.0, tl.float32)
         direct = tl.full((BLOCK,), 0.0, tl.float32)
         for d in tl.static_range(-HALF, HALF + 1):
-            # what map i + d passes on to map i, which is in its window
+            # the gradient that map i receives through map i + d, whose window contains it
             there = here & (i + d >= 0) & (i + d < MAPS)
             b = tl.load(g + place + d * inner, mask=there, other=0.0).to(tl.float32)
             a = tl.load(x + place + d * inner, mask=there, other=0.0).to(tl.float32)
@@ -130,7 +130,7 @@ def _columns(
     columns, inner, MAPS: tl.constexpr, CHUNKS: tl.constexpr, DEEP: tl.constexpr,
     WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Of each column its first map, where that lies, and whether there is such a column."""
+    """For each column its first map, the address of that map, and whether the column exists."""
     program = tl.program_id(0)
     if WIDE:
         program = program.to(tl.int64)
@@ -147,10 +147,10 @@ def _powers(
     x, place, i, here, inner, alpha, beta, k, d: tl.constexpr,
     MAPS: tl.constexpr, HALF: tl.constexpr, ROOTS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """s ** -beta and s ** (-beta - 1) for map i + d, s its k + alpha * sum of squares."""
+    """s ** -beta and s ** (-beta - 1) of map i + d, where s is k + alpha * its sum of squares."""
     total = tl.full((BLOCK,), 0.0, tl.float32)
     for e in tl.static_range(-HALF, HALF + 1):
-        # written so that the same neighbour of another d is seen to be the same, and read once
+        # i + (d + e), so that the compiler recognises the neighbours of other d and reads them once
         there = here & (i + (d + e) >= 0) & (i + (d + e) < MAPS)
         a = tl.load(x + place + (d + e) * inner, mask=there, other=0.0).to(tl.float32)
         total += a * a

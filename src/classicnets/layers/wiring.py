@@ -1,6 +1,6 @@
-"""Three ways to join layers: one after another, side by side, and around.
+"""Containers that join layers: in sequence, in parallel branches, and around a shortcut.
 
-With these a network is written as its paper draws it, and the names given here are the names
+A network is written with them as its paper draws it. The names given to its layers are the names
 everywhere: attribute, checkpoint key, row of a report.
 """
 
@@ -15,20 +15,20 @@ from classicnets.measure.sizes import explain
 
 
 def chain(stages: Mapping[str, nn.Module] | None = None, /, **named: nn.Module) -> nn.Sequential:
-    """One after another, named in order of execution.
+    """Layers in sequence, with their names in order of execution.
 
-    Names that Python's keywords cannot spell (`1x1`) come in a mapping.
+    Names that are not Python identifiers (`1x1`) go into the mapping.
 
     >>> chain(conv=nn.Conv2d(3, 8, 3), relu=nn.ReLU()).conv.out_channels
     8
     """
-    joined = nn.Sequential()
-    _fill(joined, {**(stages or {}), **named})
-    return joined
+    sequence = nn.Sequential()
+    _fill(sequence, {**(stages or {}), **named})
+    return sequence
 
 
 class Concat(nn.Module):
-    """Side by side: every branch reads the same maps, and what they give is stacked.
+    """Parallel branches that read the same maps; their outputs are concatenated.
 
     (n, c, h, w) -> (n, sum of the branches' maps, h', w')
     """
@@ -42,9 +42,9 @@ class Concat(nn.Module):
 
 
 class Residual(nn.Module):
-    """Around: the input takes a shortcut past the body and is added to what the body makes.
+    """relu(body(x) + shortcut(x)). (n, c, h, w) -> (n, c', h', w')
 
-    `relu` is the non-linearity after the addition. (n, c, h, w) -> (n, c', h', w')
+    `relu` is the non-linearity after the addition.
     """
 
     def __init__(self, body: nn.Module, shortcut: nn.Module, relu: nn.Module):
@@ -58,10 +58,10 @@ class Residual(nn.Module):
 
 
 class Network(nn.Sequential):
-    """A whole network: images (n, c, h, w) -> scores (n, classes), larger is likelier.
+    """A whole network: images (n, c, h, w) -> scores (n, classes); larger is likelier.
 
-    Raises a ValueError that teaches when it cannot take the images: which layer cannot work, the
-    size it got, and the nearest sizes that would do.
+    Raises a ValueError for images that it cannot take. The message names the layer that fails, the
+    size that layer got, and the nearest sizes that fit.
     """
 
     def __init__(self, stages: Mapping[str, nn.Module] | None = None, /, **named: nn.Module):
@@ -74,14 +74,14 @@ class Network(nn.Sequential):
         try:
             return self.run(x)
         except RuntimeError as error:
-            if x.is_meta:  # where explain() itself tries one size after another
+            if x.is_meta:  # explain() itself tries sizes on the meta device
                 raise
             if reason := explain(self, x.shape, x.dtype):
                 raise ValueError(reason) from error
             raise
 
     def run(self, x: Float[Tensor, "n c h w"]) -> Any:
-        """Stage after stage. A network with several heads says here how they are joined."""
+        """The stages in sequence. A network with several heads overrides this."""
         return super().forward(x)
 
 

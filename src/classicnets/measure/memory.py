@@ -1,4 +1,4 @@
-"""What one training step needs to hold at once."""
+"""The memory of one training step."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes of one training step. Workspaces of single operators come on top and go again."""
+    """Bytes needed at once in a training step, without the workspaces of single operators."""
 
     weights: int
     gradients: int
@@ -23,13 +23,13 @@ class TrainingMemory:
 def training_memory(
     parameters: Iterable[nn.Parameter], saved_bytes: int, optimizer_copies: int
 ) -> TrainingMemory:
-    """Memory for these parameters and `saved_bytes` kept for the backward pass.
+    """The memory for these parameters and `saved_bytes` of activations saved for backward.
 
-    The optimizer holds `optimizer_copies` values a weight: 1 for momentum, 2 for Adam. Frozen
-    parameters have neither gradient nor state.
+    The optimizer stores `optimizer_copies` values per weight: 1 for momentum, 2 for Adam. Frozen
+    parameters have neither gradients nor optimizer state.
     """
     sizes = [(p.numel() * p.element_size(), p.requires_grad) for p in parameters]
-    trained = sum(size for size, trains in sizes if trains)
+    trained = sum(size for size, requires_grad in sizes if requires_grad)
     return TrainingMemory(
         weights=sum(size for size, _ in sizes),
         gradients=trained,

@@ -1,4 +1,4 @@
-"""What one operator costs: a table from torch's operators to their arithmetic.
+"""The arithmetic of one operator: a table from torch's operators to their counting rules.
 
 A multiply-add is one multiplication and one addition of a convolution or a matrix product. All
 other arithmetic is counted by kind, as Caffe's netscope did.
@@ -26,16 +26,16 @@ class Cost:
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(**{kind: n + getattr(other, kind) for kind, n in vars(self).items()})
 
-    def thinned(self, share: float) -> "Cost":
-        """With only this share of the multiply-adds."""
-        return replace(self, macs=round(share * self.macs))
+    def with_macs_scaled(self, fraction: float) -> "Cost":
+        """The same cost with only this fraction of the multiply-adds."""
+        return replace(self, macs=round(fraction * self.macs))
 
 
-Rule = Callable[[Sequence[Any], Tensor], Cost]
+CostRule = Callable[[Sequence[Any], Tensor], Cost]
 
 
 def cost(operator: str, args: Sequence[Any], out: Tensor) -> Cost | None:
-    """What the operator did to make `out` from `args`; None if there is no rule for it."""
+    """The arithmetic of an operator that computes `out` from `args`; None without a rule for it."""
     if operator in FREE:
         return Cost()
     rule = RULES.get(operator)
@@ -44,18 +44,18 @@ def cost(operator: str, args: Sequence[Any], out: Tensor) -> Cost | None:
 
 def _convolution(args: Sequence[Any], out: Tensor) -> Cost:
     x, weight, transposed = args[0], args[1], args[6]
-    # a transposed convolution spreads each input over a window, the other gathers one per output
-    places = x if transposed else out
-    return Cost(macs=places.numel() * weight[0].numel())
+    # one window per output value, but per input value where the convolution is transposed
+    positions = x if transposed else out
+    return Cost(macs=positions.numel() * weight[0].numel())
 
 
-def _product(of: int) -> Rule:
-    """A matrix product whose left factor is the argument number `of`."""
-    return lambda args, out: Cost(macs=out.numel() * args[of].shape[-1])
+def _product(left: int) -> CostRule:
+    """A matrix product whose left factor is argument number `left`."""
+    return lambda args, out: Cost(macs=out.numel() * args[left].shape[-1])
 
 
-def _each(**arithmetic: int) -> Rule:
-    """So much for every value that comes out."""
+def _each(**arithmetic: int) -> CostRule:
+    """A fixed amount of arithmetic per output value."""
     return lambda args, out: Cost(**{kind: n * out.numel() for kind, n in arithmetic.items()})
 
 
@@ -83,7 +83,7 @@ def _adaptive_average_pool(args: Sequence[Any], out: Tensor) -> Cost:
 
 
 def _adaptive_reads(args: Sequence[Any], out: Tensor) -> int:
-    """How many values all windows read together; neighbouring windows may overlap by one."""
+    """The number of values that all windows read; neighbouring windows may overlap by one."""
     reads, sides = out.numel(), len(args[1])
     for n, m in zip(args[0].shape[-sides:], out.shape[-sides:], strict=True):
         reads = reads // m * sum(-(-(i + 1) * n // m) - i * n // m for i in range(m))
@@ -91,22 +91,22 @@ def _adaptive_reads(args: Sequence[Any], out: Tensor) -> int:
 
 
 def _batch_norm(args: Sequence[Any], out: Tensor) -> Cost:
-    # minus mean, by deviation, times gamma, plus beta
+    # - mean, / deviation, * gamma, + beta
     affine = args[1] is not None
     n = out.numel()
     return Cost(additions=(1 + affine) * n, multiplications=affine * n, divisions=n)
 
 
 def _layer_norm(args: Sequence[Any], out: Tensor) -> Cost:
-    return _own_norm(out, weight=args[2], bias=args[3])
+    return _per_image_norm(out, weight=args[2], bias=args[3])
 
 
 def _group_norm(args: Sequence[Any], out: Tensor) -> Cost:
-    return _own_norm(out, weight=args[1], bias=args[2])
+    return _per_image_norm(out, weight=args[1], bias=args[2])
 
 
-def _own_norm(out: Tensor, weight: Tensor | None, bias: Tensor | None) -> Cost:
-    # sum for the mean, minus mean, square, sum for the deviation, by deviation, gamma, beta
+def _per_image_norm(out: Tensor, weight: Tensor | None, bias: Tensor | None) -> Cost:
+    # sum for the mean, - mean, square, sum for the deviation, / deviation, * gamma, + beta
     n = out.numel()
     return Cost(
         additions=(3 + (bias is not None)) * n,
@@ -116,7 +116,7 @@ def _own_norm(out: Tensor, weight: Tensor | None, bias: Tensor | None) -> Cost:
 
 
 def _lrn(args: Sequence[Any], out: Tensor) -> Cost:
-    # AlexNet, section 3.3: square, sum over the window, times alpha, plus k, power, division
+    # AlexNet, section 3.3: square, sum over the window, * alpha, + k, power, division
     n, size = out.numel(), args[1]
     return Cost(additions=size * n, multiplications=2 * n, exponentials=n, divisions=n)
 
@@ -134,7 +134,7 @@ def _mean(args: Sequence[Any], out: Tensor) -> Cost:
     return Cost(additions=args[0].numel(), divisions=out.numel())
 
 
-def _largest(args: Sequence[Any], out: Tensor) -> Cost:
+def _extreme(args: Sequence[Any], out: Tensor) -> Cost:
     return Cost(comparisons=args[0].numel())
 
 
@@ -145,7 +145,7 @@ _divide = _each(divisions=1)
 _exponential = _each(exponentials=1)
 _softmax = _each(exponentials=1, additions=1, divisions=1)
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, CostRule] = {
     "convolution": _convolution,
     "mm": _product(0), "mv": _product(0), "bmm": _product(0), "dot": _product(0),
     "addmm": _product(1), "addmv": _product(1), "baddbmm": _product(1),
@@ -162,7 +162,7 @@ RULES: dict[str, Rule] = {
     "ge": _compare, "lt": _compare, "le": _compare, "where": _compare,
     "leaky_relu": _each(comparisons=1, multiplications=1),
     "_prelu_kernel": _each(comparisons=1, multiplications=1),
-    "max": _largest, "min": _largest, "amax": _largest, "amin": _largest, "argmax": _largest,
+    "max": _extreme, "min": _extreme, "amax": _extreme, "amin": _extreme, "argmax": _extreme,
     "add": _add, "sub": _add, "rsub": _add, "sum": _sum, "mean": _mean,
     "mul": _multiply, "square": _multiply,
     "addcmul": _each(multiplications=1, additions=1),
@@ -174,7 +174,7 @@ RULES: dict[str, Rule] = {
     "sigmoid": _each(exponentials=1, divisions=1, additions=1),
     "silu": _each(exponentials=1, divisions=1, additions=1, multiplications=1),
     "_softmax": _softmax, "_log_softmax": _softmax, "_safe_softmax": _softmax,
-    # x / 2 * (1 + erf(x / sqrt 2)), the error function as an exponential
+    # x / 2 * (1 + erf(x / sqrt 2)), with erf counted as an exponential
     "gelu": _each(exponentials=1, multiplications=3, additions=1),
     "elu": _each(comparisons=1, exponentials=1, multiplications=1, additions=1),
     "celu": _each(comparisons=1, exponentials=1, multiplications=1, divisions=1, additions=1),
@@ -188,7 +188,7 @@ RULES: dict[str, Rule] = {
     "upsample_bicubic2d": _each(multiplications=16, additions=15),
 }  # fmt: skip
 
-# these move, make or name values, and compute none; so do all views
+# these move, create or index values without arithmetic, as all views do
 FREE = {
     "alias", "arange", "bernoulli", "cat", "clone", "constant_pad_nd", "contiguous", "copy",
     "detach", "empty", "empty_like", "empty_strided", "eye", "fill", "flip", "full",

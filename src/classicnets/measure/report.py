@@ -1,4 +1,4 @@
-"""What measuring found, as rows and totals, and as text, Markdown, CSV and JSON."""
+"""The report on a measured network: rows and totals, as text, Markdown, CSV and JSON."""
 
 import csv
 import io
@@ -7,31 +7,31 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import groupby
+from itertools import chain, combinations, groupby
 from typing import NamedTuple
 
 from classicnets.support.tables import align, format_bytes
 
 from .memory import TrainingMemory
 
-DEEP = 60  # rows from which a table is folded unless one asks for all
+DEEP = 60  # longer tables are folded by default
 
-Pixels = int | tuple[int, ...] | None  # one number where both sides agree; None: not known
+Pixels = int | tuple[int, ...] | None  # one number where both sides agree; None where unknown
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A row: one call of a layer. Arithmetic and bytes are for the whole batch.
+    """A row: one call of a layer. Operations and bytes are for the whole batch.
 
-    Receptive fields are in pixels of the image: the largest path's and the smallest's; `stride` is
-    the step from one position to the next, `offset` the first pixel that position 0 sees, negative
-    in the padding. `activation_bytes` is new memory for the output, `saved_bytes` what autograd
-    keeps for the backward pass from here.
+    Receptive fields are in pixels of the image, along the paths with the largest and the smallest
+    one. `stride` is the distance between neighbouring receptive fields, `offset` the first pixel
+    that position 0 sees, negative in the padding. `activation_bytes` is new memory for the output,
+    `saved_bytes` what autograd saves here for the backward pass.
     """
 
     name: str
     type: str
-    output: tuple[int, ...]  # of one image
+    output: tuple[int, ...]  # for one image
     params: int
     macs: int
     comparisons: int
@@ -49,7 +49,7 @@ class Layer:
 
     @property
     def other_operations(self) -> int:
-        """All arithmetic that is no multiply-add."""
+        """All arithmetic besides multiply-adds."""
         return sum(getattr(self, kind) for kind in ARITHMETIC)
 
 
@@ -58,7 +58,7 @@ SUMMED = ("params", "macs", *ARITHMETIC, "activation_bytes", "saved_bytes", "par
 
 
 class Stage(NamedTuple):
-    """A run of layers with the same number, and its share of the whole in per cent."""
+    """Neighbouring layers with the same number in their names, as percentages of the network."""
 
     label: str
     params: float
@@ -68,12 +68,12 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """A network measured: its layers in order of execution, their totals, and one training step.
+    """A measured network: its layers in order of execution, their totals, and a training step.
 
-    `training_only` are the layers that run in training alone (auxiliary heads): not in the totals,
-    but in the memory of the training step. `uncounted` are operators that have no counting rule,
-    `fused` the layers that a device computes in one piece and may keep other bytes for, `unused`
-    where parameters stand that the pass did not need, and how many: not in the totals.
+    `training_only` are layers that run in training only (auxiliary heads): not in the totals, but
+    in the training memory. `uncounted` are operators without a counting rule, `fused` layers that
+    a device runs as one kernel, which may save other bytes, and `unused` the modules with
+    parameters that the forward pass did not read, and how many: not in the totals.
     """
 
     name: str
@@ -89,61 +89,46 @@ class Report:
 
     @property
     def totals(self) -> Layer:
-        """The columns added up; what cannot be added is the last layer's."""
+        """The sums of the columns; columns that cannot be summed are those of the last layer."""
         return _sum("total", self.layers)
 
     @property
     def training_macs(self) -> int:
-        """Multiply-adds of a training step: forward, and again for weights' and inputs' gradients.
+        """Multiply-adds of a training step: forward, weight gradients and input gradients.
 
-        The first layer's input, the image, needs no gradient. Heads that are there in training
-        alone count.
+        The first layer's input, the image, needs no gradient. Training-only heads count.
         """
-        spent = [layer.macs for layer in (*self.layers, *self.training_only) if layer.macs]
-        return 3 * sum(spent) - spent[0] if spent else 0
+        macs = [layer.macs for layer in (*self.layers, *self.training_only) if layer.macs]
+        return 3 * sum(macs) - macs[0] if macs else 0
 
     def stages(self) -> tuple[Stage, ...]:
-        """The share of each stage: neighbouring children of the network with the same number."""
-        whole = self.totals
-        runs = groupby(self.folded().layers, key=lambda layer: _number(layer.name))
+        """Each run of neighbouring children of the network with the same number, as percentages."""
+        total = self.totals
         stages = []
-        for _, run in runs:
+        for _, run in groupby(self.folded().layers, key=lambda layer: _number(layer.name)):
             members = list(run)
             first, last = members[0].name, members[-1].name
             part = _sum(first if first == last else f"{first}–{last}", members)  # noqa: RUF001
-            shares = (_percent(part, whole, of) for of in ("params", "saved_bytes", "macs"))
-            stages.append(Stage(part.name, *shares))
+            percentages = (_percent(part, total, of) for of in ("params", "saved_bytes", "macs"))
+            stages.append(Stage(part.name, *percentages))
         return tuple(stages)
 
     def folded(self) -> "Report":
-        """The same with a row for each child of the network."""
+        """The same report with one row per child of the network."""
         return replace(self, layers=_fold(self.layers), training_only=_fold(self.training_only))
 
     def json(self) -> str:
-        """All of it, sizes for the batch given, names as in the rows."""
-        totals = {key: getattr(self.totals, key) for key in SUMMED}
-        return json.dumps(
-            {
-                "name": self.name,
-                "input": self.input,
-                "batch": self.batch,
-                "totals": totals,
-                "layers": [asdict(layer) for layer in self.layers],
-                "training_only": [asdict(layer) for layer in self.training_only],
-                "stages": [stage._asdict() for stage in self.stages()],
-                "training_memory": {
-                    **asdict(self.training_memory),
-                    "total": self.training_memory.total,
-                },
-                "uncounted": self.uncounted,
-                "fused": self.fused,
-                "unused": self.unused,
-            },
-            indent=2,
-        )
+        """The whole report; operations and bytes are for the batch, keys as in `Layer`."""
+        memory = self.training_memory
+        report = asdict(self) | {
+            "totals": {key: getattr(self.totals, key) for key in SUMMED},
+            "stages": [stage._asdict() for stage in self.stages()],
+            "training_memory": asdict(memory) | {"total": memory.total},
+        }
+        return json.dumps(report, indent=2)
 
     def csv(self) -> str:
-        """A line per layer, plain numbers; sides that differ are joined with x."""
+        """One line per layer, plain numbers; values that differ by side are joined with x."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         columns = [column.name for column in fields(Layer)]
@@ -153,69 +138,66 @@ class Report:
         return text.getvalue()
 
     def markdown(self) -> str:
-        """The table of layers and totals, all columns."""
-        head = list(WIDE)
-        rule = [":--" if name in LEFT else "--:" for name in WIDE]
-        rows = [_cells(layer, WIDE) for layer in (*self.layers, self.totals)]
-        return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rule, *rows))
+        """A table of the layers and totals, with other operations by kind."""
+        columns = _columns(ops=True)
+        rule = [":--" if name in LEFT else "--:" for name in columns]
+        rows = [_cells(layer, columns) for layer in (*self.layers, self.totals)]
+        return "".join(f"| {' | '.join(cells)} |\n" for cells in (columns, rule, *rows))
 
-    def text(self, fold: bool | None = None, width: int = 120) -> str:
-        """A table for reading, and what it means. Deep networks are folded unless `fold` is False.
+    def text(self, fold: bool | None = None, width: int = 100, ops: bool = False) -> str:
+        """The table, the stages, the memory of a training step, and what the columns mean.
 
-        Where `width` is too narrow, all arithmetic but multiply-adds shares one column, and then
-        what says least is left out.
+        Deep networks are folded unless `fold` is False. `ops` splits other operations by kind.
+        Where the table is wider than `width`, columns are left out.
         """
         deep = len(self.layers) > DEEP
         shown = self.folded() if (deep if fold is None else fold) else self
-        tables = (shown._table(columns) for columns in (WIDE, MIDDLE, NARROW))
-        table = next((t for t in tables if max(map(len, t)) <= width), shown._table(NARROW))
-        heading = f"{self.name} · input {_by(self.input)} · batch {self.batch}"
-        parts = [[heading], table, self._shares(), self._remarks(width), _footnote(width)]
+        heading = f"{self.name} · input {_join(self.input)} · batch {self.batch}"
+        blocks = shown._blocks()
+        columns = _fitting(_columns(ops), [*chain(*blocks)], width)
+        parts = [[heading], _table(blocks, columns), self._stage_table(), self._notes(width)]
+        parts += [textwrap.wrap(_footnote(columns, ops), width, break_on_hyphens=False)]
         return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
     def __str__(self) -> str:
         return self.text()
 
-    def _table(self, columns: Sequence[str]) -> list[str]:
-        blocks = [[list(columns)]]
-        blocks += [[_cells(layer, columns) for layer in self.layers]]
-        blocks += [[_cells(self.totals, columns)]]
+    def _blocks(self) -> list[list[Layer]]:
+        """The rows of the table between its rules."""
+        blocks = [list(self.layers), [self.totals]]
         if self.training_only:
-            aside = _sum("in training only, not in the total", self.training_only)
-            blocks += [[_cells(layer, columns) for layer in self.training_only]]
-            blocks += [[_cells(replace(aside, output=()), columns)]]
-        lines = align([cells for block in blocks for cells in block], LEFT)
-        rule = "─" * max(map(len, lines))
-        table: list[str] = []
-        for block in blocks:
-            table += [*lines[: len(block)], rule]
-            lines = lines[len(block) :]
-        return table[:-1]
+            total = replace(_sum("training only", self.training_only), output=())
+            blocks += [list(self.training_only), [total]]
+        return blocks
 
-    def _shares(self) -> list[str]:
-        rows = [["stage", "params", "kept", "multiply-adds"]]
+    def _stage_table(self) -> list[str]:
+        rows = [["stage", "params", "saved", "multiply-adds"]]
         rows += [[s.label, *(f"{x:.1f} %" for x in s[1:])] for s in self.stages() if any(s[1:])]
         return align(rows, LEFT)
 
-    def _remarks(self, width: int) -> list[str]:
+    def _notes(self, width: int) -> list[str]:
         copies = self.optimizer_copies
-        weights, gradients, state, kept = map(format_bytes, vars(self.training_memory).values())
-        remarks = (
-            f"One training step at batch {self.batch}: weights {weights}, gradients {gradients}, "
-            f"optimizer state {state} ({copies} value{'s' * (copies != 1)} a weight), activations "
-            f"kept {kept}; together {format_bytes(self.training_memory.total)}."
+        weights, gradients, state, saved = map(format_bytes, vars(self.training_memory).values())
+        notes = (
+            f"One training step at batch {self.batch} needs "
+            f"{format_bytes(self.training_memory.total)}: "
+            f"weights {weights}, gradients {gradients}, optimizer state {state} "
+            f"({copies} value{'s' * (copies != 1)} per weight), "
+            f"activations saved for backward {saved}."
         )
+        if self.training_only:
+            notes += " Rows below the total run in training only; the total leaves them out."
         if self.uncounted:
-            remarks += f" Not counted, for want of a rule: {', '.join(self.uncounted)}."
+            notes += f" Operators without a counting rule: {', '.join(self.uncounted)}."
         if self.fused:
-            remarks += (
-                " Computed in one piece on a device, which may keep other bytes than stated: "
+            notes += (
+                " A device may run these as one kernel and save other bytes: "
                 f"{', '.join(self.fused)}."
             )
         if self.unused:
             unused = (f"{name} ({count:,} parameters)" for name, count in self.unused.items())
-            remarks += f" Never used in this pass: {', '.join(unused)}."
-        return textwrap.wrap(remarks, width)
+            notes += f" Not used in the forward pass: {', '.join(unused)}."
+        return textwrap.wrap(notes, width, break_on_hyphens=False)
 
 
 def _fold(layers: Iterable[Layer]) -> tuple[Layer, ...]:
@@ -242,8 +224,8 @@ def _number(name: str) -> str:
     return found[0] if found else name
 
 
-def _percent(part: Layer, whole: Layer, column: str) -> float:
-    return 100 * getattr(part, column) / (getattr(whole, column) or 1)
+def _percent(part: Layer, total: Layer, column: str) -> float:
+    return 100 * getattr(part, column) / (getattr(total, column) or 1)
 
 
 # --- as text ---
@@ -252,46 +234,88 @@ def _percent(part: Layer, whole: Layer, column: str) -> float:
 COLUMNS: Mapping[str, Callable[[Layer], str]] = {
     "layer": lambda layer: layer.name,
     "type": lambda layer: layer.type,
-    "output": lambda layer: _by(layer.output),
+    "output": lambda layer: _join(layer.output),
     "params": lambda layer: f"{layer.params:,}",
     "multiply-adds": lambda layer: _operations(layer.macs),
+    "other ops": lambda layer: _operations(layer.other_operations),
     "compare": lambda layer: _operations(layer.comparisons),
     "add": lambda layer: _operations(layer.additions),
     "multiply": lambda layer: _operations(layer.multiplications),
     "divide": lambda layer: _operations(layer.divisions),
     "exp": lambda layer: _operations(layer.exponentials),
-    "other ops": lambda layer: _operations(layer.other_operations),
     "memory": lambda layer: format_bytes(layer.activation_bytes),
-    "kept": lambda layer: format_bytes(layer.saved_bytes),
-    "field": lambda layer: _range(layer.smallest_receptive_field, layer.receptive_field),
-    "step": lambda layer: _by(layer.stride),
-    "offset": lambda layer: _by(layer.offset),
+    "saved": lambda layer: format_bytes(layer.saved_bytes),
+    "receptive field": lambda layer: _range(layer.smallest_receptive_field, layer.receptive_field),
+    "stride": lambda layer: _join(layer.stride),
+    "offset": lambda layer: _join(layer.offset),
 }
-LEFT = ("layer", "type", "output", "stage")  # words, set to the left
-WIDE = tuple(name for name in COLUMNS if name != "other ops")
-MIDDLE = tuple(name for name in COLUMNS if name == "other ops" or name not in WIDE[5:10])
-NARROW = ("layer", "output", "params", "multiply-adds", "kept", "field", "step")
+OPS = ("compare", "add", "multiply", "divide", "exp")
+LEFT = ("layer", "type", "output", "stage")  # left-aligned
+OPTIONAL = ("offset", "memory", "type", "other ops", "stride")  # left out of narrow tables
+
+
+def _columns(ops: bool) -> list[str]:
+    return [name for name in COLUMNS if name not in (("other ops",) if ops else OPS)]
+
+
+def _fitting(columns: Sequence[str], layers: Sequence[Layer], width: int) -> list[str]:
+    """The columns without as few of `OPTIONAL` as `width` requires, the first ones first."""
+    widths = {
+        name: 2 + max(map(len, (*_head(name), *map(COLUMNS[name], layers)))) for name in columns
+    }
+    choices = [
+        [name for name in columns if name not in left_out]
+        for count in range(len(OPTIONAL) + 1)
+        for left_out in combinations(OPTIONAL, count)
+    ]
+    fitting = (shown for shown in choices if sum(widths[name] for name in shown) - 2 <= width)
+    return next(fitting, choices[-1])
+
+
+def _head(column: str) -> tuple[str, str]:
+    """A column's name on two lines: ("multiply-", "adds")."""
+    first, _, second = column.replace("-", "- ").partition(" ")
+    return first, second
+
+
+def _table(blocks: Sequence[Sequence[Layer]], columns: Sequence[str]) -> list[str]:
+    heads = zip(*map(_head, columns), strict=True)
+    lines = align([*heads, *(_cells(layer, columns) for layer in chain(*blocks))], LEFT)
+    rule = "─" * max(map(len, lines))
+    table, rest = lines[:2], iter(lines[2:])
+    for block in blocks:
+        table += [rule, *(next(rest) for _ in block)]
+    return table
 
 
 def _cells(layer: Layer, columns: Sequence[str]) -> list[str]:
     return [COLUMNS[name](layer) for name in columns]
 
 
-def _footnote(width: int) -> list[str]:
-    return textwrap.wrap(
-        "output: of one image, maps first. params: values to learn. multiply-adds: one "
-        "multiplication and one addition each, of convolutions and fully connected layers; the "
-        "papers' FLOPs are multiply-adds. compare, add, multiply, divide, exp (with logarithms, "
-        "powers and roots), or other ops for all five: the arithmetic of everything else. memory: "
-        "new bytes for the output, 0 B for a view or a change in place. kept: bytes autograd keeps "
-        "from here for the backward pass, parameters apart, each counted once, where first kept. "
-        "Operations and bytes are for the whole batch, in training. field: receptive field, the "
-        "pixels a side of the image that one value sees, padding included, from the smallest path "
-        "to the largest where they differ, ? where it cannot be followed exactly. step: pixels "
-        "from one position's field to the next's. offset: where the first position's field "
-        "begins, negative in the padding.",
-        width,
-    )
+def _footnote(columns: Sequence[str], ops: bool) -> str:
+    notes = [f"{name}: {meaning}." for name, meaning in MEANING.items() if name in columns]
+    if ops:
+        notes.append(f"{', '.join(OPS)} (with logarithms, powers and roots): other arithmetic.")
+    notes.append("Operations and bytes are for the whole batch, in training.")
+    if left_out := [name for name in _columns(ops) if name not in columns]:
+        notes.append(f"Left out at this width: {', '.join(left_out)}.")
+    return " ".join(notes)
+
+
+MEANING = {
+    "output": "shape for one image, maps first",
+    "params": "learnable values",
+    "multiply-adds": "one multiplication and one addition each, of convolutions and fully "
+    "connected layers; the papers' FLOPs are multiply-adds",
+    "other ops": "all other arithmetic, by kind with --ops",
+    "memory": "new bytes for the output, 0 B for a view or an in-place change",
+    "saved": "bytes that autograd saves for the backward pass, without parameters; a tensor counts "
+    "once, in the row that first saves it",
+    "receptive field": "pixels per side of the image that one value depends on, padding included, "
+    "from the smallest path to the largest where they differ, ? where unknown",
+    "stride": "pixels from one receptive field to the next",
+    "offset": "first pixel of the first receptive field, negative in the padding",
+}
 
 
 def _operations(n: int) -> str:
@@ -302,14 +326,16 @@ def _operations(n: int) -> str:
 
 
 def _range(smallest: Pixels, largest: Pixels) -> str:
-    return _by(largest) if smallest == largest else f"{_by(smallest)}–{_by(largest)}"  # noqa: RUF001
+    if smallest == largest:
+        return _join(largest)
+    return f"{_join(smallest)}–{_join(largest)}"  # noqa: RUF001
 
 
-def _by(sizes: Pixels) -> str:
+def _join(sizes: Pixels) -> str:
     if sizes is None:
         return "?"
     return str(sizes) if isinstance(sizes, int) else "x".join(map(str, sizes))
 
 
 def _plain(value: str | Pixels) -> str:
-    return value if isinstance(value, str) else "" if value is None else _by(value)
+    return value if isinstance(value, str) else "" if value is None else _join(value)

@@ -1,7 +1,7 @@
-"""What a machine can do at best: arithmetic in either precision, and moving bytes.
+"""Peak rates of this machine: arithmetic in each precision, and memory bandwidth.
 
-A floor is not what a data sheet promises but what the fastest known piece of work reaches here, at
-this hour: a large matrix product, a 3x3 convolution of 64 maps, a copy beyond the caches.
+They are measured, not taken from a data sheet, on the fastest known operations: a large matrix
+product, a 3x3 convolution of 64 maps, and a copy larger than the caches.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from classicnets.support.devices import DTYPES, synchronize
 
-TRIES = 3  # the fastest of which counts in a round
-# the side of the matrices, images for the convolution, numbers to copy
+TRIES = 3  # the fastest counts
+# side of the matrices, images of the convolution, elements of the copy
 QUICK, CPU, ACCELERATOR = (256, 1, 2**20), (2048, 16, 2**26), (8192, 256, 2**28)
 
 
@@ -23,15 +23,15 @@ def sample(
     precisions: Collection[str] = tuple(DTYPES),
     quick: bool = False,
 ) -> dict[str, float]:
-    """FLOP/s by name, and bytes/s read and written by a copy."""
+    """FLOP/s by operation and precision, and bytes/s read and written by a copy."""
     n, images, size = QUICK if quick else CPU if device.type == "cpu" else ACCELERATOR
     peaks = {}
     for name in precisions:
-        made = {"dtype": DTYPES[name], "device": device}
-        a = torch.ones(n, n, **made)
+        options = {"dtype": DTYPES[name], "device": device}
+        a = torch.ones(n, n, **options)
         peaks[f"matrix product {name}"] = 2 * n**3 / _fastest(lambda a=a: a @ a, device)
-        x = torch.ones(images, 64, 56, 56, **made).to(memory_format=torch.channels_last)
-        w = torch.ones(64, 64, 3, 3, **made).to(memory_format=torch.channels_last)
+        x = torch.ones(images, 64, 56, 56, **options).to(memory_format=torch.channels_last)
+        w = torch.ones(64, 64, 3, 3, **options).to(memory_format=torch.channels_last)
         flop = 2 * images * 56 * 56 * 64 * 64 * 9
         seconds = _fastest(lambda x=x, w=w: F.conv2d(x, w, padding=1), device)
         peaks[f"convolution {name}"] = flop / seconds
@@ -41,18 +41,18 @@ def sample(
 
 
 def fastest(peaks: Mapping[str, float], precision: str) -> float:
-    """FLOP/s that arithmetic in this precision cannot exceed."""
+    """The highest FLOP/s in this precision."""
     return max(peaks[f"matrix product {precision}"], peaks[f"convolution {precision}"])
 
 
-def _fastest(work: Callable[[], object], device: torch.device) -> float:
-    seconds, tried = [], torch.backends.cudnn.benchmark
+def _fastest(operation: Callable[[], object], device: torch.device) -> float:
+    seconds, benchmark = [], torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
     for _ in range(TRIES):
         synchronize(device)
         began = perf_counter()
-        work()
+        operation()
         synchronize(device)
         seconds.append(perf_counter() - began)
-    torch.backends.cudnn.benchmark = tried
+    torch.backends.cudnn.benchmark = benchmark
     return min(seconds)

@@ -1,6 +1,6 @@
-"""Why a network cannot take an image, in one sentence, for any network.
+"""One-sentence explanations of why a network cannot take an image of some size.
 
-Sizes are tried on the meta device, where a pass costs milliseconds and no memory.
+Sizes are tried on the meta device, where a forward pass takes milliseconds and no memory.
 """
 
 import math
@@ -15,14 +15,14 @@ from classicnets.support.errors import one_line
 from classicnets.support.hooks import temporary_hooks
 from classicnets.support.meta import image_dtype, meta_copy, needs_values
 
-LARGEST = 4096  # pixels a side; sizes beyond are not searched
+LARGEST = 4096  # pixels per side, the end of the search for legal sizes
 
 
 def scores_shape(network: nn.Module, shape: Sequence[int]) -> tuple[int, ...] | None:
-    """What the network gives, in evaluation mode, for images of this shape (n, c, h, w).
+    """The shape of the network's scores, in evaluation mode, for images of shape (n, c, h, w).
 
-    None if only values could tell. Raises ValueError for images that it cannot take, as `explain`
-    says, or when it gives anything but a tensor.
+    None if it depends on values. Raises a ValueError for images that the network cannot take, with
+    the reason that `explain` gives, and for an output that is not a tensor.
 
     >>> scores_shape(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), (2, 3, 2, 2))
     (2, 5)
@@ -40,34 +40,34 @@ def scores_shape(network: nn.Module, shape: Sequence[int]) -> tuple[int, ...] | 
             return None
         raise ValueError(_failure("the network", shape, one_line(error))) from error
     if not isinstance(scores, Tensor):
-        raise ValueError(f"the network gives a {type(scores).__name__}, not a tensor of scores")
+        raise ValueError(f"the network returns a {type(scores).__name__}, not a tensor of scores")
     return tuple(scores.shape)
 
 
 def explain(network: nn.Module, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> str:
     """One sentence on why the network cannot take images of this shape (n, c, h, w), or "".
 
-    It names the layer that cannot work, what that layer got, and the nearest legal sizes. There is
-    nothing to say of a network whose way depends on values, or that cannot be copied.
+    It names the layer that fails, the input that layer got, and the nearest legal sizes. It is ""
+    for a network whose forward depends on values, or that cannot be copied.
     """
     shape = tuple(shape)
     if len(shape) != 4:
         return (
-            f"{_first(network)} reads images of four axes (n, c, h, w), not {len(shape)}: "
-            f"{shape}; one image becomes a batch of one with x[None]"
+            f"{_first(network)} reads images of four dimensions (n, c, h, w), not {len(shape)}: "
+            f"{shape}; turn one image into a batch with x[None]"
         )
     if not dtype.is_floating_point:
         return (
             f"{_first(network)} reads floating-point images, not {dtype}; "
-            "scale the pixels as the recipe says, or convert with x.float()"
+            "scale the pixels as the recipe does, or convert with x.float()"
         )
     try:
         twin = meta_copy(network)
     except ValueError:
         return ""
-    steps = _attempt(twin, shape)
-    if not _fits(steps):
-        return _sentence(twin, shape, steps)
+    calls = _attempt(twin, shape)
+    if not _fits(calls):
+        return _sentence(twin, shape, calls)
     if dtype != image_dtype(network):
         return (
             f"{_first(network)} has weights of {image_dtype(network)} and got images of {dtype}; "
@@ -76,37 +76,37 @@ def explain(network: nn.Module, shape: Sequence[int], dtype: torch.dtype = torch
     return ""
 
 
-class _Step(NamedTuple):
-    """A layer of one pass: what went in and what came out, None where it failed."""
+class _Call(NamedTuple):
+    """A layer of one forward pass: the shapes of its input and output, None where it failed."""
 
     name: str
     layer: nn.Module
-    got: tuple[int, ...]
-    gave: tuple[int, ...] | None
+    input: tuple[int, ...]
+    output: tuple[int, ...] | None
     error: str = ""
 
 
-def _fits(steps: list[_Step]) -> bool:
-    return not steps or steps[-1].gave is not None
+def _fits(calls: list[_Call]) -> bool:
+    return not calls or calls[-1].output is not None
 
 
 def _forward(twin: nn.Module, shape: Sequence[int]) -> Any:
-    with torch.no_grad(), torch.device("meta"):  # also for tensors that a forward makes
+    with torch.no_grad(), torch.device("meta"):  # also for tensors that a forward creates
         return twin(torch.empty(*shape, dtype=image_dtype(twin)))
 
 
-def _attempt(twin: nn.Module, shape: Sequence[int]) -> list[_Step]:
-    """The layers of one pass in order of completion; the last is the one that failed, if any."""
+def _attempt(twin: nn.Module, shape: Sequence[int]) -> list[_Call]:
+    """The layers of a forward pass in order of completion, ending with the one that failed."""
     names = {layer: name for name, layer in twin.named_modules()}
     entered: list[tuple[nn.Module, tuple[int, ...]]] = [(twin, tuple(shape))]
-    steps: list[_Step] = []
+    calls: list[_Call] = []
 
     def enter(layer: nn.Module, args: tuple) -> None:
         entered.append((layer, tuple(args[0].shape) if args and hasattr(args[0], "shape") else ()))
 
     def leave(layer: nn.Module, args: tuple, out: object) -> None:
         _, got = entered.pop()
-        steps.append(_Step(names[layer], layer, got, tuple(getattr(out, "shape", ()))))
+        calls.append(_Call(names[layer], layer, got, tuple(getattr(out, "shape", ()))))
 
     hooks = (
         handle
@@ -124,52 +124,52 @@ def _attempt(twin: nn.Module, shape: Sequence[int]) -> list[_Step]:
         if needs_values(error):
             return []
         layer, got = entered[-1]
-        steps.append(_Step(names[layer] or "the network", layer, got, None, one_line(error)))
-    return steps
+        calls.append(_Call(names[layer] or "the network", layer, got, None, one_line(error)))
+    return calls
 
 
-def _sentence(twin: nn.Module, shape: Sequence[int], steps: list[_Step]) -> str:
+def _sentence(twin: nn.Module, shape: Sequence[int], calls: list[_Call]) -> str:
     _, c, h, w = shape
-    failed = steps[-1]
+    failed = calls[-1]
     images = f"from images of {c}x{h}x{w}"
     channels = getattr(failed.layer, "in_channels", None)
-    if channels and len(failed.got) == 4 and failed.got[1] != channels:
-        got, s = failed.got[1], "s" * (channels > 1)
+    if channels and len(failed.input) == 4 and failed.input[1] != channels:
+        got, s = failed.input[1], "s" * (channels > 1)
         remedy = f"; give it {channels}-channel images, or build the network with channels={c}"
         return (
             f"{failed.name} reads {channels} channel{s} and got {got}, {images}"
             f"{remedy * (got == c)}"
         )
-    complaint = _complaint(shape, steps)
-    if not complaint:
+    problem = _problem(shape, calls)
+    if not problem:
         return _failure(failed.name, shape, failed.error)
     lowest, highest = _legal_sides(twin, c)
     if lowest > highest:
-        return f"{complaint}, {images}; no square image would do"
+        return f"{problem}, {images}; no square image fits"
     nearest = min(max(min(h, w), lowest), highest)
-    offer = f"the nearest legal size is {c}x{nearest}x{nearest}"
+    remedy = f"the nearest legal size is {c}x{nearest}x{nearest}"
     if highest == LARGEST:
-        offer += f" (any side from {lowest} will do)"
+        remedy += f" (any side from {lowest} fits)"
     elif highest > lowest:
-        offer += f" (any side from {lowest} to {highest} will do)"
-    return f"{complaint}, {images}; {_cause(twin, shape, steps, nearest)}{offer}"
+        remedy += f" (any side from {lowest} to {highest} fits)"
+    return f"{problem}, {images}; {_cause(twin, shape, calls, nearest)}{remedy}"
 
 
-def _complaint(shape: Sequence[int], steps: list[_Step]) -> str:
-    """What a layer with a size of its own lacks; "" where another size of image need not help."""
-    name, layer, got, *_ = steps[-1]
+def _problem(shape: Sequence[int], calls: list[_Call]) -> str:
+    """Why the last layer does not fit its input; "" where another image size may not help."""
+    name, layer, got, *_ = calls[-1]
     if isinstance(layer, nn.Linear) and got and got[-1] != layer.in_features:
-        seen = (maps for s in reversed(steps) for maps in (s.gave, s.got) if maps)
-        maps, *sides = next((m for m in seen if len(m) == 4), shape)[1:]
+        shapes = (maps for s in reversed(calls) for maps in (s.output, s.input) if maps)
+        maps, *sides = next((m for m in shapes if len(m) == 4), shape)[1:]
         flat = got[-1] == math.prod((maps, *sides))
         side = math.isqrt(layer.in_features // maps)
         whole = flat and maps * side * side == layer.in_features
         return (
-            f"{name} needs {layer.in_features} values{' an image' * (len(got) == 2)}"
+            f"{name} needs {layer.in_features} values{' per image' * (len(got) == 2)}"
             f"{f' ({maps}x{side}x{side})' * whole} and got {got[-1]}"
             f"{f' ({maps}x{sides[0]}x{sides[1]})' * flat}"
         )
-    if min(_places(steps[-1]), default=1) < 1:
+    if min(_positions(calls[-1]), default=1) < 1:
         k, *_ = _window(layer)
         return f"the {k[0]}x{k[1]} window of {name} does not fit into {got[2]}x{got[3]} pixels"
     return ""
@@ -179,26 +179,27 @@ def _failure(name: str, shape: Sequence[int], error: str) -> str:
     return f"{name}'s forward fails on images of {'x'.join(map(str, shape[1:]))}: {error}"
 
 
-def _cause(twin: nn.Module, shape: Sequence[int], steps: list[_Step], nearest: int) -> str:
+def _cause(twin: nn.Module, shape: Sequence[int], calls: list[_Call], nearest: int) -> str:
     """The first layer whose arithmetic leaves a remainder that the nearest legal size does not."""
     legal = {s.name: s for s in _attempt(twin, (*shape[:2], nearest, nearest))}
-    for step in steps:
-        fits = legal.get(step.name)
-        places = _places(step)
-        if step is steps[-1] or not fits or not places or getattr(step.layer, "ceil_mode", False):
+    for call in calls:
+        fits = legal.get(call.name)
+        positions = _positions(call)
+        rounds_up = getattr(call.layer, "ceil_mode", False)
+        if call is calls[-1] or not fits or not positions or rounds_up:
             continue
-        k, s, p, _ = (sides[0] for sides in _window(step.layer))
-        if s > 1 and abs(fits.got[2] - step.got[2]) >= s:
-            return ""  # more is missing than a remainder
-        if places[0].is_integer() or not _places(fits)[0].is_integer():
+        k, s, p, _ = (sides[0] for sides in _window(call.layer))
+        if s > 1 and abs(fits.input[2] - call.input[2]) >= s:
+            return ""  # the size is off by more than a remainder
+        if positions[0].is_integer() or not _positions(fits)[0].is_integer():
             continue
         padded = f" + 2*{p}" if p else ""
         remainder = (
-            f"at {step.name} ({step.got[2]}{padded} - {k}) / {s} + 1 = {places[0]:g} "
-            "is no whole number; "
+            f"at {call.name} ({call.input[2]}{padded} - {k}) / {s} + 1 = {positions[0]:g} "
+            "is not a whole number; "
         )
-        padding = _padding_that_fits(twin, shape, step.layer)
-        return remainder + (f"padding {padding} at {step.name} would do, or " if padding else "")
+        padding = _padding_that_fits(twin, shape, call.layer)
+        return remainder + (f"padding {padding} at {call.name} would fit; " if padding else "")
     return ""
 
 
@@ -216,7 +217,7 @@ def _padding_that_fits(twin: nn.Module, shape: Sequence[int], layer: nn.Module) 
 
 
 def _window(layer: nn.Module) -> tuple[tuple[int, int], ...]:
-    """The kernel, stride, padding and dilation of a layer that slides a window, or nothing."""
+    """The kernel, stride, padding and dilation of a layer with a sliding window, else ()."""
     kernel = getattr(layer, "kernel_size", None)
     if kernel is None or getattr(layer, "transposed", False):
         return ()
@@ -225,29 +226,29 @@ def _window(layer: nn.Module) -> tuple[tuple[int, int], ...]:
     return tuple(map(_pair, (kernel, stride, padding, dilation)))
 
 
-def _places(step: _Step) -> tuple[float, ...]:
-    """How many places a window has along each side of its maps; whole if no pixel is left over."""
-    window = _window(step.layer)
-    if not window or len(step.got) != 4:
+def _positions(call: _Call) -> tuple[float, ...]:
+    """The positions of a window along each side of its maps; whole where no pixel is left over."""
+    window = _window(call.layer)
+    if not window or len(call.input) != 4:
         return ()
     return tuple(
         (side + 2 * p - d * (k - 1) - 1) / s + 1
-        for side, k, s, p, d in zip(step.got[2:], *window, strict=True)
+        for side, k, s, p, d in zip(call.input[2:], *window, strict=True)
     )
 
 
 def _legal_sides(twin: nn.Module, channels: int) -> tuple[int, int]:
-    """The smallest and the largest square the network takes; the first exceeds the second if none.
+    """The smallest and the largest side of a square image that fits; smallest > largest if none.
 
-    Maps never shrink when the image grows, so halving the interval finds both ends.
+    Maps never shrink when the image grows, so bisection finds both ends.
     """
 
     def too_small_or_large(side: int) -> int:
-        steps = _attempt(twin, (1, channels, side, side))
-        if _fits(steps):
+        calls = _attempt(twin, (1, channels, side, side))
+        if _fits(calls):
             return 0
-        failed = steps[-1]
-        if isinstance(failed.layer, nn.Linear) and failed.got[-1] > failed.layer.in_features:
+        failed = calls[-1]
+        if isinstance(failed.layer, nn.Linear) and failed.input[-1] > failed.layer.in_features:
             return 1
         return -1
 
@@ -259,7 +260,7 @@ def _legal_sides(twin: nn.Module, channels: int) -> tuple[int, int]:
 
 
 def _first(network: nn.Module) -> str:
-    """The name of the first layer that has weights, as far as it has one."""
+    """The name of the first layer with weights, or "the network"."""
     names = (name.rpartition(".")[0] for name, _ in network.named_parameters())
     return next(names, "") or "the network"
 

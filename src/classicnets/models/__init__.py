@@ -1,1 +1,1 @@
-"""The networks, one file per paper; none imports another."""
+"""The networks: one file per paper, independent of each other."""

@@ -1,13 +1,14 @@
 """AlexNet: Krizhevsky, Sutskever, Hinton, ImageNet classification with deep convolutional neural
 networks, NIPS 2012. Figure 2 (the network), section 3.
 
-Unusual today: two towers, one a GPU, that meet only in conv3 and in the fully connected layers;
-responses are normalised across maps; pooling windows overlap.
+Unusual today: two towers, one per GPU, that meet only in conv3 and the fully connected layers;
+local response normalisation across maps; overlapping pooling windows.
 
-Where the paper leaves a choice: it prints images of 224x224, but (224 - 11) / 4 + 1 is no whole
-number; 227 without padding gives the printed 55. Whether normalisation stays within a tower is not
-said; here it runs over all maps, as in Caffe. The printed alpha of 1e-4 is taken with the printed
-formula, which does not divide it by n. Padding is not printed; 2, 1, 1, 1 keep the printed sizes.
+Where the paper leaves a choice: it prints images of 224x224, but (224 - 11) / 4 + 1 is not a whole
+number; 227 without padding gives the printed 55. It does not state whether normalisation stays
+within a tower; here it runs over all maps, as in Caffe. The printed alpha of 1e-4 is used with the
+printed formula, which does not divide it by n. Padding is not printed; 2, 1, 1, 1 keep the printed
+sizes.
 """
 
 from torch import nn
@@ -22,9 +23,9 @@ def alexnet(classes: int = 1000, channels: int = 3) -> Network:
 
 
 def alexnet_merged(classes: int = 1000, channels: int = 3) -> Network:
-    """One column in place of two towers: conv2, conv4, conv5 read all maps. 62,378,344 parameters.
+    """One column instead of two towers: conv2, conv4, conv5 read all maps. 62,378,344 parameters.
 
-    Not the published network, though often built in its name.
+    Not the published network, though often called AlexNet.
     """
     return _alexnet(1, classes, channels)
 

@@ -2,14 +2,14 @@
 (the widths), Figure 2 (the module, naive and with reductions), Figure 3 and section 5.
 
 Unusual today: no batch normalisation, biases in every convolution, real 5x5 windows, local response
-normalisation around the stem, and two auxiliary classifiers that exist only in training.
+normalisation in the stem, and two auxiliary classifiers that run in training only.
 
-Where the paper leaves a choice: the widths of Table 1 decide where its parameter and operation
-columns disagree with them (the first row and 5a do). Pools round up, as in the reference Caffe
-model, or 112, 56, 28, 14, 7 would not come out. The stem's order and the constants of the
-normalisation (alpha 1e-4 divided by n, k = 1) are that model's too. The naive variant, Figure 2(a)
-throughout, keeps the widths of the 1x1, 3x3 and 5x5 columns; since its pool is not projected, depth
-grows from module to module, and the auxiliary heads and the classifier grow with it.
+Where the paper leaves a choice: where the parameter and operation columns of Table 1 disagree with
+its widths (in the first row and 5a), the widths decide. Pools round up, as in the reference Caffe
+model; only that gives 112, 56, 28, 14, 7. The stem's order and the constants of the normalisation
+(alpha 1e-4 divided by n, k = 1) are that model's too. The naive variant, Figure 2(a) throughout,
+keeps the widths of the 1x1, 3x3 and 5x5 columns; since its pool is not projected, depth grows from
+module to module, and the auxiliary heads and the classifier grow with it.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from classicnets.layers.wiring import Concat, Network, chain
 
 
 class Widths(NamedTuple):
-    """A row of Table 1 that is an inception module; the column heads as printed."""
+    """The widths of an inception module: a row of Table 1, with its column heads as printed."""
 
     n1x1: int
     n3x3_reduce: int
@@ -49,7 +49,7 @@ TABLE_1 = {  #   1x1  3x3r  3x3 5x5r  5x5  proj
 
 
 class GoogLeNetScores(NamedTuple):
-    """What GoogLeNet gives in training: its scores and those of the heads after 4a and 4d."""
+    """GoogLeNet's output in training: its scores and those of the heads after 4a and 4d."""
 
     scores: Float[Tensor, "n classes"]
     aux_4a: Float[Tensor, "n classes"]
@@ -57,7 +57,7 @@ class GoogLeNetScores(NamedTuple):
 
 
 class GoogLeNet(Network):
-    """A chain whose stages aux_4a and aux_4d stand aside: they read inception_4a and _4d.
+    """A chain with two side branches: aux_4a and aux_4d read inception_4a and inception_4d.
 
     (n, c, 224, 224) -> GoogLeNetScores in training, scores (n, classes) in evaluation.
     """
@@ -83,7 +83,7 @@ def googlenet_naive(classes: int = 1000, channels: int = 3) -> GoogLeNet:
 
 
 def inception(width_in: int, row: Widths) -> tuple[Concat, int]:
-    """Figure 2(b) and its depth: 1x1 reductions before the 3x3 and 5x5, and after the pool."""
+    """Figure 2(b) and its depth: 1x1 reductions before the 3x3 and the 5x5, and after the pool."""
     module = Concat(
         {
             "1x1": chain(_conv("1x1", width_in, row.n1x1, 1)),
@@ -105,7 +105,7 @@ def inception(width_in: int, row: Widths) -> tuple[Concat, int]:
 
 
 def naive(width_in: int, row: Widths) -> tuple[Concat, int]:
-    """Figure 2(a) and its depth: every branch reads all maps, and the pool passes them on."""
+    """Figure 2(a) and its depth: every branch reads all maps, and the pool keeps their number."""
     module = Concat(
         {
             "1x1": chain(_conv("1x1", width_in, row.n1x1, 1)),
@@ -118,7 +118,7 @@ def naive(width_in: int, row: Widths) -> tuple[Concat, int]:
 
 
 def auxiliary(width_in: int, classes: int) -> nn.Sequential:
-    """Section 5, the classifier on the side: maps of 14x14 -> scores."""
+    """Section 5, the auxiliary classifier: maps of 14x14 -> scores."""
     return chain(
         average=nn.AvgPool2d(5, stride=3),
         conv=nn.Conv2d(width_in, 128, 1),

@@ -2,14 +2,14 @@
 Proceedings of the IEEE 86(11), 1998. Figure 2 (the network), Table I (the links of C3), Figure 3
 (the targets), section II-B.
 
-Unusual today: the subsampling layers learn, C3 sees only some of the maps below it, the
-non-linearity is a scaled tanh, and the output layer measures the distance to ten drawn digits.
+Unusual today: the subsampling layers have parameters, each map of C3 reads only some maps of S2,
+the non-linearity is a scaled tanh, and the output layer measures the distance to ten drawn digits.
 
 Where the paper leaves a choice: the scores are the negated penalties of the output layer, so that
-the largest wins. The bitmaps of Figure 3 are read off public transcriptions that agree in 839 of
-840 pixels; at the one where they part we take the 9 that is the 6 turned round. For other than ten
-classes the first bitmaps serve as targets, and beyond ten of them codes drawn at random, which the
-paper names as the alternative to bitmaps. Table I is written with S2's maps as rows.
+the largest wins. The bitmaps of Figure 3 are taken from public transcriptions that agree in 839 of
+840 pixels; the remaining one is set so that the 9 is the 6 turned round. For other than ten
+classes the targets are the first bitmaps, and beyond ten random codes, which the paper names as the
+alternative to bitmaps. Table I is written with S2's maps as rows.
 """
 
 import random
@@ -31,7 +31,7 @@ TABLE_I = """
     . . . X X X . . X X X X . X X X
 """
 
-# the targets of the ten digits, 7x12 pixels each, which is why F6 has 84 units
+# the targets of the ten digits, 7x12 pixels each: the 84 units of F6
 FIGURE_3 = """
     .#####. ...##.. .#####. ####### .#####.
     ....... ..###.. ....... .....## .......
@@ -63,17 +63,17 @@ FIGURE_3 = """
 
 
 class Squash(nn.Module):
-    """f(a) = 1.7159 tanh(2a / 3), appendix A; the targets +1 and -1 lie well inside its range."""
+    """f(a) = 1.7159 tanh(2a / 3), appendix A; the targets +1 and -1 are well inside its range."""
 
     def forward(self, a: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return 1.7159 * torch.tanh(2 / 3 * a)
 
 
 class Subsample(nn.Module):
-    """S2 and S4: halves each map, with two numbers to learn per map.
+    """S2 and S4: halves each map, with two learnable values per map.
 
     The four inputs of a unit are added, multiplied by the map's coefficient, and shifted by its
-    bias; the squashing follows as a layer of its own. (n, c, h, w) -> (n, c, h/2, w/2)
+    bias; the squashing is a separate layer. (n, c, h, w) -> (n, c, h/2, w/2)
 
     >>> Subsample(6)(torch.ones(1, 6, 28, 28))[0, 0, 0, 0].item()  # 4 inputs, coefficient 1/4
     1.0
@@ -90,9 +90,9 @@ class Subsample(nn.Module):
 
 
 class PartialConv2d(nn.Module):
-    """C3: a convolution in which each map reads only the maps that a table of crosses gives it.
+    """C3: a convolution whose maps read only those input maps that a table marks with a cross.
 
-    One k x k kernel per cross, the table read column by column; a column is a map of this layer.
+    One k x k kernel per cross, in the order of the table's columns; a column is an output map.
     (n, rows, h, w) -> (n, columns, h - k + 1, w - k + 1)
     """
 
@@ -104,15 +104,15 @@ class PartialConv2d(nn.Module):
         crosses = [cell == "X" for column in columns for cell in column]
         self.in_channels, self.out_channels = len(columns[0]), len(columns)
         self.kernel_size, self.stride, self.padding = (k, k), (1, 1), (0, 0)
-        self.share_of_multiply_adds = sum(crosses) / len(crosses)  # of a full convolution's
+        self.multiply_add_fraction = sum(crosses) / len(crosses)
         self.weight = nn.Parameter(torch.empty(sum(crosses), k, k).uniform_(-0.1, 0.1))
         self.bias = nn.Parameter(torch.zeros(self.out_channels))
-        where = torch.tensor([i for i, cross in enumerate(crosses) if cross])
-        self.register_buffer("kernels", where)
+        indices = torch.tensor([i for i, cross in enumerate(crosses) if cross])
+        self.register_buffer("kernels", indices)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n maps y x"]:
         k = self.kernel_size[0]
-        # zeros where there is no cross: one dense convolution beats sixteen small ones many times
+        # zeros without a cross: one dense convolution is many times faster than sixteen small ones
         full = self.weight.new_zeros(self.out_channels * self.in_channels, k, k)
         full = full.index_copy(0, self.kernels, self.weight)
         return F.conv2d(x, full.view(self.out_channels, self.in_channels, k, k), self.bias)
@@ -132,8 +132,8 @@ class Prototypes(nn.Module):
         bands = FIGURE_3.strip().split("\n\n")
         drawn = [zip(*(row.split() for row in band.splitlines()), strict=True) for band in bands]
         codes = ["".join(rows) for band in drawn for rows in band]
-        toss = random.Random(84)
-        codes += ["".join(toss.choices("#.", k=84)) for _ in range(10, classes)]
+        rng = random.Random(84)
+        codes += ["".join(rng.choices("#.", k=84)) for _ in range(10, classes)]
         centres = [[1.0 if pixel == "#" else -1.0 for pixel in code] for code in codes[:classes]]
         self.register_buffer("centres", torch.tensor(centres))
 

@@ -1,14 +1,14 @@
 """ResNet: He, Zhang, Ren, Sun, Deep residual learning for image recognition, CVPR 2016,
 arXiv:1512.03385. Table 1 (ImageNet), section 4.1 (shortcut options A, B, C), 4.2 (CIFAR-10).
 
-A plain network is the same table without shortcuts, which is the paper's experiment.
+The plain networks are those of the same table without shortcuts, the baseline of the paper.
 
-Where the paper leaves a choice: in bottleneck blocks the stride sits in the first 1x1 convolution,
-as in the authors' released networks (the later "v1.5" moves it to the 3x3). The convolutions have
-no bias, since batch normalisation follows; the authors' ResNet-50 has one in conv1, their 101 and
-152 do not. The first pool is padded by 1, which gives the printed 56x56. Option A puts its zero
-maps after the copied ones. The stages of the CIFAR networks have no names in the paper; they go by
-conv2_x, conv3_x, conv4_x here.
+Where the paper leaves a choice: in bottleneck blocks the stride is in the first 1x1 convolution, as
+in the authors' released networks (the later "v1.5" moves it to the 3x3). The convolutions have no
+bias, since batch normalisation follows; the authors' ResNet-50 has one in conv1, their 101 and 152
+do not. The first pool is padded by 1, which gives the printed 56x56. Option A puts its zero maps
+after the copied ones. The stages of the CIFAR networks have no names in the paper; here they are
+conv2_x, conv3_x, conv4_x.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from classicnets.layers.wiring import Network, Residual, chain
 
 
 class PadShortcut(nn.Module):
-    """Option A: every stride-th pixel, and zero maps for the added width; nothing to learn.
+    """Option A: every stride-th pixel, with zero maps for the added width; no parameters.
 
     (n, c, h, w) -> (n, width, h / stride, w / stride)
     """
@@ -61,7 +61,7 @@ def bottleneck(width_in: int, width: int, stride: int) -> nn.Sequential:
     )
 
 
-# the block, its widths and its number in conv2_x, conv3_x, conv4_x, conv5_x
+# depth: the block, its widths and the number of blocks in conv2_x, conv3_x, conv4_x, conv5_x
 # fmt: off
 TABLE_1 = {
     18:  (basic,      (64, 128, 256, 512),     (2, 2, 2, 2)),
@@ -78,7 +78,7 @@ def resnet(depth: int, option: str = "B", classes: int = 1000, channels: int = 3
 
     Parameters with option B: 11,689,512 (18), 21,797,672 (34), 25,557,032 (50), 44,549,160 (101),
     60,192,808 (152).
-    Raises ValueError for a depth that the table does not have, or an option other than A, B, C.
+    Raises a ValueError for a depth that is not in the table, and an option other than A, B, C.
     """
     return _imagenet(depth, _option(option), classes, channels)
 
@@ -92,14 +92,14 @@ def resnet_cifar(depth: int, option: str = "A", classes: int = 10, channels: int
     """Section 4.2: 6n + 2 layers for images of 32x32 -> scores.
 
     Parameters with option A: 269,722 (20), 464,154 (32), 658,586 (44), 853,018 (56), 1,727,962
-    (110), 19,421,274 (1202). Raises ValueError for a depth that is not 6n + 2, or an option other
-    than A, B, C.
+    (110), 19,421,274 (1202).
+    Raises a ValueError for a depth that is not 6n + 2, and an option other than A, B, C.
     """
     return _cifar(depth, _option(option), classes, channels)
 
 
 def plain_cifar(depth: int, classes: int = 10, channels: int = 3) -> Network:
-    """Section 4.2: the same network without shortcuts, and with as many parameters."""
+    """Section 4.2: the same network without shortcuts, with the same number of parameters."""
     return _cifar(depth, None, classes, channels)
 
 
@@ -107,7 +107,7 @@ Shortcut = Callable[[int, int, int], nn.Module]
 
 
 def _option(option: str) -> Shortcut:
-    """Section 4.1: what takes a shortcut from one width to the next at a stride."""
+    """Section 4.1: the builder of the shortcut from one width to another at a stride."""
 
     def pad(width_in: int, width: int, stride: int) -> nn.Module:
         return PadShortcut(width - width_in, stride)
@@ -136,7 +136,7 @@ def _stage(
     blocks: int,
     shortcut: Shortcut | None,
 ) -> nn.Sequential:
-    """conv<number>_x: the first block changes width and, after conv2_x, halves the maps."""
+    """conv<number>_x: its first block changes the width and, after conv2_x, halves the maps."""
     stage: dict[str, nn.Module] = {}
     for i in range(1, blocks + 1):
         stride = 2 if number > 2 and i == 1 else 1

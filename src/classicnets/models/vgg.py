@@ -1,12 +1,12 @@
 """VGG: Simonyan, Zisserman, Very deep convolutional networks for large-scale image recognition,
 ICLR 2015, arXiv:1409.1556v6. Table 1 (the configurations), section 2.
 
-Only small windows: 3x3 everywhere, 1x1 in column C, and depth as the one thing that varies.
+Only small windows, 3x3 everywhere and 1x1 in column C; the columns differ in depth.
 
-Where the paper leaves a choice: the constants of the normalisation in column A-LRN are said to be
-AlexNet's, printed with its formula, so alpha is not divided by n. Column D with global average
-pooling is not in the paper; it is the usual thought experiment on its largest layer, whose 7x7
-positions are averaged before fc6.
+Where the paper leaves a choice: it refers to AlexNet for the constants of the normalisation in
+column A-LRN, where they are printed with the formula, so alpha is not divided by n. Column D with
+global average pooling is not in the paper; it is the usual thought experiment on its largest layer:
+its 7x7 positions are averaged before fc6.
 """
 
 from torch import nn
@@ -14,7 +14,7 @@ from torch import nn
 from classicnets.layers.lrn import LocalResponseNorm
 from classicnets.layers.wiring import Network
 
-# A bare number is a 3x3 convolution of that width, (width, 1) a 1x1; a pool ends every block.
+# a number is a 3x3 convolution of that width, (width, 1) a 1x1; every block ends in a pool
 # fmt: off
 TABLE_1 = {
     "A":     [[64],        [128],      [256, 256],           [512, 512],           [512, 512]],
@@ -30,14 +30,14 @@ TABLE_1 = {
 def vgg(column: str, classes: int = 1000, channels: int = 3) -> Network:
     """A column of Table 1: images of 224x224 -> scores.
 
-    A 132,863,336, A-LRN the same, B 133,047,848, C 133,638,952, D 138,357,544, E 143,667,240
-    parameters. Raises ValueError for a column that the table does not have.
+    Parameters: 132,863,336 (A, A-LRN), 133,047,848 (B), 133,638,952 (C), 138,357,544 (D),
+    143,667,240 (E). Raises a ValueError for a column that is not in the table.
     """
     return Network({**_convolutions(column, channels), **_classifier(512 * 7 * 7, classes)})
 
 
 def vgg_d_gap(classes: int = 1000, channels: int = 3) -> Network:
-    """Column D with global average pooling before fc6, whose weights become 49 times fewer.
+    """Column D with global average pooling before fc6, which then has 49 times fewer weights.
 
     Images (n, channels, h, w) of at least 32x32 -> scores. 37,694,248 parameters.
     """

@@ -1,13 +1,13 @@
 """ZFNet: Zeiler, Fergus, Visualizing and understanding convolutional networks, ECCV 2014,
 arXiv:1311.2901v3. Figure 3 (the network), Table 3 (the wide variant).
 
-AlexNet with a finer first layer (7x7 at stride 2 for 11x11 at stride 4), one tower, and the
+AlexNet with a finer first layer (7x7 at stride 2 instead of 11x11 at stride 4), one tower, and
 contrast normalisation after the pooling.
 
 Where the paper leaves a choice: padding is not printed; 1 in conv1 and pools that round up give
-the printed 110, 55, 26, 13, 6. The text says that the sparse connections of AlexNet's layers 3, 4
-and 5 are made dense; conv2, which AlexNet splits too, is taken as dense. The constants of the
-contrast normalisation are not printed; they are AlexNet's. Version 1 of the preprint describes
+the printed 110, 55, 26, 13, 6. The text replaces the sparse connections of AlexNet's layers 3, 4
+and 5 by dense ones; conv2, which AlexNet splits too, is dense here as well. The constants of the
+contrast normalisation are not printed; here they are AlexNet's. Version 1 of the preprint describes
 another network, with AlexNet's first layer.
 """
 
