@@ -1,7 +1,7 @@
-"""Draws the figures of these pages: `python docs/figures/draw.py` writes the SVG files beside it.
+"""Draws the figures of the documentation: `python docs/figures/draw.py` writes the SVG files.
 
-One grammar for all six: the image enters on the left, a colour is a kind of layer, the name is the
-name in our files, and the shape is maps@height x width after the layer.
+All six use the same conventions: the input is on the left, a colour is a kind of layer, names are
+those of the code, and shapes are the layer's output as maps@height x width.
 """
 
 from html import escape
@@ -21,30 +21,30 @@ COLOURS = {
 
 
 def box(x: float, y: float, w: float, h: float, kind: str) -> str:
-    """A layer."""
+    """A rectangle for a layer."""
     return f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="2" fill="{COLOURS[kind]}"/>'
 
 
-def named(x: float, y: float, w: float, h: float, kind: str, *lines: str) -> str:
-    """A layer with words in it, dark on a light colour and light on a dark one."""
+def labelled_box(x: float, y: float, w: float, h: float, kind: str, *lines: str) -> str:
+    """A layer with text in it, dark on light colours and white on dark ones."""
     fill = "#ffffff" if kind in ("conv", "fc", "output") else INK
     first = y + h / 2 + 4 - 7 * (len(lines) - 1)
-    words = (text(x + w / 2, first + 14 * i, s, 12 - i, fill=fill) for i, s in enumerate(lines))
-    return "\n".join([box(x, y, w, h, kind), *words])
+    labels = (text(x + w / 2, first + 14 * i, s, 12 - i, fill=fill) for i, s in enumerate(lines))
+    return "\n".join([box(x, y, w, h, kind), *labels])
 
 
-def text(x: float, y: float, words: str, size: int = 12, **style: str) -> str:
-    """A line of words around x; `anchor`, `fill`, `weight` and `turn` (degrees) as needed."""
+def text(x: float, y: float, content: str, size: int = 12, **style: str) -> str:
+    """A line of text centred at x. Optional style: `anchor`, `fill`, `weight`, `turn` (degrees)."""
     attributes = f'text-anchor="{style.get("anchor", "middle")}" fill="{style.get("fill", INK)}"'
     if "weight" in style:
         attributes += f' font-weight="{style["weight"]}"'
     if "turn" in style:
         attributes += f' transform="rotate({style["turn"]} {x:g} {y:g})"'
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" {attributes}>{escape(words)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" {attributes}>{escape(content)}</text>'
 
 
 def notes(y: float, *lines: str) -> list[str]:
-    """Sentences below a picture."""
+    """Lines of text below a drawing."""
     return [text(24, y + 18 * i, line, anchor="start") for i, line in enumerate(lines)]
 
 
@@ -55,12 +55,12 @@ def path(points: str, dashed: bool = False, arrow: bool = True) -> str:
 
 
 def arrow(x1: float, y1: float, x2: float, y2: float) -> str:
-    """From one layer to the next."""
+    """An arrow from one layer to the next."""
     return path(f"M{x1:g} {y1:g} L{x2:g} {y2:g}")
 
 
 def figure(title: str, height: int, parts: list[str]) -> str:
-    """A whole picture with its heading and, along the lower edge, what its colours mean."""
+    """A complete SVG with its title at the top and a legend of the colours at the bottom."""
     legend, x, drawn = [], 24.0, "".join(parts)
     for kind in (kind for kind, colour in COLOURS.items() if f'fill="{colour}"' in drawn):
         legend += [box(x, height - 27, 13, 13, kind)]
@@ -79,18 +79,18 @@ def figure(title: str, height: int, parts: list[str]) -> str:
 """
 
 
-def heads(x: float, y: float, name: str, window: str) -> list[str]:
-    """The name of a layer with its window above a column."""
+def header(x: float, y: float, name: str, window: str) -> list[str]:
+    """The name and the kernel of a layer, above it."""
     return [text(x, y, name, weight="bold"), text(x, y + 16, window, 11, fill=FAINT)]
 
 
-def shaped(x: float, y: float, shape: str) -> list[str]:
-    """The shape after a layer below a column, its maps above its size."""
+def shape_label(x: float, y: float, shape: str) -> list[str]:
+    """The output shape of a layer, below it: maps, then height x width."""
     maps, at, size = shape.partition("@")
     return [text(x, y, maps + at, 11), text(x, y + 14, size, 11)]
 
 
-# name, kind, window, shape after it, and the height and width of the slab that stands for it
+# name, kind, kernel, output shape, and the height and width of the drawn slab
 LENET = [
     ("input", "image", "", "1@32x32", 160, 5),
     ("C1", "conv", "5x5", "6@28x28", 140, 16),
@@ -135,8 +135,8 @@ ZFNET = [
 ]
 
 
-def row(layers: list, middle: float, above: float, below: float) -> list[str]:
-    """Slabs from left to right with names above, shapes below, and arrows between."""
+def slabs(layers: list, middle: float, above: float, below: float) -> list[str]:
+    """Layers from left to right with names above, shapes below and arrows between them."""
     pitch = (WIDTH - 20) / len(layers)
     parts = []
     for i, (name, kind, window, shape, h, w) in enumerate(layers):
@@ -144,7 +144,7 @@ def row(layers: list, middle: float, above: float, below: float) -> list[str]:
         if i:
             parts.append(arrow(x - pitch + layers[i - 1][5] / 2 + 3, middle, x - w / 2 - 3, middle))
         parts.append(box(x - w / 2, middle - h / 2, w, h, kind))
-        parts += [*heads(x, above, name, window), *shaped(x, below, shape)]
+        parts += [*header(x, above, name, window), *shape_label(x, below, shape)]
     return parts
 
 
@@ -153,11 +153,11 @@ def lenet() -> str:
     below = notes(
         318,
         "squash1 to squash6 follow C1 to F6: f(a) = 1.7159 tanh(2a/3).",
-        "S2 and S4 add four inputs, multiply by a coefficient, add a bias: two numbers to learn "
+        "S2 and S4 add four inputs, multiply by a coefficient and add a bias: two parameters "
         "per map.",
-        "output gives minus the squared distance of F6 to each of ten drawn digits of 7x12 pixels.",
+        "output is the negated squared distance of F6 to each of ten digit bitmaps of 7x12 pixels.",
     )
-    parts = [*row(LENET, 178, 62, 278), *below]
+    parts = [*slabs(LENET, 178, 62, 278), *below]
     return figure("lenet5: 60,000 parameters", 400, parts)
 
 
@@ -168,7 +168,7 @@ def alexnet() -> str:
         parts.append(text(22, y, f"tower {n}", 11, fill=FAINT, turn="-90"))
     for i, (name, kind, window, shape, h, w) in enumerate(ALEXNET):
         x = 46 + pitch * (i + 0.5)
-        parts += [*heads(x, 62, name, window), *shaped(x, 380, shape)]
+        parts += [*header(x, 62, name, window), *shape_label(x, 380, shape)]
         if kind == "norm":
             parts.append(box(x - w / 2, towers[0] - h / 2, w, towers[1] - towers[0] + h, kind))
         else:
@@ -183,7 +183,7 @@ def alexnet() -> str:
             parts += [arrow(start, a, end, b) for a, b in (towers, towers[::-1])]
     parts += notes(
         424,
-        "Shapes are of both towers together. Crossed arrows: the layer reads both towers. conv2, "
+        "Shapes are for both towers together. Crossed arrows: the layer reads both towers. conv2, "
         "conv4 and conv5 have groups=2.",
         "relu1 to relu7 follow every conv, fc6 and fc7; drop6 and drop7 follow fc6 and fc7. "
         "Normalisation runs over all maps.",
@@ -198,7 +198,7 @@ def zfnet() -> str:
         "relu1 to relu7 follow every conv, fc6 and fc7. One tower: a convolution reads all maps.",
         "pool1 and pool2 round up. zfnet_wide has 512, 1024 and 512 maps in conv3 to conv5.",
     )
-    parts = [*row(ZFNET, 192, 62, 306), *below]
+    parts = [*slabs(ZFNET, 192, 62, 306), *below]
     return figure("zfnet: images of 3@224x224, 62,357,608 parameters", 410, parts)
 
 
@@ -213,7 +213,7 @@ VGG = {
 
 
 def vgg() -> str:
-    """Table 1 of Simonyan and Zisserman as stacks, the image entering at the top."""
+    """Table 1 of Simonyan and Zisserman as columns, with the input at the top."""
     most = (2, 2, 4, 4, 4)
     shapes = ("64@224x224", "128@112x112", "256@56x56", "512@28x28", "512@14x14", "fc")
     tops = [84 + 21 * (sum(most[:i]) + i) + 14 * i for i in range(6)]
@@ -223,7 +223,7 @@ def vgg() -> str:
         parts.append(path(f"M24 {y - 8} L780 {y - 8}", dashed=True, arrow=False))
     for i, (name, (counts, layers, millions)) in enumerate(VGG.items()):
         x, w = 122 + 112 * i, 98
-        parts += heads(x + w / 2, 52, name, f"{layers}, {millions}")
+        parts += header(x + w / 2, 52, name, f"{layers}, {millions}")
         cells = []
         for block, count in enumerate(counts):
             for j in range(count):
@@ -233,12 +233,12 @@ def vgg() -> str:
                 cells.append(("norm1", "norm", 0, 1))
             cells.append((f"pool{block + 1}", "pool", block, most[block]))
         cells += [(f"fc{n}", "fc" if n < 8 else "output", 5, n - 6) for n in (6, 7, 8)]
-        for words, kind, block, j in cells:
-            parts.append(named(x, tops[block] + 21 * j, w, 19, kind, words))
+        for label, kind, block, j in cells:
+            parts.append(labelled_box(x, tops[block] + 21 * j, w, 19, kind, label))
     return figure("vgg: the columns of Table 1, images of 3@224x224", tops[5] + 108, parts)
 
 
-# name, kind, depth after it; the heads hang from 4a and 4d
+# name, kind, number of output maps; the auxiliary heads read 4a and 4d
 GOOGLENET = [
     *[("conv1", "conv", 64), ("pool1", "pool", 64), ("norm1", "norm", 64)],
     *[("conv2_reduce", "conv 1x1", 64), ("conv2", "conv", 192), ("norm2", "norm", 192)],
@@ -248,12 +248,12 @@ GOOGLENET = [
     *[("pool4", "pool", 832), ("inception_5a", "conv", 832), ("inception_5b", "conv", 1024)],
     *[("average", "pool", 1024), ("fc", "output", 1000)],
 ]
-# from, to (both counted in the list above), side of the maps
+# first and last index into the list above, side of the maps
 SIDES = [(0, 0, 112), (1, 5, 56), (6, 8, 28), (9, 14, 14), (15, 17, 7), (18, 18, 1)]
 
 
 def googlenet() -> str:
-    """Table 1 of Szegedy et al. above; Figure 2 below, with the widths of 3a."""
+    """Table 1 of Szegedy et al. at the top, and Figure 2 with the widths of 3a below it."""
     pitch, top, h, parts = 38.0, 56, 128, []
     middle = [24 + pitch * (i + 0.4) for i in range(len(GOOGLENET))]
     for i, (name, kind, maps) in enumerate(GOOGLENET):
@@ -271,9 +271,9 @@ def googlenet() -> str:
     for name, i in (("aux_4a", 10), ("aux_4d", 13)):
         x, y = middle[i], top + h + 66
         parts.append(path(f"M{x:g} {top + h + 19} L{x:g} {y - 3}", dashed=True))
-        parts.append(named(x - 38, y, 76, 22, "output", name))
-    parts += notes(top + h + 81, "Under each box its maps, under the rule their size.")
-    parts.append(text(582, top + h + 81, "The two heads exist in training only.", anchor="start"))
+        parts.append(labelled_box(x - 38, y, 76, 22, "output", name))
+    parts += notes(top + h + 81, "Below each box: number of maps. Below the lines: their size.")
+    parts.append(text(582, top + h + 81, "Auxiliary heads: in training only.", anchor="start"))
     parts += _module(24, 300, "naive, Figure 2(a)", {
         "1x1": [("1x1", "conv 1x1", 64)],
         "3x3": [("3x3", "conv", 128)],
@@ -286,7 +286,7 @@ def googlenet() -> str:
         "5x5": [("5x5_reduce", "conv 1x1", 16), ("5x5", "conv", 32)],
         "pool": [("pool", "pool", 192), ("pool_proj", "conv 1x1", 32)],
     }, "64 + 128 + 32 + 32 = 256 maps")  # fmt: skip
-    title = "googlenet: images of 3@224x224, 6,998,552 parameters and two heads for training"
+    title = "googlenet: images of 3@224x224, 6,998,552 parameters without the auxiliary heads"
     return figure(title, 540, parts)
 
 
@@ -300,12 +300,12 @@ def _module(x: float, y: float, title: str, branches: dict, total: str) -> list[
         parts.append(arrow(fork, middle, left - 3, centre))
         w = 220 if len(steps) == 1 else 102
         for j, (name, kind, maps) in enumerate(steps):
-            parts.append(named(left + 118 * j, centre - 12, w, 24, kind, f"{name}, {maps}"))
+            parts.append(labelled_box(left + 118 * j, centre - 12, w, 24, kind, f"{name}, {maps}"))
         if len(steps) == 2:
             parts.append(arrow(left + 103, centre, left + 117, centre))
         parts.append(arrow(left + 221, centre, leave - 3, centre))
     parts.append(f'<rect x="{leave:g}" y="{y + 18:g}" width="6" height="142" fill="{INK}"/>')
-    parts.append(text(x + 352, y + 180, f"concatenated: {total}", 12, anchor="end"))
+    parts.append(text(x + 352, y + 180, f"concatenation: {total}", 12, anchor="end"))
     return parts
 
 
@@ -314,26 +314,26 @@ STAGES = [("conv2_x", 3, "64@56x56"), ("conv3_x", 4, "128@28x28"),
 
 
 def resnet() -> str:
-    """Figure 3 of He et al. turned on its side, and the two blocks of Figure 5."""
+    """Figure 3 of He et al., horizontally, and the two blocks of Figure 5."""
     below = notes(
         280,
-        "A bar is a 3x3 convolution with batch normalisation and ReLU; two make a block, conv2_1 "
-        "the first.",
-        "Dashed: the shortcut changes width and halves the maps (option A adds zero maps, B "
-        "projects by a 1x1 convolution).",
+        "A bar is a 3x3 convolution with batch normalisation and ReLU. Two bars are a block; the "
+        "first is conv2_1.",
+        "Dashed: the shortcut changes the width and halves the maps (option A pads with zero maps, "
+        "B projects by a 1x1 convolution).",
     )
     basic = [("conv1", "conv", "3x3, 64"), ("bn1", "norm", ""), ("relu1", "", ""),
              ("conv2", "conv", "3x3, 64"), ("bn2", "norm", "")]  # fmt: skip
     narrow = [("conv1", "conv 1x1", "1x1, 64"), ("bn1", "norm", ""), ("relu1", "", ""),
               ("conv2", "conv", "3x3, 64"), ("bn2", "norm", ""), ("relu2", "", ""),
               ("conv3", "conv 1x1", "1x1, 256"), ("bn3", "norm", "")]  # fmt: skip
-    parts = [*_stack(46, "plain34", False), *_stack(160, "resnet34", True), *below]
-    parts += _block(346, "conv2_2 of resnet34, Figure 5 left: 64 maps in, 64 out", basic)
-    parts += _block(456, "conv2_2 of resnet50, Figure 5 right: 256 maps in, 256 out", narrow)
+    parts = [*_chain(46, "plain34", False), *_chain(160, "resnet34", True), *below]
+    parts += _unit(346, "conv2_2 of resnet34, Figure 5 left: 64 maps in, 64 out", basic)
+    parts += _unit(456, "conv2_2 of resnet50, Figure 5 right: 256 maps in, 256 out", narrow)
     return figure("resnet: the same layers with and without shortcuts", 600, parts)
 
 
-def _stack(top: float, name: str, shortcuts: bool) -> list[str]:
+def _chain(top: float, name: str, shortcuts: bool) -> list[str]:
     middle, x = top + 40, 92.0
     parts = [text(24, middle + 5, name, 13, anchor="start", weight="bold")]
     parts += [arrow(88, middle, 786, middle), text(x + 12, top + 76, "conv1, pool1", 11)]
@@ -365,14 +365,14 @@ def _stack(top: float, name: str, shortcuts: bool) -> list[str]:
     return parts
 
 
-def _block(y: float, title: str, layers: list) -> list[str]:
+def _unit(y: float, title: str, layers: list) -> list[str]:
     middle, high, pitch = y + 56, y + 18, 574 / len(layers)
     parts = [text(24, y, title, 13, anchor="start", weight="bold"), arrow(24, middle, 63, middle)]
     w = min(pitch - 14, 92)
     for i, (name, kind, window) in enumerate(layers):
         at = 66 + i * pitch
         if kind:
-            parts.append(named(at, middle - 17, w, 34, kind, *filter(None, (name, window))))
+            parts.append(labelled_box(at, middle - 17, w, 34, kind, *filter(None, (name, window))))
         else:
             parts.append(_round(at, middle, w, name))
         if i:

@@ -152,15 +152,12 @@ def _convolution(args: Sequence[Any], out: Tensor, lookup: Lookup) -> Fields:
 
 
 def _max_pool(args: Sequence[Any], out: Tensor, lookup: Lookup) -> Fields:
-    x = args[0]
     kernel, stride, padding, dilation = (*args[1:], *([], [0], [1])[len(args) - 2 :])[:4]
-    return _window(x, out, lookup, kernel, stride or kernel, padding, dilation)
+    return _window(args[0], out, lookup, kernel, stride or kernel, padding, dilation)
 
 
 def _average_pool(args: Sequence[Any], out: Tensor, lookup: Lookup) -> Fields:
-    x = args[0]
-    kernel, stride, padding = (*args[1:], *([], [0])[len(args) - 2 :])[:3]
-    return _window(x, out, lookup, kernel, stride or kernel, padding, [1])
+    return _max_pool(args[:4], out, lookup)  # what follows the padding is not a dilation
 
 
 def _adaptive_pool(args: Sequence[Any], out: Tensor, lookup: Lookup) -> Fields:

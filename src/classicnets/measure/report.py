@@ -106,11 +106,10 @@ class Report:
         total = self.totals
         stages = []
         for _, run in groupby(self.folded().layers, key=lambda layer: _number(layer.name)):
-            members = list(run)
-            first, last = members[0].name, members[-1].name
-            part = _sum(first if first == last else f"{first}–{last}", members)  # noqa: RUF001
-            percentages = (_percent(part, total, of) for of in ("params", "saved_bytes", "macs"))
-            stages.append(Stage(part.name, *percentages))
+            layers = list(run)
+            label = "–".join(dict.fromkeys((layers[0].name, layers[-1].name)))  # noqa: RUF001
+            part = _sum(label, layers)
+            stages.append(Stage(label, *(_percent(part, total, of) for of in Stage._fields[1:])))
         return tuple(stages)
 
     def folded(self) -> "Report":
@@ -259,7 +258,7 @@ def _columns(ops: bool) -> list[str]:
 
 
 def _fitting(columns: Sequence[str], layers: Sequence[Layer], width: int) -> list[str]:
-    """The columns without as few of `OPTIONAL` as `width` requires, the first ones first."""
+    """The columns that fit into `width`: the fewest possible of `OPTIONAL` are left out."""
     widths = {
         name: 2 + max(map(len, (*_head(name), *map(COLUMNS[name], layers)))) for name in columns
     }
@@ -326,9 +325,7 @@ def _operations(n: int) -> str:
 
 
 def _range(smallest: Pixels, largest: Pixels) -> str:
-    if smallest == largest:
-        return _join(largest)
-    return f"{_join(smallest)}–{_join(largest)}"  # noqa: RUF001
+    return "–".join(dict.fromkeys((_join(smallest), _join(largest))))  # noqa: RUF001
 
 
 def _join(sizes: Pixels) -> str:

@@ -108,14 +108,8 @@ def _attempt(twin: nn.Module, shape: Sequence[int]) -> list[_Call]:
         _, got = entered.pop()
         calls.append(_Call(names[layer], layer, got, tuple(getattr(out, "shape", ()))))
 
-    hooks = (
-        handle
-        for layer in names
-        for handle in (
-            layer.register_forward_pre_hook(enter),
-            layer.register_forward_hook(leave),
-        )
-    )
+    hooks = [layer.register_forward_pre_hook(enter) for layer in names]
+    hooks += [layer.register_forward_hook(leave) for layer in names]
     try:
         with temporary_hooks(hooks):
             # two images: batch normalisation refuses to train on a single value
