@@ -1,15 +1,24 @@
 """The verb `list`."""
 
-import shutil
 from typing import Annotated
 
 import typer
 
+from .options import terminal_width
+
 
 def list_(
-    pattern: Annotated[str, typer.Argument(help="a shell pattern, such as 'vgg*'")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="shell pattern, such as 'vgg*'")
+    ] = "*",
 ) -> None:
-    """List the networks: year, paper, parameters, multiply-adds, published error."""
+    """List the networks with their size, cost and published error.
+
+    \b
+    Examples:
+      classicnets list
+      classicnets list 'vgg*'
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -21,7 +30,7 @@ def list_(
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", min_width=15)
     table.add_column("year", min_width=4)
-    width = shutil.get_terminal_size((120, 24)).columns
+    width = terminal_width()
     rest = 15 + 4 + 11 + 13 + 15 + 5 * 2
     table.add_column("paper", no_wrap=True, max_width=max(6, width - rest))
     for heading, min_width in (("parameters", 11), ("multiply-adds", 13), ("error, %", 15)):

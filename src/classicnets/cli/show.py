@@ -1,12 +1,22 @@
 """The verb `show`."""
 
 import re
-import shutil
 import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import (
+    DATA,
+    OUTPUT,
+    Csv,
+    Input,
+    Json,
+    Network,
+    parsed_size,
+    require_one_format,
+    terminal_width,
+)
 from .startup import without_compiler
 
 if TYPE_CHECKING:  # or --help would import torch
@@ -14,27 +24,54 @@ if TYPE_CHECKING:  # or --help would import torch
 
 
 def show(
-    network: Annotated[str, typer.Argument(help="a name, or path/to/file.py:builder")],
-    size: Annotated[str, typer.Option("--input", help="channels x height x width, 3x224x224")] = "",
-    batch: Annotated[int, typer.Option(help="images per batch")] = 1,
-    per: Annotated[str, typer.Option(help="one row per 'layer' or per 'stage'")] = "",
-    ops: Annotated[bool, typer.Option("--ops", help="split other operations by kind")] = False,
-    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="print a Markdown table")] = False,
+    network: Network,
+    size: Input = "",
+    batch: Annotated[
+        int, typer.Option(metavar="N", rich_help_panel=DATA, help="images per batch")
+    ] = 1,
+    per: Annotated[
+        str,
+        typer.Option(
+            metavar="layer|stage",
+            rich_help_panel=OUTPUT,
+            help="one row per layer or per stage, such as --per stage",
+            show_default="stages from 60 layers on",
+        ),
+    ] = "",
+    ops: Annotated[
+        bool,
+        typer.Option(
+            "--ops",
+            rich_help_panel=OUTPUT,
+            help="five columns for other operations: compare, add, multiply, divide, exp",
+        ),
+    ] = False,
+    json: Json = False,
+    csv: Csv = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", rich_help_panel=OUTPUT, help="print a Markdown table")
+    ] = False,
 ) -> None:
-    """Show a network layer by layer: shapes, parameters, arithmetic, memory, receptive field."""
+    """Show a network layer by layer, without allocating a weight.
+
+    Shapes, parameters, multiply-adds, memory and receptive field of every layer.
+
+    \b
+    Examples:
+      classicnets show lenet5
+      classicnets show resnet50 --input 3x256x256 --batch 64 --per layer
+      classicnets show path/to/file.py:builder --input 3x224x224 --json
+    """
     import classicnets as cn
 
-    if json + csv + markdown > 1:
-        raise ValueError("--json, --csv and --markdown exclude each other; give one")
+    require_one_format(json=json, csv=csv, markdown=markdown)
     if per not in ("", "layer", "stage"):
         raise ValueError(f"--per must be layer or stage, not {per!r}")
     if batch < 1:
         raise ValueError(f"--batch must be at least 1, not {batch}")
     entry = cn.find(network)
     with without_compiler():
-        report = cn.show(entry, parse_size(size) if size else None, batch)
+        report = cn.show(entry, parsed_size(size), batch)
     if json:
         print(report.json())
     elif csv:
@@ -42,7 +79,7 @@ def show(
     elif markdown:
         print(report.markdown())
     else:
-        width = shutil.get_terminal_size((160 if ops else 100, 24)).columns
+        width = terminal_width(160 if ops else 100)
         fold = {"": None, "layer": False, "stage": True}[per]
         print(_heading(entry, width), end="")
         print(report.text(fold, width, ops))
@@ -63,12 +100,3 @@ def _heading(entry: "Entry", width: int) -> str:
 
 def _wrap(text: str, width: int) -> str:
     return textwrap.fill(text, width, break_on_hyphens=False)
-
-
-def parse_size(text: str) -> tuple[int, int, int]:
-    """The (c, h, w) of an --input such as 3x224x224."""
-    parts = text.split("x")
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ValueError(f"--input is channels x height x width such as 3x224x224, not {text!r}")
-    c, h, w = map(int, parts)
-    return c, h, w

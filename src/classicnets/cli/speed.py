@@ -1,34 +1,67 @@
 """The verb `speed`."""
 
-import shutil
 from typing import Annotated
 
 import typer
 
+from .options import (
+    DATA,
+    EXECUTION,
+    Device,
+    Input,
+    Json,
+    Network,
+    parsed_size,
+    terminal_width,
+)
 from .progress import bars
-from .show import parse_size
 
 
 def speed(
-    network: Annotated[str, typer.Argument(help="a name, or path/to/file.py:builder")],
-    size: Annotated[str, typer.Option("--input", help="channels x height x width, 3x224x224")] = "",
+    network: Network,
+    size: Input = "",
     batch: Annotated[
-        list[int] | None, typer.Option(help="images per batch; may be repeated; default: two sizes")
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=DATA,
+            help="images per batch; may be repeated, such as --batch 1 --batch 64",
+            show_default="1 and 16, or 1 and 128 for small images",
+        ),
     ] = None,
     precision: Annotated[
-        list[str] | None, typer.Option(help="fp32 or bf16; may be repeated; default: all supported")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=EXECUTION,
+            help="fp32 or bf16; may be repeated, such as --precision bf16",
+            show_default="all that the device supports",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    seconds: Annotated[float, typer.Option(help="minimum run time of each row")] = 1.5,
-    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    device: Device = "auto",
+    seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="S", rich_help_panel=EXECUTION, help="run time per row, such as --seconds 5"
+        ),
+    ] = 1.5,
+    json: Json = False,
 ) -> None:
-    """Time inference and training steps on this machine, compared with its peak rates."""
+    """Time inference and training steps on this machine.
+
+    Each row is compared with the peak rate of this machine, measured in between.
+
+    \b
+    Examples:
+      classicnets speed resnet18
+      classicnets speed lenet5 --batch 1 --batch 256 --seconds 0.5
+    """
     import classicnets as cn
 
     with bars() as progress:
         report = cn.speed(
             network,
-            parse_size(size) if size else None,
+            parsed_size(size),
             batch or (),
             precision or (),
             device,
@@ -38,4 +71,4 @@ def speed(
     if json:
         print(report.json())
     else:
-        print(report.text(shutil.get_terminal_size((120, 24)).columns), end="")
+        print(report.text(terminal_width()), end="")
