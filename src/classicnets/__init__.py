@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 # The public names by the module they are defined in; nothing is imported before it is used.
-# Builders of networks are written here by docs/generate.py.
+# docs/generate.py writes the builders of networks.
 _PUBLIC = {
     "api.compare": ("compare",),
     "api.evaluate": ("evaluate",),
@@ -29,8 +29,12 @@ _PUBLIC = {
     "layers.lrn": ("LocalResponseNorm",),
     "layers.wiring": ("Concat", "Network", "Residual", "chain"),
     "measure.report": ("Report",),
-    # builders
-    # end builders
+    "models.alexnet": ("alexnet", "alexnet_merged"),
+    "models.googlenet": ("googlenet", "googlenet_naive"),
+    "models.lenet": ("lenet5",),
+    "models.resnet": ("plain", "plain_cifar", "resnet", "resnet_cifar"),
+    "models.vgg": ("vgg", "vgg_d_gap"),
+    "models.zfnet": ("zfnet", "zfnet_wide"),
     "training.recipe": ("Recipe",),
 }
 _MODULE = {name: module for module, names in _PUBLIC.items() for name in names}
@@ -58,9 +62,17 @@ if TYPE_CHECKING:
         chain as chain,
     )
     from .measure.report import Report as Report
-
-    # builders
-    # end builders
+    from .models.alexnet import alexnet as alexnet, alexnet_merged as alexnet_merged
+    from .models.googlenet import googlenet as googlenet, googlenet_naive as googlenet_naive
+    from .models.lenet import lenet5 as lenet5
+    from .models.resnet import (
+        plain as plain,
+        plain_cifar as plain_cifar,
+        resnet as resnet,
+        resnet_cifar as resnet_cifar,
+    )
+    from .models.vgg import vgg as vgg, vgg_d_gap as vgg_d_gap
+    from .models.zfnet import zfnet as zfnet, zfnet_wide as zfnet_wide
     from .training.recipe import Recipe as Recipe
 
 

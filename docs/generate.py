@@ -1,0 +1,138 @@
+"""Writes what follows from the catalogue and the model files.
+
+    python docs/generate.py            writes the files
+    python docs/generate.py --check    exits with status 1 and names the files that are out of date
+
+The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, and the
+builders among the public names in src/classicnets/__init__.py.
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))  # the catalogue of this checkout
+
+from classicnets import catalog  # noqa: E402
+from classicnets.catalog import Entry  # noqa: E402
+
+# how the Chinese README says what papers print
+CHINESE = {
+    "60 million parameters": "6000 万个参数",
+    " parameters, 1.5 G (sums of Table 1)": " 个参数，1.5 G（表 1 各行之和）",  # noqa: RUF001
+    " parameters": " 个参数",
+}
+
+
+def multiply_adds(n: int) -> str:
+    """As the table has them: 325,680, 40.55 M or 0.724 G."""
+    if n < 10**6:
+        return f"{n:,}"
+    return f"{n / 1e6:.2f} M" if n < 10**8 else f"{n / 1e9:.3f} G"
+
+
+def networks(words: Mapping[str, str]) -> str:
+    """A row for each network of the catalogue; `words` has translations."""
+    rows = []
+    for entry in catalog.CATALOG.values():
+        printed = entry.printed or "-"
+        for word, translation in words.items():
+            printed = printed.replace(word, translation)
+        cells = (f"`{entry.name}`", printed, f"{entry.params:,}", multiply_adds(entry.macs))
+        rows.append(f"| {' | '.join(cells)} | {entry.published or '-'} |")
+    return "\n".join(rows)
+
+
+def papers() -> str:
+    """A row for each paper, in the order of the catalogue, with its page."""
+    entries: dict[str, list[Entry]] = {}
+    for entry in catalog.CATALOG.values():
+        assert entry.paper is not None
+        entries.setdefault(entry.paper.page, []).append(entry)
+    rows = []
+    for page, members in entries.items():
+        paper = members[0].paper
+        assert paper is not None
+        title = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8").partition("\n")[0]
+        names = ", ".join(f"`{entry.name}`" for entry in members)
+        link = f"[{title.removeprefix('# ')}]({page}.md)"
+        rows.append(f"| {link} | {paper.title} | {paper.authors} | {paper.year} | {names} |")
+    return "\n".join(rows)
+
+
+def builders() -> dict[str, list[str]]:
+    """Model file -> its public functions that build a network for any number of classes."""
+    found = {}
+    for file in sorted((ROOT / "src/classicnets/models").glob("[!_]*.py")):
+        module = import_module(f"classicnets.models.{file.stem}")
+        found[file.stem] = sorted(
+            name
+            for name, value in inspect.getmembers(module, inspect.isfunction)
+            if value.__module__ == module.__name__ and not name.startswith("_")
+            if {"classes", "channels"} <= set(inspect.signature(value).parameters)
+        )
+    return found
+
+
+def public_names() -> str:
+    """The rows of models in the table of public names."""
+    rows = []
+    for file, names in builders().items():
+        quoted = ", ".join(f'"{name}"' for name in names) + "," * (len(names) == 1)
+        rows.append(f'    "models.{file}": ({quoted}),')
+    return "\n".join(rows)
+
+
+def public_imports() -> str:
+    """The same as imports, for type checkers."""
+    lines = []
+    for file, names in builders().items():
+        one = f"    from .models.{file} import {', '.join(f'{n} as {n}' for n in names)}"
+        parts = "".join(f"        {name} as {name},\n" for name in names)
+        many = f"    from .models.{file} import (\n{parts}    )"
+        lines.append(one if len(one) <= 100 else many)
+    return "\n".join(lines)
+
+
+def generated() -> dict[Path, str]:
+    """Path -> what the file should hold."""
+    texts = {
+        ROOT / "README.md": _with_rows("README.md", "networks", networks({})),
+        ROOT / "README.zh-CN.md": _with_rows("README.zh-CN.md", "networks", networks(CHINESE)),
+        ROOT / "docs/index.md": _with_rows("docs/index.md", "papers", papers()),
+    }
+    init = ROOT / "src/classicnets/__init__.py"
+    text = init.read_text(encoding="utf-8")
+    rows = r"(^    \"models\.\w+\": [^\n]*\n)+"
+    imports = r"(^    from \.models\.\w+ import (\([^)]*\)|[^\n(]*)\n)+"
+    for pattern, content in ((rows, public_names()), (imports, public_imports())):
+        text = re.sub(pattern, lambda _, new=content: f"{new}\n", text, count=1, flags=re.MULTILINE)
+    return {**texts, init: text}
+
+
+def _with_rows(name: str, what: str, rows: str) -> str:
+    """The file with new rows below the head of the table between its two comments."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    table = rf"(<!-- {what}: generated -->\n\n\|.*\n\|.*\n)(?:\|.*\n)*(\n<!-- end {what} -->)"
+    found = re.search(table, text)
+    assert found, f"{name} has no table between comments about {what}"
+    return text[: found.start()] + f"{found[1]}{rows}\n{found[2]}" + text[found.end() :]
+
+
+def main() -> int:
+    """Writes the files, or checks them."""
+    check = "--check" in sys.argv[1:]
+    stale = {p: text for p, text in generated().items() if p.read_text(encoding="utf-8") != text}
+    for path, text in stale.items():
+        print(f"{path.relative_to(ROOT)} {'is out of date' if check else 'written'}")
+        if not check:
+            path.write_text(text, encoding="utf-8")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
