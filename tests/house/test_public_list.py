@@ -4,12 +4,14 @@ import inspect
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import classicnets
 
-PAPERS = ("alexnet", "googlenet", "lenet", "resnet", "vgg", "zfnet")
+MODELS = Path(classicnets.__file__).parent / "models"
+PAPERS = sorted(file.stem for file in MODELS.glob("[!_]*.py"))
 
 
 def test_it_is_sorted_and_says_nothing_twice():
@@ -27,7 +29,7 @@ def test_nothing_else_is_there():
     assert own - {"TYPE_CHECKING", "import_module"} - set(classicnets.__all__) == set()
 
 
-def test_a_name_is_the_very_thing_of_its_room():
+def test_a_name_is_the_object_of_its_module():
     for name in classicnets.__all__:
         thing = getattr(classicnets, name)
         assert getattr(import_module(thing.__module__), name) is thing
@@ -45,7 +47,7 @@ def _builders(paper: str) -> set[str]:
 
 
 @pytest.mark.parametrize("paper", PAPERS)
-def test_every_builder_of_the_six_papers_is_public(paper):
+def test_every_builder_of_a_model_file_is_public(paper):
     assert _builders(paper)
     assert _builders(paper) - set(classicnets.__all__) == set()
 
