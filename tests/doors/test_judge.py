@@ -68,7 +68,7 @@ def test_each_protocol_says_what_it_costs(classicnets, runs):
         done = classicnets("evaluate", runs[0], "--protocol", name, "--json")
         assert done.status == 0, done.err
         told[name] = json.loads(done.out)
-    assert {name: t["passes"] for name, t in told.items()} == {
+    assert {name: t["views"] for name, t in told.items()} == {
         "single": 1,
         "ten-crop": 10,
         "dense": 2,
@@ -102,7 +102,7 @@ def test_an_unknown_protocol_is_answered_with_all_there_are(classicnets, runs):
 
 def test_several_runs_are_averaged(classicnets, runs):
     both = json.loads(classicnets("evaluate", *runs, "--json").out)
-    assert (both["passes"], both["images"]) == (2, 359)
+    assert (both["views"], both["images"]) == (2, 359)
     twice = cn.evaluate([runs[0], runs[0]])
     assert twice.confusion == cn.evaluate(runs[0]).confusion
     assert twice.calibration_error == pytest.approx(cn.evaluate(runs[0]).calibration_error)
@@ -132,7 +132,7 @@ def test_mistakes_in_a_folder_are_named_by_file(tmp_path, write_folder):
         (folder / "light" / f"{k}.png").rename(tmp_path / "swapped" / "dark" / f"{k}.png")
     found = cn.evaluate(tmp_path / "run", str(tmp_path / "swapped"), "dense")
     assert found.mistakes
-    assert all(Path(str(m.picture)).is_file() for m in found.mistakes)
+    assert all(Path(str(m.image)).is_file() for m in found.mistakes)
     p = [m.probability for m in found.mistakes]
     assert p == sorted(p, reverse=True)
 
@@ -147,7 +147,7 @@ def test_evaluate_writes_a_table_and_a_picture(classicnets, runs, tmp_path):
     assert [row["class"] for row in rows] == list("0123456789")
     assert sum(int(row["images"]) for row in rows) == 359
     for row in rows:
-        assert sum(int(row[f"called {name}"]) for name in "0123456789") == int(row["images"])
+        assert sum(int(row[f"predicted {name}"]) for name in "0123456789") == int(row["images"])
     with Image.open(picture) as image:
         assert image.format == "PNG"
 

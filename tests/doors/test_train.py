@@ -17,7 +17,7 @@ from PIL import Image
 
 from classicnets.cli import main
 from classicnets.cli.train import print_evaluation
-from classicnets.evaluation.metrics import evaluation
+from classicnets.evaluation.metrics import evaluate_scores
 
 COMMAND = [sys.executable, "-c", "from classicnets.cli import main; main()"]
 
@@ -157,7 +157,7 @@ def test_a_training_that_is_terminated_saves_and_says_so_with_its_status(tmp_pat
 
 
 def test_the_heading_of_a_small_confusion_table_stays_on_its_line(capsys):
-    figures = evaluation(torch.eye(2), torch.tensor([0, 1]), ("a", "b"), "single", 0.0)
+    figures = evaluate_scores(torch.eye(2), torch.tensor([0, 1]), ("a", "b"), "single", 0.0)
     print_evaluation(figures)
     printed = capsys.readouterr().out.splitlines()
     assert "rows: what it is; columns: what it was called" in printed

@@ -33,16 +33,16 @@ def evaluate(
     from json import dumps
 
     import classicnets as cn
-    from classicnets.evaluation.plots import picture, table
+    from classicnets.evaluation.plots import class_csv, evaluation_png
     from classicnets.support.files import write_atomic
 
     evaluation = cn.evaluate(
         runs, data or None, protocol or None, device=device, precision=precision
     )
     if csv is not None:
-        write_atomic(csv, table(evaluation).encode())
+        write_atomic(csv, class_csv(evaluation).encode())
     if png is not None:
-        write_atomic(png, picture(evaluation))
+        write_atomic(png, evaluation_png(evaluation))
     if json:
         print(dumps(evaluation.as_json(), ensure_ascii=False))
         return
@@ -53,7 +53,7 @@ def evaluate(
 
 
 def _print_confidence(evaluation: "Evaluation") -> None:
-    times = "once" if evaluation.passes == 1 else f"{evaluation.passes} times"
+    times = "once" if evaluation.views == 1 else f"{evaluation.views} times"
     print(
         f"each picture went through a network {times}; "
         f"calibration error {evaluation.calibration_error:.2f} %"
@@ -61,9 +61,10 @@ def _print_confidence(evaluation: "Evaluation") -> None:
     if evaluation.mistakes:
         print("most confident mistakes:")
     for mistake in evaluation.mistakes[:SHOWN_MISTAKES]:
-        name = mistake.picture if isinstance(mistake.picture, str) else f"no. {mistake.picture}"
+        name = mistake.image if isinstance(mistake.image, str) else f"no. {mistake.image}"
         print(
-            f"  {name}: {mistake.called} with {100 * mistake.probability:.1f} %, is {mistake.truth}"
+            f"  {name}: {mistake.predicted} with {100 * mistake.probability:.1f} %, "
+            f"is {mistake.label}"
         )
 
 
