@@ -23,7 +23,7 @@ from classicnets.visualize.gradients import (
 )
 from classicnets.visualize.health import health
 from classicnets.visualize.invariance import changed, invariance
-from classicnets.visualize.mistakes import Seen, embedding, see_all
+from classicnets.visualize.predictions import Predictions, embedding, predict_all
 from classicnets.visualize.occlusion import occlusion
 from classicnets.visualize.probes import probes
 
@@ -222,14 +222,14 @@ def test_a_probe_finds_the_classes_where_they_are():
 
 def test_mistakes_come_with_the_most_confident_first():
     probability = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]])
-    seen = Seen(torch.zeros(4, 1), probability, torch.tensor([0, 0, 0, 1]))
+    seen = Predictions(torch.zeros(4, 1), probability, torch.tensor([0, 0, 0, 1]))
     assert seen.mistakes == [1, 3, 2]
     assert seen.confusion.tolist() == [[1, 2], [1, 0]]
 
 
 def test_the_features_are_what_the_last_layer_reads():
     network, images = resnet_cifar(20), torch.rand(5, 3, 32, 32)
-    seen = see_all(network, images, torch.zeros(5, dtype=torch.long), batch=2)
+    seen = predict_all(network, images, torch.zeros(5, dtype=torch.long), batch=2)
     scores = network.fc(seen.features)
     torch.testing.assert_close(scores.softmax(1), seen.probability)
 
@@ -277,7 +277,7 @@ INSTRUMENTS = {
     "cam": lambda n, x, y: cam(n, x[0]),
     "invariance": lambda n, x, y: invariance(n, x, y, ["conv1"], "fc", "scale", [1.5]),
     "probes": lambda n, x, y: probes(n, (x, y), (x, y), ["conv4_x"]),
-    "seen": lambda n, x, y: see_all(n, x, y),
+    "seen": lambda n, x, y: predict_all(n, x, y),
     "health": lambda n, x, y: health(n, x, y),
 }
 
@@ -351,7 +351,7 @@ def test_a_mistake_is_told_in_a_sentence(call, sentence):
         lambda n, x: occlusion(n, x),
         lambda n, x: grad_cam(n, x, layer="C1"),
         lambda n, x: strongest(n, x[None], "F6"),
-        lambda n, x: see_all(n, x[None], torch.zeros(1, dtype=torch.long)),
+        lambda n, x: predict_all(n, x[None], torch.zeros(1, dtype=torch.long)),
     ],
 )
 @pytest.mark.parametrize("strangers", [False, True])

@@ -1,4 +1,4 @@
-"""Pictures of what a network has learnt, and that they show what is there."""
+"""Pictures of what a network has learnt, and that they show_image what is there."""
 
 import re
 from html.parser import HTMLParser
@@ -14,12 +14,12 @@ from classicnets.layers.wiring import chain
 from classicnets.visualize import render
 from classicnets.visualize.cam import grad_cam
 from classicnets.visualize.deconv import deconv, reconstruct
-from classicnets.visualize.features import feature_maps, reconstructed, strongest
+from classicnets.visualize.features import feature_maps, add_reconstructions, strongest
 from classicnets.visualize.figure import png
 from classicnets.visualize.filters import filters
 from classicnets.visualize.health import health
 from classicnets.visualize.invariance import AMOUNTS, invariance
-from classicnets.visualize.mistakes import embedding, see_all
+from classicnets.visualize.predictions import embedding, predict_all
 from classicnets.visualize.occlusion import occlusion
 from classicnets.visualize.page import Plate, page
 from classicnets.visualize.tiles import montage
@@ -101,7 +101,7 @@ def test_the_probability_drops_where_the_object_is_hidden(trained):
 
 def test_a_reconstruction_stays_within_what_the_unit_sees(trained):
     images, _, _ = planted(40)
-    found = reconstructed(trained, images, strongest(trained, images, "relu2", count=4))
+    found = add_reconstructions(trained, images, strongest(trained, images, "relu2", count=4))
     assert found.reconstructions is not None
     for pictures, windows in zip(found.reconstructions, found.windows, strict=True):
         for picture, (top, left, h, w) in zip(pictures, windows.tolist(), strict=True):
@@ -115,12 +115,12 @@ def test_a_reconstruction_stays_within_what_the_unit_sees(trained):
 def figures(network: nn.Module) -> dict[str, Any]:
     images, labels, _ = planted(40)
     x, picture, classes = images[0], images[0].clamp(0, 1), ["cross", "ring", "nothing"]
-    seen = see_all(network, images, (labels + 1) % 3)  # everything is a mistake
+    seen = predict_all(network, images, (labels + 1) % 3)  # everything is a mistake
     changes = [
         invariance(network, images[:3], labels[:3], ["conv1", "conv2"], "fc", change)
         for change in AMOUNTS
     ]
-    found = reconstructed(network, images, strongest(network, images, "conv2"))
+    found = add_reconstructions(network, images, strongest(network, images, "conv2"))
     heats = [grad_cam(network, images[i]) for i in seen.mistakes[:12]]
     return {
         "filters": render.filters_figure(filters(network)),
@@ -156,10 +156,10 @@ def test_every_picture_is_a_figure_with_a_heading(trained):
 
 def test_a_montage_keeps_every_tile():
     tiles = torch.rand(5, 3, 96, 96)
-    sheet = montage(tiles, 2)
-    assert sheet.shape == (3, 3 * 96 + 2 * 6, 2 * 96 + 6)
-    assert torch.equal(sheet[:, -96:, :96], tiles[4])
-    assert torch.equal(sheet[:, :96, -96:], tiles[1])
+    new_figure = montage(tiles, 2)
+    assert new_figure.shape == (3, 3 * 96 + 2 * 6, 2 * 96 + 6)
+    assert torch.equal(new_figure[:, -96:, :96], tiles[4])
+    assert torch.equal(new_figure[:, :96, -96:], tiles[1])
 
 
 class _Reader(HTMLParser):

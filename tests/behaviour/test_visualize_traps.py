@@ -14,7 +14,7 @@ from classicnets.visualize.features import feature_maps, windows
 from classicnets.visualize.filters import filters
 from classicnets.visualize.gradients import guided_backpropagation, saliency
 from classicnets.visualize.health import health
-from classicnets.visualize.layers import layer_named, outputs, stages_and_full
+from classicnets.visualize.layers import get_layer, outputs, stages_and_fc
 from classicnets.visualize.occlusion import occlusion
 
 
@@ -119,11 +119,11 @@ def test_pictures_made_for_inference_are_taken():
 
 def test_full_layers_follow_the_stages():
     net, image = catalog.build("alexnet"), torch.zeros(3, 227, 227)
-    assert stages_and_full(net, image) == [
+    assert stages_and_fc(net, image) == [
         "conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7",
     ]  # fmt: skip
     flat = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 7), nn.Linear(7, 2))
-    assert stages_and_full(flat, torch.zeros(3, 5, 5)) == ["2"]
+    assert stages_and_fc(flat, torch.zeros(3, 5, 5)) == ["2"]
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_the_windows_of_branches_and_rounded_pools_are_the_gradients_support(nam
     for p in net.parameters():  # no weight cancels another
         torch.nn.init.uniform_(p, 0.01, 0.02)
     x = torch.rand(1, *entry.input, dtype=torch.float64).requires_grad_()
-    layer_named(net, layer)
+    get_layer(net, layer)
     maps = outputs(net, x, [layer])[layer]
     (gradient,) = torch.autograd.grad(maps[0, :, place[0], place[1]].sum(), x)
     rows, columns = (gradient[0].abs().sum((0, k)).nonzero()[:, 0] for k in (2, 1))

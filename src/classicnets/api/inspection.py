@@ -13,19 +13,19 @@ from classicnets.data.images import ImageFiles, Images, Splits
 from classicnets.data.sets import open_data
 from classicnets.training.run.directory import Run
 from classicnets.visualize.layers import (
-    prepared,
-    scores_of,
+    as_input,
+    class_scores,
     stages,
-    stages_and_full,
-    undisturbed,
+    stages_and_fc,
+    frozen,
 )
-from classicnets.visualize.mistakes import Seen, see_all
+from classicnets.visualize.predictions import Predictions, predict_all
 
 from .predict import images_at, read_or_refuse
 from .runs import build_initial
 
 
-class Shown(NamedTuple):
+class Sample(NamedTuple):
     """A picture by name: as it is looked at, between 0 and 1, as the network reads it, and which
     class it is called.
     """
@@ -44,7 +44,7 @@ class Part(NamedTuple):
     labels: Tensor
 
 
-class Look:
+class Inspection:
     """A run's network with pictures for it; what is read of its data is read when first needed.
 
     `layers`, `maps` and `label` are what was asked for, if anything, and `method` is that of an
@@ -69,7 +69,7 @@ class Look:
         self.limit, self.method = limit, method
         self.unreadable: list[str] = []
 
-    def read(self, paths: Sequence[str | Path]) -> list[Shown]:
+    def read(self, paths: Sequence[str | Path]) -> list[Sample]:
         """Pictures from files and folders, read as `predict` reads them; one of the run's test set
         without any.
         """
@@ -86,10 +86,10 @@ class Look:
         part = self._part(Images(pixels[sound], torch.zeros(len(sound), dtype=torch.long)))
         return self._shown([files[i].name for i in sound], part.pictures, part.images)
 
-    def _shown(self, names: Sequence[str], pictures: Tensor, images: Tensor) -> list[Shown]:
-        with undisturbed(self.network), torch.no_grad():
-            called = scores_of(self.network, prepared(self.network, images)).argmax(1).tolist()
-        return list(map(Shown, names, pictures, images, called))
+    def _shown(self, names: Sequence[str], pictures: Tensor, images: Tensor) -> list[Sample]:
+        with frozen(self.network), torch.no_grad():
+            called = class_scores(self.network, as_input(self.network, images)).argmax(1).tolist()
+        return list(map(Sample, names, pictures, images, called))
 
     @cached_property
     def test(self) -> Part:
@@ -102,9 +102,9 @@ class Look:
         return self._some(self._splits.train)
 
     @cached_property
-    def seen(self) -> Seen:
+    def seen(self) -> Predictions:
         """The test pictures as the network sees them."""
-        return see_all(self.network, self.test.images, self.test.labels)
+        return predict_all(self.network, self.test.images, self.test.labels)
 
     def at_initialisation(self) -> nn.Module | None:
         """The network with the values that training began with, if they are known."""
@@ -123,7 +123,7 @@ class Look:
 
     def learning(self, image: Tensor, count: int = 8) -> list[str]:
         """Stages and full layers, at most so many, the first and the last among them."""
-        names = stages_and_full(self.network, image)
+        names = stages_and_fc(self.network, image)
         at = torch.linspace(0, len(names) - 1, min(count, len(names))).round().long()
         return [names[i] for i in at.tolist()]
 

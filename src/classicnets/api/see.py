@@ -20,21 +20,21 @@ from classicnets.support.plots import png
 from classicnets.training.run.directory import open_run
 from classicnets.visualize import cam, gradients, render
 from classicnets.visualize.deconv import deconv
-from classicnets.visualize.features import feature_maps, reconstructed, strongest
+from classicnets.visualize.features import feature_maps, add_reconstructions, strongest
 from classicnets.visualize.figure import Figure
 from classicnets.visualize.filters import filters, has_filters
 from classicnets.visualize.health import health
 from classicnets.visualize.invariance import AMOUNTS, invariance
-from classicnets.visualize.layers import head, layer_named
-from classicnets.visualize.mistakes import METHODS, embedding
+from classicnets.visualize.layers import head, get_layer
+from classicnets.visualize.predictions import METHODS, embedding
 from classicnets.visualize.occlusion import occlusion
 from classicnets.visualize.page import Plate, page
 from classicnets.visualize.probes import probes
 
-from .inspection import Look, Shown
+from .inspection import Inspection, Sample
 from .runs import load
 
-USUAL = ("filters", "maps", "deconv", "cam")
+DEFAULT_KINDS = ("filters", "maps", "deconv", "cam")
 Drawn = tuple[Figure, dict[str, Any]]
 
 
@@ -69,7 +69,7 @@ class Seeing:
 def see(
     run: str | Path,
     images: Sequence[str | Path] = (),
-    what: Sequence[str] = USUAL,
+    what: Sequence[str] = DEFAULT_KINDS,
     layers: Sequence[str] = (),
     maps: Sequence[int] = (),
     label: str | None = None,
@@ -100,14 +100,14 @@ def see(
     found = open_run(Path(run))
     module = load(run, network).to(where)
     for layer in layers:
-        layer_named(module, layer)
+        get_layer(module, layer)
     number = None if label is None else _class(label, found.config.classes)
-    look = Look(found, module, network is None, layers, maps, number, pictures, method)
+    look = Inspection(found, module, network is None, layers, maps, number, pictures, method)
     shown = look.read(images)
     of, data = found.config.network, Path(found.config.data).name
     return Seeing(
         f"What {of} has learnt",
-        f"Trained on {data}; the run is {run}. Shown: {', '.join(s.name for s in shown)}."
+        f"Trained on {data}; the run is {run}. Sample: {', '.join(s.name for s in shown)}."
         + "".join(f" Left out: {reason}." for reason in look.unreadable),
         [step for kind in kinds for step in _steps(kind, look, shown, f"{of} on {data}")],
         everything,
@@ -135,7 +135,7 @@ def save(seeing: Seeing, plates: Sequence[Plate], out: Path, npz: bool = False) 
 
 
 def _steps(
-    name: str, look: Look, shown: Sequence[Shown], about: str
+    name: str, look: Inspection, shown: Sequence[Sample], about: str
 ) -> Iterator[tuple[str, str, Callable[[], Drawn]]]:
     """Name, text and maker of each plate of a kind."""
     kind = KINDS[name]
@@ -158,10 +158,10 @@ def _steps(
             )
 
 
-def _layers(name: str, look: Look, one: Shown) -> Sequence[str | None]:
+def _layers(name: str, look: Inspection, one: Sample) -> Sequence[str | None]:
     """The layers of a kind's plates; None is the kind's own choice.
 
-    Raises a ValueError where the network has none that such a plate could show.
+    Raises a ValueError where the network has none that such a plate could show_image.
     """
     kind = KINDS[name]
     if kind.of_layers:
@@ -175,34 +175,34 @@ def _unseen(reason: str) -> Drawn:
     raise ValueError(reason)
 
 
-def _filters(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _filters(look: Inspection, one: Sample, layer: str | None, about: str) -> Drawn:
     found = filters(look.network, layer)
     return render.filters_figure(found, about), _fields(found)
 
 
-def _maps(look: Look, one: Shown, layer: str, about: str) -> Drawn:
+def _maps(look: Inspection, one: Sample, layer: str, about: str) -> Drawn:
     (found,) = feature_maps(look.network, one.image, [layer])
     return render.maps_figure(found, one.picture, about, look.maps), _fields(found)
 
 
-def _deconv(look: Look, one: Shown, layer: str, about: str) -> Drawn:
+def _deconv(look: Inspection, one: Sample, layer: str, about: str) -> Drawn:
     found = deconv(look.network, one.image, layer, look.maps)
     return render.deconv_figure(found, one.picture, about), _fields(found)
 
 
-def _strongest(look: Look, one: Shown, layer: str, about: str) -> Drawn:
+def _strongest(look: Inspection, one: Sample, layer: str, about: str) -> Drawn:
     found = strongest(look.network, look.test.images, layer, look.maps)
-    found = reconstructed(look.network, look.test.images, found)
+    found = add_reconstructions(look.network, look.test.images, found)
     return render.strongest_figure(found, look.test.pictures, about), _fields(found)
 
 
-def _occlusion(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _occlusion(look: Inspection, one: Sample, layer: str | None, about: str) -> Drawn:
     grey = look.config.scaling(torch.full((1, *look.config.input), 127, dtype=torch.uint8))[0]
     found = occlusion(look.network, one.image, look.label, layer=layer, grey=grey)
     return render.occlusion_figure(found, one.picture, look.config.classes, about), _fields(found)
 
 
-def _gradients(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _gradients(look: Inspection, one: Sample, layer: str | None, about: str) -> Drawn:
     found = {
         "saliency": gradients.saliency(look.network, one.image, look.label),
         "integrated gradients": gradients.integrated_gradients(look.network, one.image, look.label),
@@ -216,7 +216,7 @@ def _gradients(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     return render.gradients_figure(found, one.picture, line), {**found, "class": label}
 
 
-def _cam(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _cam(look: Inspection, one: Sample, layer: str | None, about: str) -> Drawn:
     methods = (cam.grad_cam, cam.grad_cam_plus_plus)
     found = [method(look.network, one.image, look.label, layer) for method in methods]
     with suppress(ValueError):  # few networks allow it
@@ -226,7 +226,7 @@ def _cam(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     return figure, values | {heat.kind: heat.heat for heat in found}
 
 
-def _invariance(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _invariance(look: Inspection, one: Sample, layer: str | None, about: str) -> Drawn:
     _, images, labels = look.test
     some = [int((labels == k).nonzero()[0, 0]) for k in labels.unique().tolist()[:5]]
     learning = look.learning(one.image)
@@ -244,7 +244,7 @@ def _invariance(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     return figure, values
 
 
-def _probes(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _probes(look: Inspection, one: Sample, layer: str | None, about: str) -> Drawn:
     test = (look.test.images, look.test.labels)
     train = (look.train.images, look.train.labels)
     found = probes(look.network, train, test, look.layers or look.learning(one.image))
@@ -252,7 +252,7 @@ def _probes(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     return render.probes_figure(found, chance, about), found
 
 
-def _embedding(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _embedding(look: Inspection, one: Sample, layer: str | None, about: str) -> Drawn:
     places = embedding(look.seen.features, look.method)
     labels, pictures = look.test.labels, look.test.pictures
     line = f"{about} · by {look.method}"
@@ -260,7 +260,7 @@ def _embedding(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     return figure, {"places": places, "labels": labels}
 
 
-def _mistakes(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _mistakes(look: Inspection, one: Sample, layer: str | None, about: str) -> Drawn:
     seen, images = look.seen, look.test.images
     numbers = seen.mistakes[:12]
     if not numbers:
@@ -276,12 +276,12 @@ def _mistakes(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
     return figure, values | ({"heats": torch.stack([h.heat for h in heats])} if heats else {})
 
 
-def _confusion(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _confusion(look: Inspection, one: Sample, layer: str | None, about: str) -> Drawn:
     counts = look.seen.confusion
     return render.confusion_figure(counts, look.config.classes, about), {"confusion": counts}
 
 
-def _health(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _health(look: Inspection, one: Sample, layer: str | None, about: str) -> Drawn:
     networks = {"at initialisation": look.at_initialisation(), "trained": look.network}
     some = (look.test.images[:64], look.test.labels[:64])
     found = {name: health(network, *some) for name, network in networks.items() if network}
@@ -335,7 +335,7 @@ KINDS = {
     "cam": Kind(_cam, "Where a late layer finds what speaks for the class.", True, of_asked=True),
     "invariance": Kind(
         _invariance,
-        "Pictures of up to five classes are moved, enlarged and turned (ZFNet, Figure 5): how far "
+        "Pictures of up to five classes are moved, scale_factor and turned (ZFNet, Figure 5): how far "
         "the features of the first and the last layer move, and what becomes of the probability.",
     ),
     "probes": Kind(

@@ -13,7 +13,7 @@ MAX_NAMES = 40  # classes whose names are readable along the axes
 MAX_COUNTS = 20  # classes whose counts are readable in the cells
 
 
-def png(figure: Figure, dpi: float | str = "figure") -> bytes:
+def png(figure: Figure, dpi: int | str = "figure") -> bytes:
     """The figure as a PNG file; a character that the font lacks becomes a box."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():

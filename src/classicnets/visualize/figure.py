@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
-from .tiles import large, rgb
+from .tiles import enlarge, rgb
 
 Picture = Float[Tensor, "c h w"]
 
 
-class Drawing(Figure):
+class NotebookFigure(Figure):
     """A figure that a notebook shows as it is."""
 
     def _repr_png_(self) -> bytes:
@@ -31,10 +31,10 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def sheet(width: float | int, height: float | int, title: str, about: str, note: str) -> Figure:
+def new_figure(width: float | int, height: float | int, title: str, about: str, note: str) -> Figure:
     """A figure with a heading above `height` inches for what is drawn."""
     height += 0.65
-    figure = Drawing(figsize=(width, height), layout="constrained", dpi=110)
+    figure = NotebookFigure(figsize=(width, height), layout="constrained", dpi=110)
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.6 / height))  # pyright: ignore
     top = 1 - 0.08 / height
     figure.text(0.01, top, title, va="top", fontsize=13, weight="bold")
@@ -51,26 +51,26 @@ def grid(figure: Figure, count: int, columns: int) -> list[Axes]:
     return list(axes.flat)
 
 
-def titled(ax: Axes, words: str) -> None:
+def set_title(ax: Axes, words: str) -> None:
     """Words above one picture."""
     ax.set_title(words, fontsize=8, pad=3)
 
 
-def show(ax: Axes, picture: Picture, words: str) -> None:
+def show_image(ax: Axes, picture: Picture, words: str) -> None:
     """A picture, every pixel a square, at its own coordinates."""
     box = (-0.5, picture.shape[2] - 0.5, picture.shape[1] - 0.5, -0.5)
     ax.imshow(rgb(picture), interpolation="nearest", extent=box)
-    titled(ax, words)
+    set_title(ax, words)
 
 
-def heated(heat: Tensor, picture: Tensor) -> Tensor:
+def overlay(heat: Tensor, picture: Tensor) -> Tensor:
     """The picture in grey with its heat over it, dark where there is none."""
-    grey = large(picture).mean(0).clamp(0, 1)
+    grey = enlarge(picture).mean(0).clamp(0, 1)
     smooth = F.interpolate(heat[None, None].clamp(min=0), grey.shape, mode="bilinear")[0, 0]
     glow = colormaps["inferno"]((smooth / smooth.max().clamp(min=1e-12)).numpy())
     return 0.4 * grey + 0.6 * torch.from_numpy(glow[:, :, :3]).float().permute(2, 0, 1)
 
 
-def shade(label: int) -> str:
+def class_colour(label: int) -> str:
     """Ten strong colours, then ten pale ones, then the same again."""
     return to_hex(colormaps["tab20"]((2 * label + label // 10 % 2) % 20))

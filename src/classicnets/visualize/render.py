@@ -19,17 +19,17 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from .cam import Heat
+from .cam import Heatmap
 from .deconv import Deconv, told
 from .features import FeatureMaps, Strongest, patch
-from .figure import Picture, grid, heated, shade, sheet, show, titled
+from .figure import Picture, grid, overlay, class_colour, new_figure, show_image, set_title
 from .filters import Filters
 from .health import LayerHealth
 from .invariance import Invariance
-from .layers import chosen_maps
-from .mistakes import Seen
+from .layers import target_maps
+from .predictions import Predictions
 from .occlusion import Occlusion
-from .tiles import GAP, around_grey, enlarged, large, montage, rgb, short
+from .tiles import GAP, around_grey, scale_factor, enlarge, montage, rgb, format_value
 
 Pictures = Float[Tensor, "n c h w"]
 SHOWN = 24  # maps of a layer
@@ -49,13 +49,13 @@ def filters_figure(found: Filters, about: str = "", jointly: bool = False) -> Fi
     width = min(9, 1.2 * columns)
     how = "all on one scale" if jointly else "each on its own scale"
     fault = f"{len(found.dead)} dead, {len(found.saturated)} saturated"
-    figure = sheet(
+    figure = new_figure(
         max(5.5, width), width * rows / columns, f"Filters of {found.layer}", about,
         f"{maps} of {channels}x{k}x{k}{part}, {how}, grey is zero; {fault}",
     )  # fmt: skip
     ax = figure.subplots()
     ax.imshow(rgb(montage(tiles, columns)), interpolation="nearest")
-    side = k * enlarged(k)
+    side = k * scale_factor(k)
     for numbers, colour in ((found.dead, "tab:blue"), (found.saturated, "tab:red")):
         for number in (n * each for n in numbers if n * each < len(tiles)):
             y, x = (cell * (side + GAP) - GAP / 2 for cell in divmod(number, columns))
@@ -70,37 +70,37 @@ def maps_figure(
 ) -> Figure:
     """These maps of a layer, or its strongest, on one scale: white, or red and blue with a sign."""
     chosen = (
-        found.order[:SHOWN] if maps is None else chosen_maps(maps, len(found.maps), found.layer)
+        found.order[:SHOWN] if maps is None else target_maps(maps, len(found.maps), found.layer)
     )
     peak = found.maps.abs().max().item() or 1.0
     signed = bool((found.maps < 0).any())
     look = {"cmap": "RdBu_r" if signed else "gray", "vmin": -peak if signed else 0, "vmax": peak}
     count = len(found.maps)
-    figure = sheet(
+    figure = new_figure(
         10, 1.6 * math.ceil((len(chosen) + 1) / 7), f"Feature maps of {found.layer}", about,
         f"{len(chosen)} of {count}" + ", the strongest by their largest value" * (maps is None)
         + "; red positive, blue negative" * signed,
     )  # fmt: skip
     axes = grid(figure, len(chosen) + 1, 7)
-    show(axes[0], picture, "picture")
+    show_image(axes[0], picture, "picture")
     for ax, number in zip(axes[1:], chosen, strict=False):
         ax.imshow(found.maps[number].numpy(), interpolation="nearest", **look)
-        titled(ax, f"map {number}: {short(found.maps[number].max().item())}")
+        set_title(ax, f"map {number}: {format_value(found.maps[number].max().item())}")
     return figure
 
 
 def deconv_figure(found: Deconv, picture: Picture, about: str = "") -> Figure:
     """The picture and what deconvnet makes of its strongest activations, the strongest first."""
-    figure = sheet(
+    figure = new_figure(
         10, 2.2 * math.ceil((len(found.maps) + 1) / 5), f"Deconvnet from {found.layer}", about,
         f"one activation a map; {told(found.applied)}",
     )  # fmt: skip
     axes = grid(figure, len(found.maps) + 1, 5)
-    show(axes[0], picture, "picture")
+    show_image(axes[0], picture, "picture")
     for ax, number, value, made in zip(
         axes[1:], found.maps, found.values.tolist(), found.reconstructions, strict=False
     ):
-        show(ax, around_grey(made), f"map {number}: {short(value)}")
+        show_image(ax, around_grey(made), f"map {number}: {format_value(value)}")
     return figure
 
 
@@ -111,7 +111,7 @@ def strongest_figure(found: Strongest, pictures: Pictures, about: str = "") -> F
     columns = min(len(found.maps), 4 if made is None else 3)
     rows = math.ceil(len(found.maps) / columns)
     field = "x".join(map(str, found.windows[0, 0, 2:].tolist()))
-    figure = sheet(
+    figure = new_figure(
         10, rows * (10 / columns / kinds + 0.25), f"What excites {found.layer}", about,
         f"the {found.pictures.shape[1]} pictures that excite a map most, cut to its field of "
         f"{field} pixels" + f"; left: deconvnet, {told(found.applied or {})}" * (kinds == 2),
@@ -120,11 +120,11 @@ def strongest_figure(found: Strongest, pictures: Pictures, about: str = "") -> F
     for i, number in enumerate(found.maps):
         windows = found.windows[i]
         cuts = [patch(pictures[n], w, 0.5) for n, w in zip(found.pictures[i], windows, strict=True)]
-        show(axes[kinds * i + kinds - 1], montage(torch.stack(cuts), 3), f"map {number}")
+        show_image(axes[kinds * i + kinds - 1], montage(torch.stack(cuts), 3), f"map {number}")
         if made is not None:
             cuts = [patch(around_grey(r), w, 0.5) for r, w in zip(made[i], windows, strict=True)]
-            words = f"map {number}, up to {short(found.values[i, 0].item())}"
-            show(axes[kinds * i], montage(torch.stack(cuts), 3), words)
+            words = f"map {number}, up to {format_value(found.values[i, 0].item())}"
+            show_image(axes[kinds * i], montage(torch.stack(cuts), 3), words)
     return figure
 
 
@@ -132,17 +132,17 @@ def occlusion_figure(
     found: Occlusion, picture: Picture, classes: Sequence[str], about: str = ""
 ) -> Figure:
     """ZFNet's Figure 7: the picture, activity of the strongest map, probability, and label."""
-    figure = sheet(
+    figure = new_figure(
         11, 3.6, f"Occlusion: {classes[found.label]}", about,
         f"a grey square of {found.size}x{found.size} pixels; values stand where its middle was",
     )  # fmt: skip
     axes = grid(figure, 4, 4)
-    show(axes[0], picture, "picture")
+    show_image(axes[0], picture, "picture")
     if found.probability.max() - found.probability.min() > 1e-3:
         y, x = divmod(int(found.probability.argmin()), found.probability.shape[1])
         square = (found.lefts[x] - 0.5, found.tops[y] - 0.5)
         axes[0].add_patch(Rectangle(square, found.size, found.size, color="0.5"))
-        titled(axes[0], "the square where it\nhas most effect")
+        set_title(axes[0], "the square where it\nhas most effect")
     probability, activity = found.before
     for ax, values, name, whole in (
         (axes[1], found.activity, f"{found.layer}, map {found.map}", activity),
@@ -150,12 +150,12 @@ def occlusion_figure(
     ):
         image = _over(ax, found, picture, values, "viridis", 0 if values.min() >= 0 else None)
         figure.colorbar(image, ax=ax, shrink=0.7, location="bottom")
-        titled(ax, f"{name}\nunhidden {short(whole)}")
+        set_title(ax, f"{name}\nunhidden {format_value(whole)}")
     present, ranks = found.labels.unique(return_inverse=True)
-    shades = ListedColormap([shade(rank) for rank in range(len(present))])
+    shades = ListedColormap([class_colour(rank) for rank in range(len(present))])
     _over(axes[3], found, picture, ranks, shades, -0.5, len(present) - 0.5)
-    titled(axes[3], f"called\nunhidden {classes[found.called]}")
-    handles = [Rectangle((0, 0), 1, 1, color=shade(rank)) for rank in range(min(6, len(present)))]
+    set_title(axes[3], f"called\nunhidden {classes[found.called]}")
+    handles = [Rectangle((0, 0), 1, 1, color=class_colour(rank)) for rank in range(min(6, len(present)))]
     names = [str(classes[i]) for i in present.tolist()[:6]]
     if (more := len(present) - 6) > 0:
         handles.append(Rectangle((0, 0), 1, 1, alpha=0))
@@ -189,12 +189,12 @@ def _edges(corners: Sequence[int], size: int) -> np.ndarray:
 
 def gradients_figure(found: Mapping[str, Picture], picture: Picture, about: str = "") -> Figure:
     """Attributions side by side: the largest absolute value over the channels, white strong."""
-    figure = sheet(
+    figure = new_figure(
         2.2 * (len(found) + 1), 2.4, "Which pixels matter", about,
         "absolute value, the largest over the channels; cut at the highest hundredth",
     )  # fmt: skip
     axes = grid(figure, len(found) + 1, len(found) + 1)
-    show(axes[0], picture, "picture")
+    show_image(axes[0], picture, "picture")
     for ax, (name, values) in zip(axes[1:], found.items(), strict=False):
         strength = values.abs().amax(0)
         ax.imshow(
@@ -203,31 +203,31 @@ def gradients_figure(found: Mapping[str, Picture], picture: Picture, about: str 
             vmin=0,
             vmax=strength.flatten().quantile(0.99).item() or 1,
         )
-        titled(ax, name)
+        set_title(ax, name)
     return figure
 
 
 def heat_figure(
-    found: Sequence[Heat], picture: Picture, classes: Sequence[str], about: str = ""
+    found: Sequence[Heatmap], picture: Picture, classes: Sequence[str], about: str = ""
 ) -> Figure:
     """Class activation maps over the picture."""
-    figure = sheet(
+    figure = new_figure(
         2.6 * (len(found) + 1), 2.8, f"What speaks for {classes[found[0].label]}", about,
         f"at {found[0].layer}; bright positions speak for the class",
     )  # fmt: skip
     axes = grid(figure, len(found) + 1, len(found) + 1)
-    show(axes[0], picture, "picture")
+    show_image(axes[0], picture, "picture")
     for ax, heat in zip(axes[1:], found, strict=False):
         silent = "" if heat.heat.amax() > 0 else ": nothing speaks for it"
-        show(ax, heated(heat.heat, picture), heat.kind + silent)
+        show_image(ax, overlay(heat.heat, picture), heat.kind + silent)
     return figure
 
 
 def invariance_figure(found: Sequence[Invariance], names: Sequence[str], about: str = "") -> Figure:
     """ZFNet's Figure 5: a row for each change; distances of two layers, and the probability."""
     layers = list(found[0].distances)
-    figure = sheet(
-        10, 2.2 * len(found), "Moved, enlarged, turned", about,
+    figure = new_figure(
+        10, 2.2 * len(found), "Moved, scale_factor, turned", about,
         "distance of a layer's features from those of the unchanged picture, and the probability "
         "of the true class",
     )  # fmt: skip
@@ -249,7 +249,7 @@ def invariance_figure(found: Sequence[Invariance], names: Sequence[str], about: 
 def probes_figure(accuracy: Mapping[str, float], chance: float, about: str = "") -> Figure:
     """ZFNet's Table 7: the accuracy of a linear classifier on the features of each layer."""
     note = "accuracy of a linear classifier on its features"
-    figure = sheet(8, 3.2, "What each layer knows of the classes", about, note)
+    figure = new_figure(8, 3.2, "What each layer knows of the classes", about, note)
     ax = figure.subplots()
     bars = ax.bar(list(accuracy), list(accuracy.values()), color="tab:blue", width=0.6)
     ax.bar_label(bars, fmt="%.1f", fontsize=9)
@@ -273,11 +273,11 @@ def embedding_figure(
 ) -> Figure:
     """A map of the last features, a point a picture, with some of the pictures on it."""
     note = "pictures that the network sees alike lie together"
-    figure = sheet(9, 7.4, "A map of the last features", about, note)
+    figure = new_figure(9, 7.4, "A map of the last features", about, note)
     ax = figure.subplots()
     for label in labels.unique().tolist():
         x, y = places[labels == label].numpy().T
-        ax.scatter(x, y, s=12, color=shade(label), label=classes[label], alpha=0.7, lw=0)
+        ax.scatter(x, y, s=12, color=class_colour(label), label=classes[label], alpha=0.7, lw=0)
     apart = (places.amax(0) - places.amin(0)).clamp(min=1e-9) / 13
     taken: list[Tensor] = []
     for i in torch.randperm(len(places), generator=torch.Generator().manual_seed(0)).tolist():
@@ -286,9 +286,9 @@ def embedding_figure(
         if near or len(taken) == thumbnails:
             continue
         taken.append(place)
-        zoom = 30 / max(large(pictures[i]).shape[1:])
+        zoom = 30 / max(enlarge(pictures[i]).shape[1:])
         thumbnail = OffsetImage(rgb(pictures[i]), zoom=zoom, interpolation="nearest")
-        frame = {"edgecolor": shade(int(labels[i])), "lw": 1.5}
+        frame = {"edgecolor": class_colour(int(labels[i])), "lw": 1.5}
         ax.add_artist(AnnotationBbox(thumbnail, tuple(place.tolist()), pad=0.08, bboxprops=frame))
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
     ax.set(xticks=[], yticks=[])
@@ -296,9 +296,9 @@ def embedding_figure(
 
 
 def mistakes_figure(
-    seen: Seen,
+    seen: Predictions,
     numbers: Sequence[int],
-    heats: Sequence[Heat] | None,
+    heats: Sequence[Heatmap] | None,
     pictures: Pictures,
     classes: Sequence[str],
     about: str = "",
@@ -306,7 +306,7 @@ def mistakes_figure(
     """These mistakes, each with the heat map, if there are any, of the class it was taken for."""
     columns = max(1, min(6, len(numbers)))
     kinds = 1 if heats is None else 2
-    figure = sheet(
+    figure = new_figure(
         max(6, 1.75 * columns), (0.6 + 1.7 * kinds) * math.ceil(len(numbers) / columns),
         "The most confident mistakes", about,
         f"{len(seen.mistakes)} of {len(seen.labels)} are called wrongly"
@@ -317,11 +317,11 @@ def mistakes_figure(
     ):
         share, called = (t.item() for t in seen.probability[number].max(0))
         is_ = classes[int(seen.labels[number])]
-        shown = [large(pictures[number])]
+        shown = [enlarge(pictures[number])]
         if heats is not None:
-            shown.append(heated(heats[i].heat, pictures[number]))
+            shown.append(overlay(heats[i].heat, pictures[number]))
         words = f"{classes[int(called)]}, {100 * share:.0f} %\nis {is_}"
-        show(ax, montage(torch.stack(shown), 1), words)
+        show_image(ax, montage(torch.stack(shown), 1), words)
     return figure
 
 
@@ -330,7 +330,7 @@ def confusion_figure(
 ) -> Figure:
     """Rows: what a picture is; columns: what it was called; shading by share of the row."""
     n = len(classes)
-    figure = sheet(min(12, 2.4 + 0.52 * n), min(11, 1.5 + 0.45 * n), "What is taken for what",
+    figure = new_figure(min(12, 2.4 + 0.52 * n), min(11, 1.5 + 0.45 * n), "What is taken for what",
                      about, "rows: what it is; columns: what it was called")  # fmt: skip
     ax = figure.subplots()
     share = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
@@ -348,7 +348,7 @@ def confusion_figure(
 def health_figure(found: Mapping[str, Sequence[LayerHealth]], about: str = "") -> Figure:
     """Spread of responses, gradients and weights through depth; a line for each network."""
     dead = {name: sum(layer.dead > 0 for layer in of) for name, of in found.items()}
-    figure = sheet(
+    figure = new_figure(
         11, 3.3, "Signal health", about,
         "standard deviation, layer by layer; layers with dead maps: "
         + ", ".join(f"{count} {name}" for name, count in dead.items()),
