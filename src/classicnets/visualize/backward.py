@@ -104,7 +104,7 @@ class _Replaced(torch.autograd.Function):
 
 
 def require_known_nodes(out: Tensor, allowed: re.Pattern[str]) -> None:
-    """Raises a ValueError when an operator behind `out` escaped the rules, as inside a ScriptModule.
+    """Raises a ValueError when an operator behind `out` escaped the rules, as in a ScriptModule.
 
     `allowed` matches the names of autograd nodes that need no rule.
     """
@@ -165,8 +165,8 @@ def refuse(operation: Operation) -> BackwardFunction | None:
 
     def back(g: Tensor) -> Tensor:
         raise ValueError(
-            f"deconvnet has no inverse for the operator {operation.name} of this network; supported "
-            "are convolution, pooling, ReLU, tanh, normalisation, addition and concatenation"
+            f"deconvnet has no inverse for the operator {operation.name} of this network; it "
+            "supports convolution, pooling, ReLU, tanh, normalisation, addition and concatenation"
         )
 
     return back
@@ -191,8 +191,8 @@ def _names(words: str) -> tuple[str, ...]:
 
 
 # linear in all their tensors together, and linear in any one of them
-JOINTLY_LINEAR = _names("""add radd iadd sub rsub isub neg cat concat stack sum mean getitem get view
-    reshape flatten unflatten permute transpose t squeeze unsqueeze expand contiguous clone to float
+JOINTLY_LINEAR = _names("""add radd iadd sub rsub isub neg cat concat stack sum mean getitem get
+    view reshape flatten unflatten permute transpose t squeeze unsqueeze expand contiguous clone to float
     double split chunk unbind narrow select index_select roll flip pad channel_shuffle
     pixel_shuffle requires_grad dropout dropout2d feature_dropout alpha_dropout avg_pool1d
     avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d interpolate""")

@@ -27,9 +27,7 @@ class FeatureMaps:
         return tuple(self.maps.amax(dim=(1, 2)).argsort(descending=True, stable=True).tolist())
 
 
-def feature_maps(
-    network: nn.Module, image: Image, layers: Sequence[str]
-) -> list[FeatureMaps]:
+def feature_maps(network: nn.Module, image: Image, layers: Sequence[str]) -> list[FeatureMaps]:
     """The feature maps of these layers; other outputs count as maps of 1x1.
 
     Raises ValueError for an unknown layer.

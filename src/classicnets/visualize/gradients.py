@@ -1,8 +1,7 @@
-"""Attribution of a class score to pixels: saliency, guided backpropagation, integrated gradients,
-SmoothGrad.
+"""Attribution of a class score to pixels.
 
-Each explains class `label`, by default the most likely one, and raises ValueError for a class out of
-range.
+Saliency, guided backpropagation, integrated gradients and SmoothGrad explain class `label`, by
+default the most likely one, and raise ValueError for a class out of range.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Pictures as tiles: scale_factor, around grey, set side by side, and the numbers above them."""
+"""Image tiles: enlarged, centred on grey, put side by side; and numbers in their titles."""
 
 import math
 
@@ -7,39 +7,41 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .layers import Batch, Image
+
 GAP = 6  # pixels between tiles
-GAP_COLOUR = (0.82, 0.88, 0.95)
-MIN_SIDE = 96  # pixels a side
+GAP_COLOUR = (0.82, 0.88, 0.95)  # a pale blue that no tile has
+MIN_SIDE = 96  # pixels
 
 
-def montage(tiles: Float[Tensor, "n c h w"], columns: int) -> Float[Tensor, "3 y x"]:
-    """Tiles in rows with pale blue between them, which no tile has; small ones are scale_factor."""
+def montage(tiles: Batch, columns: int) -> Float[Tensor, "3 y x"]:
+    """Tiles in rows, with a pale blue gap between them; small ones are enlarged."""
     tiles = torch.stack([enlarge(tile) for tile in tiles])
     n, _, h, w = tiles.shape
     rows = math.ceil(n / columns)
-    new_figure = torch.tensor(GAP_COLOUR)[:, None, None].repeat(
+    canvas = torch.tensor(GAP_COLOUR)[:, None, None].repeat(
         1, rows * (h + GAP) - GAP, columns * (w + GAP) - GAP
     )
     for i, tile in enumerate(tiles):
         y, x = i // columns * (h + GAP), i % columns * (w + GAP)
-        new_figure[:, y : y + h, x : x + w] = tile
-    return new_figure
+        canvas[:, y : y + h, x : x + w] = tile
+    return canvas
 
 
-def enlarge(picture: Float[Tensor, "c h w"]) -> Float[Tensor, "3 y x"]:
-    """At least 96 pixels on the longer side, every pixel still a square; in colour."""
-    times = scale_factor(max(picture.shape[1:]))
-    colour = picture if len(picture) == 3 else picture.mean(0, keepdim=True).expand(3, -1, -1)
-    return colour.repeat_interleave(times, 1).repeat_interleave(times, 2)
+def enlarge(image: Image) -> Float[Tensor, "3 y x"]:
+    """In colour, enlarged by a whole factor to at least 96 pixels on the longer side."""
+    factor = scale_factor(max(image.shape[1:]))
+    colour = image if len(image) == 3 else image.mean(0, keepdim=True).expand(3, -1, -1)
+    return colour.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
 
 
-def rgb(picture: Float[Tensor, "c h w"]) -> np.ndarray:
-    """Colours last and values cut to between 0 and 1, as they are drawn."""
-    return enlarge(picture).clamp(0, 1).permute(1, 2, 0).numpy()
+def rgb(image: Image) -> np.ndarray:
+    """The enlarged image as matplotlib takes it: (h, w, 3), clipped to between 0 and 1."""
+    return enlarge(image).clamp(0, 1).permute(1, 2, 0).numpy()
 
 
 def scale_factor(side: int) -> int:
-    """How many times a tile of this side is scale_factor.
+    """The factor by which a tile of this side is enlarged.
 
     >>> scale_factor(11), scale_factor(224)
     (9, 1)
@@ -47,8 +49,8 @@ def scale_factor(side: int) -> int:
     return math.ceil(MIN_SIDE / side)
 
 
-def around_grey(values: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
-    """Values of both signs as a picture: zero is middle grey, the largest is black or white.
+def around_grey(values: Image) -> Image:
+    """Signed values as an image: zero is middle grey, the largest magnitude is black or white.
 
     >>> around_grey(torch.tensor([[[-2.0, 0.0, 1.0]]])).flatten().tolist()
     [0.0, 0.5, 0.75]
@@ -57,7 +59,7 @@ def around_grey(values: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
 
 
 def format_value(value: float) -> str:
-    """A number in three digits.
+    """A number with three significant digits.
 
     >>> format_value(1334.5), format_value(0.50041)
     ('1330', '0.5')
