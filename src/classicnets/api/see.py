@@ -243,8 +243,8 @@ def _invariance(of: Inspection, sample: Sample, layer: str | None, subtitle: str
     names = [of.config.classes[labels[i]] for i in some]
     values = {f"{f.transformation}-{name}": d for f in found for name, d in f.distances.items()}
     for f in found:
-        values[f"{f.transformation}-amounts"] = f.amounts
-        values[f"{f.transformation}-probability"] = f.probability
+        prefix = f.transformation
+        values |= {f"{prefix}-amounts": f.amounts, f"{prefix}-probability": f.probability}
     return render.invariance_figure(found, names, subtitle), values
 
 

@@ -192,8 +192,8 @@ def _names(words: str) -> tuple[str, ...]:
 
 # linear in all their tensors together, and linear in any one of them
 JOINTLY_LINEAR = _names("""add radd iadd sub rsub isub neg cat concat stack sum mean getitem get
-    view reshape flatten unflatten permute transpose t squeeze unsqueeze expand contiguous clone to float
-    double split chunk unbind narrow select index_select roll flip pad channel_shuffle
+    view reshape flatten unflatten permute transpose t squeeze unsqueeze expand contiguous clone to
+    float double split chunk unbind narrow select index_select roll flip pad channel_shuffle
     pixel_shuffle requires_grad dropout dropout2d feature_dropout alpha_dropout avg_pool1d
     avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d interpolate""")
 MULTILINEAR = _names("""mul rmul imul div truediv itruediv matmul rmatmul mm bmm addmm einsum linear

@@ -54,9 +54,8 @@ def invariance(
         hint = suggest(transformation, AMOUNTS)
         raise ValueError(f"no transformation {transformation!r}; {hint}")
     if amounts is None:
-        amounts = AMOUNTS[transformation]
-        if transformation == "translation":
-            amounts = [round(a * (images.shape[2] / 224)) for a in amounts]
+        unit = images.shape[2] / 224 if transformation == "translation" else 1
+        amounts = [round(a * unit) if unit != 1 else a for a in AMOUNTS[transformation]]
     amounts = list(dict.fromkeys(float(a) for a in amounts))
     names = list(dict.fromkeys([*layers, classifier]))
     with frozen(network), torch.no_grad():
