@@ -1,7 +1,8 @@
 """Attributions equal captum's and grad-cam's, wherever both are defined.
 
-Neither is needed to run the package. What they say is stored, made by
-tests/goldens/make_looking.py, and compared always; where they import they are also asked in person.
+Neither is needed to run the package. Their stored results, written by
+tests/goldens/make_looking.py, are always compared; live results are compared too where they are
+installed.
 """
 
 import importlib
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from classicnets.visualize.cam import grad_cam, grad_cam_plus_plus
 from classicnets.visualize.deconv import deconv, reconstruct
-from classicnets.visualize.features import strongest
+from classicnets.visualize.features import strongest_activations
 from classicnets.visualize.gradients import (
     guided_backpropagation,
     integrated_gradients,
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.agreement
 
 
 def ours(name: str) -> Tensor:
-    network, x, label = ORACLE.network(), ORACLE.picture()[0], ORACLE.LABEL
+    network, x, label = ORACLE.network(), ORACLE.image()[0], ORACLE.LABEL
     gradients = {
         "saliency": saliency,
         "guided_backpropagation": guided_backpropagation,
@@ -41,27 +42,28 @@ def ours(name: str) -> Tensor:
     }
     if name in gradients:
         return gradients[name](network, x, label)
-    if name == "deconvolution":  # captum begins with a gradient of one, we with the activation
-        maps, places = torch.tensor([7]), torch.tensor([[3, 5]])
-        pictures, _ = reconstruct(network, x[None], "4", maps, places)
+    if name == "deconvolution":  # captum starts from a gradient of one, deconv from the activation
+        maps, positions = torch.tensor([7]), torch.tensor([[3, 5]])
+        reconstructions, _ = reconstruct(network, x[None], "4", maps, positions)
         with torch.no_grad():
-            return pictures[0] / network[:5](x[None])[0, 7, 3, 5]
+            return reconstructions[0] / network[:5](x[None])[0, 7, 3, 5]
     if name == "occlusion":
         side = ORACLE.SQUARE
-        found = occlusion(network, x, label, size=side, step=side)
-        drop = found.before[0] - found.probability
+        found = occlusion(network, x, label, size=side, stride=side)
+        drop = found.whole_probability - found.probability
         return drop.repeat_interleave(side, 0).repeat_interleave(side, 1).expand(3, -1, -1)
     if name == "grad_cam":
-        return grad_cam(network, x, label, "4").heat[None]
-    heat = grad_cam_plus_plus(network, x, label, "1").heat
-    return (heat - heat.min()) / (1e-7 + (heat - heat.min()).max())  # as grad-cam gives it
+        return grad_cam(network, x, label, "4").values[None]
+    values = grad_cam_plus_plus(network, x, label, "1").values
+    return (values - values.min()) / (1e-7 + (values - values.min()).max())  # as grad-cam does
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_what_they_have_said_is_what_we_say(name):
-    said = torch.tensor(STORED[name])
-    assert said[:-2].abs().max() > 1e-4
-    torch.testing.assert_close(torch.tensor(ORACLE.digest(ours(name))), said, rtol=2e-4, atol=2e-5)
+def test_attributions_equal_the_stored_ones(name):
+    stored = torch.tensor(STORED[name])
+    assert stored[:-2].abs().max() > 1e-4
+    digest = torch.tensor(ORACLE.digest(ours(name)))
+    torch.testing.assert_close(digest, stored, rtol=2e-4, atol=2e-5)
 
 
 @pytest.fixture(scope="module")
@@ -73,25 +75,27 @@ def live():
             pytest.skip(f"{oracle} does not import: {error}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ORACLE.asked()
+        return ORACLE.attributions()
 
 
 @pytest.mark.slow
-def test_it_works_on_torchvisions_googlenet_where_captum_gives_the_plain_gradient():
+def test_torchvisions_googlenet_is_supported_where_captum_gives_the_plain_gradient():
     try:
         torchvision = importlib.import_module("torchvision")
     except Exception as error:
         pytest.skip(f"torchvision does not import: {error}")
     network = torchvision.models.googlenet(init_weights=False).eval()
     image = torch.rand(3, 224, 224)
-    found = deconv(network, image, "inception4a", count=2)  # its rectifiers are functions
+    found = deconv(network, image, "inception4a", count=2)  # its ReLUs are functions
     assert found.applied == {"relu": 3 + 3 * 6, "max_pool2d": 3 + 3}
     plain, guided = saliency(network, image, 5), guided_backpropagation(network, image, 5)
     assert not torch.allclose(plain, guided)
     assert grad_cam(network, image, 5).layer == "inception5b"
-    assert strongest(network, image[None], "inception3a", [0]).windows[0, 0, 2:].max() < 224
+    assert (
+        strongest_activations(network, image[None], "inception3a", [0]).boxes[0, 0, 2:].max() < 224
+    )
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_what_they_say_is_what_we_say(name, live):
+def test_attributions_equal_the_live_ones(name, live):
     torch.testing.assert_close(ours(name), live[name], rtol=1e-4, atol=1e-6)

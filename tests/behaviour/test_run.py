@@ -14,8 +14,8 @@ from torch import nn
 import classicnets as cn
 from classicnets.data.scaling import Between
 from classicnets.data.synthetic import shapes
-from classicnets.evaluation.metrics import evaluation
-from classicnets.evaluation.protocols import TrainScale, log_probabilities, protocol
+from classicnets.evaluation.metrics import evaluate_scores
+from classicnets.evaluation.protocols import TrainScale, find_protocol, log_probabilities
 from classicnets.recipes import lenet
 from classicnets.recipes.fast import fast
 from classicnets.training.recipe.schedules import Constant
@@ -279,7 +279,7 @@ def test_a_run_of_ones_own_module_asks_for_the_module(tmp_path):
 
 
 def test_an_unknown_protocol_is_answered_with_the_list(finished):
-    with pytest.raises(ValueError, match="no protocol 'double'; there is single"):
+    with pytest.raises(ValueError, match="no protocol 'double'; choose from single"):
         cn.evaluate(finished, protocol="double")
 
 
@@ -297,7 +297,7 @@ def test_errors_confusion_recall_and_precision_equal_those_counted_by_hand():
     guess = torch.tensor([0, 0, 1, 1, 1, 0, 3, 4, 5, 0])
     scores = torch.nn.functional.one_hot(guess, 6).float() * 10
     scores += torch.tensor([0.5, 0.4, 0.0, 0.3, 0.2, 0.1])  # class 2 is always last but when named
-    figures = evaluation(scores, truth, tuple("abcdef"), "single", 1.0)
+    figures = evaluate_scores(scores, truth, tuple("abcdef"), "single", 1.0)
     assert figures.top1_error == 30
     assert figures.top5_error == 10  # only the picture of class 2 has it in sixth place
     assert figures.confusion[0] == (2, 1, 0, 0, 0, 0)
@@ -314,5 +314,5 @@ def test_the_single_view_is_the_centre():
     seen = []
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 4))
     network[0].register_forward_hook(lambda _, args, out: seen.append(out))
-    log_probabilities(network, images, protocol("single"), TrainScale(4, 2), scaling)
+    log_probabilities(network, images, find_protocol("single"), TrainScale(4, 2), scaling)
     assert torch.cat(seen).tolist() == [[10.0] * 4] * 2

@@ -1,4 +1,4 @@
-"""Instruments give the arrays that can be worked out by hand, and leave the network as it was."""
+"""Visualisations equal arrays worked out by hand, and leave the network unchanged."""
 
 from collections import OrderedDict
 
@@ -13,7 +13,12 @@ from classicnets.models.lenet import lenet5
 from classicnets.models.resnet import plain_cifar, resnet_cifar
 from classicnets.visualize.cam import cam, grad_cam, grad_cam_plus_plus
 from classicnets.visualize.deconv import deconv
-from classicnets.visualize.features import feature_maps, patch, strongest, windows
+from classicnets.visualize.features import (
+    cut_patch,
+    feature_maps,
+    receptive_boxes,
+    strongest_activations,
+)
 from classicnets.visualize.filters import filters
 from classicnets.visualize.gradients import (
     guided_backpropagation,
@@ -22,9 +27,9 @@ from classicnets.visualize.gradients import (
     smoothgrad,
 )
 from classicnets.visualize.health import health
-from classicnets.visualize.invariance import changed, invariance
-from classicnets.visualize.mistakes import Seen, embedding, see_all
+from classicnets.visualize.invariance import invariance, transform
 from classicnets.visualize.occlusion import occlusion
+from classicnets.visualize.predictions import Predictions, embedding, predict_all
 from classicnets.visualize.probes import probes
 
 
@@ -38,15 +43,18 @@ def test_dead_and_saturated_filters_are_counted():
     assert found.rms[[0, 4, 7]].tolist() == pytest.approx([1, 0.04, 4])
 
 
-def test_filters_share_a_scale_or_have_their_own():
+def test_filters_have_a_scale_of_their_own_or_a_shared_one():
     layer = nn.Conv2d(3, 2, 1, bias=False)
     layer.weight.data = torch.tensor([[1.0, 0, -1], [4, 0, -2]])[:, :, None, None]
     found = filters(nn.Sequential(layer))
-    assert found.pictures().flatten(1).tolist() == [[1, 0.5, 0], [1, 0.5, 0.25]]
-    assert found.pictures(jointly=True).flatten(1).tolist() == [[0.625, 0.5, 0.375], [1, 0.5, 0.25]]
+    assert found.tiles().flatten(1).tolist() == [[1, 0.5, 0], [1, 0.5, 0.25]]
+    assert found.tiles(shared_scale=True).flatten(1).tolist() == [
+        [0.625, 0.5, 0.375],
+        [1, 0.5, 0.25],
+    ]
 
 
-def test_maps_come_with_the_strongest_first():
+def test_the_order_of_maps_begins_with_the_strongest():
     network = chain(conv=nn.Conv2d(1, 3, 1, bias=False), relu=nn.ReLU())
     network.conv.weight.data = torch.tensor([1.0, 3, -1])[:, None, None, None]
     image = torch.tensor([[[1.0, 2], [0, -5]]])
@@ -55,13 +63,13 @@ def test_maps_come_with_the_strongest_first():
     assert of_conv.order == of_relu.order == (1, 2, 0)
 
 
-def field_by_gradient(network, size, layer, place) -> list[int]:
-    """The pixels that a unit depends on, from a gradient through positive weights."""
+def field_by_gradient(network, size, layer, position) -> list[int]:
+    """The box of pixels that a unit depends on, by a gradient through positive weights."""
     for parameter in network.parameters():
         parameter.data.abs_().add_(0.01)
     image = torch.rand(1, *size, requires_grad=True)
     out = dict(feature_layers(network, image))[layer]
-    (gradient,) = torch.autograd.grad(out[0, 0, *place], image)
+    (gradient,) = torch.autograd.grad(out[0, 0, *position], image)
     y, x = gradient[0].sum(0).nonzero().T
     return [y.min().item(), x.min().item(), y.max().item() + 1, x.max().item() + 1]
 
@@ -72,78 +80,78 @@ def feature_layers(network, x):
         yield name, x
 
 
-@pytest.mark.parametrize("place", [(0, 0), (3, 2), (5, 6)])
-def test_a_patch_is_the_support_of_the_gradient(place):
+@pytest.mark.parametrize("position", [(0, 0), (3, 2), (5, 6)])
+def test_a_receptive_box_is_the_support_of_the_gradient(position):
     network = chain(
         conv1=nn.Conv2d(2, 3, 5, stride=2, padding=1),
         relu1=nn.ReLU(),
         pool=nn.AvgPool2d(3, stride=2),
         conv2=nn.Conv2d(3, 2, 3, padding=1),
     )
-    window = windows(network, (2, 33, 37), "conv2", torch.tensor(place))
-    top, left, h, w = window.tolist()
-    seen = field_by_gradient(network, (2, 33, 37), "conv2", place)
-    assert [max(0, top), max(0, left), min(33, top + h), min(37, left + w)] == seen
+    box = receptive_boxes(network, (2, 33, 37), "conv2", torch.tensor(position))
+    top, left, h, w = box.tolist()
+    support = field_by_gradient(network, (2, 33, 37), "conv2", position)
+    assert [max(0, top), max(0, left), min(33, top + h), min(37, left + w)] == support
 
 
-def test_the_window_of_a_block_is_the_field_that_measuring_finds():
+def test_the_receptive_box_of_a_stage_is_the_receptive_field_that_measure_reports():
     row = measure(resnet_cifar(20), (3, 32, 32)).folded().layers
     field = {layer.name: layer.receptive_field for layer in row}
     for name in ("conv1", "conv2_x", "conv3_x"):
-        window = windows(resnet_cifar(20), (3, 32, 32), name, torch.tensor([2, 2]))
-        assert window[2:].tolist() == [field[name]] * 2
+        box = receptive_boxes(resnet_cifar(20), (3, 32, 32), name, torch.tensor([2, 2]))
+        assert box[2:].tolist() == [field[name]] * 2
 
 
-def test_a_field_that_cannot_be_followed_is_the_whole_picture():
+def test_an_unknown_receptive_field_is_the_whole_image():
     network = chain(
         conv=nn.Conv2d(1, 2, 3), norm=nn.GroupNorm(1, 2), up=nn.Upsample(scale_factor=2)
     )
-    assert windows(network, (1, 9, 8), "up", torch.tensor([3, 3])).tolist() == [0, 0, 9, 8]
+    assert receptive_boxes(network, (1, 9, 8), "up", torch.tensor([3, 3])).tolist() == [0, 0, 9, 8]
 
 
-def test_the_strongest_pictures_are_found_whatever_the_batch():
+def test_the_strongest_activations_do_not_depend_on_the_batch_size():
     network = chain(conv=nn.Conv2d(1, 4, 3), relu=nn.ReLU())
     images = torch.randn(30, 1, 8, 8)
     peaks = network.conv(images).detach().flatten(2).amax(2)
     for batch in (7, 64):
-        found = strongest(network, images, "conv", [2, 0], count=5, batch=batch)
+        found = strongest_activations(network, images, "conv", [2, 0], count=5, batch=batch)
         for row, number in enumerate((2, 0)):
             order = peaks[:, number].argsort(descending=True)[:5]
-            assert found.pictures[row].tolist() == order.tolist()
-            for i, value, window in zip(order, found.values[row], found.windows[row], strict=True):
-                cut = patch(images[i], window)
-                assert network.conv(cut)[number].item() == pytest.approx(value.item(), abs=1e-5)
+            assert found.images[row].tolist() == order.tolist()
+            for i, value, box in zip(order, found.values[row], found.boxes[row], strict=True):
+                patch = cut_patch(images[i], box)
+                assert network.conv(patch)[number].item() == pytest.approx(value.item(), abs=1e-5)
 
 
-def test_what_lies_outside_the_picture_is_marked():
+def test_a_patch_is_filled_beyond_the_image():
     image = torch.ones(1, 4, 4)
-    assert patch(image, torch.tensor([-1, 2, 3, 3]), 0.5).tolist() == [
+    assert cut_patch(image, torch.tensor([-1, 2, 3, 3]), 0.5).tolist() == [
         [[0.5, 0.5, 0.5], [1, 1, 0.5], [1, 1, 0.5]]
     ]
 
 
-def test_occlusion_tells_what_is_hidden():
+def test_occlusion_equals_that_worked_out_by_hand():
     network = chain(conv=nn.Conv2d(1, 2, 1, bias=False), flatten=nn.Flatten(), sum=nn.Linear(32, 2))
     network.conv.weight.data = torch.tensor([[[[1.0]]], [[[0.5]]]])
     network.sum.weight.data = torch.zeros(2, 32)
-    network.sum.weight.data[1, 5] = 2.0  # class 1 lives on pixel (1, 1) alone
+    network.sum.weight.data[1, 5] = 2.0  # class 1 depends on pixel (1, 1) alone
     network.sum.bias.data.zero_()
     image = torch.arange(1.0, 17).view(1, 4, 4)
-    found = occlusion(network, image, size=2, step=2, layer="conv")
-    assert (found.label, found.called, found.map, found.tops) == (1, 1, 0, (0, 2))
+    found = occlusion(network, image, size=2, stride=2, layer="conv")
+    assert (found.label, found.whole_predicted, found.map, found.tops) == (1, 1, 0, (0, 2))
     p = torch.tensor([0.0, 12]).softmax(0)[1].item()
     assert found.probability.tolist() == [pytest.approx([0.5, p]), pytest.approx([p, p])]
-    assert found.labels.tolist() == [[0, 1], [1, 1]]
+    assert found.predicted.tolist() == [[0, 1], [1, 1]]
     assert found.activity.tolist() == [[136 - 14, 136 - 22], [136 - 46, 136 - 54]]
-    assert found.before == pytest.approx((p, 136))
+    assert (found.whole_probability, found.whole_activity) == pytest.approx((p, 136))
 
 
-def test_the_square_never_leaves_the_picture_and_reaches_its_border():
-    found = occlusion(lenet5(), torch.rand(1, 32, 32), size=10, step=8)
+def test_the_square_stays_inside_the_image_and_reaches_its_border():
+    found = occlusion(lenet5(), torch.rand(1, 32, 32), size=10, stride=8)
     assert found.tops == found.lefts == (0, 8, 16, 22)
 
 
-def test_grad_cam_of_a_hand_made_network():
+def test_grad_cam_equals_that_worked_out_by_hand():
     network = chain(
         conv=nn.Conv2d(1, 2, 1, bias=False), flatten=nn.Flatten(), fc=nn.Linear(8, 2, bias=False)
     )
@@ -151,24 +159,28 @@ def test_grad_cam_of_a_hand_made_network():
     network.fc.weight.data = torch.tensor([[1.0, 2, 3, 2, 0, 0, 0, -4], [0.0] * 8])
     # mean gradients 2 and -1; 2 * x - 1 * (-x) = 3 x, rectified
     image = torch.tensor([[[1.0, -1], [2, 0]]])
-    assert grad_cam(network, image, 0, "conv").heat.tolist() == [[3, 0], [6, 0]]
+    assert grad_cam(network, image, 0, "conv").values.tolist() == [[3, 0], [6, 0]]
     # alpha = g^2 / (2 g^2 + g^3 sum x), the sums 2 and -2
     first = sum(g * g**2 / (2 * g**2 + 2 * g**3) for g in (1, 2, 3, 2))
     expected = torch.tensor([[1.0, 0], [2, 0]]) * first
-    torch.testing.assert_close(grad_cam_plus_plus(network, image, 0, "conv").heat, expected)
+    torch.testing.assert_close(grad_cam_plus_plus(network, image, 0, "conv").values, expected)
 
 
-def test_cam_is_grad_cam_where_the_network_ends_in_an_average():
+def test_cam_is_grad_cam_where_the_network_ends_in_global_average_pooling():
     network, image = resnet_cifar(20), torch.rand(3, 32, 32)
     plain, by_gradient = cam(network, image, 3), grad_cam(network, image, 3)
     assert plain.layer == by_gradient.layer == "conv4_x"
-    torch.testing.assert_close(plain.heat.relu(), by_gradient.heat * 64, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(plain.values.relu(), by_gradient.values * 64, rtol=1e-4, atol=1e-6)
     score = network.eval()(image[None])[0, 3]
-    assert (plain.heat.mean() + network.fc.bias[3]).item() == pytest.approx(score.item(), rel=1e-4)
+    assert (plain.values.mean() + network.fc.bias[3]).item() == pytest.approx(
+        score.item(), rel=1e-4
+    )
 
 
-def test_cam_says_why_it_cannot():
-    with pytest.raises(ValueError, match=r"global average pooling.*Grad-CAM does without"):
+def test_cam_is_refused_with_the_reason():
+    with pytest.raises(
+        ValueError, match=r"CAM is not defined for LeNet5.*global average pooling.*use Grad-CAM"
+    ):
         cam(lenet5(), torch.rand(1, 32, 32))
 
 
@@ -187,11 +199,11 @@ def test_smoothgrad_without_noise_is_the_gradient():
 
 
 def test_guided_backpropagation_refuses_to_be_the_plain_gradient():
-    with pytest.raises(ValueError, match="needs rectifiers"):
+    with pytest.raises(ValueError, match="needs a ReLU, and LeNet5 has none"):
         guided_backpropagation(lenet5(), torch.rand(1, 32, 32))
 
 
-def test_a_network_of_averages_does_not_mind_being_moved():
+def test_global_average_pooling_is_invariant_to_translation():
     network = chain(conv=nn.Conv2d(1, 3, 3, padding=1), average=nn.AdaptiveAvgPool2d(1),
                     flatten=nn.Flatten())  # fmt: skip
     images = F.pad(torch.rand(2, 1, 8, 8), (8, 8, 8, 8))
@@ -202,13 +214,13 @@ def test_a_network_of_averages_does_not_mind_being_moved():
     torch.testing.assert_close(found.probability, found.probability[:, :1].expand(2, 3))
 
 
-def test_a_quarter_turn_is_exact():
+def test_a_rotation_by_90_degrees_is_exact():
     image = torch.rand(1, 2, 6, 6)
-    torch.testing.assert_close(changed(image, "rotation", 90), image.rot90(1, (2, 3)))
-    torch.testing.assert_close(changed(image, "scale", 1), image)
+    torch.testing.assert_close(transform(image, "rotation", 90), image.rot90(1, (2, 3)))
+    torch.testing.assert_close(transform(image, "scale", 1), image)
 
 
-def test_a_probe_finds_the_classes_where_they_are():
+def test_a_probe_separates_classes_where_the_features_do():
     network = chain(flatten=nn.Flatten(), keep=nn.Linear(4, 4), lose=nn.Linear(4, 1))
     network.keep.weight.data = torch.eye(4)
     network.lose.weight.data.zero_()
@@ -216,33 +228,32 @@ def test_a_probe_finds_the_classes_where_they_are():
     y = (x[:, 0, 0, 1] > 0).long()
     found = probes(network, (x[:200], y[:200]), (x[200:], y[200:]), ["keep", "lose"])
     assert found["keep"] > 95
-    usual = y[:200].mode().values
-    assert found["lose"] == pytest.approx(100 * (y[200:] == usual).float().mean().item())
+    majority = y[:200].mode().values
+    assert found["lose"] == pytest.approx(100 * (y[200:] == majority).float().mean().item())
 
 
-def test_mistakes_come_with_the_most_confident_first():
+def test_the_most_confident_mistake_comes_first():
     probability = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]])
-    seen = Seen(torch.zeros(4, 1), probability, torch.tensor([0, 0, 0, 1]))
-    assert seen.mistakes == [1, 3, 2]
-    assert seen.confusion.tolist() == [[1, 2], [1, 0]]
+    found = Predictions(torch.zeros(4, 1), probability, torch.tensor([0, 0, 0, 1]))
+    assert found.mistakes == [1, 3, 2]
 
 
-def test_the_features_are_what_the_last_layer_reads():
+def test_the_features_are_the_input_of_the_classifier_layer():
     network, images = resnet_cifar(20), torch.rand(5, 3, 32, 32)
-    seen = see_all(network, images, torch.zeros(5, dtype=torch.long), batch=2)
-    scores = network.fc(seen.features)
-    torch.testing.assert_close(scores.softmax(1), seen.probability)
+    found = predict_all(network, images, torch.zeros(5, dtype=torch.long), batch=2)
+    scores = network.fc(found.features)
+    torch.testing.assert_close(scores.softmax(1), found.probability)
 
 
-def test_an_embedding_keeps_apart_what_is_apart():
+def test_an_embedding_separates_distant_clusters():
     features = torch.cat([torch.randn(20, 7), torch.randn(20, 7) + 20])
-    places = embedding(features)
-    assert (places[:20, 0].sign() == -places[20:, 0].sign()).all()
-    with pytest.raises(ValueError, match="pca, tsne, umap, not 'som'"):
+    points = embedding(features)
+    assert (points[:20, 0].sign() == -points[20:, 0].sign()).all()
+    with pytest.raises(ValueError, match="no embedding method 'som'; choose from pca, tsne, umap"):
         embedding(features, "som")
 
 
-def test_health_is_the_spread_of_each_layer():
+def test_health_equals_the_standard_deviations_worked_out_by_hand():
     network = chain(a=nn.Conv2d(1, 2, 1, bias=False), relu=nn.ReLU(), flatten=nn.Flatten(),
                     b=nn.Linear(8, 3))  # fmt: skip
     network.a.weight.data = torch.tensor([[[[2.0]]], [[[-1.0]]]])
@@ -265,10 +276,10 @@ def test_without_shortcuts_the_gradient_changes_by_orders_of_magnitude_through_d
     assert growth(resnet_cifar(56)) < 100
 
 
-INSTRUMENTS = {
+METHODS = {
     "maps": lambda n, x, y: feature_maps(n, x[0], ["conv1"]),
     "deconv": lambda n, x, y: deconv(n, x[0], "conv3_x"),
-    "strongest": lambda n, x, y: strongest(n, x, "conv3_x"),
+    "strongest": lambda n, x, y: strongest_activations(n, x, "conv3_x"),
     "occlusion": lambda n, x, y: occlusion(n, x[0], size=16),
     "saliency": lambda n, x, y: saliency(n, x[0]),
     "guided": lambda n, x, y: guided_backpropagation(n, x[0]),
@@ -277,7 +288,7 @@ INSTRUMENTS = {
     "cam": lambda n, x, y: cam(n, x[0]),
     "invariance": lambda n, x, y: invariance(n, x, y, ["conv1"], "fc", "scale", [1.5]),
     "probes": lambda n, x, y: probes(n, (x, y), (x, y), ["conv4_x"]),
-    "seen": lambda n, x, y: see_all(n, x, y),
+    "predictions": lambda n, x, y: predict_all(n, x, y),
     "health": lambda n, x, y: health(n, x, y),
 }
 
@@ -298,23 +309,23 @@ def half_frozen() -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize("name", INSTRUMENTS)
-def test_the_network_comes_back_as_it_was(name):
+@pytest.mark.parametrize("name", METHODS)
+def test_the_network_is_unchanged_afterwards(name):
     network = half_frozen()
     before = state(network)
     images, labels = torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 0, 1])
-    INSTRUMENTS[name](network, images, labels)
+    METHODS[name](network, images, labels)
     with torch.no_grad():
-        INSTRUMENTS[name](network, images, labels)
+        METHODS[name](network, images, labels)
     assert state(network) == before
 
 
-@pytest.mark.parametrize("name", INSTRUMENTS)
-def test_also_after_an_error(name):
+@pytest.mark.parametrize("name", METHODS)
+def test_the_network_is_unchanged_after_an_error(name):
     network = half_frozen()
     before = state(network)
     with pytest.raises(ValueError, match="reads 3 channels and got 1"):
-        INSTRUMENTS[name](network, torch.rand(4, 1, 32, 32), torch.tensor([0, 1, 0, 1]))
+        METHODS[name](network, torch.rand(4, 1, 32, 32), torch.tensor([0, 1, 0, 1]))
     assert state(network) == before
 
 
@@ -323,20 +334,20 @@ def test_also_after_an_error(name):
     [
         (lambda n, x: deconv(n, x, "S22"), "no layer 'S22'; did you mean S2"),
         (lambda n, x: deconv(n, x, "zebra"), "its stages are C1, squash1"),
-        (lambda n, x: deconv(n, x, "C1", [6]), "C1 has no map 6; it has 6, 0 to 5"),
-        (lambda n, x: grad_cam(n, x, 10), "no class 10; the network has 10, 0 to 9"),
+        (lambda n, x: deconv(n, x, "C1", [6]), "C1 has no map 6; choose from 0 to 5"),
+        (lambda n, x: grad_cam(n, x, 10), "no class 10; choose from 0 to 9"),
         (lambda n, x: grad_cam(n, x, -1), "no class -1"),
-        (lambda n, x: grad_cam(n, x, layer="F6"), r"F6 gives no maps but \(84,\)"),
+        (lambda n, x: grad_cam(n, x, layer="F6"), r"F6 gives \(84,\), not feature maps"),
         (lambda n, x: occlusion(n, x, size=40), "1 to 32 pixels a side, not 40"),
-        (lambda n, x: occlusion(n, x, step=0), "at least 1 pixel, not 0"),
-        (lambda n, x: filters(n, "F6"), "F6 is a Linear without filters; C1, C3, C5 have some"),
+        (lambda n, x: occlusion(n, x, stride=0), "at least 1 pixel, not 0"),
+        (lambda n, x: filters(n, "F6"), "F6 is a Linear without filters; choose from C1, C3, C5"),
         (lambda n, x: saliency(n, x[:, :20]), "32x32|needs|window"),
-        (lambda n, x: grad_cam(nn.Sequential(nn.Flatten(), nn.Linear(1024, 2)), x), "gives maps"),
+        (lambda n, x: grad_cam(nn.Sequential(nn.Flatten(), nn.Linear(1024, 2)), x), "feature maps"),
         (lambda n, x: filters(nn.Linear(2, 2)), "Linear has no layer with filters"),
         (lambda n, x: deconv(n, x, "output", [0]), "no inverse for the operator"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_in_a_sentence(call, sentence):
+def test_a_mistake_is_reported_in_a_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(lenet5(), torch.rand(1, 32, 32))
 
@@ -350,21 +361,21 @@ def test_a_mistake_is_told_in_a_sentence(call, sentence):
         lambda n, x: deconv(n, x, "F6"),
         lambda n, x: occlusion(n, x),
         lambda n, x: grad_cam(n, x, layer="C1"),
-        lambda n, x: strongest(n, x[None], "F6"),
-        lambda n, x: see_all(n, x[None], torch.zeros(1, dtype=torch.long)),
+        lambda n, x: strongest_activations(n, x[None], "F6"),
+        lambda n, x: predict_all(n, x[None], torch.zeros(1, dtype=torch.long)),
     ],
 )
-@pytest.mark.parametrize("strangers", [False, True])
-def test_a_picture_of_the_wrong_size_is_told_which_would_do(call, side, strangers):
-    network = nn.Sequential(OrderedDict(lenet5().named_children())) if strangers else lenet5()
+@pytest.mark.parametrize("third_party", [False, True])
+def test_an_image_of_the_wrong_size_is_refused_with_the_nearest_legal_size(call, side, third_party):
+    network = nn.Sequential(OrderedDict(lenet5().named_children())) if third_party else lenet5()
     before = state(network)
     with pytest.raises(ValueError, match=r"the nearest legal size is 1x3[25]x3[25]"):
         call(network, torch.rand(1, side, side))
     assert state(network) == before
 
 
-class Shy(nn.Module):
-    """A stranger's network with a layer that does not run, and one that gives two things."""
+class Partial(nn.Module):
+    """A third-party network with a layer that does not run, and one that returns a tuple."""
 
     def __init__(self):
         super().__init__()
@@ -375,8 +386,8 @@ class Shy(nn.Module):
         return self.pair(self.used(x))[0].flatten(1)
 
 
-def test_a_layer_that_does_not_run_is_named():
+def test_a_layer_that_does_not_run_or_returns_no_tensor_is_named():
     with pytest.raises(ValueError, match="unused does not run"):
-        feature_maps(Shy(), torch.rand(1, 8, 8), ["unused"])
-    with pytest.raises(ValueError, match="pair gives a tuple"):
-        feature_maps(Shy(), torch.rand(1, 8, 8), ["pair"])
+        feature_maps(Partial(), torch.rand(1, 8, 8), ["unused"])
+    with pytest.raises(ValueError, match="pair returns a tuple"):
+        feature_maps(Partial(), torch.rand(1, 8, 8), ["pair"])

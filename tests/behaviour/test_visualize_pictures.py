@@ -1,4 +1,4 @@
-"""Pictures of what a network has learnt, and that they show what is there."""
+"""Figures of what a network has learnt, and that visualisations find planted objects."""
 
 import re
 from html.parser import HTMLParser
@@ -10,25 +10,26 @@ from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
 
+from classicnets.evaluation.metrics import confusion_counts
 from classicnets.layers.wiring import chain
+from classicnets.support.plots import png
 from classicnets.visualize import render
 from classicnets.visualize.cam import grad_cam
 from classicnets.visualize.deconv import deconv, reconstruct
-from classicnets.visualize.features import feature_maps, reconstructed, strongest
-from classicnets.visualize.figure import png
+from classicnets.visualize.features import add_reconstructions, feature_maps, strongest_activations
 from classicnets.visualize.filters import filters
 from classicnets.visualize.health import health
 from classicnets.visualize.invariance import AMOUNTS, invariance
-from classicnets.visualize.mistakes import embedding, see_all
 from classicnets.visualize.occlusion import occlusion
 from classicnets.visualize.page import Plate, page
+from classicnets.visualize.predictions import embedding, predict_all
 from classicnets.visualize.tiles import montage
 
 SIDE, PATCH = 32, 10
 
 
 def planted(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Noise with a cross or a ring of 10x10 pixels somewhere, or nothing; what and where it is."""
+    """Noise with a cross, a ring (10x10 pixels) or nothing at a random place; kinds and corners."""
     cross = torch.zeros(PATCH, PATCH)
     cross[4:6] = cross[:, 4:6] = 1
     ring = torch.ones(PATCH, PATCH)
@@ -43,7 +44,7 @@ def planted(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def trained() -> nn.Module:
-    """A small network that tells crosses and rings from each other and from nothing."""
+    """A small network that classifies crosses, rings and nothing."""
     torch.manual_seed(0)
     network = chain(
         conv1=nn.Conv2d(1, 8, 5, padding=2), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
@@ -62,7 +63,7 @@ def trained() -> nn.Module:
 
 
 def objects(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pictures that do have one."""
+    """Images with an object."""
     images, kinds, corners = planted(count)
     some = kinds < 2
     return images[some], kinds[some], corners[some]
@@ -79,73 +80,76 @@ def mask(corners: torch.Tensor, margin: int = 2) -> torch.Tensor:
 def test_deconvnet_puts_its_energy_inside_the_object(trained):
     images, _, corners = objects(36)
     inside = mask(corners)
-    shares = []
+    fractions = []
     for image, area in zip(images, inside, strict=True):
         energy = deconv(trained, image, "relu2", count=3).reconstructions.square().sum((0, 1))
-        shares.append((energy * area).sum() / energy.sum())
-    by_chance = inside.mean().item()
-    assert by_chance < 0.2
-    assert torch.stack(shares).mean() > 0.8
+        fractions.append((energy * area).sum() / energy.sum())
+    expected_by_chance = inside.mean().item()
+    assert expected_by_chance < 0.2
+    assert torch.stack(fractions).mean() > 0.8
 
 
 def test_the_probability_drops_where_the_object_is_hidden(trained):
     images, kinds, corners = objects(36)
     hits = 0
     for image, kind, (y, x) in zip(images, kinds, corners.tolist(), strict=True):
-        found = occlusion(trained, image, int(kind), size=8, step=2)
+        found = occlusion(trained, image, int(kind), size=8, stride=2)
         row, column = divmod(int(found.probability.argmin()), len(found.lefts))
-        middle = (found.tops[row] + 4, found.lefts[column] + 4)
-        hits += y - 2 <= middle[0] <= y + PATCH + 2 and x - 2 <= middle[1] <= x + PATCH + 2
+        centre = (found.tops[row] + 4, found.lefts[column] + 4)
+        hits += y - 2 <= centre[0] <= y + PATCH + 2 and x - 2 <= centre[1] <= x + PATCH + 2
     assert hits >= 0.9 * len(images)
 
 
-def test_a_reconstruction_stays_within_what_the_unit_sees(trained):
+def test_a_reconstruction_stays_within_the_receptive_field(trained):
     images, _, _ = planted(40)
-    found = reconstructed(trained, images, strongest(trained, images, "relu2", count=4))
+    found = add_reconstructions(
+        trained, images, strongest_activations(trained, images, "relu2", count=4)
+    )
     assert found.reconstructions is not None
-    for pictures, windows in zip(found.reconstructions, found.windows, strict=True):
-        for picture, (top, left, h, w) in zip(pictures, windows.tolist(), strict=True):
-            y, x = picture[0].nonzero().T
+    for rows, boxes in zip(found.reconstructions, found.boxes, strict=True):
+        for reconstruction, (top, left, h, w) in zip(rows, boxes.tolist(), strict=True):
+            y, x = reconstruction[0].nonzero().T
             assert ((y >= top) & (y < top + h) & (x >= left) & (x < left + w)).all()
-    one, _ = reconstruct(trained, images[found.pictures[0, :1]], "relu2",
-                         torch.tensor(found.maps[:1]), found.places[0, :1])  # fmt: skip
+    one, _ = reconstruct(trained, images[found.images[0, :1]], "relu2",
+                         torch.tensor(found.maps[:1]), found.positions[0, :1])  # fmt: skip
     torch.testing.assert_close(found.reconstructions[0, :1], one)
 
 
 def figures(network: nn.Module) -> dict[str, Any]:
     images, labels, _ = planted(40)
-    x, picture, classes = images[0], images[0].clamp(0, 1), ["cross", "ring", "nothing"]
-    seen = see_all(network, images, (labels + 1) % 3)  # everything is a mistake
+    x, image, classes = images[0], images[0].clamp(0, 1), ["cross", "ring", "nothing"]
+    predictions = predict_all(network, images, (labels + 1) % 3)  # all are mistakes
     changes = [
-        invariance(network, images[:3], labels[:3], ["conv1", "conv2"], "fc", change)
-        for change in AMOUNTS
+        invariance(network, images[:3], labels[:3], ["conv1", "conv2"], "fc", transformation)
+        for transformation in AMOUNTS
     ]
-    found = reconstructed(network, images, strongest(network, images, "conv2"))
-    heats = [grad_cam(network, images[i]) for i in seen.mistakes[:12]]
+    found = add_reconstructions(network, images, strongest_activations(network, images, "conv2"))
+    heatmaps = [grad_cam(network, images[i]) for i in predictions.mistakes[:12]]
+    confusion = confusion_counts(labels, predictions.probability.argmax(1), 3)
     return {
         "filters": render.filters_figure(filters(network)),
-        "second filters": render.filters_figure(filters(network, "conv2"), jointly=True),
-        "maps": render.maps_figure(feature_maps(network, x, ["relu1"])[0], picture),
-        "chosen maps": render.maps_figure(feature_maps(network, x, ["fc"])[0], picture, "", [1]),
-        "deconv": render.deconv_figure(deconv(network, x, "conv2"), picture),
+        "second filters": render.filters_figure(filters(network, "conv2"), shared_scale=True),
+        "maps": render.maps_figure(feature_maps(network, x, ["relu1"])[0], image),
+        "chosen maps": render.maps_figure(feature_maps(network, x, ["fc"])[0], image, "", [1]),
+        "deconv": render.deconv_figure(deconv(network, x, "conv2"), image),
         "strongest": render.strongest_figure(found, images.clamp(0, 1)),
-        "occlusion": render.occlusion_figure(occlusion(network, x), picture, classes),
-        "gradients": render.gradients_figure({"saliency": torch.zeros(1, SIDE, SIDE)}, picture),
-        "heat": render.heat_figure([grad_cam(network, x)], picture, classes),
+        "occlusion": render.occlusion_figure(occlusion(network, x), image, classes),
+        "gradients": render.gradients_figure({"saliency": torch.zeros(1, SIDE, SIDE)}, image),
+        "cam": render.heatmap_figure([grad_cam(network, x)], image, classes),
         "invariance": render.invariance_figure(changes, classes),
         "probes": render.probes_figure({"conv1": 50.0, "conv2": 90.0}, 50.0),
         "embedding": render.embedding_figure(
-            embedding(seen.features), labels, images.clamp(0, 1), classes
+            embedding(predictions.features), labels, images.clamp(0, 1), classes, "pca"
         ),
         "mistakes": render.mistakes_figure(
-            seen, seen.mistakes[: len(heats)], heats, images.clamp(0, 1), classes
+            predictions, predictions.mistakes[:12], heatmaps, images.clamp(0, 1), classes
         ),
-        "confusion": render.confusion_figure(seen.confusion, classes),
+        "confusion": render.confusion_figure(confusion, classes),
         "health": render.health_figure({"trained": health(network, images, labels)}),
     }
 
 
-def test_every_picture_is_a_figure_with_a_heading(trained):
+def test_every_plate_is_a_figure_with_a_title(trained):
     for name, figure in figures(trained).items():
         assert isinstance(figure, Figure), name
         assert figure.texts[0].get_text(), name
@@ -154,12 +158,12 @@ def test_every_picture_is_a_figure_with_a_heading(trained):
         assert figure._repr_png_()[:8] == file[:8], name  # what a notebook asks for
 
 
-def test_a_montage_keeps_every_tile():
+def test_a_montage_holds_every_tile():
     tiles = torch.rand(5, 3, 96, 96)
-    sheet = montage(tiles, 2)
-    assert sheet.shape == (3, 3 * 96 + 2 * 6, 2 * 96 + 6)
-    assert torch.equal(sheet[:, -96:, :96], tiles[4])
-    assert torch.equal(sheet[:, :96, -96:], tiles[1])
+    canvas = montage(tiles, 2)
+    assert canvas.shape == (3, 3 * 96 + 2 * 6, 2 * 96 + 6)
+    assert torch.equal(canvas[:, -96:, :96], tiles[4])
+    assert torch.equal(canvas[:, :96, -96:], tiles[1])
 
 
 class _Reader(HTMLParser):
@@ -171,7 +175,7 @@ class _Reader(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def test_a_page_holds_all_that_it_shows(trained):
+def test_a_page_embeds_all_its_images(trained):
     plates = [
         Plate("filters", "dead < saturated", render.filters_figure(filters(trained))),
         Plate("cam", "none <here>"),

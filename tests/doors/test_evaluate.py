@@ -28,7 +28,7 @@ def test_each_protocol_reports_its_views(typed, runs):
         done = typed("evaluate", runs[0], "--protocol", name, "--json")
         assert done.status == 0, done.err
         printed[name] = json.loads(done.out)
-    assert {name: t["passes"] for name, t in printed.items()} == {
+    assert {name: t["views"] for name, t in printed.items()} == {
         "single": 1,
         "ten-crop": 10,
         "dense": 2,
@@ -64,7 +64,7 @@ def test_an_unknown_protocol_is_refused_with_a_list_of_all(typed, runs):
 
 def test_several_runs_are_averaged(typed, runs):
     both = json.loads(typed("evaluate", *runs, "--json").out)
-    assert (both["passes"], both["images"]) == (2, 359)
+    assert (both["views"], both["images"]) == (2, 359)
     twice = cn.evaluate([runs[0], runs[0]])
     assert twice.confusion == cn.evaluate(runs[0]).confusion
     assert twice.calibration_error == pytest.approx(cn.evaluate(runs[0]).calibration_error)
@@ -94,7 +94,7 @@ def test_mistakes_in_a_folder_are_named_by_file(tmp_path, write_folder):
         (folder / "light" / f"{k}.png").rename(tmp_path / "swapped" / "dark" / f"{k}.png")
     found = cn.evaluate(tmp_path / "run", str(tmp_path / "swapped"), "dense")
     assert found.mistakes
-    assert all(Path(str(m.picture)).is_file() for m in found.mistakes)
+    assert all(Path(str(m.image)).is_file() for m in found.mistakes)
     p = [m.probability for m in found.mistakes]
     assert p == sorted(p, reverse=True)
 
@@ -109,6 +109,6 @@ def test_evaluate_writes_a_table_and_a_chart(typed, runs, tmp_path):
     assert [row["class"] for row in rows] == list("0123456789")
     assert sum(int(row["images"]) for row in rows) == 359
     for row in rows:
-        assert sum(int(row[f"called {name}"]) for name in "0123456789") == int(row["images"])
+        assert sum(int(row[f"predicted {name}"]) for name in "0123456789") == int(row["images"])
     with Image.open(chart) as image:
         assert image.format == "PNG"

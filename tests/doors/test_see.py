@@ -1,4 +1,4 @@
-"""The verb see as one types it."""
+"""The command see."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from classicnets.api.train import train
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """LeNet-5 after a pass over the digits."""
+    """LeNet-5 after an epoch on the digits."""
     training = train("lenet5", "digits", epochs=1, out=tmp_path_factory.mktemp("runs") / "lenet5")
     training.finish()
     return training.directory
@@ -34,7 +34,7 @@ def digit(tmp_path):
     return path
 
 
-def test_pictures_are_written_and_named(typed, run, digit, tmp_path):
+def test_plates_are_written_and_named(typed, run, digit, tmp_path):
     out = tmp_path / "out"
     words = ("--what", "maps,cam", "--layers", "C1,squash4", "--class", "7", "--npz", "--out", out)
     status, printed, err = typed(run, digit, *words)
@@ -45,20 +45,20 @@ def test_pictures_are_written_and_named(typed, run, digit, tmp_path):
         [*names, *(name.replace("png", "npz") for name in names)]
     )
     for name in names:
-        with Image.open(out / name) as picture:
-            assert picture.width > 500
+        with Image.open(out / name) as image:
+            assert image.width > 500
     assert np.load(out / "maps-C1.npz")["maps"].shape == (6, 28, 28)
     assert np.load(out / "cam-squash4.npz")["Grad-CAM"].shape == (5, 5)
     assert np.load(out / "cam-squash4.npz")["class"] == 7
 
 
-def test_without_a_picture_it_takes_one_of_the_test_set(typed, run):
+def test_without_an_image_a_test_image_is_used(typed, run):
     status, printed, _ = typed(run, "--what", "occlusion")
     assert status == 0
     assert printed.strip() == str(run / "see" / "occlusion.png")
 
 
-def test_several_pictures_of_one_name_are_told_apart(typed, run, digit, tmp_path):
+def test_images_of_the_same_name_get_plates_of_different_names(typed, run, digit, tmp_path):
     out = tmp_path / "out"
     assert typed(run, digit, digit, "--what", "cam", "--out", out)[0] == 0
     assert sorted(p.name for p in out.iterdir()) == [
@@ -67,10 +67,8 @@ def test_several_pictures_of_one_name_are_told_apart(typed, run, digit, tmp_path
 
 
 @pytest.mark.slow
-def test_all_of_it_is_one_page_that_needs_nothing_else(typed, run, digit, tmp_path):
-    status, printed, err = typed(
-        run, digit, "--all", "--pictures", 60, "--out", tmp_path / "x.html"
-    )
+def test_all_kinds_are_one_page_without_external_links(typed, run, digit, tmp_path):
+    status, printed, err = typed(run, digit, "--all", "--limit", 60, "--out", tmp_path / "x.html")
     assert (status, err) == (0, "")
     assert printed.splitlines()[-1] == str(tmp_path / "x.html")
     html = (tmp_path / "x.html").read_text()
@@ -86,15 +84,15 @@ def test_all_of_it_is_one_page_that_needs_nothing_else(typed, run, digit, tmp_pa
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--what", "camm"), "nothing to see called 'camm'; did you mean cam?"),
-        (("--what", "cam", "--all"), "leave --what away"),
+        (("--what", "camm"), "no kind of plate 'camm'; did you mean cam?"),
+        (("--what", "cam", "--all"), "--what and --all exclude each other"),
         (("--layers", "C33"), "no layer 'C33'; did you mean C3?"),
-        (("--maps", "a"), "--maps takes numbers, such as 0,7, not 'a'"),
-        (("--what", "maps", "--maps", "99"), "C1 has no map 99; it has 6, 0 to 5"),
+        (("--maps", "a"), "--maps takes numbers such as 0,7, not 'a'"),
+        (("--what", "maps", "--maps", "99"), "C1 has no map 99; choose from 0 to 5"),
         (("--class", "seven"), "no class 'seven'; it knows 0, 1"),
         (("--class", "10"), "no class '10'"),
-        (("--pictures", "3"), "pictures must be at least 10, not 3"),
-        (("--what", "cam", "--layers", "F6"), "F6 gives no maps"),
+        (("--limit", "3"), "limit must be at least 10, not 3"),
+        (("--what", "cam", "--layers", "F6"), "F6 gives (84,), not feature maps"),
         (("nowhere.png",), "there is no file nowhere.png"),
         (("--device", "quantum"), "the device 'quantum' cannot be used here"),
     ],
@@ -107,23 +105,23 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(typed, run, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_is_no_picture_is_named(typed, run, digit, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+def test_a_file_that_is_not_an_image_is_named(typed, run, digit, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"not an image")
     status, _, err = typed(run, digit, tmp_path / "broken.png")
     assert status == 2
     assert "broken.png cannot be read as a picture" in err
 
 
-def test_what_is_no_run_is_one_sentence(typed, tmp_path):
+def test_a_directory_without_a_run_is_reported_in_one_sentence(typed, tmp_path):
     status, _, err = typed(tmp_path)
     assert (status, "no run.json" in err) == (2, True)
 
 
-def test_data_that_are_gone_leave_out_what_needs_them(typed, run, digit, tmp_path):
-    told = json.loads((run / "run.json").read_text())
+def test_missing_data_only_affect_kinds_that_need_them(typed, run, digit, tmp_path):
+    config = json.loads((run / "run.json").read_text())
     elsewhere = tmp_path / "run"
     elsewhere.mkdir()
-    (elsewhere / "run.json").write_text(json.dumps(told | {"data": str(tmp_path / "gone")}))
+    (elsewhere / "run.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
     (elsewhere / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes())
     status, _, err = typed(elsewhere, digit, "--what", "embedding")
     assert (status, "is called" in err) == (2, True)
@@ -131,19 +129,19 @@ def test_data_that_are_gone_leave_out_what_needs_them(typed, run, digit, tmp_pat
     assert (status, out.strip()) == (0, str(elsewhere / "see" / "cam.png"))
 
 
-def test_a_folder_is_looked_through_and_what_cannot_be_read_is_named(typed, run, digit, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+def test_a_folder_is_searched_and_unreadable_files_are_named(typed, run, digit, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"not an image")
     status, out, err = typed(run, tmp_path, "--what", "cam", "--out", tmp_path / ".out")
     assert (status, out.strip()) == (0, str(tmp_path / ".out" / "cam.png"))
     assert "warning: left out: " in err
     assert "broken.png cannot be read" in err
     digit.unlink()
     status, _, err = typed(run, tmp_path, "--what", "cam", "--out", tmp_path / "none")
-    assert (status, "none of 1 pictures can be read" in err) == (2, True)
+    assert (status, "none of 1 images can be read" in err) == (2, True)
 
 
 @pytest.mark.slow
-def test_a_network_without_maps_is_shown_as_far_as_it_can_be(typed, tmp_path):
+def test_a_network_without_feature_maps_gets_the_other_plates(typed, tmp_path):
     (tmp_path / "flat.py").write_text(
         "from torch import nn\n"
         "def build(classes=4, channels=3):\n"
@@ -154,7 +152,7 @@ def test_a_network_without_maps_is_shown_as_far_as_it_can_be(typed, tmp_path):
     training = train(f"{tmp_path}/flat.py:build", "synthetic", epochs=1, out=tmp_path / "flat",
                      changes=small)  # fmt: skip
     training.finish()
-    status, out, err = typed(training.directory, "--all", "--pictures", 40)
+    status, out, err = typed(training.directory, "--all", "--limit", 40)
     assert (status, err) == (0, "")
     left_out = set(re.findall(r"left out: ([\w.-]+):", out))
     assert left_out >= {"filters", "maps", "deconv", "strongest", "occlusion", "cam"}

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from classicnets.cli.report import print_evaluation
-from classicnets.evaluation.metrics import evaluation
+from classicnets.evaluation.metrics import evaluate_scores
 
 COMMAND = [sys.executable, "-c", "from classicnets.cli import main; main()"]
 
@@ -131,7 +131,7 @@ def test_a_training_that_is_terminated_saves_and_exits_with_the_status_of_the_si
 
 
 def test_the_heading_of_a_small_confusion_table_stays_on_its_line(capsys):
-    result = evaluation(torch.eye(2), torch.tensor([0, 1]), ("a", "b"), "single", 0.0)
+    result = evaluate_scores(torch.eye(2), torch.tensor([0, 1]), ("a", "b"), "single", 0.0)
     print_evaluation(result)
     printed = capsys.readouterr().out.splitlines()
     assert "rows: true class; columns: predicted class" in printed

@@ -1,8 +1,8 @@
-"""Attributions by captum and grad-cam, stored for machines that have neither.
+"""Stores attributions by captum and grad-cam, for machines that have neither.
 
     python tests/goldens/make_looking.py        needs torch, captum and grad-cam, not classicnets
 
-Weights and picture come from the formula of make.py. Writes looking.json beside this file.
+Weights and image come from the formula of make.py. Writes looking.json beside this file.
 """
 
 import json
@@ -20,7 +20,7 @@ _formula = runpy.run_path(str(Path(__file__).with_name("make.py")))
 
 
 def network() -> nn.Sequential:
-    """A small network that all of them understand; maps keep the picture's size up to the pool."""
+    """A small network that all of them support; maps have the image's size up to the pool."""
     net = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.ReLU(),
@@ -35,18 +35,18 @@ def network() -> nn.Sequential:
     return net.eval()
 
 
-def picture() -> Tensor:
-    """One image of 16x16."""
+def image() -> Tensor:
+    """A batch of one 16x16 image; the formula depends on the name."""
     return _formula["values"]("small picture", (1, 3, 16, 16))
 
 
-def asked() -> dict[str, Tensor]:
-    """What captum and grad-cam say of the picture and class LABEL, each without a batch."""
+def attributions() -> dict[str, Tensor]:
+    """Attributions of class LABEL to the image, each without the batch dimension."""
     from captum import attr
     from pytorch_grad_cam import GradCAMPlusPlus
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    net, x = network(), picture()
+    net, x = network(), image()
     found = {
         "saliency": attr.Saliency(net).attribute(x.clone(), target=LABEL, abs=False),
         "guided_backpropagation": attr.GuidedBackprop(net).attribute(x.clone(), target=LABEL),
@@ -69,13 +69,13 @@ def asked() -> dict[str, Tensor]:
 
 def digest(values: Tensor) -> list[float]:
     """Every thirteenth value, the sum and the norm."""
-    told = [*values.flatten()[::13].tolist(), values.sum().item(), values.norm().item()]
-    return [float(f"{x:.6g}") for x in told]
+    samples = [*values.flatten()[::13].tolist(), values.sum().item(), values.norm().item()]
+    return [float(f"{x:.6g}") for x in samples]
 
 
 def main() -> None:
     versions = {name: version(name) for name in ("torch", "captum", "grad-cam")}
-    stored = {name: digest(values) for name, values in asked().items()}
+    stored = {name: digest(values) for name, values in attributions().items()}
     FILE.write_text(json.dumps({"made with": versions, "attributions": stored}) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""Deconvnet as ZFNet's paper describes it (section 2.1), against maps worked out by other means."""
+"""Deconvnet as ZFNet's paper describes it (section 2.1), compared with independent computations."""
 
 import pytest
 import torch
@@ -16,21 +16,21 @@ from classicnets.visualize.deconv import deconv, reconstruct
 
 
 def convolution(weights: list, **options) -> nn.Conv2d:
-    """A convolution with these weights and a bias that must not matter on the way back."""
+    """A convolution with these weights and a bias that must not affect the reconstruction."""
     w = torch.tensor(weights).float()
     layer = nn.Conv2d(w.shape[1] * options.get("groups", 1), w.shape[0], w.shape[2], **options)
     layer.weight.data, layer.bias.data = w, torch.full((len(w),), 0.5)
     return layer
 
 
-def test_a_map_worked_out_by_hand():
+def test_a_reconstruction_worked_out_by_hand():
     network = chain(conv=convolution([[[[1, -1], [2, 0]]]]), relu=nn.ReLU(), pool=nn.MaxPool2d(2))
     image = torch.tensor([[[0.0, 1, 0], [2, 0, 1], [0, 3, 0]]])
     # conv: [0-1+4, 1-0+0; 2-0+0, 0-1+6] + 1/2; the pool takes the 5.5 at the bottom right
     found = deconv(network, image, "pool")
     assert found.values.tolist() == [5.5]
-    assert found.places.tolist() == [[0, 0]]
-    by_hand = [[[0, 0, 0], [0, 5.5, -5.5], [0, 11, 0]]]  # 5.5 times the window, where the switch is
+    assert found.positions.tolist() == [[0, 0]]
+    by_hand = [[[0, 0, 0], [0, 5.5, -5.5], [0, 11, 0]]]  # 5.5 times the kernel, at the switch
     assert found.reconstructions.tolist() == [by_hand]
     assert found.applied == {"relu": 1, "max_pool2d": 1}
 
@@ -42,7 +42,7 @@ def matrix(layer, shape: tuple[int, ...]) -> Tensor:
 
 
 def switches(maps: Tensor, kernel: int, stride: int, size: int) -> Tensor:
-    """The max pool as a matrix of zeros and ones, by looking through every window."""
+    """The max pool as a matrix of zeros and ones, by searching every window."""
     c, h, w = maps.shape
     found = torch.zeros(c * size * size, c * h * w, dtype=torch.double)
     for m in range(c):
@@ -58,7 +58,7 @@ def switches(maps: Tensor, kernel: int, stride: int, size: int) -> Tensor:
     return found
 
 
-def test_it_is_the_transposed_matrices_one_after_another():
+def test_the_reconstruction_is_the_product_of_transposed_matrices():
     network = chain(
         conv1=nn.Conv2d(3, 4, 3, stride=2, padding=1),  # 4@7x7
         relu1=nn.ReLU(),
@@ -77,13 +77,15 @@ def test_it_is_the_transposed_matrices_one_after_another():
         place = divmod(int(out[unit].argmax()), 2)
         start[unit][place] = out[unit][place]
         expected = w1.T @ (pool.T @ (w2.T @ start.flatten().relu())).relu()
-        made, _ = reconstruct(
+        reconstruction, _ = reconstruct(
             network, image[None], "relu2", torch.tensor([unit]), torch.tensor([place])
         )
-        torch.testing.assert_close(made.flatten().double(), expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            reconstruction.flatten().double(), expected, rtol=1e-5, atol=1e-6
+        )
 
 
-def test_where_windows_overlap_it_adds_or_overwrites():
+def test_signals_of_overlapping_windows_are_added_or_overwritten():
     network = chain(pool=nn.MaxPool2d(3, stride=2), sum=convolution([[[[1, 1], [1, 1]]]]))
     network.sum.bias.data.zero_()
     image = torch.zeros(1, 5, 5)
@@ -93,7 +95,7 @@ def test_where_windows_overlap_it_adds_or_overwrites():
     assert deconv(*unit, overwrite=True).reconstructions[0, 0, 2, 2] == 28
 
 
-def test_of_windows_with_the_same_switch_the_last_overwrites():
+def test_among_windows_with_the_same_switch_the_last_overwrites():
     pool = nn.MaxPool2d(3, stride=2, padding=1, return_indices=True)
     x, g = torch.randn(1, 3, 11, 11), torch.rand(3, 6, 6)
     _, places = pool(x)
@@ -118,13 +120,13 @@ def test_of_windows_with_the_same_switch_the_last_overwrites():
     ],
     ids=["concatenation", "addition", "projection", "average", "fully connected"],
 )
-def test_what_is_linear_is_transposed(network):
+def test_linear_operators_are_transposed(network):
     layers = nn.Sequential(nn.Identity(), network).eval().double()
     image = torch.randn(2, 6, 6, dtype=torch.double)
     w = matrix(lambda x: layers(x) - layers(torch.zeros_like(x)), (2, 6, 6))
     found = deconv(layers, image, "1")
     out = layers(image[None])[0]
-    for i, (number, place) in enumerate(zip(found.maps, found.places, strict=True)):
+    for i, (number, place) in enumerate(zip(found.maps, found.positions, strict=True)):
         start = torch.zeros_like(out)
         at = (number, *place) if out.ndim == 3 else (number,)
         start[at] = out[at]
@@ -138,12 +140,12 @@ def test_what_is_linear_is_transposed(network):
 def test_local_response_normalisation_is_skipped(norm):
     conv = convolution([[[[1, 2], [3, 4]]], [[[4, 3], [2, 1]]]])
     found = deconv(chain(conv=conv, norm=norm), torch.rand(1, 2, 2), "norm")
-    windows = conv.weight[list(found.maps)].detach()
-    torch.testing.assert_close(found.reconstructions, found.values[:, None, None, None] * windows)
+    kernels = conv.weight[list(found.maps)].detach()
+    torch.testing.assert_close(found.reconstructions, found.values[:, None, None, None] * kernels)
     assert sum(found.applied.values()) == 1
 
 
-def test_of_batch_normalisation_only_the_scale_counts():
+def test_batch_normalisation_is_replaced_by_its_scale():
     conv, norm = convolution([[[[1, 2], [3, 4]]]]), nn.BatchNorm2d(1, eps=0)
     norm.running_mean.fill_(-3)
     norm.running_var.fill_(4)
@@ -166,7 +168,7 @@ class Functional(nn.Module):
         return x.mean((2, 3))
 
 
-def test_rectifiers_that_are_no_modules_are_treated_alike():
+def test_relu_as_a_function_is_treated_like_the_module():
     conv1, conv2 = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
     modules = chain(conv1=conv1, relu1=nn.ReLU(inplace=True), pool=nn.MaxPool2d(2), conv2=conv2)
     image = torch.randn(1, 12, 12)
@@ -181,7 +183,7 @@ def test_rectifiers_that_are_no_modules_are_treated_alike():
 
 
 class Gate(nn.Module):
-    """A layer of a stranger's."""
+    """A third-party layer."""
 
     def __init__(self, forward):
         super().__init__()
@@ -199,7 +201,7 @@ class Gate(nn.Module):
     ],
     ids=["by keyword", "in place", "added in place", "into a constant", "padded with zeros"],
 )
-def test_the_way_a_layer_is_written_does_not_matter(written, same):
+def test_the_spelling_of_a_layer_does_not_matter(written, same):
     conv, last = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 2)
     image = torch.randn(1, 5, 5)
     one, other = (
@@ -222,11 +224,11 @@ def test_the_way_a_layer_is_written_does_not_matter(written, same):
         (Gate(lambda x: torch.where(x > 0, x, 0)), "where"),
     ],
 )
-def test_it_never_gives_the_plain_gradient_in_silence(layer, name):
+def test_an_operator_without_inverse_is_refused_by_name(layer, name):
     network = chain(conv=nn.Conv2d(1, 2, 3), odd=layer, conv2=nn.Conv2d(2, 2, 1))
     with pytest.raises(ValueError, match=f"no inverse for the operator ({name}) "):
         deconv(network, torch.rand(1, 5, 5), "conv2")
-    assert deconv(network, torch.rand(1, 5, 5), "conv").maps  # before it nothing is in the way
+    assert deconv(network, torch.rand(1, 5, 5), "conv").maps  # the layers before it are supported
 
 
 @pytest.mark.parametrize(
@@ -240,13 +242,13 @@ def test_it_never_gives_the_plain_gradient_in_silence(layer, name):
     ],
     ids=["zfnet", "alexnet", "resnet18", "resnet20", "lenet5"],
 )
-def test_it_goes_back_through_every_layer_of_the_papers_networks(network, size, layer, applied):
+def test_every_network_of_the_papers_is_supported(network, size, layer, applied):
     found = deconv(network, torch.rand(size), layer, count=2)
     assert found.reconstructions.shape == (2, *size)
     assert found.applied == applied
 
 
-def test_googlenets_modules_are_taken_apart():
+def test_the_branches_of_googlenets_modules_are_counted():
     # three in the stem, six in each of 3a and 3b, but for the pooled branch of 3b
     found = deconv(googlenet(10), torch.rand(3, 224, 224), "inception_3a", count=1)
     assert found.applied == {"relu": 3 + 6, "max_pool2d": 2 + 1, "lrn": 2}

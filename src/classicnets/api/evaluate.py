@@ -9,12 +9,12 @@ from torch import nn
 
 from classicnets.data.images import ImageFiles, Images
 from classicnets.data.sets import open_data, open_test, resolve
-from classicnets.evaluation.metrics import Evaluation, evaluation
+from classicnets.evaluation.metrics import Evaluation, evaluate_scores
 from classicnets.evaluation.protocols import (
-    averaged,
+    count_views,
+    find_protocol,
     log_probabilities,
-    passes,
-    protocol as find_protocol,
+    mean_log_probabilities,
 )
 from classicnets.support.devices import select_device
 from classicnets.training.execution.execution import Execution
@@ -60,11 +60,11 @@ def evaluate(
         given = isinstance(data, Images | ImageFiles)
         images = (data if given else _test_images(config, data, shown.whole)).to(where)
         scores.append(log_probabilities(module, images, shown, scale, config.scaling))
-        count += passes(shown, scale)
+        count += count_views(shown, scale)
         names.append(name)
         labels, files = images.labels.cpu(), getattr(images, "paths", None)
-    return evaluation(
-        averaged(scores),
+    return evaluate_scores(
+        mean_log_probabilities(scores),
         labels,
         runs[0].config.classes,
         " + ".join(dict.fromkeys(names)),
@@ -84,7 +84,9 @@ def evaluate_network(
     scores = log_probabilities(module, images, single, scale, config.scaling)
     seconds = perf_counter() - began
     labels = images.labels.cpu()
-    return evaluation(scores, labels, config.classes, "single", seconds, passes(single, scale))
+    return evaluate_scores(
+        scores, labels, config.classes, "single", seconds, count_views(single, scale)
+    )
 
 
 def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | ImageFiles:

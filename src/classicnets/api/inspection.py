@@ -1,4 +1,4 @@
-"""What `see` inspects: a run's network, the images it is shown, and its data."""
+"""The inputs of `see`: a run's network, images to inspect, and subsets of its data."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,51 +12,42 @@ from classicnets.data.crops import centre_boxes
 from classicnets.data.images import ImageFiles, Images, Splits
 from classicnets.data.sets import open_data
 from classicnets.training.run.directory import Run
-from classicnets.visualize.layers import (
-    prepared,
-    scores_of,
-    stages,
-    stages_and_full,
-    undisturbed,
-)
-from classicnets.visualize.mistakes import Seen, see_all
+from classicnets.visualize.layers import as_input, class_scores, frozen, stages, stages_and_fc
+from classicnets.visualize.predictions import Predictions, predict_all
 
 from .predict import images_at, read_or_refuse
 from .runs import build_initial
 
 
-class Shown(NamedTuple):
-    """A picture by name: as it is looked at, between 0 and 1, as the network reads it, and which
-    class it is called.
-    """
+class Sample(NamedTuple):
+    """An image with its name: pixels between 0 and 1, network input, and predicted class."""
 
     name: str
-    picture: Tensor
     image: Tensor
-    called: int
+    input: Tensor
+    predicted: int
 
 
-class Part(NamedTuple):
-    """Some pictures of a set, as they are looked at and as the network reads them."""
+class Subset(NamedTuple):
+    """Some images of a data set: pixels between 0 and 1, network inputs, and labels."""
 
-    pictures: Tensor
     images: Tensor
+    inputs: Tensor
     labels: Tensor
 
 
-class Look:
-    """A run's network with pictures for it; what is read of its data is read when first needed.
+class Inspection:
+    """A run's network with the options of `see`; data are read when first needed.
 
-    `layers`, `maps` and `label` are what was asked for, if anything, and `method` is that of an
-    embedding; `own` says that the network can be built anew from the catalogue. `unreadable` says
-    what was left out of a folder.
+    `layers`, `maps` and `label` are the user's choices, if any. `from_catalog` is True where the
+    network can be built anew. `unreadable` holds why images of a folder were left out.
     """
 
     def __init__(
         self,
         run: Run,
         network: nn.Module,
-        own: bool,
+        from_catalog: bool,
         layers: Sequence[str],
         maps: Sequence[int],
         label: int | None,
@@ -64,68 +55,61 @@ class Look:
         method: str = "tsne",
     ):
         self.run, self.config = run, run.config
-        self.network, self.own = network, own
+        self.network, self.from_catalog = network, from_catalog
         self.layers, self.maps, self.label = list(layers), list(maps) or None, label
         self.limit, self.method = limit, method
         self.unreadable: list[str] = []
 
-    def read(self, paths: Sequence[str | Path]) -> list[Shown]:
-        """Pictures from files and folders, read as `predict` reads them; one of the run's test set
-        without any.
-        """
+    def read(self, paths: Sequence[str | Path]) -> list[Sample]:
+        """Images from files and folders, read as `predict` does; without any, one test image."""
         if not paths:
             test = self.test
-            name = f"a test picture of {self.config.classes[test.labels[0]]}"
-            return self._shown([name], test.pictures[:1], test.images[:1])
+            name = f"a test image of {self.config.classes[test.labels[0]]}"
+            return self._samples([name], test.images[:1], test.inputs[:1])
         files = [file for path in map(Path, paths) for file in images_at(path)]
         pixels, reasons = read_or_refuse(files, set(map(Path, paths)), self.config)
         self.unreadable = [reasons[i] for i in sorted(reasons)]
-        sound = [i for i in range(len(files)) if i not in reasons]
-        if not sound:
-            raise ValueError(f"none of {len(files)} pictures can be read: {self.unreadable[0]}")
-        part = self._part(Images(pixels[sound], torch.zeros(len(sound), dtype=torch.long)))
-        return self._shown([files[i].name for i in sound], part.pictures, part.images)
+        readable = [i for i in range(len(files)) if i not in reasons]
+        if not readable:
+            raise ValueError(f"none of {len(files)} images can be read: {self.unreadable[0]}")
+        labels = torch.zeros(len(readable), dtype=torch.long)  # unknown, and not used
+        subset = self._crop(Images(pixels[readable], labels))
+        return self._samples([files[i].name for i in readable], subset.images, subset.inputs)
 
-    def _shown(self, names: Sequence[str], pictures: Tensor, images: Tensor) -> list[Shown]:
-        with undisturbed(self.network), torch.no_grad():
-            called = scores_of(self.network, prepared(self.network, images)).argmax(1).tolist()
-        return list(map(Shown, names, pictures, images, called))
-
-    @cached_property
-    def test(self) -> Part:
-        """Test pictures of the run's data, at most `limit`."""
-        return self._some(self._splits.test)
+    def _samples(self, names: Sequence[str], images: Tensor, inputs: Tensor) -> list[Sample]:
+        with frozen(self.network), torch.no_grad():
+            scores = class_scores(self.network, as_input(self.network, inputs))
+        return list(map(Sample, names, images, inputs, scores.argmax(1).tolist()))
 
     @cached_property
-    def train(self) -> Part:
-        """As many for training."""
-        return self._some(self._splits.train)
+    def test(self) -> Subset:
+        """Test images of the run's data, at most `limit`."""
+        return self._sample(self._splits.test)
 
     @cached_property
-    def seen(self) -> Seen:
-        """The test pictures as the network sees them."""
-        return see_all(self.network, self.test.images, self.test.labels)
+    def train(self) -> Subset:
+        """Training images of the run's data, at most `limit`."""
+        return self._sample(self._splits.train)
 
-    def at_initialisation(self) -> nn.Module | None:
+    @cached_property
+    def predictions(self) -> Predictions:
+        """The network's predictions for the test images."""
+        return predict_all(self.network, self.test.inputs, self.test.labels)
+
+    def initial_network(self) -> nn.Module | None:
         """The network with the values that training began with, if they are known."""
-        return build_initial(self.run) if self.own else None
+        return build_initial(self.run) if self.from_catalog else None
 
-    def spread(self, count: int, image: Tensor) -> list[str]:
-        """The layers asked for, or some of the network's stages, evenly spaced to the last.
+    def map_layers(self, count: int, image: Tensor) -> list[str]:
+        """The layers asked for, or else up to `count` stages, evenly spaced to the last.
 
-        Raises a ValueError when no layer gives maps.
+        Raises a ValueError when no layer gives feature maps.
         """
-        if self.layers:
-            return self.layers
-        names = stages(self.network, image)
-        at = torch.linspace(0, len(names) - 1, min(count, len(names))).round().long()
-        return [names[i] for i in at.tolist()]
+        return self.layers or _evenly_spaced(stages(self.network, image), count)
 
-    def learning(self, image: Tensor, count: int = 8) -> list[str]:
-        """Stages and full layers, at most so many, the first and the last among them."""
-        names = stages_and_full(self.network, image)
-        at = torch.linspace(0, len(names) - 1, min(count, len(names))).round().long()
-        return [names[i] for i in at.tolist()]
+    def feature_layers(self, image: Tensor, count: int = 8) -> list[str]:
+        """Up to `count` stages and fully connected layers, with the first and the last."""
+        return _evenly_spaced(stages_and_fc(self.network, image), count)
 
     @cached_property
     def _splits(self) -> Splits:
@@ -134,12 +118,17 @@ class Look:
             raise ValueError(f"{self.config.data} no longer has the classes of the run")
         return splits
 
-    def _some(self, part: Images | ImageFiles) -> Part:
-        order = torch.randperm(len(part), generator=Generator().manual_seed(0))
-        return self._part(part.part(order[: self.limit]))
+    def _sample(self, images: Images | ImageFiles) -> Subset:
+        order = torch.randperm(len(images), generator=Generator().manual_seed(0))
+        return self._crop(images.part(order[: self.limit]))
 
-    def _part(self, part: Images | ImageFiles) -> Part:
+    def _crop(self, images: Images | ImageFiles) -> Subset:
         crop = self.config.input[1]
-        windows = centre_boxes(part.sizes, self.config.side, crop)
-        pixels = part.cut(torch.arange(len(part)), windows, crop).cpu()
-        return Part(pixels / 255, self.config.scaling(pixels), part.labels.cpu())
+        boxes = centre_boxes(images.sizes, self.config.side, crop)
+        pixels = images.cut(torch.arange(len(images)), boxes, crop).cpu()
+        return Subset(pixels / 255, self.config.scaling(pixels), images.labels.cpu())
+
+
+def _evenly_spaced(names: list[str], count: int) -> list[str]:
+    at = torch.linspace(0, len(names) - 1, min(count, len(names))).round().long()
+    return [names[i] for i in at.tolist()]

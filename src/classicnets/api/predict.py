@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from classicnets.data.decode import read_images
 from classicnets.data.folder import find_images
 from classicnets.data.images import Images
-from classicnets.evaluation.protocols import log_probabilities, protocol as find_protocol
+from classicnets.evaluation.protocols import find_protocol, log_probabilities
 from classicnets.support.devices import select_device
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import open_run

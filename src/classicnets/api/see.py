@@ -1,4 +1,4 @@
-"""To look inside: what a run has learnt, in pictures."""
+"""Visualising what a run has learnt: `see`, and one function for each kind of plate."""
 
 import io
 import re
@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from classicnets.evaluation.metrics import confusion_counts
 from classicnets.support.devices import select_device
 from classicnets.support.errors import suggest
 from classicnets.support.files import write_atomic
@@ -20,46 +22,46 @@ from classicnets.support.plots import png
 from classicnets.training.run.directory import open_run
 from classicnets.visualize import cam, gradients, render
 from classicnets.visualize.deconv import deconv
-from classicnets.visualize.features import feature_maps, reconstructed, strongest
-from classicnets.visualize.figure import Figure
+from classicnets.visualize.features import add_reconstructions, feature_maps, strongest_activations
+from classicnets.visualize.figure import CAPTIONS
 from classicnets.visualize.filters import filters, has_filters
 from classicnets.visualize.health import health
 from classicnets.visualize.invariance import AMOUNTS, invariance
-from classicnets.visualize.layers import head, layer_named
-from classicnets.visualize.mistakes import METHODS, embedding
+from classicnets.visualize.layers import classifier_layer, get_layer
 from classicnets.visualize.occlusion import occlusion
 from classicnets.visualize.page import Plate, page
+from classicnets.visualize.predictions import check_method, embedding
 from classicnets.visualize.probes import probes
 
-from .inspection import Look, Shown
+from .inspection import Inspection, Sample
 from .runs import load
 
-USUAL = ("filters", "maps", "deconv", "cam")
-Drawn = tuple[Figure, dict[str, Any]]
+DEFAULT_KINDS = ("filters", "maps", "deconv", "cam")
+Drawing = tuple[Figure, dict[str, Any]]  # and the arrays it was drawn from
 
 
 @dataclass(frozen=True)
-class Seeing:
-    """Plates in the making: iterating it makes one after another.
+class Plates:
+    """The plates of a run; iterating draws one after another.
 
-    `unreadable` says what was left out of folders of pictures.
+    `unreadable` holds why images of a folder were left out.
     """
 
     title: str
-    about: str
-    steps: list[tuple[str, str, Callable[[], Drawn]]]
-    forgiving: bool
+    subtitle: str
+    steps: list[tuple[str, str, Callable[[], Drawing]]]
+    skip_failures: bool
     unreadable: list[str]
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def __iter__(self) -> Iterator[Plate]:
-        for name, text, make in self.steps:
+        for name, text, draw in self.steps:
             try:
-                figure, values = make()
+                figure, values = draw()
             except (ValueError, OSError) as error:
-                if not self.forgiving:
+                if not self.skip_failures:
                     raise
                 yield Plate(name, str(error))
             else:
@@ -69,56 +71,58 @@ class Seeing:
 def see(
     run: str | Path,
     images: Sequence[str | Path] = (),
-    what: Sequence[str] = USUAL,
+    what: Sequence[str] = DEFAULT_KINDS,
     layers: Sequence[str] = (),
     maps: Sequence[int] = (),
     label: str | None = None,
     network: nn.Module | None = None,
-    pictures: int = 1000,
+    limit: int = 1000,
     method: str = "tsne",
     device: str = "auto",
-) -> Seeing:
-    """What a run has learnt, plate by plate, shown on these pictures or on one of its test set.
+) -> Plates:
+    """Plates that show what a run has learnt, on these images or on one of its test set.
 
-    `what` names kinds of plates, or is ("all",): then a kind that this network or its data do not
-    allow is a plate that says why. `layers`, `maps` and `label` (a class) choose; else the stages
-    of the network, the strongest maps, and what each picture is taken for. Kinds that need a data
-    set take `pictures` of the run's own; an embedding is made by `method`: pca, tsne, or umap if
-    it is installed. Raises ValueError for an unknown kind, layer, map, class or method, a picture
-    that cannot be read unless it was found in a folder, and where `load` does.
+    `what` names kinds of plates, or is ("all",): then a kind that does not apply to the network or
+    its data becomes a plate without a figure that gives the reason. `layers`, `maps` and `label` (a
+    class) override the defaults: the network's stages, the strongest maps, the predicted class.
+    Kinds that need a data set use at most `limit` images of the run's own. `method` of embedding:
+    pca, tsne, or umap where it is installed.
+
+    Raises ValueError for an unknown kind, layer, map, class or method, for an image that cannot be
+    read unless it was found in a folder, and where `load` does.
     """
     everything = tuple(what) == ("all",)
     kinds = tuple(KINDS) if everything else tuple(what)
     for kind in kinds:
         if kind not in KINDS:
             raise ValueError(f"no kind of plate {kind!r}; {suggest(kind, ['all', *KINDS])}")
-    if pictures < 10:
-        raise ValueError(f"pictures must be at least 10, not {pictures}")
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    if limit < 10:
+        raise ValueError(f"limit must be at least 10, not {limit}")
+    check_method(method)
     where = select_device(device)
-    found = open_run(Path(run))
+    opened = open_run(Path(run))
     module = load(run, network).to(where)
     for layer in layers:
-        layer_named(module, layer)
-    number = None if label is None else _class(label, found.config.classes)
-    look = Look(found, module, network is None, layers, maps, number, pictures, method)
-    shown = look.read(images)
-    of, data = found.config.network, Path(found.config.data).name
-    return Seeing(
-        f"What {of} has learnt",
-        f"Trained on {data}; the run is {run}. Shown: {', '.join(s.name for s in shown)}."
-        + "".join(f" Left out: {reason}." for reason in look.unreadable),
-        [step for kind in kinds for step in _steps(kind, look, shown, f"{of} on {data}")],
+        get_layer(module, layer)
+    index = None if label is None else _class_index(label, opened.config.classes)
+    of = Inspection(opened, module, network is None, layers, maps, index, limit, method)
+    samples = of.read(images)
+    name, data = opened.config.network, Path(opened.config.data).name
+    shown = ", ".join(s.name for s in samples)
+    left_out = "".join(f" Left out: {reason}." for reason in of.unreadable)
+    return Plates(
+        f"What {name} has learnt",
+        f"Trained on {data}; run: {run}. Images: {shown}.{left_out}",
+        [step for kind in kinds for step in _steps(kind, of, samples, f"{name} on {data}")],
         everything,
-        look.unreadable,
+        of.unreadable,
     )
 
 
-def save(seeing: Seeing, plates: Sequence[Plate], out: Path, npz: bool = False) -> None:
+def save(series: Plates, plates: Sequence[Plate], out: Path, npz: bool = False) -> None:
     """Writes the plates as PNG files into the folder `out`, or as one page if it ends in .html.
 
-    With `npz` the arrays of each plate beside them. Raises an OSError when it cannot be written.
+    With `npz` also the arrays of each plate. Raises an OSError for a path that cannot be written.
     """
     one = out.suffix == ".html"
     folder = out.parent if one else out
@@ -131,236 +135,199 @@ def save(seeing: Seeing, plates: Sequence[Plate], out: Path, npz: bool = False) 
             np.savez_compressed(file, allow_pickle=False, **plate.arrays)
             write_atomic(folder / f"{plate.name}.npz", file.getvalue())
     if one:
-        write_atomic(out, page(seeing.title, seeing.about, plates).encode())
+        write_atomic(out, page(series.title, series.subtitle, plates).encode())
 
 
 def _steps(
-    name: str, look: Look, shown: Sequence[Shown], about: str
-) -> Iterator[tuple[str, str, Callable[[], Drawn]]]:
-    """Name, text and maker of each plate of a kind."""
+    name: str, of: Inspection, samples: Sequence[Sample], subtitle: str
+) -> Iterator[tuple[str, str, Callable[[], Drawing]]]:
+    """Name, caption and drawing function of each plate of a kind."""
     kind = KINDS[name]
-    for i, one in enumerate(shown if kind.of_pictures else shown[:1]):
-        called = f"{one.name}, called {look.config.classes[one.called]}"
-        line = f"{about} · {called}" if kind.of_pictures else about
-        alike = [s.name for s in shown].count(one.name) > 1
-        apart = f"{one.name}{f' {i + 1}' * alike}" if line != about and len(shown) > 1 else ""
+    for i, sample in enumerate(samples if kind.per_image else samples[:1]):
+        line, suffix = subtitle, ""
+        if kind.per_image:
+            line = f"{subtitle} · {sample.name}, predicted {of.config.classes[sample.predicted]}"
+            repeated = [s.name for s in samples].count(sample.name) > 1
+            suffix = f"{sample.name}{f' {i + 1}' * repeated}" if len(samples) > 1 else ""
         try:
-            layers = _layers(name, look, one)
-        except ValueError as error:  # said when its turn comes
-            yield name, kind.text, partial(_unseen, str(error))
+            layers = _layers(name, of, sample)
+        except ValueError as error:  # raised when this plate is drawn
+            yield name, CAPTIONS[name], partial(_fail, str(error))
             continue
         for layer in layers:
-            words = "-".join(filter(None, (name, layer, apart)))
-            yield (
-                re.sub(r"[^\w.]+", "-", words),
-                kind.text,
-                partial(kind.draw, look, one, layer, line),
-            )
+            parts = "-".join(filter(None, (name, layer, suffix)))
+            draw = partial(kind.draw, of, sample, layer, line)
+            yield re.sub(r"[^\w.]+", "-", parts), CAPTIONS[name], draw
 
 
-def _layers(name: str, look: Look, one: Shown) -> Sequence[str | None]:
-    """The layers of a kind's plates; None is the kind's own choice.
+def _layers(name: str, of: Inspection, sample: Sample) -> Sequence[str | None]:
+    """The layers of a kind's plates; None is the default layer of its method.
 
-    Raises a ValueError where the network has none that such a plate could show.
+    Raises a ValueError when the network has no layer of the sort.
     """
     kind = KINDS[name]
-    if kind.of_layers:
-        return look.spread(kind.of_layers, one.image)
-    if name == "filters" and look.layers:
-        return [layer for layer in look.layers if has_filters(look.network, layer)]
-    return look.layers if kind.of_asked and look.layers else [None]
+    if kind.stages:
+        return of.map_layers(kind.stages, sample.input)
+    if name == "filters" and of.layers:
+        return [layer for layer in of.layers if has_filters(of.network, layer)]
+    return of.layers if kind.per_layer and of.layers else [None]
 
 
-def _unseen(reason: str) -> Drawn:
+def _fail(reason: str) -> Drawing:
     raise ValueError(reason)
 
 
-def _filters(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    found = filters(look.network, layer)
-    return render.filters_figure(found, about), _fields(found)
+def _filters(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
+    found = filters(of.network, layer)
+    return render.filters_figure(found, subtitle), _arrays(found)
 
 
-def _maps(look: Look, one: Shown, layer: str, about: str) -> Drawn:
-    (found,) = feature_maps(look.network, one.image, [layer])
-    return render.maps_figure(found, one.picture, about, look.maps), _fields(found)
+def _maps(of: Inspection, sample: Sample, layer: str, subtitle: str) -> Drawing:
+    (found,) = feature_maps(of.network, sample.input, [layer])
+    return render.maps_figure(found, sample.image, subtitle, of.maps), _arrays(found)
 
 
-def _deconv(look: Look, one: Shown, layer: str, about: str) -> Drawn:
-    found = deconv(look.network, one.image, layer, look.maps)
-    return render.deconv_figure(found, one.picture, about), _fields(found)
+def _deconv(of: Inspection, sample: Sample, layer: str, subtitle: str) -> Drawing:
+    found = deconv(of.network, sample.input, layer, of.maps)
+    return render.deconv_figure(found, sample.image, subtitle), _arrays(found)
 
 
-def _strongest(look: Look, one: Shown, layer: str, about: str) -> Drawn:
-    found = strongest(look.network, look.test.images, layer, look.maps)
-    found = reconstructed(look.network, look.test.images, found)
-    return render.strongest_figure(found, look.test.pictures, about), _fields(found)
+def _strongest(of: Inspection, sample: Sample, layer: str, subtitle: str) -> Drawing:
+    found = strongest_activations(of.network, of.test.inputs, layer, of.maps)
+    found = add_reconstructions(of.network, of.test.inputs, found)
+    return render.strongest_figure(found, of.test.images, subtitle), _arrays(found)
 
 
-def _occlusion(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    grey = look.config.scaling(torch.full((1, *look.config.input), 127, dtype=torch.uint8))[0]
-    found = occlusion(look.network, one.image, look.label, layer=layer, grey=grey)
-    return render.occlusion_figure(found, one.picture, look.config.classes, about), _fields(found)
+def _occlusion(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
+    grey = of.config.scaling(torch.full((1, *of.config.input), 127, dtype=torch.uint8))[0]
+    found = occlusion(of.network, sample.input, of.label, layer=layer, grey=grey)
+    figure = render.occlusion_figure(found, sample.image, of.config.classes, subtitle)
+    return figure, _arrays(found)
 
 
-def _gradients(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    found = {
-        "saliency": gradients.saliency(look.network, one.image, look.label),
-        "integrated gradients": gradients.integrated_gradients(look.network, one.image, look.label),
-        "SmoothGrad": gradients.smoothgrad(look.network, one.image, look.label),
+def _gradients(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
+    methods = {
+        "saliency": gradients.saliency,
+        "integrated gradients": gradients.integrated_gradients,
+        "SmoothGrad": gradients.smoothgrad,
     }
-    with suppress(ValueError):  # a network without rectifiers has none
-        guided = gradients.guided_backpropagation(look.network, one.image, look.label)
+    found = {name: f(of.network, sample.input, of.label) for name, f in methods.items()}
+    with suppress(ValueError):  # not defined without ReLU
+        guided = gradients.guided_backpropagation(of.network, sample.input, of.label)
         found["guided backpropagation"] = guided
-    label = one.called if look.label is None else look.label
-    line = f"{about} · what speaks for {look.config.classes[label]}"
-    return render.gradients_figure(found, one.picture, line), {**found, "class": label}
+    label = sample.predicted if of.label is None else of.label
+    subtitle = f"{subtitle} · evidence for {of.config.classes[label]}"
+    return render.gradients_figure(found, sample.image, subtitle), {**found, "class": label}
 
 
-def _cam(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
+def _cam(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
     methods = (cam.grad_cam, cam.grad_cam_plus_plus)
-    found = [method(look.network, one.image, look.label, layer) for method in methods]
-    with suppress(ValueError):  # few networks allow it
-        found += [cam.cam(look.network, one.image, look.label)] if layer is None else []
-    figure = render.heat_figure(found, one.picture, look.config.classes, about)
+    found = [method(of.network, sample.input, of.label, layer) for method in methods]
+    with suppress(ValueError):  # not defined for most networks
+        found += [cam.cam(of.network, sample.input, of.label)] if layer is None else []
+    figure = render.heatmap_figure(found, sample.image, of.config.classes, subtitle)
     values = {"class": found[0].label, "layer": found[0].layer}
-    return figure, values | {heat.kind: heat.heat for heat in found}
+    return figure, values | {heatmap.method: heatmap.values for heatmap in found}
 
 
-def _invariance(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    _, images, labels = look.test
+def _invariance(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
+    _, inputs, labels = of.test
     some = [int((labels == k).nonzero()[0, 0]) for k in labels.unique().tolist()[:5]]
-    learning = look.learning(one.image)
-    layers = look.layers or list(dict.fromkeys([learning[0], learning[-1]]))
-    output = head(look.network, one.image)
+    candidates = of.feature_layers(sample.input)
+    layers = of.layers or list(dict.fromkeys([candidates[0], candidates[-1]]))
+    classifier = classifier_layer(of.network, sample.input)
     found = [
-        invariance(look.network, images[some], labels[some], layers, output, change)
-        for change in AMOUNTS
+        invariance(of.network, inputs[some], labels[some], layers, classifier, transformation)
+        for transformation in AMOUNTS
     ]
-    names = [look.config.classes[labels[i]] for i in some]
-    figure = render.invariance_figure(found, names, about)
-    values = {f"{f.change}-{name}": d for f in found for name, d in f.distances.items()}
+    names = [of.config.classes[labels[i]] for i in some]
+    values = {f"{f.transformation}-{name}": d for f in found for name, d in f.distances.items()}
     for f in found:
-        values |= {f"{f.change}-amounts": f.amounts, f"{f.change}-probability": f.probability}
+        prefix = f.transformation
+        values |= {f"{prefix}-amounts": f.amounts, f"{prefix}-probability": f.probability}
+    return render.invariance_figure(found, names, subtitle), values
+
+
+def _probes(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
+    train, test = (of.train.inputs, of.train.labels), (of.test.inputs, of.test.labels)
+    accuracy = probes(of.network, train, test, of.layers or of.feature_layers(sample.input))
+    baseline = 100 * int(test[1].bincount().max()) / len(test[1])
+    return render.probes_figure(accuracy, baseline, subtitle), accuracy
+
+
+def _embedding(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
+    points = embedding(of.predictions.features, of.method)
+    figure = render.embedding_figure(
+        points, of.test.labels, of.test.images, of.config.classes, of.method, subtitle
+    )
+    return figure, {"points": points, "labels": of.test.labels}
+
+
+def _mistakes(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
+    predictions, inputs = of.predictions, of.test.inputs
+    indices = predictions.mistakes[:12]
+    if not indices:
+        raise ValueError(f"no mistake among {len(inputs)} test images")
+    predicted = predictions.probability.argmax(1)
+    heatmaps = None
+    with suppress(ValueError):  # not defined without feature maps
+        heatmaps = [cam.grad_cam(of.network, inputs[i], int(predicted[i])) for i in indices]
+    figure = render.mistakes_figure(
+        predictions, indices, heatmaps, of.test.images, of.config.classes, subtitle
+    )
+    values = {"images": indices, "probability": predictions.probability[indices]}
+    if heatmaps:
+        values["heatmaps"] = torch.stack([heatmap.values for heatmap in heatmaps])
     return figure, values
 
 
-def _probes(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    test = (look.test.images, look.test.labels)
-    train = (look.train.images, look.train.labels)
-    found = probes(look.network, train, test, look.layers or look.learning(one.image))
-    chance = 100 * int(test[1].bincount().max()) / len(test[1])
-    return render.probes_figure(found, chance, about), found
+def _confusion(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
+    predicted = of.predictions.probability.argmax(1)
+    counts = confusion_counts(of.predictions.labels, predicted, len(of.config.classes))
+    figure = render.confusion_figure(counts, of.config.classes, subtitle)
+    return figure, {"confusion": counts}
 
 
-def _embedding(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    places = embedding(look.seen.features, look.method)
-    labels, pictures = look.test.labels, look.test.pictures
-    line = f"{about} · by {look.method}"
-    figure = render.embedding_figure(places, labels, pictures, look.config.classes, line)
-    return figure, {"places": places, "labels": labels}
-
-
-def _mistakes(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    seen, images = look.seen, look.test.images
-    numbers = seen.mistakes[:12]
-    if not numbers:
-        raise ValueError(f"there is no mistake among {len(images)} test pictures")
-    called = seen.probability.argmax(1)
-    heats = None
-    with suppress(ValueError):  # a network without maps has none
-        heats = [cam.grad_cam(look.network, images[i], int(called[i])) for i in numbers]
-    figure = render.mistakes_figure(
-        seen, numbers, heats, look.test.pictures, look.config.classes, about
-    )
-    values = {"pictures": numbers, "probability": seen.probability[numbers]}
-    return figure, values | ({"heats": torch.stack([h.heat for h in heats])} if heats else {})
-
-
-def _confusion(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    counts = look.seen.confusion
-    return render.confusion_figure(counts, look.config.classes, about), {"confusion": counts}
-
-
-def _health(look: Look, one: Shown, layer: str | None, about: str) -> Drawn:
-    networks = {"at initialisation": look.at_initialisation(), "trained": look.network}
-    some = (look.test.images[:64], look.test.labels[:64])
+def _health(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
+    networks = {"at initialisation": of.initial_network(), "trained": of.network}
+    some = (of.test.inputs[:64], of.test.labels[:64])
     found = {name: health(network, *some) for name, network in networks.items() if network}
     values = {
         f"{name}-{f.name}": [getattr(layer, f.name) for layer in layers]
         for name, layers in found.items()
         for f in fields(layers[0])
     }
-    return render.health_figure(found, about), values
+    return render.health_figure(found, subtitle), values
 
 
 class Kind(NamedTuple):
-    """How a kind of plate is drawn, what it shows, and whether for each picture or layer."""
+    """A kind of plate: its drawing function, and whether there is one for each image or layer."""
 
-    draw: Callable[..., Drawn]
-    text: str
-    of_pictures: bool = False
-    of_layers: int = 0  # so many, unless layers are asked for
-    of_asked: bool = False  # one for each layer that is asked for, else the network's own choice
+    draw: Callable[..., Drawing]
+    per_image: bool = False
+    stages: int = 0  # one for each of so many stages, or of the layers asked for
+    per_layer: bool = False  # one for each layer asked for, else one for the default layer
 
 
 KINDS = {
-    "filters": Kind(
-        _filters,
-        "The weights themselves. A dead filter has hardly any weight, a saturated one far more "
-        "than the others: two faults that ZFNet's paper found in AlexNet's first layer.",
-        of_asked=True,
-    ),
-    "maps": Kind(_maps, "What a layer makes of the picture.", True, 5),
-    "deconv": Kind(
-        _deconv,
-        "What in the picture caused the strongest activation of each map, projected back to the "
-        "pixels as in ZFNet's paper; grey is nothing.",
-        True,
-        5,
-    ),
-    "strongest": Kind(
-        _strongest,
-        "The test pictures that excite a map most, cut to what the unit sees, beside what "
-        "deconvnet makes of each (ZFNet, Figure 2).",
-        of_layers=3,
-    ),
-    "occlusion": Kind(
-        _occlusion,
-        "A grey square moves over the picture (ZFNet, section 4.2). Where it hides what matters, "
-        "the strongest map falls silent, the class loses probability, or another one wins.",
-        True,
-        of_asked=True,
-    ),
-    "gradients": Kind(_gradients, "How strongly each pixel moves the score of the class.", True),
-    "cam": Kind(_cam, "Where a late layer finds what speaks for the class.", True, of_asked=True),
-    "invariance": Kind(
-        _invariance,
-        "Pictures of up to five classes are moved, enlarged and turned (ZFNet, Figure 5): how far "
-        "the features of the first and the last layer move, and what becomes of the probability.",
-    ),
-    "probes": Kind(
-        _probes,
-        "A linear classifier is trained on what each layer gives for training pictures, and "
-        "judged on test pictures (ZFNet, Table 7).",
-    ),
-    "embedding": Kind(
-        _embedding,
-        "Test pictures, placed so that those lie together of which the last layer reads the same.",
-    ),
-    "mistakes": Kind(
-        _mistakes, "The test pictures about which the network is most certain, and wrong."
-    ),
-    "confusion": Kind(_confusion, "What the test pictures of each class are called."),
-    "health": Kind(
-        _health,
-        "How the spread of the signal, of its gradient and of the weights changes through depth. "
-        "Lines that rise or fall by orders of magnitude make a network hard to train.",
-    ),
+    "filters": Kind(_filters, per_layer=True),
+    "maps": Kind(_maps, per_image=True, stages=5),
+    "deconv": Kind(_deconv, per_image=True, stages=5),
+    "strongest": Kind(_strongest, stages=3),
+    "occlusion": Kind(_occlusion, per_image=True, per_layer=True),
+    "gradients": Kind(_gradients, per_image=True),
+    "cam": Kind(_cam, per_image=True, per_layer=True),
+    "invariance": Kind(_invariance),
+    "probes": Kind(_probes),
+    "embedding": Kind(_embedding),
+    "mistakes": Kind(_mistakes),
+    "confusion": Kind(_confusion),
+    "health": Kind(_health),
 }
 
 
-def _fields(found: Any) -> dict[str, Any]:
-    """The values of a result by name, those that are arrays of numbers or can be."""
+def _arrays(found: Any) -> dict[str, Any]:
+    """The fields of a result that are arrays or can become arrays, by name."""
     values = {f.name: getattr(found, f.name) for f in fields(found)}
     return {k: v for k, v in values.items() if v is not None and not isinstance(v, dict)}
 
@@ -369,7 +336,7 @@ def _array(value: Any) -> np.ndarray:
     return value.numpy() if isinstance(value, Tensor) else np.array(value)
 
 
-def _class(label: str, classes: tuple[str, ...]) -> int:
+def _class_index(label: str, classes: tuple[str, ...]) -> int:
     if label in classes:
         return classes.index(label)
     if label.isdigit() and int(label) < len(classes):

@@ -16,7 +16,7 @@ from torch import nn
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
 from classicnets.evaluation.metrics import Evaluation
-from classicnets.evaluation.protocols import protocol
+from classicnets.evaluation.protocols import find_protocol
 from classicnets.measure.sizes import scores_shape
 from classicnets.recipes.adapt import adapt
 from classicnets.support.devices import select_device
@@ -179,7 +179,7 @@ def train(
     where = distributed.init(select_device(device))
     target = resolve_network(network, data)
     wanted = with_overrides(choose_recipe(target, recipe, data), epochs, overrides)
-    protocol(wanted.protocol)
+    find_protocol(wanted.protocol)
     directory = _new_directory(out, target, data)
     splits = (
         data

@@ -61,7 +61,7 @@ def evaluate(
     from json import dumps
 
     import classicnets as cn
-    from classicnets.evaluation.plots import picture, table
+    from classicnets.evaluation.plots import class_csv, evaluation_png
     from classicnets.support.files import write_atomic
 
     from .report import print_confidence, print_evaluation
@@ -70,9 +70,9 @@ def evaluate(
         runs, data or None, protocol or None, device=device, precision=precision
     )
     if csv is not None:
-        write_atomic(csv, table(evaluation).encode())
+        write_atomic(csv, class_csv(evaluation).encode())
     if png is not None:
-        write_atomic(png, picture(evaluation))
+        write_atomic(png, evaluation_png(evaluation))
     if json:
         print(dumps(evaluation.as_json(), ensure_ascii=False))
         return

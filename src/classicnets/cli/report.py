@@ -83,15 +83,15 @@ def print_evaluation(evaluation: "Evaluation") -> None:
 
 def print_confidence(evaluation: "Evaluation") -> None:
     """The views of each image, the calibration error and the most confident mistakes."""
-    views = f"{evaluation.passes} view{'s' * (evaluation.passes != 1)}"
+    views = f"{evaluation.views} view{'s' * (evaluation.views != 1)}"
     print(f"each image was seen in {views}; calibration error {evaluation.calibration_error:.2f} %")
     if evaluation.mistakes:
         print("most confident mistakes:")
     for mistake in evaluation.mistakes[:SHOWN_MISTAKES]:
-        name = mistake.picture if isinstance(mistake.picture, str) else f"image {mistake.picture}"
+        name = mistake.image if isinstance(mistake.image, str) else f"image {mistake.image}"
         print(
-            f"  {name}: predicted {mistake.called} with {100 * mistake.probability:.1f} %, "
-            f"true class {mistake.truth}"
+            f"  {name}: predicted {mistake.predicted} with {100 * mistake.probability:.1f} %, "
+            f"true class {mistake.label}"
         )
 
 

@@ -1,1 +1,1 @@
-"""Judging a trained network: the papers' protocols, and the figures they print."""
+"""Evaluation: the papers' test protocols, error rates, confusion and calibration."""

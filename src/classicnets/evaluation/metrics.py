@@ -1,4 +1,4 @@
-"""The figures that papers print about a trained network, and how far it can be believed."""
+"""Metrics of a trained network: errors, confusion, recall, precision and calibration."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
@@ -16,17 +16,17 @@ MISTAKES = 10
 
 @dataclass(frozen=True)
 class Mistake:
-    """A picture, by its file or else its place in the set, and the class it was wrongly called."""
+    """A misclassified image: its file, or its index in the data set, and the two classes."""
 
-    picture: str | int
-    called: str
-    truth: str
+    image: str | int
+    predicted: str
+    label: str
     probability: float
 
 
 @dataclass(frozen=True)
 class Bin:
-    """The pictures whose likeliest class has a probability in one range; mean and share in %."""
+    """The images whose confidence lies in one range: count, mean confidence and accuracy in %."""
 
     images: int
     confidence: float
@@ -35,22 +35,22 @@ class Bin:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Errors in % over all the images, and how the classes are confused.
+    """The metrics of a network, or of an ensemble, over a set of images; errors are in %.
 
-    `confusion[i][j]` counts the images of class i that were called j; recall and precision are in
-    %, in the order of `classes`. With five classes or fewer the top-5 error is 0. `passes` is how
-    many times each image went through a network.
+    `confusion[i][j]` counts the images of class i that were predicted as class j. `recall` and
+    `precision` are in %, in the order of `classes`. With five classes or fewer the top-5 error is
+    0. `views` counts the forward passes an image took, crops, mirror images and networks together.
 
-    The calibration error is the mean distance in % between confidence and accuracy over the
-    `reliability`, 15 equal ranges of confidence (Guo et al., arXiv:1706.04599, equation 3).
-    `mistakes` are the most confident ones, at most ten.
+    `calibration_error` is the expected calibration error: the mean distance in % between
+    confidence and accuracy over `reliability`, 15 equal bins of confidence (Guo et al.,
+    arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten.
     """
 
     top1_error: float
     top5_error: float
     images: int
     protocol: str
-    passes: int
+    views: int
     seconds: float
     classes: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
@@ -64,54 +64,51 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluation(
+def evaluate_scores(
     scores: Float[Tensor, "n classes"],
     labels: Int64[Tensor, " n"],
     classes: tuple[str, ...],
     protocol: str,
     seconds: float,
-    passes: int = 1,
-    names: Sequence[str] | None = None,
+    views: int = 1,
+    paths: Sequence[str] | None = None,
 ) -> Evaluation:
-    """The figures that follow from the scores, or log-probabilities, of a whole set.
+    """The metrics of scores, or log-probabilities, for a whole data set.
 
-    Of classes with equal scores the earlier comes first. Raises a ValueError when some scores are
-    no numbers.
+    Among equal scores the class with the lower index ranks first. Raises a ValueError when scores
+    are NaN or infinite.
     """
     log_p = scores.double().log_softmax(1)
-    if strange := int(log_p.isnan().any(1).sum()):
-        raise ValueError(f"the network gives scores that are no numbers for {strange} pictures")
+    if invalid := int(log_p.isnan().any(1).sum()):
+        raise ValueError(f"the network gives NaN or infinite scores for {invalid} images")
     ranked = log_p.argsort(dim=1, descending=True, stable=True)[:, :5]
-    right = ranked == labels[:, None]
+    correct = ranked == labels[:, None]
     confidence = log_p.amax(1).exp()
-    confusion = confusion_matrix(
-        labels.numpy(), ranked[:, 0].numpy(), labels=np.arange(len(classes))
-    )
-    bins = reliability(confidence, right[:, 0])
-    wrong = (~right[:, 0]).nonzero()[:, 0]
-    worst: list[int] = wrong[confidence[wrong].argsort(descending=True, stable=True)].tolist()[
-        :MISTAKES
-    ]
+    confusion = confusion_counts(labels, ranked[:, 0], len(classes))
+    bins = reliability(confidence, correct[:, 0])
+    wrong = (~correct[:, 0]).nonzero()[:, 0]
+    order = confidence[wrong].argsort(descending=True, stable=True)
+    worst: list[int] = wrong[order][:MISTAKES].tolist()
     return Evaluation(
-        top1_error=_error(right[:, :1]),
-        top5_error=_error(right),
+        top1_error=_error(correct[:, :1]),
+        top5_error=_error(correct),
         images=len(labels),
         protocol=protocol,
-        passes=passes,
+        views=views,
         seconds=seconds,
         classes=classes,
         confusion=tuple(map(tuple, confusion.tolist())),
-        recall=_shares(confusion.diagonal(), confusion.sum(1)),
-        precision=_shares(confusion.diagonal(), confusion.sum(0)),
+        recall=_percent(confusion.diagonal(), confusion.sum(1)),
+        precision=_percent(confusion.diagonal(), confusion.sum(0)),
         calibration_error=sum(
             b.images / len(labels) * abs(b.confidence - b.accuracy) for b in bins
         ),
         reliability=bins,
         mistakes=tuple(
             Mistake(
-                picture=i if names is None else names[i],
-                called=classes[int(ranked[i, 0])],
-                truth=classes[int(labels[i])],
+                image=i if paths is None else paths[i],
+                predicted=classes[int(ranked[i, 0])],
+                label=classes[int(labels[i])],
                 probability=confidence[i].item(),
             )
             for i in worst
@@ -119,28 +116,39 @@ def evaluation(
     )
 
 
-def reliability(confidence: Float64[Tensor, " n"], right: Bool[Tensor, " n"]) -> tuple[Bin, ...]:
-    """How often the network is right where it is how confident, in equal ranges from 0 to 1.
+def confusion_counts(
+    labels: Int64[Tensor, " n"], predicted: Int64[Tensor, " n"], classes: int
+) -> Int[np.ndarray, "classes classes"]:
+    """The confusion matrix: [i, j] counts the images of class i that were predicted as class j.
 
-    A range is open below and closed above; one without pictures has zeros.
+    >>> confusion_counts(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    return confusion_matrix(labels.numpy(), predicted.numpy(), labels=np.arange(classes))
+
+
+def reliability(confidence: Float64[Tensor, " n"], correct: Bool[Tensor, " n"]) -> tuple[Bin, ...]:
+    """Accuracy over equal bins of confidence from 0 to 1, open below and closed above.
+
+    An empty bin has zeros.
 
     >>> reliability(torch.tensor([0.95, 0.97]).double(), torch.tensor([True, False]))[-1].accuracy
     50.0
     """
-    place = ((confidence * BINS).ceil().long() - 1).clamp(0, BINS - 1)
-    counts = torch.bincount(place, minlength=BINS)
+    index = ((confidence * BINS).ceil().long() - 1).clamp(0, BINS - 1)
+    counts = torch.bincount(index, minlength=BINS)
     means = [
-        100 * torch.bincount(place, weights, BINS) / counts.clamp(min=1)
-        for weights in (confidence, right.double())
+        100 * torch.bincount(index, weights, BINS) / counts.clamp(min=1)
+        for weights in (confidence, correct.double())
     ]
     rows = zip(counts.tolist(), *(mean.tolist() for mean in means), strict=True)
     return tuple(Bin(*row) for row in rows)
 
 
-def _shares(part: np.ndarray, whole: np.ndarray) -> tuple[float, ...]:
+def _percent(part: np.ndarray, whole: np.ndarray) -> tuple[float, ...]:
     return tuple((100 * part / np.maximum(whole, 1)).tolist())
 
 
-def _error(right: Tensor) -> float:
-    wrong = len(right) - int(right.any(1).sum())
-    return 100 * wrong / len(right)
+def _error(correct: Tensor) -> float:
+    wrong = len(correct) - int(correct.any(1).sum())
+    return 100 * wrong / len(correct)

@@ -1,9 +1,16 @@
-"""Figures as PNG files."""
+"""Figures as PNG files, and the confusion matrix."""
 
 import io
 import warnings
+from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+MAX_NAMES = 40  # classes whose names are readable along the axes
+MAX_COUNTS = 20  # classes whose counts are readable in the cells
 
 
 def png(figure: Figure, dpi: int | str = "figure") -> bytes:
@@ -13,3 +20,21 @@ def png(figure: Figure, dpi: int | str = "figure") -> bytes:
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
+
+
+def draw_confusion(ax: Axes, confusion: np.ndarray, classes: Sequence[str]) -> AxesImage:
+    """Draws a confusion matrix, true classes as rows; a cell is shaded by its % of the row."""
+    percent = 100 * confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    shading = ax.imshow(percent, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    ax.set(xlabel="predicted class", ylabel="true class", xticks=[], yticks=[])
+    if len(classes) <= MAX_NAMES:
+        names = [name.replace("$", r"\$") for name in classes]  # not the start of a formula
+        slanted = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 2 else {}
+        ax.set_xticks(range(len(names)), names, fontsize=8, **slanted)
+        ax.set_yticks(range(len(names)), names, fontsize=8)
+    if len(classes) <= MAX_COUNTS:
+        for (i, j), count in np.ndenumerate(confusion):
+            if count:
+                colour = "white" if percent[i, j] > 50 else "black"
+                ax.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=8)
+    return shading

@@ -1,1 +1,1 @@
-"""Looking inside: what any trained network has learnt, as arrays and as pictures."""
+"""Visualisation of any trained network, as arrays and as figures."""

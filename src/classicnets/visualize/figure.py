@@ -1,10 +1,9 @@
-"""A figure with its heading, and what is drawn on it: the paper that all plates are made of."""
+"""Figures with a heading and a caption, and images on their axes."""
 
-import io
 import math
+from textwrap import wrap
 
 import torch
-from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
@@ -12,65 +11,92 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
-from .tiles import large, rgb
+from classicnets.support.plots import png
 
-Picture = Float[Tensor, "c h w"]
+from .layers import Image
+from .tiles import enlarge, rgb
+
+CHARACTERS = 15.5  # an inch, in the size of the text below a title
+CAPTIONS = {  # kind of plate -> how to read it
+    "filters": "Each tile shows the weights of a filter, with grey for zero; a blue outline marks "
+    "a dead filter (hardly any weight), a red one a saturated filter (far more than the others).",
+    "maps": "Each panel is a feature map of the layer for this image; bright (or red) positions "
+    "respond most strongly.",
+    "deconv": "Each panel projects the strongest activation of a map back to the pixels: it shows "
+    "the structure that caused the activation, and grey pixels did not contribute.",
+    "strongest": "Each block shows the test image patches that activate a map most strongly: the "
+    "map detects what the patches and their reconstructions have in common.",
+    "occlusion": "Each value belongs to the centre of a grey square that hides part of the image: "
+    "the square hides evidence where activity or probability drops or the prediction changes.",
+    "gradients": "The brighter a pixel, the more it affects the score of the class.",
+    "cam": "Bright positions hold evidence for the class, dark positions none.",
+    "invariance": "A flat line means invariance: of the features where it shows a distance from "
+    "those of the unchanged image, of the prediction where it shows a probability.",
+    "probes": "Each bar is the test accuracy of a linear classifier on the features of a layer: "
+    "the higher it is, the better the layer separates the classes.",
+    "embedding": "Each point is a test image in the colour of its true class; images with similar "
+    "features lie close together.",
+    "mistakes": "Each panel is a misclassified test image with the predicted and the true class; "
+    "the heatmap below it is Grad-CAM for the predicted class.",
+    "confusion": "Rows are true classes and columns predicted classes; the counts off the diagonal "
+    "are mistakes.",
+    "health": "Each line follows a standard deviation through the layers; one that rises or falls "
+    "by orders of magnitude makes the network hard to train.",
+}
 
 
-class Drawing(Figure):
-    """A figure that a notebook shows as it is."""
+class NotebookFigure(Figure):
+    """A figure that a notebook displays."""
 
     def _repr_png_(self) -> bytes:
         return png(self)
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
-
-
-def sheet(width: float | int, height: float | int, title: str, about: str, note: str) -> Figure:
-    """A figure with a heading above `height` inches for what is drawn."""
-    height += 0.65
-    figure = Drawing(figsize=(width, height), layout="constrained", dpi=110)
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.6 / height))  # pyright: ignore
+def new_figure(
+    kind: str, width: float | int, height: float | int, title: str, *details: str
+) -> Figure:
+    """A figure with title, details and the caption of its kind above `height` inches for axes."""
+    columns = int(CHARACTERS * width) - 3
+    lines = [*wrap(" · ".join(filter(None, details)), columns), *wrap(CAPTIONS[kind], columns)]
+    header = 0.4 + 0.16 * len(lines)
+    height += header
+    figure = NotebookFigure(figsize=(width, height), layout="constrained", dpi=110)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - header / height))  # pyright: ignore
     top = 1 - 0.08 / height
     figure.text(0.01, top, title, va="top", fontsize=13, weight="bold")
-    words = " · ".join(filter(None, (about, note)))
-    figure.text(0.01, top - 0.27 / height, words, va="top", fontsize=8.5, color="0.35")
+    text = "\n".join(lines)
+    figure.text(0.01, top - 0.27 / height, text, va="top", fontsize=8.5, color="0.35")
     return figure
 
 
 def grid(figure: Figure, count: int, columns: int) -> list[Axes]:
-    """Axes without frames, at least so many, in rows."""
+    """At least `count` axes without frames, in rows."""
     axes = figure.subplots(math.ceil(count / columns), columns, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     return list(axes.flat)
 
 
-def titled(ax: Axes, words: str) -> None:
-    """Words above one picture."""
-    ax.set_title(words, fontsize=8, pad=3)
+def set_title(ax: Axes, title: str) -> None:
+    """A small title above one image."""
+    ax.set_title(title, fontsize=8, pad=3)
 
 
-def show(ax: Axes, picture: Picture, words: str) -> None:
-    """A picture, every pixel a square, at its own coordinates."""
-    box = (-0.5, picture.shape[2] - 0.5, picture.shape[1] - 0.5, -0.5)
-    ax.imshow(rgb(picture), interpolation="nearest", extent=box)
-    titled(ax, words)
+def show_image(ax: Axes, image: Image, title: str) -> None:
+    """Draws an image without interpolation, in its own pixel coordinates."""
+    extent = (-0.5, image.shape[2] - 0.5, image.shape[1] - 0.5, -0.5)
+    ax.imshow(rgb(image), interpolation="nearest", extent=extent)
+    set_title(ax, title)
 
 
-def heated(heat: Tensor, picture: Tensor) -> Tensor:
-    """The picture in grey with its heat over it, dark where there is none."""
-    grey = large(picture).mean(0).clamp(0, 1)
-    smooth = F.interpolate(heat[None, None].clamp(min=0), grey.shape, mode="bilinear")[0, 0]
-    glow = colormaps["inferno"]((smooth / smooth.max().clamp(min=1e-12)).numpy())
-    return 0.4 * grey + 0.6 * torch.from_numpy(glow[:, :, :3]).float().permute(2, 0, 1)
+def overlay(values: Tensor, image: Tensor) -> Tensor:
+    """A heatmap over the image in grey; dark where the values are not positive."""
+    grey = enlarge(image).mean(0).clamp(0, 1)
+    smooth = F.interpolate(values[None, None].clamp(min=0), grey.shape, mode="bilinear")[0, 0]
+    colours = colormaps["inferno"]((smooth / smooth.max().clamp(min=1e-12)).numpy())
+    return 0.4 * grey + 0.6 * torch.from_numpy(colours[:, :, :3]).float().permute(2, 0, 1)
 
 
-def shade(label: int) -> str:
+def class_colour(label: int) -> str:
     """Ten strong colours, then ten pale ones, then the same again."""
     return to_hex(colormaps["tab20"]((2 * label + label // 10 % 2) % 20))

@@ -1,11 +1,11 @@
-"""Filters as they were learnt, and how many of them are dead or saturated."""
+"""The filters of a layer, and which of them are dead or saturated."""
 
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .layers import layer_named
+from .layers import get_layer
 
 DEAD = 0.05  # of the median filter's root mean square
 SATURATED = 3.0
@@ -13,11 +13,11 @@ SATURATED = 3.0
 
 @dataclass(frozen=True)
 class Filters:
-    """The windows (maps, channels, k, k) of a layer.
+    """The kernels (maps, channels, k, k) of a layer, and the root mean square of each filter.
 
-    `dead` are filters with hardly any weight, less than a twentieth of the root mean square of the
-    median one that lives, and `saturated` those with more than three times as much: the two faults
-    that ZFNet's section 4.1 finds in AlexNet's first layer. The paper gives no threshold.
+    `dead` filters have less than a twentieth of the median root mean square of the living ones,
+    `saturated` filters more than three times as much: the two faults that ZFNet's section 4.1 finds
+    in AlexNet's first layer. The paper gives no thresholds.
     """
 
     layer: str
@@ -26,58 +26,58 @@ class Filters:
     dead: tuple[int, ...]
     saturated: tuple[int, ...]
 
-    def pictures(self, jointly: bool = False) -> Float[Tensor, "pictures colours y x"]:
-        """Values in [0, 1], zero as middle grey: a picture a filter, or one for each of its maps.
+    def tiles(self, shared_scale: bool = False) -> Float[Tensor, "tiles colours y x"]:
+        """The kernels as images in [0, 1], where zero is middle grey.
 
-        In colour where the filters read three channels. Each filter uses the whole range, or
-        `jointly` all of them share one.
+        One colour image a filter where it reads three channels, else one grey image a channel. Each
+        filter uses the whole range, unless all have a `shared_scale`.
         """
         w = self.weights
-        largest = w.abs().amax() if jointly else w.abs().amax(dim=(1, 2, 3), keepdim=True)
+        largest = w.abs().amax() if shared_scale else w.abs().amax(dim=(1, 2, 3), keepdim=True)
         shades = w / (2 * largest.clamp(min=1e-12)) + 0.5
         return shades if w.shape[1] == 3 else shades.flatten(0, 1)[:, None]
 
 
 def filters(network: nn.Module, layer: str | None = None) -> Filters:
-    """The filters of this layer, or of the first that convolves.
+    """The filters of this layer, or of the first convolution.
 
-    Raises ValueError for an unknown layer, or one without windows.
+    Raises ValueError for an unknown layer, and for one without kernels.
 
     >>> filters(nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU())).weights.shape
     torch.Size([8, 3, 5, 5])
     """
     layers = {
-        name: window
+        name: weights
         for name, module in network.named_modules()
-        if (window := _windows(module)) is not None
+        if (weights := _kernels(module)) is not None
     }
     if layer is not None and layer not in layers:
-        kind = type(layer_named(network, layer)).__name__
-        raise ValueError(f"{layer} is a {kind} without filters; {', '.join(layers)} have some")
+        kind = type(get_layer(network, layer)).__name__
+        raise ValueError(f"{layer} is a {kind} without filters; choose from {', '.join(layers)}")
     if not layers:
         raise ValueError(f"{type(network).__name__} has no layer with filters")
     name = layer or next(iter(layers))
     w = layers[name].float().cpu()
     rms = w.flatten(1).square().mean(dim=1).sqrt()
-    usual = rms[rms > DEAD * rms.max()].median()  # of those that are alive
+    median = rms[rms > DEAD * rms.max()].median()  # of the living ones
     return Filters(
         name,
         w,
         rms,
-        tuple((rms < DEAD * usual).nonzero()[:, 0].tolist()),
-        tuple((rms > SATURATED * usual).nonzero()[:, 0].tolist()),
+        tuple((rms < DEAD * median).nonzero()[:, 0].tolist()),
+        tuple((rms > SATURATED * median).nonzero()[:, 0].tolist()),
     )
 
 
 def has_filters(network: nn.Module, layer: str) -> bool:
-    """Whether `filters` can show this layer. Raises a ValueError for an unknown one."""
-    return _windows(layer_named(network, layer)) is not None
+    """Whether `filters` supports this layer. Raises a ValueError for an unknown one."""
+    return _kernels(get_layer(network, layer)) is not None
 
 
-def _windows(module: nn.Module) -> Tensor | None:
-    """The windows (maps, channels, y, x) of a layer that has its own.
+def _kernels(module: nn.Module) -> Tensor | None:
+    """The kernels (maps, channels, y, x) of a convolution, or None for another layer.
 
-    One with a kernel for some pairs of maps only has a window of one channel for each of them.
+    A layer with kernels for some pairs of maps only, such as LeNet-5's C3, has one channel each.
     """
     w = getattr(module, "weight", None)
     if not isinstance(w, Tensor) or w.ndim not in (3, 4) or not hasattr(module, "kernel_size"):

@@ -1,110 +1,109 @@
-"""How the score of a class depends on each pixel: four ways to ask."""
+"""Attribution of a class score to pixels.
+
+Saliency, guided backpropagation, integrated gradients and SmoothGrad explain class `label`, by
+default the most likely one, and raise ValueError for a class out of range.
+"""
 
 import re
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from . import backward
-from .backward import Backwards
-from .layers import chosen_class, prepared, scores_of, undisturbed
-
-Picture = Float[Tensor, "c h w"]
+from .backward import BackwardRules
+from .layers import Image, as_input, class_scores, frozen, target_class
 
 
-def saliency(network: nn.Module, image: Picture, label: int | None = None) -> Picture:
+def saliency(network: nn.Module, image: Image, label: int | None = None) -> Image:
     """The gradient of the score, d score / d pixel (Simonyan et al., arXiv:1312.6034).
 
-    Of the likeliest class unless `label` is given; so for all in this file. Its largest absolute
-    value over the channels is what that paper draws. Raises ValueError for a class out of range.
+    That paper draws its largest absolute value over the channels.
     """
-    x = prepared(network, image[None])
-    with undisturbed(network):
+    x = as_input(network, image[None])
+    with frozen(network):
         return _gradient(network, x, _label(network, x, label))[0].float().cpu()
 
 
-def guided_backpropagation(network: nn.Module, image: Picture, label: int | None = None) -> Picture:
-    """The gradient, rectified at each rectifier also on its way back (arXiv:1412.6806).
+def guided_backpropagation(network: nn.Module, image: Image, label: int | None = None) -> Image:
+    """The gradient with ReLU applied in the backward pass too, at each ReLU (arXiv:1412.6806).
 
-    Raises a ValueError for a network without rectifiers, where it would be the plain gradient.
+    Raises a ValueError for a network without ReLU, where it would be the plain gradient.
     """
-    x = prepared(network, image[None])
-    with undisturbed(network):
+    x = as_input(network, image[None])
+    with frozen(network):
         label = _label(network, x, label)
-        with Backwards({"relu": backward.guided}, backward.plain) as mode:
-            gradient = _gradient(network, x, label, backward.UNRECTIFIED_NODES)
+        with BackwardRules({"relu": backward.guided}, backward.gradient) as mode:
+            gradient = _gradient(network, x, label, backward.NODES_BUT_RELU)
     if not mode.counts["relu"]:
         raise ValueError(
-            f"guided backpropagation needs rectifiers, and {type(network).__name__} has none; "
-            "here it would be the plain gradient"
+            f"guided backpropagation needs a ReLU, and {type(network).__name__} has none"
         )
     return gradient[0].float().cpu()
 
 
 def integrated_gradients(
     network: nn.Module,
-    image: Picture,
+    image: Image,
     label: int | None = None,
-    baseline: Picture | None = None,
+    baseline: Image | None = None,
     steps: int = 50,
     batch: int = 16,
-) -> Picture:
-    """The mean gradient on the way from `baseline` (zeros unless given), times the way.
+) -> Image:
+    """The mean gradient on the line from `baseline` (zeros) to the image, times their difference.
 
     Sundararajan et al., arXiv:1703.01365; by Gauss-Legendre quadrature. The values add up to the
     difference of the two scores.
     """
-    x = prepared(network, image[None])
-    origin = torch.zeros_like(x) if baseline is None else prepared(network, baseline[None])
+    x = as_input(network, image[None])
+    origin = torch.zeros_like(x) if baseline is None else as_input(network, baseline[None])
     points, weights = np.polynomial.legendre.leggauss(steps)
     at = torch.from_numpy((points + 1) / 2).to(x)[:, None, None, None]
-    share = torch.from_numpy(weights / 2).to(x)[:, None, None, None]
+    step_weights = torch.from_numpy(weights / 2).to(x)[:, None, None, None]
     total = torch.zeros_like(x)
-    with undisturbed(network):
+    with frozen(network):
         label = _label(network, x, label)
-        for a, s in zip(at.split(batch), share.split(batch), strict=True):
+        for a, s in zip(at.split(batch), step_weights.split(batch), strict=True):
             total += (s * _gradient(network, origin + a * (x - origin), label)).sum(0)
     return ((x - origin) * total)[0].float().cpu()
 
 
 def smoothgrad(
     network: nn.Module,
-    image: Picture,
+    image: Image,
     label: int | None = None,
     noise: float = 0.15,
     count: int = 25,
     batch: int = 16,
     generator: Generator | None = None,
-) -> Picture:
+) -> Image:
     """The mean gradient over `count` copies of the image with Gaussian noise (arXiv:1706.03825).
 
-    Its standard deviation is `noise` times the range of the image's values.
+    The standard deviation of the noise is `noise` times the range of the image's values.
     """
-    x = prepared(network, image[None])
+    x = as_input(network, image[None])
     std = noise * (x.max() - x.min())
     total = torch.zeros_like(x)
-    draw = generator or Generator().manual_seed(0)
-    with undisturbed(network):
+    rng = generator or Generator().manual_seed(0)
+    with frozen(network):
         label = _label(network, x, label)
         for start in range(0, count, batch):
             n = min(batch, count - start)
-            blurred = x + std * torch.randn(n, *x.shape[1:], generator=draw).to(x)
-            total += _gradient(network, blurred, label).sum(0)
+            noisy = x + std * torch.randn(n, *x.shape[1:], generator=rng).to(x)
+            total += _gradient(network, noisy, label).sum(0)
     return (total[0] / count).float().cpu()
 
 
 def _label(network: nn.Module, x: Tensor, label: int | None) -> int:
     with torch.no_grad():
-        return chosen_class(scores_of(network, x)[0], label)
+        return target_class(class_scores(network, x)[0], label)
 
 
 def _gradient(
-    network: nn.Module, x: Tensor, label: int, passed: re.Pattern[str] | None = None
+    network: nn.Module, x: Tensor, label: int, allowed: re.Pattern[str] | None = None
 ) -> Tensor:
     pixels = x.detach().requires_grad_()
-    scores = scores_of(network, pixels.clone())
-    if passed is not None:
-        backward.require_all_met(scores, passed)
+    scores = class_scores(network, pixels.clone())
+    if allowed is not None:
+        backward.require_known_nodes(scores, allowed)
     return torch.autograd.grad(scores[:, label].sum(), pixels)[0]

@@ -1,26 +1,25 @@
-"""Signal health: how activations and gradients fare on their way through the depth of a network."""
+"""Signal health: the standard deviations of activations, gradients and weights, layer by layer."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from .deconv import as_maps
-from .layers import hooked, prepared, scores_of, undisturbed
+from .layers import Batch, as_input, class_scores, frozen, output_hooks
 
 
 @dataclass(frozen=True)
 class LayerHealth:
-    """Standard deviations of what a layer gives, of the loss's gradient there, and of its weights.
+    """Standard deviations of a layer's output, of the loss's gradient there, and of its weights.
 
-    `dead` is the share of its maps, or units, of which the rectifier right behind it passes nothing
-    for any picture, and 0 where there is none. `response` is the deviation before the next
-    rectifier: behind the layer's own batch normalisation if it has one, else `activation`
-    (He et al., Fig. 7).
+    `dead` is the fraction of its maps, or units, for which the ReLU right behind it is 0 for every
+    image; 0 where there is no ReLU. `response` is the standard deviation before the next ReLU:
+    behind the layer's own batch normalisation if it has one, else `activation` (He et al., Fig. 7).
     """
 
     name: str
@@ -31,47 +30,44 @@ class LayerHealth:
     response: float
 
 
-def health(
-    network: nn.Module, images: Float[Tensor, "n c h w"], labels: Int64[Tensor, " n"]
-) -> list[LayerHealth]:
-    """Every layer with weights, in order of execution, for these pictures and their true classes.
+def health(network: nn.Module, images: Batch, labels: Int64[Tensor, " n"]) -> list[LayerHealth]:
+    """Every layer with weights, in running order, for these images and their true classes.
 
-    As in a step of training, so batch normalisation takes the statistics of these pictures; but
-    nothing is dropped out, and nothing is learnt. The loss is the cross-entropy.
+    Batch normalisation uses the statistics of these images, as in training, but dropout is off and
+    nothing is learnt. The loss is cross-entropy.
     """
-    kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     layers = dict(network.named_modules())
-    told = {name: layer for name, layer in layers.items() if _weighs(layer) or _normalises(layer)}
-    seen: dict[str, Tensor] = {}
-    given: list[Tensor] = []  # what goes on in its place, so that nothing works on it in place
-    rectified = _Rectified()
-    x = prepared(network, images).requires_grad_()
+    observed = {n: layer for n, layer in layers.items() if _weighs(layer) or _normalises(layer)}
+    outputs: dict[str, Tensor] = {}
+    clones: list[Tensor] = []  # passed on in place of the outputs, which no layer may overwrite
+    relu_inputs = _ReluInputs()
+    x = as_input(network, images).requires_grad_()
 
-    def note(name: str, out: Tensor) -> Tensor:
-        seen[name] = out
-        given.append(out.clone())
-        return given[-1]
+    def record(name: str, out: Tensor) -> Tensor:
+        outputs[name] = out
+        clones.append(out.clone())
+        return clones[-1]
 
     try:
-        with undisturbed(network), hooked(told, note), rectified:
-            for layer in told.values():
+        with frozen(network), output_hooks(observed, record), relu_inputs:
+            for layer in observed.values():
                 layer.training = _normalises(layer)
-            scores = scores_of(network, x.clone())
+            scores = class_scores(network, x.clone())
             loss = F.cross_entropy(scores.float(), labels.to(scores.device))
-            gradients = torch.autograd.grad(loss, list(seen.values()))
+            gradients = torch.autograd.grad(loss, list(outputs.values()))
     finally:
-        for buffer, values in kept:
+        for buffer, values in buffers:
             buffer.copy_(values)
-    order, found = list(seen), []
-    before_rectifier = {
-        name for name, t in zip(order, given, strict=True) if id(t) in rectified.ids
-    }
-    for (name, out), gradient in zip(seen.items(), gradients, strict=True):
+    order = list(outputs)
+    before_relu = {n for n, t in zip(order, clones, strict=True) if id(t) in relu_inputs.ids}
+    found = []
+    for (name, out), gradient in zip(outputs.items(), gradients, strict=True):
         if _normalises(layers[name]):
             continue
         after = order[order.index(name) + 1 :][:1]
         last = after[0] if after and _normalises(layers[after[0]]) else name
-        response = seen[last]
+        response = outputs[last]
         silent = (as_maps(response).amax(dim=(0, 2, 3)) <= 0).float().mean().item()
         found.append(
             LayerHealth(
@@ -79,15 +75,15 @@ def health(
                 out.float().std().item(),
                 gradient.float().std().item(),
                 _largest(layers[name]).detach().float().std().item(),
-                silent if last in before_rectifier else 0.0,
+                silent if last in before_relu else 0.0,
                 response.float().std().item(),
             )
         )
     return found
 
 
-class _Rectified(TorchFunctionMode):
-    """While active, notes which tensors a rectifier reads."""
+class _ReluInputs(TorchFunctionMode):
+    """While active, records the ids of the tensors that ReLU reads."""
 
     def __init__(self):
         super().__init__()

@@ -1,7 +1,7 @@
-"""Layers by name, and passes that leave a network as they found it.
+"""Layers by name, hooks on their outputs, and forward passes that leave a network unchanged.
 
-Every instrument of this room runs the network inside `undisturbed`, and sees layers through hooks
-that go again, also after an error.
+Every method of this package runs the network inside `frozen`, and removes its hooks also after an
+error.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,18 +20,20 @@ from classicnets.support.errors import one_line
 from classicnets.support.hooks import temporary_hooks
 from classicnets.support.meta import image_dtype
 
+Image = Float[Tensor, "c h w"]
+Batch = Float[Tensor, "n c h w"]
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
 
 
-class _Enough(BaseException):
-    """Ends a pass whose rest is of no interest; no `except Exception` on the way holds it up."""
+class _Stop(BaseException):
+    """Ends a forward pass early; a BaseException so that no `except Exception` catches it."""
 
 
 @contextmanager
-def undisturbed(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode, its parameters constant and nothing done in place.
+def frozen(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode, without parameter gradients and in-place operations.
 
-    Modes and flags are afterwards what they were, also after an error.
+    Restores modes and flags afterwards, also after an error.
     """
     modes = [(module, module.training) for module in network.modules()]
     in_place: list[Any] = [m for m in network.modules() if getattr(m, "inplace", None) is True]
@@ -53,167 +55,182 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def layer_named(network: nn.Module, name: str) -> nn.Module:
-    """The layer of this name. Raises a ValueError that offers the nearest names."""
+def get_layer(network: nn.Module, name: str) -> nn.Module:
+    """The layer of this name. Raises a ValueError that suggests the nearest names."""
     layers = dict(network.named_modules())
     if name and name in layers:
         return layers[name]
-    short = {n.rpartition(".")[2]: n for n in layers if n}
-    near = dict.fromkeys(short.get(n, n) for n in get_close_matches(name, [*layers, *short], n=3))
+    full_names = {n.rpartition(".")[2]: n for n in layers if n}
+    near = get_close_matches(name, [*layers, *full_names], n=3)
+    near = dict.fromkeys(full_names.get(n, n) for n in near)
     children = ", ".join(n for n, _ in network.named_children())
     hint = f"did you mean {' or '.join(near)}?" if near else f"its stages are {children}"
     raise ValueError(f"the network has no layer {name!r}; {hint}")
 
 
 @contextmanager
-def watching(
-    network: nn.Module, names: Sequence[str], last: bool = False
+def capture_outputs(
+    network: nn.Module, names: Sequence[str], stop: bool = False
 ) -> Iterator[dict[str, Tensor]]:
-    """Name -> what that layer gave in the last pass; with `last`, the pass ends once all are seen.
+    """Layer name -> its output in the last forward pass, which `stop` ends once all are captured.
 
     >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
-    >>> with watching(network, ["1"]) as seen:
+    >>> with capture_outputs(network, ["1"]) as captured:
     ...     _ = network(torch.zeros(1, 1, 5, 5))
-    >>> seen["1"].shape
+    >>> captured["1"].shape
     torch.Size([1, 2, 3, 3])
     """
-    seen: dict[str, Tensor] = {}
-    wanted = {name: layer_named(network, name) for name in names}
+    captured: dict[str, Tensor] = {}
+    layers = {name: get_layer(network, name) for name in names}
 
-    def note(name: str, out: Any) -> Tensor:
+    def capture(name: str, out: Any) -> Tensor:
         if not isinstance(out, Tensor):
-            raise ValueError(f"{name} gives a {type(out).__name__}, not a tensor to look at")
-        seen[name] = out
-        if last and len(seen) == len(wanted):
-            raise _Enough
-        return out.clone()  # what comes next may work in place
+            raise ValueError(f"{name} returns a {type(out).__name__}, not a tensor")
+        captured[name] = out
+        if stop and len(captured) == len(layers):
+            raise _Stop
+        return out.clone()  # the next layer may work in place
 
-    with hooked(wanted, note):
-        yield seen
+    with output_hooks(layers, capture):
+        yield captured
 
 
 @contextmanager
-def hooked(
-    layers: Mapping[str, nn.Module], note: Callable[[str, Any], Tensor | None]
+def output_hooks(
+    layers: Mapping[str, nn.Module], callback: Callable[[str, Any], Tensor | None]
 ) -> Iterator[None]:
-    """Each of these layers tells its name and what it gives, as soon as it has run.
+    """Calls `callback(name, output)` after each of these layers has run.
 
-    What `note` returns, if anything, is given in its place.
+    A returned tensor replaces the output. Raises a ValueError for a ScriptModule.
     """
 
-    def tell(name: str, layer: nn.Module, out: Any) -> Tensor | None:
-        # not for a copy on which an error is explained
-        return note(name, out) if layer is layers[name] else None
+    def hook(name: str, layer: nn.Module, out: Any) -> Tensor | None:
+        # not for the copy of the network on which `explain` finds the reason of an error
+        return callback(name, out) if layer is layers[name] else None
 
     if scripts := [n for n, layer in layers.items() if isinstance(layer, ScriptModule)]:
-        raise ValueError(f"{scripts[0]} is a script, which cannot be looked into")
+        raise ValueError(f"{scripts[0]} is a ScriptModule, whose output cannot be captured")
     with temporary_hooks(
-        layer.register_forward_hook(lambda layer, _, out, name=name: tell(name, layer, out))
+        layer.register_forward_hook(lambda layer, _, out, name=name: hook(name, layer, out))
         for name, layer in layers.items()
     ):
         yield
 
 
-def scores_of(network: nn.Module, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
-    """The scores of prepared images. Raises a ValueError for images the network cannot take."""
+def class_scores(network: nn.Module, x: Batch) -> Float[Tensor, "n classes"]:
+    """The scores of input tensors. Raises a ValueError for a size that the network cannot take."""
     scores = _forward(network, x)
     if not isinstance(scores, Tensor) or scores.ndim != 2:
-        what = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ValueError(f"the network gives {what}, not scores (n, classes)")
+        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ValueError(f"the network returns {shape}, not scores (n, classes)")
     return scores
 
 
-def outputs(
-    network: nn.Module, x: Float[Tensor, "n c h w"], names: Sequence[str]
-) -> dict[str, Tensor]:
-    """What these layers give for prepared images; what comes after them is not computed."""
-    with watching(network, names, last=True) as seen:
-        with suppress(_Enough):
+def layer_outputs(network: nn.Module, x: Batch, names: Sequence[str]) -> dict[str, Tensor]:
+    """Layer name -> its output for these input tensors; later layers are not computed."""
+    with capture_outputs(network, names, stop=True) as captured:
+        with suppress(_Stop):
             _forward(network, x)
-        if missing := set(names) - set(seen):
-            raise ValueError(f"the layer {min(missing)} does not run when the network is used")
-    return seen
+        if missing := set(names) - set(captured):
+            raise ValueError(f"the layer {min(missing)} does not run in a forward pass")
+    return captured
 
 
-def prepared(network: nn.Module, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-    """Images where the network is, and in the numbers that it computes with."""
+def as_input(network: nn.Module, x: Batch) -> Batch:
+    """The tensor on the device and in the dtype of the network, detached."""
     first = next(chain(network.parameters(), network.buffers()), x)
-    with torch.inference_mode(False):  # what was made in that mode can take part in no gradient
+    with torch.inference_mode(False):  # an inference tensor can take part in no gradient
         x = x.clone() if x.is_inference() else x.detach()
         return x.to(first.device, image_dtype(network))
 
 
-def spatial(network: nn.Module, image: Float[Tensor, "c h w"]) -> dict[str, tuple[int, ...]]:
-    """The layers that give maps with more than one position, in order of completion: their shapes.
+def spatial_layers(network: nn.Module, image: Image) -> dict[str, tuple[int, ...]]:
+    """Layer name -> shape (maps, h, w), for layers with more than one position, in running order.
 
     Raises a ValueError when there is none.
     """
-    return {name: tuple(maps.shape[1:]) for name, maps in _maps(network, image).items()}
+    return {name: tuple(maps.shape[1:]) for name, maps in _spatial_outputs(network, image).items()}
 
 
-def last_spatial(network: nn.Module, image: Float[Tensor, "c h w"]) -> str:
-    """The last layer with maps that is no pool: where Grad-CAM looks unless told otherwise.
+def last_spatial_layer(network: nn.Module, image: Image) -> str:
+    """The last layer with feature maps that is not a pool: the default layer of Grad-CAM.
 
-    >>> last_spatial(nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2)), torch.zeros(1, 8, 8))
+    >>> last_spatial_layer(nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2)), torch.zeros(1, 8, 8))
     '0'
     """
-    maps = _maps(network, image)
+    maps = _spatial_outputs(network, image)
     layers = dict(network.named_modules())
     pooled = {id(maps[name]) for name in maps if isinstance(layers[name], POOLS)}
     return ([name for name in maps if id(maps[name]) not in pooled] or list(maps))[-1]
 
 
-def stages(network: nn.Module, image: Float[Tensor, "c h w"]) -> list[str]:
-    """The layers that a paper would show: the network's own stages that learn and give maps.
+def stages(network: nn.Module, image: Image) -> list[str]:
+    """The stages a paper would show: top-level layers with weights that give feature maps.
 
-    Where these are fewer than three, as when a network keeps its layers in a container, what is in
-    the container.
+    Where these are fewer than three, as when the layers are in a container, the layers inside it.
 
     >>> from classicnets.models.lenet import lenet5
     >>> stages(lenet5(), torch.zeros(1, 32, 32))
     ['C1', 'S2', 'C3', 'S4']
     """
-    maps = spatial(network, image)
+    maps = spatial_layers(network, image)
     layers = dict(network.named_modules())
     names = [name for name, _ in network.named_children()]
 
-    def shown() -> list[str]:
-        # what a map has one number of, as in normalisation, makes no map of its own
+    def found() -> list[str]:
+        # parameters of one dimension, as in normalisation, do not make a layer a stage
         learnt = (n for n in names if n in maps and any(p.ndim > 1 for p in layers[n].parameters()))
         return sorted(learnt, key=list(maps).index)
 
-    while len(shown()) < 3 and any(isinstance(layers[name], nn.Sequential) for name in names):
+    while len(found()) < 3 and any(isinstance(layers[name], nn.Sequential) for name in names):
         opened = [(n, layers[n] if isinstance(layers[n], nn.Sequential) else None) for n in names]
         names = [
             inner
             for name, stage in opened
             for inner in ([f"{name}.{n}" for n, _ in stage.named_children()] if stage else [name])
         ]
-    return shown() or list(maps)
+    return found() or list(maps)
 
 
-def stages_and_full(network: nn.Module, image: Float[Tensor, "c h w"]) -> list[str]:
-    """The stages, and the layers that learn behind them but for the one that gives the scores.
+def stages_and_fc(network: nn.Module, image: Image) -> list[str]:
+    """The stages and the fully connected layers behind them, without the classifier layer.
 
     >>> from classicnets.models.lenet import lenet5
-    >>> stages_and_full(lenet5(), torch.zeros(1, 32, 32))
+    >>> stages_and_fc(lenet5(), torch.zeros(1, 32, 32))
     ['C1', 'S2', 'C3', 'S4', 'C5', 'F6']
     """
-    learning = _learning(network, image)
+    with_state = _layers_with_state(network, image)[:-1]
     try:
-        maps, names = spatial(network, image), stages(network, image)
+        maps, names = spatial_layers(network, image), stages(network, image)
     except ValueError:  # no layer gives maps
-        return learning[:-1]
-    return [*names, *(name for name in learning[:-1] if name not in maps)]
+        return with_state
+    return [*names, *(name for name in with_state if name not in maps)]
 
 
-def head(network: nn.Module, image: Float[Tensor, "c h w"]) -> str:
-    """The layer that turns the last features into scores: the last that learns or holds numbers."""
-    return _learning(network, image)[-1]
+def classifier_layer(network: nn.Module, image: Image) -> str:
+    """The last layer with parameters or buffers, which turns the last features into scores."""
+    return _layers_with_state(network, image)[-1]
 
 
-def _learning(network: nn.Module, image: Tensor) -> list[str]:
-    """The layers that learn or hold numbers, in order of execution."""
+def target_class(scores: Shaped[Tensor, " classes"], label: int | None) -> int:
+    """The class to explain: `label`, or else the most likely. Raises ValueError out of range."""
+    if label is None:
+        return int(scores.argmax())
+    if not 0 <= label < len(scores):
+        raise ValueError(f"the network has no class {label}; choose from 0 to {len(scores) - 1}")
+    return label
+
+
+def target_maps(maps: Sequence[int] | None, count: int, layer: str) -> list[int]:
+    """These maps, or else all. Raises ValueError for one that the layer does not have."""
+    for number in maps or ():
+        if not 0 <= number < count:
+            raise ValueError(f"{layer} has no map {number}; choose from 0 to {count - 1}")
+    return list(range(count) if maps is None else maps)
+
+
+def _layers_with_state(network: nn.Module, image: Tensor) -> list[str]:
+    """Layers with parameters or buffers of their own, in running order."""
     order: list[str] = []
     layers = {
         name: layer
@@ -221,36 +238,17 @@ def _learning(network: nn.Module, image: Tensor) -> list[str]:
         if next(layer.children(), None) is None
         and next(chain(layer.parameters(), layer.buffers()), None) is not None
     }
-    with undisturbed(network), torch.no_grad(), hooked(layers, lambda name, _: order.append(name)):
-        scores_of(network, prepared(network, image[None]))
+    with frozen(network), torch.no_grad(), output_hooks(layers, lambda n, _: order.append(n)):
+        class_scores(network, as_input(network, image[None]))
     if not order:
-        raise ValueError(f"{type(network).__name__} has no layer that learns")
+        raise ValueError(f"{type(network).__name__} has no layer with parameters")
     return list(dict.fromkeys(order))
 
 
-def chosen_class(scores: Shaped[Tensor, " classes"], label: int | None) -> int:
-    """The class to explain: the one asked for, or the likeliest. Raises ValueError out of range."""
-    if label is None:
-        return int(scores.argmax())
-    if not 0 <= label < len(scores):
-        raise ValueError(
-            f"there is no class {label}; the network has {len(scores)}, 0 to {len(scores) - 1}"
-        )
-    return label
-
-
-def chosen_maps(maps: Sequence[int] | None, count: int, layer: str) -> list[int]:
-    """The maps asked for, or all. Raises ValueError for one that the layer does not have."""
-    for number in maps or ():
-        if not 0 <= number < count:
-            raise ValueError(f"{layer} has no map {number}; it has {count}, 0 to {count - 1}")
-    return list(range(count) if maps is None else maps)
-
-
-def _maps(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
+def _spatial_outputs(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
     maps: dict[str, Tensor] = {}
 
-    def note(name: str, out: Any) -> None:  # returns nothing: layers are told apart by identity
+    def collect(name: str, out: Any) -> None:  # replaces no output: tensors are compared by id
         if isinstance(out, Tensor) and out.ndim == 4 and out[0, 0].numel() > 1:
             maps.pop(name, None)
             maps[name] = out
@@ -260,10 +258,10 @@ def _maps(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
         for name, layer in network.named_modules()
         if name and not isinstance(layer, ScriptModule)
     }
-    with undisturbed(network), torch.no_grad(), hooked(layers, note):
-        _forward(network, prepared(network, image[None]))
+    with frozen(network), torch.no_grad(), output_hooks(layers, collect):
+        _forward(network, as_input(network, image[None]))
     if not maps:
-        raise ValueError(f"{type(network).__name__} has no layer that gives maps to look at")
+        raise ValueError(f"{type(network).__name__} has no layer with feature maps")
     return maps
 
 

@@ -1,4 +1,7 @@
-"""Occlusion: what changes when a grey square hides part of the picture (ZFNet, section 4.2)."""
+"""Occlusion sensitivity: predictions while a grey square hides part of the image.
+
+ZFNet, section 4.2.
+"""
 
 from dataclasses import dataclass
 
@@ -7,22 +10,24 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from .layers import (
-    chosen_class,
-    last_spatial,
-    layer_named,
-    prepared,
-    scores_of,
-    undisturbed,
-    watching,
+    Image,
+    as_input,
+    capture_outputs,
+    class_scores,
+    frozen,
+    get_layer,
+    last_spatial_layer,
+    target_class,
 )
 
 
 @dataclass(frozen=True)
 class Occlusion:
-    """For each position of the square: the probability of `label`, the likeliest class, and how
-    active map `map` of `layer` still is, which was the strongest before (summed over the map).
+    """For each position of the square: the probability of `label`, the predicted class, and the
+    activity (sum) of map `map` of `layer`, the most active one for the whole image.
 
-    Position (i, j) hides `size` pixels a side from (`tops[i]`, `lefts[j]`).
+    Position (i, j) hides `size` x `size` pixels from (`tops[i]`, `lefts[j]`). The whole image has
+    `whole_probability`, `whole_activity` and `whole_predicted`.
     """
 
     label: int
@@ -30,78 +35,80 @@ class Occlusion:
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
     probability: Float[Tensor, "rows columns"]
-    labels: Int64[Tensor, "rows columns"]
+    predicted: Int64[Tensor, "rows columns"]
     activity: Float[Tensor, "rows columns"]
     layer: str
     map: int
-    before: tuple[float, float]  # probability and activity of the whole picture
-    called: int  # what the whole picture is taken for
+    whole_probability: float
+    whole_activity: float
+    whole_predicted: int
 
 
 def occlusion(
     network: nn.Module,
-    image: Float[Tensor, "c h w"],
+    image: Image,
     label: int | None = None,
     size: int | None = None,
-    step: int | None = None,
+    stride: int | None = None,
     layer: str | None = None,
-    grey: Float[Tensor, "c h w"] | float = 0.0,
+    grey: Image | float = 0.0,
     batch: int = 64,
 ) -> Occlusion:
-    """Probability, label and activity as a grey square moves over the picture.
+    """Probability, prediction and activity for each position of a grey square.
 
-    `label` is the likeliest class unless given. The paper gives neither the size of the square nor
-    its step: here a seventh of the shorter side, and a third of that. The square never leaves the
-    picture, and its last position in each direction touches the border. `grey` is a grey picture in
-    prepared values, or one such value. Raises ValueError for a square that does not fit, a step
-    below 1, and an unknown layer or class.
+    `label` is by default the most likely class. The paper gives neither the size of the square nor
+    its stride: here a seventh of the shorter side, and a third of that. The square stays inside the
+    image, and its last position in each direction touches the border. `grey` is a grey image scaled
+    as the network's input, or one such value. Raises ValueError for a square that does not fit, a
+    stride below 1, and an unknown layer or class.
     """
     c, h, w = image.shape
     size = max(1, round(min(h, w) / 7)) if size is None else size
-    step = max(1, size // 3) if step is None else step
+    stride = max(1, size // 3) if stride is None else stride
     if not 1 <= size <= min(h, w):
         raise ValueError(f"the square must have 1 to {min(h, w)} pixels a side, not {size}")
-    if step < 1:
-        raise ValueError(f"the step must be at least 1 pixel, not {step}")
-    layer = last_spatial(network, image) if layer is None else layer
-    layer_named(network, layer)
-    x = prepared(network, image[None])
+    if stride < 1:
+        raise ValueError(f"the stride must be at least 1 pixel, not {stride}")
+    layer = last_spatial_layer(network, image) if layer is None else layer
+    get_layer(network, layer)
+    x = as_input(network, image[None])
     fill = torch.as_tensor(grey, dtype=x.dtype, device=x.device).expand(c, h, w)
-    tops, lefts = _positions(h, size, step), _positions(w, size, step)
+    tops, lefts = _positions(h, size, stride), _positions(w, size, stride)
     corners = [(top, left) for top in tops for left in lefts]
-    found: list[tuple[Tensor, Tensor]] = []
-    with undisturbed(network), torch.no_grad(), watching(network, [layer]) as seen:
-        before = scores_of(network, x)[0].float().softmax(0)
-        label = chosen_class(before, label)
-        summed = _activity(seen[layer])
-        strongest = int(summed[0].argmax())
+    parts: list[tuple[Tensor, Tensor]] = []
+    with frozen(network), torch.no_grad(), capture_outputs(network, [layer]) as captured:
+        whole = class_scores(network, x)[0].float().softmax(0)
+        label = target_class(whole, label)
+        whole_activity = _activity(captured[layer])[0]
+        strongest = int(whole_activity.argmax())
         for start in range(0, len(corners), batch):
-            part = corners[start : start + batch]
-            hidden = x.repeat(len(part), 1, 1, 1)
-            for i, (top, left) in enumerate(part):
+            chunk = corners[start : start + batch]
+            hidden = x.repeat(len(chunk), 1, 1, 1)
+            for i, (top, left) in enumerate(chunk):
                 square = (..., slice(top, top + size), slice(left, left + size))
                 hidden[i][square] = fill[square]
-            scores = scores_of(network, hidden).float().softmax(1)
-            found.append((scores.cpu(), _activity(seen[layer])[:, strongest].cpu()))
-    scores, activity = (torch.cat(parts) for parts in zip(*found, strict=True))
+            p = class_scores(network, hidden).float().softmax(1)
+            parts.append((p.cpu(), _activity(captured[layer])[:, strongest].cpu()))
+    p, activity = (torch.cat(part) for part in zip(*parts, strict=True))
     grid = (len(tops), len(lefts))
     return Occlusion(
         label,
         size,
         tops,
         lefts,
-        scores[:, label].view(grid),
-        scores.argmax(1).view(grid),
+        p[:, label].view(grid),
+        p.argmax(1).view(grid),
         activity.view(grid),
         layer,
         strongest,
-        (before[label].item(), summed[0, strongest].item()),
-        int(before.argmax()),
+        whole[label].item(),
+        whole_activity[strongest].item(),
+        int(whole.argmax()),
     )
 
 
-def _positions(side: int, size: int, step: int) -> tuple[int, ...]:
-    return tuple(dict.fromkeys([*range(0, side - size + 1, step), side - size]))
+def _positions(side: int, size: int, stride: int) -> tuple[int, ...]:
+    return tuple(dict.fromkeys([*range(0, side - size + 1, stride), side - size]))
 
 
 def _activity(maps: Tensor) -> Tensor:

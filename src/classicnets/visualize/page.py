@@ -1,4 +1,4 @@
-"""Plates, and many of them as one HTML page that needs nothing else to be opened."""
+"""Plates (figures with a caption), and an HTML page that embeds them all."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from .figure import Figure, png
+from classicnets.support.plots import png
 
 STYLE = """
 :root { color-scheme: light; }
@@ -27,9 +28,9 @@ figcaption { margin-top: 8px; max-width: 75ch; font-size: .93rem; }
 
 @dataclass(frozen=True)
 class Plate:
-    """A picture with what it shows in a sentence or two, and the arrays that it was drawn from.
+    """A figure, a sentence on how to read it, and the arrays that it was drawn from.
 
-    `figure` is None where there is nothing to draw; then `text` says why.
+    `figure` is None where it cannot be drawn; then `text` is the reason.
     """
 
     name: str
@@ -38,14 +39,14 @@ class Plate:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def page(title: str, about: str, plates: Sequence[Plate]) -> str:
-    """One HTML document with all plates, their images inside it."""
+def page(title: str, subtitle: str, plates: Sequence[Plate]) -> str:
+    """An HTML document with all plates, their PNG files embedded."""
     links = "".join(f'<a href="#{escape(p.name)}">{escape(p.name)}</a>' for p in plates if p.figure)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<header><h1>{escape(title)}</h1><p>{escape(about)}</p><nav>{links}</nav></header>\n"
+        f"<header><h1>{escape(title)}</h1><p>{escape(subtitle)}</p><nav>{links}</nav></header>\n"
         f"<main>\n{''.join(map(_section, plates))}</main>\n</body>\n</html>\n"
     )
 

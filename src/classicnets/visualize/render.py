@@ -1,7 +1,7 @@
-"""Arrays to pictures: each function draws one figure.
+"""Arrays as figures: each function draws one plate.
 
-Pictures come as they are looked at, (c, h, w) between 0 and 1. `about` is the second line of the
-heading: network, picture, class.
+Images are (c, h, w) with values between 0 and 1. `subtitle` names the network, the data and the
+image.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap
@@ -19,226 +19,231 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from .cam import Heat
-from .deconv import Deconv, told
-from .features import FeatureMaps, Strongest, patch
-from .figure import Picture, grid, heated, shade, sheet, show, titled
+from classicnets.support.plots import draw_confusion
+
+from .cam import Heatmap
+from .deconv import Deconv, summary
+from .features import FeatureMaps, Strongest, cut_patch
+from .figure import class_colour, grid, new_figure, overlay, set_title, show_image
 from .filters import Filters
 from .health import LayerHealth
 from .invariance import Invariance
-from .layers import chosen_maps
-from .mistakes import Seen
+from .layers import Batch, Image, target_maps
 from .occlusion import Occlusion
-from .tiles import GAP, around_grey, enlarged, large, montage, rgb, short
+from .predictions import Predictions
+from .tiles import GAP, around_grey, enlarge, format_value, montage, rgb, scale_factor
 
-Pictures = Float[Tensor, "n c h w"]
-SHOWN = 24  # maps of a layer
-UNITS = {"translation": "pixels down", "scale": "times", "rotation": "degrees"}
+MAX_MAPS = 24
+UNITS = {"translation": "pixels down", "scale": "factor", "rotation": "degrees"}
+METHOD_NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 
 
-def filters_figure(found: Filters, about: str = "", jointly: bool = False) -> Figure:
+def filters_figure(found: Filters, subtitle: str = "", shared_scale: bool = False) -> Figure:
     """All filters of a layer as a grid; dead ones outlined in blue, saturated ones in red."""
-    tiles = found.pictures(jointly)
+    tiles = found.tiles(shared_scale)
     maps, channels, k, _ = found.weights.shape
-    each = len(tiles) // maps  # pictures a filter
+    each = len(tiles) // maps  # tiles a filter
     columns = math.ceil(math.sqrt(1.8 * maps)) if each == 1 else min(each, 32)
-    shown = columns * math.ceil(8 if each > 1 else len(tiles) / columns)
-    part = f", the first {shown} windows" * (shown < len(tiles))
-    tiles = tiles[:shown]
+    limit = columns * math.ceil(8 if each > 1 else len(tiles) / columns)
+    part = f", the first {limit} tiles" * (limit < len(tiles))
+    tiles = tiles[:limit]
     rows = math.ceil(len(tiles) / columns)
     width = min(9, 1.2 * columns)
-    how = "all on one scale" if jointly else "each on its own scale"
-    fault = f"{len(found.dead)} dead, {len(found.saturated)} saturated"
-    figure = sheet(
-        max(5.5, width), width * rows / columns, f"Filters of {found.layer}", about,
-        f"{maps} of {channels}x{k}x{k}{part}, {how}, grey is zero; {fault}",
-    )  # fmt: skip
+    scale = "all on one scale" if shared_scale else "each on its own scale"
+    faults = f"{len(found.dead)} dead, {len(found.saturated)} saturated"
+    details = f"{maps} filters of {channels}x{k}x{k}{part}, {scale}; {faults}"
+    figure = new_figure(
+        "filters",
+        max(5.5, width),
+        width * rows / columns,
+        f"Filters of {found.layer}",
+        subtitle,
+        details,
+    )
     ax = figure.subplots()
     ax.imshow(rgb(montage(tiles, columns)), interpolation="nearest")
-    side = k * enlarged(k)
+    side = k * scale_factor(k)
     for numbers, colour in ((found.dead, "tab:blue"), (found.saturated, "tab:red")):
         for number in (n * each for n in numbers if n * each < len(tiles)):
             y, x = (cell * (side + GAP) - GAP / 2 for cell in divmod(number, columns))
-            around = Rectangle((x, y), side + GAP - 1, side + GAP - 1, fill=False, color=colour)
-            ax.add_patch(around)
+            outline = Rectangle((x, y), side + GAP - 1, side + GAP - 1, fill=False, color=colour)
+            ax.add_patch(outline)
     ax.axis("off")
     return figure
 
 
 def maps_figure(
-    found: FeatureMaps, picture: Picture, about: str = "", maps: Sequence[int] | None = None
+    found: FeatureMaps, image: Image, subtitle: str = "", maps: Sequence[int] | None = None
 ) -> Figure:
-    """These maps of a layer, or its strongest, on one scale: white, or red and blue with a sign."""
-    chosen = (
-        found.order[:SHOWN] if maps is None else chosen_maps(maps, len(found.maps), found.layer)
-    )
+    """These maps of a layer, or its strongest, on one scale: grey, or red and blue if signed."""
+    count = len(found.maps)
+    chosen = found.order[:MAX_MAPS] if maps is None else target_maps(maps, count, found.layer)
     peak = found.maps.abs().max().item() or 1.0
     signed = bool((found.maps < 0).any())
-    look = {"cmap": "RdBu_r" if signed else "gray", "vmin": -peak if signed else 0, "vmax": peak}
-    count = len(found.maps)
-    figure = sheet(
-        10, 1.6 * math.ceil((len(chosen) + 1) / 7), f"Feature maps of {found.layer}", about,
-        f"{len(chosen)} of {count}" + ", the strongest by their largest value" * (maps is None)
-        + "; red positive, blue negative" * signed,
-    )  # fmt: skip
+    style = {"cmap": "RdBu_r" if signed else "gray", "vmin": -peak if signed else 0, "vmax": peak}
+    details = f"{len(chosen)} of {count} maps" + ", by their largest value" * (maps is None)
+    details += "; red positive, blue negative" * signed
+    height = 1.6 * math.ceil((len(chosen) + 1) / 7)
+    figure = new_figure("maps", 10, height, f"Feature maps of {found.layer}", subtitle, details)
     axes = grid(figure, len(chosen) + 1, 7)
-    show(axes[0], picture, "picture")
+    show_image(axes[0], image, "image")
     for ax, number in zip(axes[1:], chosen, strict=False):
-        ax.imshow(found.maps[number].numpy(), interpolation="nearest", **look)
-        titled(ax, f"map {number}: {short(found.maps[number].max().item())}")
+        ax.imshow(found.maps[number].numpy(), interpolation="nearest", **style)
+        set_title(ax, f"map {number}: {format_value(found.maps[number].max().item())}")
     return figure
 
 
-def deconv_figure(found: Deconv, picture: Picture, about: str = "") -> Figure:
-    """The picture and what deconvnet makes of its strongest activations, the strongest first."""
-    figure = sheet(
-        10, 2.2 * math.ceil((len(found.maps) + 1) / 5), f"Deconvnet from {found.layer}", about,
-        f"one activation a map; {told(found.applied)}",
-    )  # fmt: skip
+def deconv_figure(found: Deconv, image: Image, subtitle: str = "") -> Figure:
+    """The image and the reconstructions of its strongest activations, the strongest first."""
+    height = 2.2 * math.ceil((len(found.maps) + 1) / 5)
+    details = f"one activation a map; {summary(found.applied)}"
+    figure = new_figure("deconv", 10, height, f"Deconvnet from {found.layer}", subtitle, details)
     axes = grid(figure, len(found.maps) + 1, 5)
-    show(axes[0], picture, "picture")
-    for ax, number, value, made in zip(
+    show_image(axes[0], image, "image")
+    for ax, number, value, reconstruction in zip(
         axes[1:], found.maps, found.values.tolist(), found.reconstructions, strict=False
     ):
-        show(ax, around_grey(made), f"map {number}: {short(value)}")
+        show_image(ax, around_grey(reconstruction), f"map {number}: {format_value(value)}")
     return figure
 
 
-def strongest_figure(found: Strongest, pictures: Pictures, about: str = "") -> Figure:
-    """ZFNet's Figure 2: for each map its strongest patches and, if made, their reconstructions."""
-    made = found.reconstructions
-    kinds = 1 if made is None else 2
-    columns = min(len(found.maps), 4 if made is None else 3)
+def strongest_figure(found: Strongest, images: Batch, subtitle: str = "") -> Figure:
+    """ZFNet's Figure 2: the strongest patches of each map and, if any, their reconstructions."""
+    reconstructions = found.reconstructions
+    panels = 1 if reconstructions is None else 2  # a map
+    columns = min(len(found.maps), 4 if reconstructions is None else 3)
     rows = math.ceil(len(found.maps) / columns)
-    field = "x".join(map(str, found.windows[0, 0, 2:].tolist()))
-    figure = sheet(
-        10, rows * (10 / columns / kinds + 0.25), f"What excites {found.layer}", about,
-        f"the {found.pictures.shape[1]} pictures that excite a map most, cut to its field of "
-        f"{field} pixels" + f"; left: deconvnet, {told(found.applied or {})}" * (kinds == 2),
-    )  # fmt: skip
-    axes = grid(figure, rows * columns * kinds, columns * kinds)
+    field = "x".join(map(str, found.boxes[0, 0, 2:].tolist()))
+    details = f"{found.images.shape[1]} images a map, cut to its receptive field of {field} pixels"
+    details += f"; left of each: deconvnet, {summary(found.applied or {})}" * (panels == 2)
+    title = f"Strongest activations of {found.layer}"
+    height = rows * (10 / columns / panels + 0.25)
+    figure = new_figure("strongest", 10, height, title, subtitle, details)
+    axes = grid(figure, rows * columns * panels, columns * panels)
     for i, number in enumerate(found.maps):
-        windows = found.windows[i]
-        cuts = [patch(pictures[n], w, 0.5) for n, w in zip(found.pictures[i], windows, strict=True)]
-        show(axes[kinds * i + kinds - 1], montage(torch.stack(cuts), 3), f"map {number}")
-        if made is not None:
-            cuts = [patch(around_grey(r), w, 0.5) for r, w in zip(made[i], windows, strict=True)]
-            words = f"map {number}, up to {short(found.values[i, 0].item())}"
-            show(axes[kinds * i], montage(torch.stack(cuts), 3), words)
+        boxes, peak = found.boxes[i], format_value(found.values[i, 0].item())
+        patches = [
+            cut_patch(images[n], box, 0.5) for n, box in zip(found.images[i], boxes, strict=True)
+        ]
+        right = axes[panels * i + panels - 1]
+        show_image(right, montage(torch.stack(patches), 3), f"map {number}: patches")
+        if reconstructions is not None:
+            patches = [
+                cut_patch(around_grey(r), box, 0.5)
+                for r, box in zip(reconstructions[i], boxes, strict=True)
+            ]
+            title = f"map {number}: at most {peak}"
+            show_image(axes[panels * i], montage(torch.stack(patches), 3), title)
     return figure
 
 
 def occlusion_figure(
-    found: Occlusion, picture: Picture, classes: Sequence[str], about: str = ""
+    found: Occlusion, image: Image, classes: Sequence[str], subtitle: str = ""
 ) -> Figure:
-    """ZFNet's Figure 7: the picture, activity of the strongest map, probability, and label."""
-    figure = sheet(
-        11, 3.6, f"Occlusion: {classes[found.label]}", about,
-        f"a grey square of {found.size}x{found.size} pixels; values stand where its middle was",
-    )  # fmt: skip
+    """ZFNet's Figure 7: the image, activity of the strongest map, probability and prediction."""
+    details = f"a grey square of {found.size}x{found.size} pixels"
+    figure = new_figure("occlusion", 11, 3.6, "Occlusion sensitivity", subtitle, details)
     axes = grid(figure, 4, 4)
-    show(axes[0], picture, "picture")
+    show_image(axes[0], image, "image")
     if found.probability.max() - found.probability.min() > 1e-3:
         y, x = divmod(int(found.probability.argmin()), found.probability.shape[1])
         square = (found.lefts[x] - 0.5, found.tops[y] - 0.5)
         axes[0].add_patch(Rectangle(square, found.size, found.size, color="0.5"))
-        titled(axes[0], "the square where it\nhas most effect")
-    probability, activity = found.before
-    for ax, values, name, whole in (
-        (axes[1], found.activity, f"{found.layer}, map {found.map}", activity),
-        (axes[2], found.probability, f"probability of {classes[found.label]}", probability),
+        set_title(axes[0], "image, with the square where\nthe probability is lowest")
+    activity = f"activity of {found.layer}, map {found.map}"
+    probability = f"probability of {classes[found.label]}"
+    for ax, values, title, whole in (
+        (axes[1], found.activity, activity, found.whole_activity),
+        (axes[2], found.probability, probability, found.whole_probability),
     ):
-        image = _over(ax, found, picture, values, "viridis", 0 if values.min() >= 0 else None)
-        figure.colorbar(image, ax=ax, shrink=0.7, location="bottom")
-        titled(ax, f"{name}\nunhidden {short(whole)}")
-    present, ranks = found.labels.unique(return_inverse=True)
-    shades = ListedColormap([shade(rank) for rank in range(len(present))])
-    _over(axes[3], found, picture, ranks, shades, -0.5, len(present) - 0.5)
-    titled(axes[3], f"called\nunhidden {classes[found.called]}")
-    handles = [Rectangle((0, 0), 1, 1, color=shade(rank)) for rank in range(min(6, len(present)))]
+        mesh = _draw_mesh(ax, found, image, values, "viridis", 0 if values.min() >= 0 else None)
+        figure.colorbar(mesh, ax=ax, shrink=0.7, location="bottom")
+        set_title(ax, f"{title}\nwhole image {format_value(whole)}")
+    present, ranks = found.predicted.unique(return_inverse=True)
+    colours = [class_colour(rank) for rank in range(len(present))]
+    _draw_mesh(axes[3], found, image, ranks, ListedColormap(colours), -0.5, len(present) - 0.5)
+    set_title(axes[3], f"predicted class\nwhole image {classes[found.whole_predicted]}")
+    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours[:6]]
     names = [str(classes[i]) for i in present.tolist()[:6]]
     if (more := len(present) - 6) > 0:
         handles.append(Rectangle((0, 0), 1, 1, alpha=0))
         names.append(f"and {more} more")
-    axes[3].legend(
-        handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.03), ncols=2, fontsize=8,
-        frameon=False,
-    )  # fmt: skip
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.03), "frameon": False}
+    axes[3].legend(handles, names, ncols=2, fontsize=8, **below)
     return figure
 
 
-def _over(
-    ax: Axes, found: Occlusion, picture: Picture, values: Tensor, colours: str | ListedColormap,
-    low: float | int | None, high: float | None = None,
-) -> QuadMesh:  # fmt: skip
-    """Values where the middle of the square was, in the picture's pixels."""
+def _draw_mesh(
+    ax: Axes,
+    found: Occlusion,
+    image: Image,
+    values: Tensor,
+    colours: str | ListedColormap,
+    low: float | int | None,
+    high: float | None = None,
+) -> QuadMesh:
+    """Draws values at the centres of the square, in the pixel coordinates of the image."""
     rows, columns = (_edges(corners, found.size) for corners in (found.tops, found.lefts))
-    image = ax.pcolormesh(columns, rows, values.numpy(), cmap=colours, vmin=low, vmax=high)
-    ax.set(xlim=(-0.5, picture.shape[2] - 0.5), ylim=(picture.shape[1] - 0.5, -0.5), aspect="equal")
+    mesh = ax.pcolormesh(columns, rows, values.numpy(), cmap=colours, vmin=low, vmax=high)
+    ax.set(xlim=(-0.5, image.shape[2] - 0.5), ylim=(image.shape[1] - 0.5, -0.5), aspect="equal")
     ax.set_anchor("N")
-    return image
+    return mesh
 
 
 def _edges(corners: Sequence[int], size: int) -> np.ndarray:
-    """Half-way between the middles of neighbouring squares."""
-    middles = np.array(corners) + (size - 1) / 2
-    steps = np.diff(middles) / 2 if len(middles) > 1 else np.array([size / 2])
-    return np.concatenate([[middles[0] - steps[0]], middles[:-1] + steps[: len(middles) - 1],
-                           [middles[-1] + steps[-1]]])  # fmt: skip
+    """Half-way between the centres of neighbouring squares."""
+    centres = np.array(corners) + (size - 1) / 2
+    steps = np.diff(centres) / 2 if len(centres) > 1 else np.array([size / 2])
+    inner = centres[:-1] + steps[: len(centres) - 1]
+    return np.concatenate([[centres[0] - steps[0]], inner, [centres[-1] + steps[-1]]])
 
 
-def gradients_figure(found: Mapping[str, Picture], picture: Picture, about: str = "") -> Figure:
+def gradients_figure(found: Mapping[str, Image], image: Image, subtitle: str = "") -> Figure:
     """Attributions side by side: the largest absolute value over the channels, white strong."""
-    figure = sheet(
-        2.2 * (len(found) + 1), 2.4, "Which pixels matter", about,
-        "absolute value, the largest over the channels; cut at the highest hundredth",
-    )  # fmt: skip
+    details = "absolute value, the largest over the channels; clipped at the 99th percentile"
+    width = 2.2 * (len(found) + 1)
+    figure = new_figure("gradients", width, 2.4, "Saliency and attribution", subtitle, details)
     axes = grid(figure, len(found) + 1, len(found) + 1)
-    show(axes[0], picture, "picture")
+    show_image(axes[0], image, "image")
     for ax, (name, values) in zip(axes[1:], found.items(), strict=False):
         strength = values.abs().amax(0)
-        ax.imshow(
-            strength.numpy(),
-            cmap="gray",
-            vmin=0,
-            vmax=strength.flatten().quantile(0.99).item() or 1,
-        )
-        titled(ax, name)
+        peak = strength.flatten().quantile(0.99).item() or 1
+        ax.imshow(strength.numpy(), cmap="gray", vmin=0, vmax=peak)
+        set_title(ax, name)
     return figure
 
 
-def heat_figure(
-    found: Sequence[Heat], picture: Picture, classes: Sequence[str], about: str = ""
+def heatmap_figure(
+    found: Sequence[Heatmap], image: Image, classes: Sequence[str], subtitle: str = ""
 ) -> Figure:
-    """Class activation maps over the picture."""
-    figure = sheet(
-        2.6 * (len(found) + 1), 2.8, f"What speaks for {classes[found[0].label]}", about,
-        f"at {found[0].layer}; bright positions speak for the class",
-    )  # fmt: skip
+    """Class activation maps over the image."""
+    details = f"evidence for {classes[found[0].label]} at {found[0].layer}"
+    figure = new_figure("cam", 2.6 * (len(found) + 1), 2.8, "Grad-CAM", subtitle, details)
     axes = grid(figure, len(found) + 1, len(found) + 1)
-    show(axes[0], picture, "picture")
-    for ax, heat in zip(axes[1:], found, strict=False):
-        silent = "" if heat.heat.amax() > 0 else ": nothing speaks for it"
-        show(ax, heated(heat.heat, picture), heat.kind + silent)
+    show_image(axes[0], image, "image")
+    for ax, heatmap in zip(axes[1:], found, strict=False):
+        note = "" if heatmap.values.amax() > 0 else ": no evidence"
+        show_image(ax, overlay(heatmap.values, image), heatmap.method + note)
     return figure
 
 
-def invariance_figure(found: Sequence[Invariance], names: Sequence[str], about: str = "") -> Figure:
-    """ZFNet's Figure 5: a row for each change; distances of two layers, and the probability."""
+def invariance_figure(
+    found: Sequence[Invariance], names: Sequence[str], subtitle: str = ""
+) -> Figure:
+    """ZFNet's Figure 5: a row a transformation; feature distances by layer, and probability."""
     layers = list(found[0].distances)
-    figure = sheet(
-        10, 2.2 * len(found), "Moved, enlarged, turned", about,
-        "distance of a layer's features from those of the unchanged picture, and the probability "
-        "of the true class",
-    )  # fmt: skip
+    title = "Invariance to translation, scale and rotation"
+    figure = new_figure("invariance", 10, 2.2 * len(found), title, subtitle)
     axes = figure.subplots(len(found), len(layers) + 1, squeeze=False)
     for row, change in zip(axes, found, strict=True):
-        panels = [*change.distances.items(), ("probability of the true class", change.probability)]
-        for ax, (name, values) in zip(row, panels, strict=True):
-            for of, line in zip(names, values, strict=True):
-                ax.plot(change.amounts, line.numpy(), label=of, lw=1.2)
-            ax.set_title(name, fontsize=9)
-            ax.set_xlabel(f"{change.change}, {UNITS[change.change]}", fontsize=8)
+        panels = {f"{layer}: distance of features": d for layer, d in change.distances.items()}
+        panels["probability of the true class"] = change.probability
+        for ax, (title, values) in zip(row, panels.items(), strict=True):
+            for name, line in zip(names, values, strict=True):
+                ax.plot(change.amounts, line.numpy(), label=name, lw=1.2)
+            ax.set_title(title, fontsize=9)
+            unit = UNITS[change.transformation]
+            ax.set_xlabel(f"{change.transformation} ({unit})", fontsize=8)
             ax.set_ylim(bottom=0)
             ax.tick_params(labelsize=7)
             ax.grid(alpha=0.3)
@@ -246,17 +251,16 @@ def invariance_figure(found: Sequence[Invariance], names: Sequence[str], about: 
     return figure
 
 
-def probes_figure(accuracy: Mapping[str, float], chance: float, about: str = "") -> Figure:
-    """ZFNet's Table 7: the accuracy of a linear classifier on the features of each layer."""
-    note = "accuracy of a linear classifier on its features"
-    figure = sheet(8, 3.2, "What each layer knows of the classes", about, note)
+def probes_figure(accuracy: Mapping[str, float], baseline: float, subtitle: str = "") -> Figure:
+    """ZFNet's Table 7: linear probe accuracy by layer, with the accuracy of guessing a class."""
+    figure = new_figure("probes", 8, 3.2, "Linear probes", subtitle)
     ax = figure.subplots()
     bars = ax.bar(list(accuracy), list(accuracy.values()), color="tab:blue", width=0.6)
     ax.bar_label(bars, fmt="%.1f", fontsize=9)
-    ax.axhline(chance, color="0.4", ls="--", lw=1)
+    ax.axhline(baseline, color="0.4", ls="--", lw=1)
     beside = ax.get_yaxis_transform()
-    ax.text(1.01, chance, "chance", transform=beside, va="center", fontsize=8, color="0.4")
-    ax.set_ylabel("accuracy (%)")
+    ax.text(1.01, baseline, "guess", transform=beside, va="center", fontsize=8, color="0.4")
+    ax.set_ylabel("test accuracy (%)")
     ax.set_ylim(0, 105)
     ax.tick_params(axis="x", rotation=30 if len(accuracy) > 6 else 0, labelsize=9)
     ax.spines[["top", "right"]].set_visible(False)
@@ -264,109 +268,96 @@ def probes_figure(accuracy: Mapping[str, float], chance: float, about: str = "")
 
 
 def embedding_figure(
-    places: Float[Tensor, "n 2"],
+    points: Float[Tensor, "n 2"],
     labels: Int64[Tensor, " n"],
-    pictures: Pictures,
+    images: Batch,
     classes: Sequence[str],
-    about: str = "",
+    method: str,
+    subtitle: str = "",
     thumbnails: int = 60,
 ) -> Figure:
-    """A map of the last features, a point a picture, with some of the pictures on it."""
-    note = "pictures that the network sees alike lie together"
-    figure = sheet(9, 7.4, "A map of the last features", about, note)
+    """An embedding of the last features, a point an image, with some thumbnails."""
+    title = f"{METHOD_NAMES[method]} embedding of the last features"
+    figure = new_figure("embedding", 9, 7.4, title, subtitle)
     ax = figure.subplots()
     for label in labels.unique().tolist():
-        x, y = places[labels == label].numpy().T
-        ax.scatter(x, y, s=12, color=shade(label), label=classes[label], alpha=0.7, lw=0)
-    apart = (places.amax(0) - places.amin(0)).clamp(min=1e-9) / 13
+        x, y = points[labels == label].numpy().T
+        ax.scatter(x, y, s=12, color=class_colour(label), label=classes[label], alpha=0.7, lw=0)
+    apart = (points.amax(0) - points.amin(0)).clamp(min=1e-9) / 13
     taken: list[Tensor] = []
-    for i in torch.randperm(len(places), generator=torch.Generator().manual_seed(0)).tolist():
-        place = places[i]
-        near = any(((place - other).abs() < apart).all() for other in taken)
+    for i in torch.randperm(len(points), generator=torch.Generator().manual_seed(0)).tolist():
+        point = points[i]
+        near = any(((point - other).abs() < apart).all() for other in taken)
         if near or len(taken) == thumbnails:
             continue
-        taken.append(place)
-        zoom = 30 / max(large(pictures[i]).shape[1:])
-        thumbnail = OffsetImage(rgb(pictures[i]), zoom=zoom, interpolation="nearest")
-        frame = {"edgecolor": shade(int(labels[i])), "lw": 1.5}
-        ax.add_artist(AnnotationBbox(thumbnail, tuple(place.tolist()), pad=0.08, bboxprops=frame))
+        taken.append(point)
+        zoom = 30 / max(enlarge(images[i]).shape[1:])
+        thumbnail = OffsetImage(rgb(images[i]), zoom=zoom, interpolation="nearest")
+        frame = {"edgecolor": class_colour(int(labels[i])), "lw": 1.5}
+        ax.add_artist(AnnotationBbox(thumbnail, tuple(point.tolist()), pad=0.08, bboxprops=frame))
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
     ax.set(xticks=[], yticks=[])
     return figure
 
 
 def mistakes_figure(
-    seen: Seen,
-    numbers: Sequence[int],
-    heats: Sequence[Heat] | None,
-    pictures: Pictures,
+    predictions: Predictions,
+    indices: Sequence[int],
+    heatmaps: Sequence[Heatmap] | None,
+    images: Batch,
     classes: Sequence[str],
-    about: str = "",
+    subtitle: str = "",
 ) -> Figure:
-    """These mistakes, each with the heat map, if there are any, of the class it was taken for."""
-    columns = max(1, min(6, len(numbers)))
-    kinds = 1 if heats is None else 2
-    figure = sheet(
-        max(6, 1.75 * columns), (0.6 + 1.7 * kinds) * math.ceil(len(numbers) / columns),
-        "The most confident mistakes", about,
-        f"{len(seen.mistakes)} of {len(seen.labels)} are called wrongly"
-        + "; below each, what spoke for it" * (kinds == 2),
-    )  # fmt: skip
-    for i, (ax, number) in enumerate(
-        zip(grid(figure, len(numbers), columns), numbers, strict=False)
-    ):
-        share, called = (t.item() for t in seen.probability[number].max(0))
-        is_ = classes[int(seen.labels[number])]
-        shown = [large(pictures[number])]
-        if heats is not None:
-            shown.append(heated(heats[i].heat, pictures[number]))
-        words = f"{classes[int(called)]}, {100 * share:.0f} %\nis {is_}"
-        show(ax, montage(torch.stack(shown), 1), words)
+    """These mistakes, each with the heatmap of the predicted class where there are heatmaps."""
+    columns = max(1, min(6, len(indices)))
+    panels = 1 if heatmaps is None else 2
+    details = f"{len(predictions.mistakes)} of {len(predictions.labels)} images are misclassified"
+    width = max(6, 1.75 * columns)
+    height = (0.6 + 1.7 * panels) * math.ceil(len(indices) / columns)
+    figure = new_figure("mistakes", width, height, "Most confident mistakes", subtitle, details)
+    axes = grid(figure, len(indices), columns)
+    for i, (ax, index) in enumerate(zip(axes, indices, strict=False)):
+        p, predicted = (t.item() for t in predictions.probability[index].max(0))
+        label = classes[int(predictions.labels[index])]
+        tiles = [enlarge(images[index])]
+        if heatmaps is not None:
+            tiles.append(overlay(heatmaps[i].values, images[index]))
+        title = f"{classes[int(predicted)]}, {100 * p:.0f} %\ntrue {label}"
+        show_image(ax, montage(torch.stack(tiles), 1), title)
     return figure
 
 
 def confusion_figure(
-    confusion: Int64[Tensor, "n n"], classes: Sequence[str], about: str = ""
+    confusion: Int[np.ndarray, "n n"], classes: Sequence[str], subtitle: str = ""
 ) -> Figure:
-    """Rows: what a picture is; columns: what it was called; shading by share of the row."""
+    """The confusion matrix."""
     n = len(classes)
-    figure = sheet(min(12, 2.4 + 0.52 * n), min(11, 1.5 + 0.45 * n), "What is taken for what",
-                     about, "rows: what it is; columns: what it was called")  # fmt: skip
-    ax = figure.subplots()
-    share = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
-    ax.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
-    if n <= 20:
-        for i, j in confusion.nonzero().tolist():
-            ax.text(j, i, str(int(confusion[i, j])), ha="center", va="center", fontsize=8,
-                    color="white" if share[i, j] > 0.5 else "black")  # fmt: skip
-    ticks = range(n) if n <= 40 else []
-    ax.set_xticks(ticks, [classes[i] for i in ticks], rotation=45, ha="right", fontsize=8)
-    ax.set_yticks(ticks, [classes[i] for i in ticks], fontsize=8)
+    width, height = min(12, 2.4 + 0.52 * n), min(11, 1.5 + 0.45 * n)
+    figure = new_figure("confusion", width, height, "Confusion matrix", subtitle)
+    draw_confusion(figure.subplots(), confusion, classes)
     return figure
 
 
-def health_figure(found: Mapping[str, Sequence[LayerHealth]], about: str = "") -> Figure:
-    """Spread of responses, gradients and weights through depth; a line for each network."""
-    dead = {name: sum(layer.dead > 0 for layer in of) for name, of in found.items()}
-    figure = sheet(
-        11, 3.3, "Signal health", about,
-        "standard deviation, layer by layer; layers with dead maps: "
-        + ", ".join(f"{count} {name}" for name, count in dead.items()),
-    )  # fmt: skip
-    for ax, what, title in zip(
+def health_figure(found: Mapping[str, Sequence[LayerHealth]], subtitle: str = "") -> Figure:
+    """Standard deviations of responses, gradients and weights by layer; a line a network."""
+    dead = {name: sum(layer.dead > 0 for layer in layers) for name, layers in found.items()}
+    details = ", ".join(f"{count} {name}" for name, count in dead.items())
+    details = f"layers with dead maps: {details}"
+    figure = new_figure("health", 11, 3.3, "Signal health", subtitle, details)
+    for ax, field, title in zip(
         figure.subplots(1, 3),
         ("response", "gradient", "weight"),
-        ("responses, before the rectifier", "gradients of the loss there", "weights"),
+        ("responses (before ReLU)", "gradients of the loss", "weights"),
         strict=True,
     ):
         for name, layers in found.items():
-            values = [getattr(layer, what) for layer in layers]
+            values = [getattr(layer, field) for layer in layers]
             ax.plot(range(1, len(values) + 1), values, marker=".", lw=1.2, label=name)
         low, high = ax.dataLim.intervaly
         ax.set(yscale="log") if high > 10 * low > 0 else ax.set_ylim(bottom=0)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_title(title, fontsize=10)
-        ax.set_xlabel("layer, counted from the picture", fontsize=9)
+        ax.set_title(f"standard deviation of {title}", fontsize=10)
+        ax.set_xlabel("layer, from the input", fontsize=9)
         ax.grid(alpha=0.3, which="both", lw=0.6)
         ax.tick_params(labelsize=8)
     figure.axes[0].legend(fontsize=9)

@@ -1,4 +1,4 @@
-"""Pictures as tiles: enlarged, around grey, set side by side, and the numbers above them."""
+"""Image tiles: enlarged, centred on grey, put side by side; and numbers in their titles."""
 
 import math
 
@@ -7,48 +7,50 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .layers import Batch, Image
+
 GAP = 6  # pixels between tiles
-BETWEEN = (0.82, 0.88, 0.95)
-LEAST = 96  # pixels a side
+GAP_COLOUR = (0.82, 0.88, 0.95)  # a pale blue that no tile has
+MIN_SIDE = 96  # pixels
 
 
-def montage(tiles: Float[Tensor, "n c h w"], columns: int) -> Float[Tensor, "3 y x"]:
-    """Tiles in rows with pale blue between them, which no tile has; small ones are enlarged."""
-    tiles = torch.stack([large(tile) for tile in tiles])
+def montage(tiles: Batch, columns: int) -> Float[Tensor, "3 y x"]:
+    """Tiles in rows, with a pale blue gap between them; small ones are enlarged."""
+    tiles = torch.stack([enlarge(tile) for tile in tiles])
     n, _, h, w = tiles.shape
     rows = math.ceil(n / columns)
-    sheet = torch.tensor(BETWEEN)[:, None, None].repeat(
+    canvas = torch.tensor(GAP_COLOUR)[:, None, None].repeat(
         1, rows * (h + GAP) - GAP, columns * (w + GAP) - GAP
     )
     for i, tile in enumerate(tiles):
         y, x = i // columns * (h + GAP), i % columns * (w + GAP)
-        sheet[:, y : y + h, x : x + w] = tile
-    return sheet
+        canvas[:, y : y + h, x : x + w] = tile
+    return canvas
 
 
-def large(picture: Float[Tensor, "c h w"]) -> Float[Tensor, "3 y x"]:
-    """At least 96 pixels on the longer side, every pixel still a square; in colour."""
-    times = enlarged(max(picture.shape[1:]))
-    colour = picture if len(picture) == 3 else picture.mean(0, keepdim=True).expand(3, -1, -1)
-    return colour.repeat_interleave(times, 1).repeat_interleave(times, 2)
+def enlarge(image: Image) -> Float[Tensor, "3 y x"]:
+    """In colour, enlarged by a whole factor to at least 96 pixels on the longer side."""
+    factor = scale_factor(max(image.shape[1:]))
+    colour = image if len(image) == 3 else image.mean(0, keepdim=True).expand(3, -1, -1)
+    return colour.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
 
 
-def rgb(picture: Float[Tensor, "c h w"]) -> np.ndarray:
-    """Colours last and values cut to between 0 and 1, as they are drawn."""
-    return large(picture).clamp(0, 1).permute(1, 2, 0).numpy()
+def rgb(image: Image) -> np.ndarray:
+    """The enlarged image as matplotlib takes it: (h, w, 3), clipped to between 0 and 1."""
+    return enlarge(image).clamp(0, 1).permute(1, 2, 0).numpy()
 
 
-def enlarged(side: int) -> int:
-    """How many times a tile of this side is enlarged.
+def scale_factor(side: int) -> int:
+    """The factor by which a tile of this side is enlarged.
 
-    >>> enlarged(11), enlarged(224)
+    >>> scale_factor(11), scale_factor(224)
     (9, 1)
     """
-    return math.ceil(LEAST / side)
+    return math.ceil(MIN_SIDE / side)
 
 
-def around_grey(values: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
-    """Values of both signs as a picture: zero is middle grey, the largest is black or white.
+def around_grey(values: Image) -> Image:
+    """Signed values as an image: zero is middle grey, the largest magnitude is black or white.
 
     >>> around_grey(torch.tensor([[[-2.0, 0.0, 1.0]]])).flatten().tolist()
     [0.0, 0.5, 0.75]
@@ -56,10 +58,10 @@ def around_grey(values: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
     return values / (2 * values.abs().max().clamp(min=1e-12)) + 0.5
 
 
-def short(value: float) -> str:
-    """A number in three digits.
+def format_value(value: float) -> str:
+    """A number with three significant digits.
 
-    >>> short(1334.5), short(0.50041)
+    >>> format_value(1334.5), format_value(0.50041)
     ('1330', '0.5')
     """
     return np.format_float_positional(value, 3, fractional=False, trim="-")
