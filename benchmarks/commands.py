@@ -1,4 +1,4 @@
-"""What somebody waits for who types a command: whole processes, from start to end."""
+"""Whole commands, from the start of the process to its end."""
 
 import json
 import subprocess
@@ -6,87 +6,86 @@ import sys
 from functools import partial
 from time import perf_counter
 
-from harness import Bar, Contest, Ready, Work, peer
+from harness import Benchmark, Case, Contender, Target, peer
 
 SHOW = ("-m", "classicnets", "show", "resnet152")
 HELP = ("-m", "classicnets", "--help")
-ZOO = "import torchvision; network = torchvision.models.resnet152()\n"
-# each prints the parameters last
+BUILD = "import torchvision; network = torchvision.models.resnet152()\n"
+# each prints the number of parameters last
 SCRIPTS = {
-    "torchinfo": ZOO + "import torchinfo\n"
+    "torchinfo": BUILD + "import torchinfo\n"
     "found = torchinfo.summary(network, (1, 3, 224, 224)); print(found.total_params)",
-    "fvcore": ZOO + "import torch, fvcore.nn\n"
+    "fvcore": BUILD + "import torch, fvcore.nn\n"
     "flops = fvcore.nn.FlopCountAnalysis(network.eval(), torch.zeros(1, 3, 224, 224))\n"
     "print(fvcore.nn.flop_count_table(flops)); print(fvcore.nn.parameter_count(network)[''])",
-    "ptflops": ZOO + "import ptflops\n"
+    "ptflops": BUILD + "import ptflops\n"
     "found = ptflops.get_model_complexity_info(network, (3, 224, 224), as_strings=False)\n"
     "print(found[1])",
 }
 IMPORT = """
 import torch
 from time import perf_counter
-began = perf_counter()
+start = perf_counter()
 import classicnets
-print(perf_counter() - began)
+print(perf_counter() - start)
 """
 
 
-def said(*words: str) -> str:
-    """What Python prints for these arguments."""
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+def python(*args: str) -> str:
+    """Runs Python with these arguments and returns its standard output."""
+    done = subprocess.run([sys.executable, *args], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     return done.stdout
 
 
-def seconds(*words: str) -> float:
-    began = perf_counter()
-    said(*words)
-    return perf_counter() - began
+def seconds(*args: str) -> float:
+    start = perf_counter()
+    python(*args)
+    return perf_counter() - start
 
 
-def script(name: str) -> Ready:
+def script(name: str) -> Contender:
     for package in ("torchvision", name):
         peer(package)
-    words = ("-c", SCRIPTS[name])
-    return Ready(partial(seconds, *words), lambda: [float(said(*words).split()[-1])])
+    args = ("-c", SCRIPTS[name])
+    return Contender(partial(seconds, *args), lambda: [float(python(*args).split()[-1])])
 
 
-def show() -> Ready:
+def show() -> Contender:
     def parameters() -> list[float]:
-        return [json.loads(said(*SHOW, "--json"))["totals"]["params"]]
+        return [json.loads(python(*SHOW, "--json"))["totals"]["params"]]
 
-    return Ready(partial(seconds, *SHOW), parameters)
-
-
-def start(*words: str) -> Ready:
-    return Ready(partial(seconds, *words), lambda: [0.0])
+    return Contender(partial(seconds, *SHOW), parameters)
 
 
-def added_by_import() -> Ready:
-    return Ready(lambda: float(said("-c", IMPORT)), lambda: [0.0])
+def start(*args: str) -> Contender:
+    return Contender(partial(seconds, *args), lambda: [0.0])
 
 
-def contests(quick: bool) -> tuple[Contest, ...]:
+def import_time() -> Contender:
+    return Contender(lambda: float(python("-c", IMPORT)), lambda: [0.0])
+
+
+def benchmarks(quick: bool) -> tuple[Benchmark, ...]:
     tools = {name: partial(script, name) for name in SCRIPTS}
-    differ = "they are no two ways to one thing"
     starts = {
-        "python, nothing imported": partial(start, "-c", "pass"),
+        "python, no imports": partial(start, "-c", "pass"),
         "import torch": partial(start, "-c", "import torch"),
         "classicnets --help": partial(start, *HELP),
-        "import classicnets, after torch": added_by_import,
+        "import classicnets, after torch": import_time,
     }
     limits = (
-        Bar("classicnets --help", 1.0, 0.25),
-        Bar("import classicnets, after torch", 1.0, 0.020),
+        Target("classicnets --help", 1.0, 0.25),
+        Target("import classicnets, after torch", 1.0, 0.020),
     )
-    half = (Bar("classicnets", 2.0, "torchinfo"),)
-    about = "ResNet-152 layer by layer, the whole command; theirs in a script that builds it"
+    twice = (Target("classicnets", 2.0, "torchinfo"),)
+    title = "ResNet-152 layer by layer: the whole command; other tools in a script that builds it"
     return (
-        Contest("show", about, (Work("resnet152", tools | {"classicnets": show}, half),)),
-        Contest(
+        Benchmark("show", title, (Case("resnet152", tools | {"classicnets": show}, twice),)),
+        Benchmark(
             "start",
-            "The time until anything happens",
-            (Work("start", starts, limits, differ=differ),),
+            "Startup time",
+            (Case("start", starts, limits, not_compared="each contender does something else"),),
         ),
     )

@@ -1,34 +1,42 @@
-"""The contests on a GPU: bf16, channels_last, pictures that lie there already.
+"""The benchmarks on a GPU: bf16, channels_last, images that are already on the device.
 
-There is one for each network, and in inference for each batch, so that each ends within minutes.
-torch's max-autotune, which takes minutes to compile, has one of its own.
+Each network has a benchmark of its own, and each batch size in inference, so that a benchmark ends
+within minutes. torch's max-autotune, which takes minutes to compile, has a separate one.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import sprints
-from epochs import cifar_script, map_loss, mnist_example, our_pass, our_step
-from floors import inference_floor, training_floor
-from harness import Bar, Contest, Make, Work
-from inference import classicnets as inferring, eager
-from lrn import LAYOUTS, MODULES, SHAPES, both_ways, cost
-from networks import plain
-from steps import ZOO, classicnets_step, eager_step, peak, stock, torchvision, update, update_cost
+import time_to_accuracy
+from epochs import cifar_script, map_loss, mnist_example, our_epoch, our_step
+from harness import LOWER_BOUND, Benchmark, Case, Factory, Target
+from inference import classicnets as our_inference, eager as eager_inference
+from lower_bounds import inference_layer_costs, training_layer_costs
+from lrn import LAYOUTS, MODULES, NOT_COMPARED, SHAPES, WITHOUT, forward_backward, traffic
+from networks import plain_torch
+from steps import (
+    ZOO,
+    classicnets_step,
+    eager_step,
+    peak_memory,
+    torch_sgd,
+    torchvision,
+    update,
+    update_cost,
+)
 from torch import nn
 
 from classicnets import catalog
 from classicnets.layers.lrn import LocalResponseNorm
-from classicnets.training.execution.step import Execution
+from classicnets.training.execution.execution import Execution
 from classicnets.training.recipe.loss import CrossEntropy
 from classicnets.training.recipe.optimizers import SGD
 from classicnets.training.recipe.schedules import Constant
 
-FLOOR = "the floor"
-STEPS = 50  # in a round, at least
-WHOLE = Execution(accumulation_steps=1)
-# network: pictures in a batch, the share of the floor that is to be reached
+STEPS = 50  # at least, in a round
+UNSPLIT = Execution(accumulation_steps=1)
+# network: batch size, lower bound / median to be reached
 TRAINED = {
     "resnet18": (256, 0.45),
     "resnet50": (256, 0.45),
@@ -38,11 +46,11 @@ TRAINED = {
     "alexnet": (512, 0.35),
     "zfnet": (512, 0.35),
 }
-INFERRED = {"resnet18": 0.5, "resnet50": 0.5, "vgg_d": 0.7}  # at the largest batch
+INFERRED = {"resnet18": 0.5, "resnet50": 0.5, "vgg_d": 0.7}  # the same, at the largest batch
 GOOGLENET = {"GoogLeNet norm1": (64, 56, 56), "GoogLeNet norm2": (192, 56, 56)}
 
 
-def contests(quick: bool) -> tuple[Contest, ...]:
+def benchmarks(quick: bool) -> tuple[Benchmark, ...]:
     return (
         *(steps(name, quick) for name in TRAINED),
         autotune(quick),
@@ -52,175 +60,186 @@ def contests(quick: bool) -> tuple[Contest, ...]:
         *(cifar(name, quick) for name in ("resnet20", "resnet110")),
         lenet(quick),
         memory(quick),
-        *sprints.contests(quick),
+        *time_to_accuracy.benchmarks(quick),
     )
 
 
-def others(name: str, setting: str) -> tuple[str, Callable[[nn.Module], nn.Module]]:
-    """How others have the network: torchvision, or where that has another one, plain torch.nn."""
+def peer_network(name: str, setting: str) -> tuple[str, Callable[[nn.Module], nn.Module]]:
+    """A contender's name and network: torchvision, or plain torch where torchvision differs."""
     if name in ZOO:
         return f"torchvision, {setting}", partial(torchvision, name)
-    return f"plain torch, {setting}", plain
+    return f"plain torch, {setting}", plain_torch
 
 
-def steps(name: str, quick: bool) -> Contest:
-    batch, share = (2, 0.0) if quick else TRAINED[name]
-    amp, build = others(name, "AMP")
-    compiled, _ = others(name, "compiled")
-    sides: dict[str, Make] = {
+def steps(name: str, quick: bool) -> Benchmark:
+    batch, bound_fraction = (2, 0.0) if quick else TRAINED[name]
+    amp, build = peer_network(name, "AMP")
+    compiled, _ = peer_network(name, "compiled")
+    contenders: dict[str, Factory] = {
         amp: partial(eager_step, name, batch, build, "AMP"),
         compiled: partial(eager_step, name, batch, build, "compiled"),
-        "classicnets": partial(classicnets_step, name, batch, WHOLE),
+        "classicnets": partial(classicnets_step, name, batch, UNSPLIT),
         "classicnets, compiled": partial(
-            classicnets_step, name, batch, replace(WHOLE, compile=True)
+            classicnets_step, name, batch, replace(UNSPLIT, compile=True)
         ),
     }
-    least = 1.15 if name == "resnet50" else 1.0
-    bars = (
-        Bar("classicnets", share, FLOOR),
-        *(Bar("classicnets", least, other) for other in (amp, compiled)),
-        Bar("classicnets, compiled", least, compiled),
+    at_least = 1.15 if name == "resnet50" else 1.0
+    targets = (
+        Target("classicnets", bound_fraction, LOWER_BOUND),
+        *(Target("classicnets", at_least, peer) for peer in (amp, compiled)),
+        Target("classicnets, compiled", at_least, compiled),
     )
-    floor = partial(training_floor, name, batch)
-    work = Work(f"{name}, batch {batch}", sides, bars, floor, least=STEPS)
-    return Contest(f"steps-{name}", f"A training step of {name} on a GPU", (work,))
+    cost = partial(training_layer_costs, name, batch)
+    case = Case(f"{name}, batch {batch}", contenders, targets, cost, min_calls=STEPS)
+    return Benchmark(f"steps-{name}", f"Training step of {name} on a GPU", (case,))
 
 
-def autotune(quick: bool) -> Contest:
+def autotune(quick: bool) -> Benchmark:
     name, batch = "resnet50", 2 if quick else 256
-    tuned, build = others(name, "max-autotune")
-    sides: dict[str, Make] = {
+    tuned, build = peer_network(name, "max-autotune")
+    contenders: dict[str, Factory] = {
         tuned: partial(eager_step, name, batch, build, "max-autotune"),
-        "classicnets": partial(classicnets_step, name, batch, WHOLE),
+        "classicnets": partial(classicnets_step, name, batch, UNSPLIT),
     }
-    bars = (Bar("classicnets", 1.15, tuned),)
-    floor = partial(training_floor, name, batch)
-    work = Work(f"{name}, batch {batch}", sides, bars, floor, least=STEPS)
-    return Contest("autotune", "A training step of ResNet-50 beside torch's max-autotune", (work,))
+    targets = (Target("classicnets", 1.15, tuned),)
+    cost = partial(training_layer_costs, name, batch)
+    case = Case(f"{name}, batch {batch}", contenders, targets, cost, min_calls=STEPS)
+    title = "Training step of ResNet-50, compared with torch's max-autotune"
+    return Benchmark("autotune", title, (case,))
 
 
-def inference(name: str, batch: int) -> Contest:
+def inference(name: str, batch: int) -> Benchmark:
     settings = ("AMP", "compiled", *(("max-autotune",) if name in INFERRED else ()))
-    sides: dict[str, Make] = {}
+    contenders: dict[str, Factory] = {}
     for setting in settings:
-        told, build = others(name, setting)
-        sides[told] = partial(eager, name, batch, build, setting)
-    first, best = next(iter(sides)), list(sides)[-1]
-    sides["classicnets"] = partial(inferring, name, batch, "bf16")
-    bars = [Bar("classicnets", 1.05, best)]
+        peer, build = peer_network(name, setting)
+        contenders[peer] = partial(eager_inference, name, batch, build, setting)
+    first, best = next(iter(contenders)), list(contenders)[-1]
+    contenders["classicnets"] = partial(our_inference, name, batch, "bf16")
+    targets = [Target("classicnets", 1.05, best)]
     if batch == 1:
-        bars.append(Bar("classicnets", 3.0, first))
+        targets.append(Target("classicnets", 3.0, first))
     elif batch > 32 and name in INFERRED:
-        bars.append(Bar("classicnets", INFERRED[name], FLOOR))
-    floor = partial(inference_floor, name, batch)
-    work = Work(f"{name}, batch {batch}", sides, tuple(bars), floor, least=STEPS)
-    about = f"Scores of {name} for pictures that lie ready on a GPU"
-    return Contest(f"inference-{name}-{batch}", about, (work,))
+        targets.append(Target("classicnets", INFERRED[name], LOWER_BOUND))
+    cost = partial(inference_layer_costs, name, batch)
+    case = Case(f"{name}, batch {batch}", contenders, tuple(targets), cost, min_calls=STEPS)
+    title = f"Inference of {name} on images preloaded to a GPU"
+    return Benchmark(f"inference-{name}-{batch}", title, (case,))
 
 
-def updates() -> Contest:
+def updates() -> Benchmark:
     default = "torch.optim.SGD, default"
-    sides: dict[str, Make] = {
-        default: partial(update, partial(stock, None)),
+    contenders: dict[str, Factory] = {
+        default: partial(update, partial(torch_sgd, None)),
         "classicnets": partial(update, None),
     }
-    bars = Bar("classicnets", 0.8, FLOOR), Bar("classicnets", 1.0, default)
-    work = Work("vgg_d", sides, bars, update_cost, least=STEPS)
-    return Contest("update", "The update alone: SGD with momentum and decay of VGG D", (work,))
+    targets = Target("classicnets", 0.8, LOWER_BOUND), Target("classicnets", 1.0, default)
+    case = Case("vgg_d", contenders, targets, update_cost, min_calls=STEPS)
+    title = "The optimizer update alone: SGD with momentum and weight decay, VGG D"
+    return Benchmark("update", title, (case,))
 
 
-def normalisation(quick: bool) -> Contest:
+def normalisation(quick: bool) -> Benchmark:
     batch = 2 if quick else 512
-    works = [
-        Work(
+    cases = [
+        Case(
             f"{layer}, {'x'.join(map(str, (batch, *shape)))}, {layout}, {precision}",
             {
-                name: partial(both_ways, name, (batch, *shape), layout, precision)
+                name: partial(forward_backward, name, (batch, *shape), layout, precision)
                 for name in MODULES
             },
-            (Bar("classicnets", 3.0, "torch"), Bar("classicnets", 0.7, FLOOR)),
-            partial(cost, (batch, *shape), size),
-            least=STEPS,
+            (Target("classicnets", 3.0, "torch"), Target("classicnets", 0.7, LOWER_BOUND)),
+            partial(traffic, (batch, *shape), size),
+            min_calls=STEPS,
         )
         for layer, shape in (SHAPES | GOOGLENET).items()
         for layout in LAYOUTS
         for precision, size in (("fp32", 4), ("bf16", 2))
     ]
-    without = partial(classicnets_step, "alexnet", batch, WHOLE, LocalResponseNorm)
-    sides = {"without": without, "classicnets": partial(classicnets_step, "alexnet", batch, WHOLE)}
-    step = Work(
-        f"AlexNet, a step at batch {batch}",
-        sides,
-        (Bar("classicnets", 1 / 1.25, "without"),),
-        differ="one network has the two layers and the other has not",
-        least=STEPS,
+    step = Case(
+        f"AlexNet, training step, batch {batch}",
+        {
+            WITHOUT: partial(classicnets_step, "alexnet", batch, UNSPLIT, LocalResponseNorm),
+            "classicnets": partial(classicnets_step, "alexnet", batch, UNSPLIT),
+        },
+        (Target("classicnets", 1 / 1.25, WITHOUT),),
+        not_compared=NOT_COMPARED,
+        min_calls=STEPS,
     )
-    about = "Local response normalisation on a GPU, both ways; and a step with and without"
-    return Contest("lrn", about, (*works, step))
+    title = (
+        "Local response normalisation on a GPU, forward and backward; and a training step with "
+        "and without it"
+    )
+    return Benchmark("lrn", title, (*cases, step))
 
 
-def cifar(name: str, quick: bool) -> Contest:
+def cifar(name: str, quick: bool) -> Benchmark:
     count, recipe = 256 if quick else 25_600, catalog.find(name).recipe
-    script, eagerly, compiled = (
+    script, eager, compiled = (
         "popular CIFAR script",
         "classicnets, eager",
         "classicnets, compiled",
     )
-    ways = {
-        eagerly: Execution(graph=False, accumulation_steps=1),
+    executions = {
+        eager: Execution(graph=False, accumulation_steps=1),
         compiled: Execution(graph=False, accumulation_steps=1, compile=True),
         "classicnets": Execution(),
     }
-    sides: dict[str, Make] = {script: partial(cifar_script, name, count)}
-    sides |= {way: partial(our_pass, name, recipe, count, how) for way, how in ways.items()}
-    bars = (
-        Bar("classicnets", 5.0, script),
-        Bar("classicnets", 2.5, eagerly),
-        Bar("classicnets", 1.3, compiled),
+    contenders: dict[str, Factory] = {script: partial(cifar_script, name, count)}
+    contenders |= {
+        contender: partial(our_epoch, name, recipe, count, execution)
+        for contender, execution in executions.items()
+    }
+    targets = (
+        Target("classicnets", 5.0, script),
+        Target("classicnets", 2.5, eager),
+        Target("classicnets", 1.3, compiled),
     )
-    floor = partial(training_floor, name, count)
-    work = Work(f"a pass over {count:,} pictures", sides, bars, floor)
-    about = f"{name} on pictures of 32 pixels, batch 128, shifted and mirrored by chance"
-    return Contest(f"cifar-{name}", about, (work,))
+    cost = partial(training_layer_costs, name, count)
+    case = Case(f"epoch over {count:,} images", contenders, targets, cost)
+    title = f"{name} on images of 32 pixels, batch 128, random crop and flip"
+    return Benchmark(f"cifar-{name}", title, (case,))
 
 
-def lenet(quick: bool) -> Contest:
+def lenet(quick: bool) -> Benchmark:
     digits, batch = (256, 32) if quick else (60_000, 256)
-    example, eagerly = "pytorch/examples loop", "plain torch"
-    steady = {"optimizer": SGD(), "lr": Constant(1e-3), "loss": CrossEntropy()}
-    by_64, by_batch = (
-        replace(catalog.find("lenet5").recipe, batch=n, **steady) for n in (64, batch)
+    example, eager = "pytorch/examples loop", "plain torch"
+    parts = {"optimizer": SGD(), "lr": Constant(1e-3), "loss": CrossEntropy()}
+    batch_64, large_batch = (
+        replace(catalog.find("lenet5").recipe, batch=n, **parts) for n in (64, batch)
     )
-    passes: dict[str, Make] = {
+    epochs: dict[str, Factory] = {
         example: partial(mnist_example, digits),
-        "classicnets": partial(our_pass, "lenet5", by_64, digits),
+        "classicnets": partial(our_epoch, "lenet5", batch_64, digits),
     }
-    steps: dict[str, Make] = {
-        eagerly: partial(eager_step, "lenet5", batch, plain, loss=map_loss),
-        "classicnets": partial(our_step, "lenet5", by_batch, digits),
+    steps: dict[str, Factory] = {
+        eager: partial(eager_step, "lenet5", batch, plain_torch, loss=map_loss),
+        "classicnets": partial(our_step, "lenet5", large_batch, digits),
     }
-    works = (
-        Work(
-            f"a pass over {digits:,} digits, batch 64", passes, (Bar("classicnets", 8.0, example),)
+    cases = (
+        Case(
+            f"epoch over {digits:,} digits, batch 64",
+            epochs,
+            (Target("classicnets", 8.0, example),),
         ),
-        Work(
-            f"a step, batch {batch}",
+        Case(
+            f"step, batch {batch}",
             steps,
-            (Bar("classicnets", 3.0, eagerly),),
-            differ="one of them cuts, scales and counts its pictures too",
-            least=STEPS,
+            (Target("classicnets", 3.0, eager),),
+            not_compared="classicnets also crops and scales the images and counts errors",
+            min_calls=STEPS,
         ),
     )
-    return Contest("lenet", "LeNet-5 in training on a GPU", works)
+    return Benchmark("lenet", "Training of LeNet-5 on a GPU", cases)
 
 
-def memory(quick: bool) -> Contest:
+def memory(quick: bool) -> Benchmark:
     name, batch = "resnet50", 2 if quick else 256
-    amp, build = others(name, "AMP")
-    sides: dict[str, Make] = {
-        amp: partial(peak, partial(eager_step, name, batch, build, "AMP")),
-        "classicnets": partial(peak, partial(classicnets_step, name, batch, WHOLE)),
+    amp, build = peer_network(name, "AMP")
+    contenders: dict[str, Factory] = {
+        amp: partial(peak_memory, partial(eager_step, name, batch, build, "AMP")),
+        "classicnets": partial(peak_memory, partial(classicnets_step, name, batch, UNSPLIT)),
     }
-    work = Work(f"{name}, batch {batch}", sides, (Bar("classicnets", 1.0, amp),))
-    about = "The most memory that tensors hold during a training step of ResNet-50"
-    return Contest("memory", about, (work,), unit="bytes")
+    case = Case(f"{name}, batch {batch}", contenders, (Target("classicnets", 1.0, amp),))
+    title = "Peak memory of tensors during a training step of ResNet-50"
+    return Benchmark("memory", title, (case,), unit="bytes")

@@ -1,8 +1,8 @@
-"""A contest: the same work by several, in turn, in one run.
+"""Benchmarks: the same work by several implementations, timed in interleaved rounds.
 
-Each contestant lives in a process of its own, so that no engine's threads, settings or memory reach
-another's. What they compute is compared before anything is timed. A round goes from one to the
-next, so that whatever else the machine does meets all of them; what counts are medians.
+Each contender runs in its own process, so that its threads, settings and memory cannot affect the
+others. Outputs are compared before anything is timed. Every round times all contenders in turn, so
+that other load on the machine affects all of them; medians are compared.
 """
 
 import math
@@ -20,99 +20,105 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
+import environment
 import numpy as np
-import place
 import torch
 
 from classicnets.cli import keep_memory
 from classicnets.measure import roofline
 
-ROUND = 0.3  # seconds that a contestant works in a round, at least
-# the largest difference, as a share of the largest value
+ROUND_SECONDS = 0.3  # a contender is timed for at least this long in each round
+# largest allowed difference between outputs, relative to the largest value
 TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2}
-OURS = ("classicnets", "without", "ready")  # how contestants begin who do as the command does
-START = multiprocessing.get_context("spawn")
+# contenders whose names start with these configure malloc as the command line does
+OURS = ("classicnets", "without", "preloaded")
+LOWER_BOUND = "lower bound"  # the reference of a target that is not another contender
+SPAWN = multiprocessing.get_context("spawn")
 
 
-class NotHere(Exception):
-    """A peer that cannot be had in this environment; the table says so."""
+class Unavailable(Exception):
+    """A peer package or a data set cannot be used in this environment; the table reports it."""
 
 
-class Refused(Exception):
-    """Contestants who do not compute the same."""
+class OutputMismatch(Exception):
+    """The contenders of a case do not compute the same."""
+
+
+class ContenderError(Exception):
+    """A contender is unavailable or has failed."""
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A contestant who may start.
+class Contender:
+    """An implementation that is ready to be timed.
 
-    `once` does the work, and is timed unless it returns its own measure: a number of seconds or
-    bytes, or several by name. `output` gives what must equal the others'; most of the arithmetic
-    is in `precision`.
+    `run` does the work once. It is timed, unless it returns its own measurement: a number of
+    seconds or bytes, or a dictionary of several. `output` is compared with the other contenders'.
+    Most of the arithmetic is in `precision`.
     """
 
-    once: Callable[[], Any]
+    run: Callable[[], Any]
     output: Callable[[], Any]
     precision: str = "fp32"
 
 
-Make = Callable[[], Ready]
-Cost = Sequence[tuple[float, float]]  # FLOP and bytes of what is done one after the other
+Factory = Callable[[], Contender]
+Cost = Sequence[tuple[float, float]]  # FLOP and bytes of each part, one part after the other
 
 
 @dataclass(frozen=True)
-class Bar:
-    """`ours` is to be at least `at_least` times as good as `than`.
+class Target:
+    """`contender` is to be at least `at_least` times as good as `reference`.
 
-    That is another contestant, a number of seconds, or "the floor", of which at most all is had.
+    `reference` is another contender, a number of seconds, or `LOWER_BOUND`.
     """
 
-    ours: str
+    contender: str
     at_least: float
-    than: str | float
+    reference: str | float
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is done, and by whom; the first is the one whom the others are compared with.
+class Case:
+    """One piece of work and its contenders; the first one is what the others are compared with.
 
-    `cost` is that of doing it once, from which its floor follows. `differ` says why outputs are not
-    to be compared, where that is meant. In a round it is done `least` times at least. Where work is
-    training, right answers to so many % of the test pictures are its `accuracy`.
+    `cost` is that of one run, from which the lower bound follows. `not_compared` is the reason why
+    the outputs differ, where they are meant to. A round has at least `min_calls` runs. For a
+    training, `accuracy` is the test accuracy in % that it must reach.
     """
 
     name: str
-    contestants: dict[str, Make]
-    bars: tuple[Bar, ...] = ()
+    contenders: dict[str, Factory]
+    targets: tuple[Target, ...] = ()
     cost: Callable[[], Cost] | None = None
     tolerance: dict[str, float] = field(default_factory=lambda: TOLERANCE)
-    differ: str = ""
-    least: int = 1
+    not_compared: str = ""
+    min_calls: int = 1
     accuracy: float = 0.0
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Works for which `race` is held in so many rounds, or what else `hold` is."""
+class Benchmark:
+    """Cases that are measured and reported together, by `run_interleaved` or its own `runner`."""
 
     name: str
-    about: str
-    works: tuple[Work, ...]
+    title: str
+    cases: tuple[Case, ...]
     unit: str = "s"  # or "bytes"
     rounds: int = 7
-    hold: Callable[..., "list[Outcome]"] | None = None
+    runner: Callable[..., "list[Outcome]"] | None = None
 
 
 @dataclass
 class Result:
-    """How a contestant did. `status` says why not, where it could not take part or go on.
+    """The measurements of a contender; `status` is why there are none, or not all of them.
 
-    What it takes to `start`, in seconds, is apart: to load, allocate, compile and compute once.
+    `startup` is the time in seconds to load, allocate, compile and compute once.
     """
 
     status: str = ""
     precision: str = "fp32"
-    start: float = math.nan
+    startup: float = math.nan
     rounds: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)  # of each training, in %
 
@@ -128,156 +134,168 @@ class Result:
 
 @dataclass
 class Outcome:
-    """The results of a work by contestant; the load of the machine and its peaks, round by round.
+    """The results of a case by contender, and the machine's load and peaks in each round.
 
-    Peaks are FLOP/s and bytes/s by name, as in `place`.
+    Peaks are FLOP/s and bytes/s by name, as `environment.measure_peaks` returns them.
     """
 
-    work: Work
+    case: Case
     results: dict[str, Result]
     loads: list[float] = field(default_factory=list)
-    samples: list[dict[str, float]] = field(default_factory=list)
+    peaks_by_round: list[dict[str, float]] = field(default_factory=list)
     cost: Cost = ()
 
     @property
-    def first(self) -> float:
-        """What the first has who is here."""
+    def baseline(self) -> float:
+        """The median of the first contender that has one."""
         found = (result.median for result in self.results.values() if not result.status)
         return next(found, math.nan)
 
     @property
     def peaks(self) -> dict[str, float]:
-        names = self.samples[0] if self.samples else {}
-        return {name: statistics.median(s[name] for s in self.samples) for name in names}
+        """The median of each peak."""
+        names = self.peaks_by_round[0] if self.peaks_by_round else {}
+        return {name: statistics.median(p[name] for p in self.peaks_by_round) for name in names}
 
-    def floor(self, precision: str) -> float:
-        """Seconds below which no program gets that does this arithmetic and moves these bytes."""
+    def lower_bound(self, precision: str) -> float:
+        """The seconds that the cost takes at the measured peaks; NaN without peaks."""
         if not (peaks := self.peaks):
             return math.nan
         fastest = roofline.fastest(peaks, precision)
         return sum(max(flop / fastest, moved / peaks["copy"]) for flop, moved in self.cost)
 
-    def share(self, name: str) -> float:
-        """How much of what the machine can do this contestant had; not a number without a cost."""
+    def lower_bound_fraction(self, name: str) -> float:
+        """Lower bound / median of this contender; NaN without a cost."""
         result = self.results[name]
-        return (self.floor(result.precision) or math.nan) / result.median
+        return (self.lower_bound(result.precision) or math.nan) / result.median
 
-    def reached(self, bar: Bar) -> float:
-        """How many times as good `ours` is; not a number where that could not be measured."""
-        if bar.than == "the floor":
-            return self.share(bar.ours)
-        than = self.results[bar.than].median if isinstance(bar.than, str) else bar.than
-        return than / self.results[bar.ours].median
+    def ratio(self, target: Target) -> float:
+        """How many times as good as the reference; NaN where one of the two was not measured."""
+        if target.reference == LOWER_BOUND:
+            return self.lower_bound_fraction(target.contender)
+        reference = target.reference
+        seconds = self.results[reference].median if isinstance(reference, str) else reference
+        return seconds / self.results[target.contender].median
 
 
 def peer(name: str) -> ModuleType:
-    """A package that only this contest needs."""
+    """Imports a package that only the benchmarks need. Raises Unavailable if that fails."""
     try:
         return import_module(name)
-    except (
-        Exception
-    ) as error:  # with a CPU build of torch some fail in other ways than a missing file
-        raise NotHere(f"{name}: {_said(error)}") from error
+    except Exception as error:  # not only ImportError, with a torch of another build
+        raise Unavailable(f"{name}: {_first_line(error)}") from error
 
 
-def race(
-    contest: Contest, rounds: int, threads: int, quick: bool = False, device: str = "cpu"
+def run_interleaved(
+    benchmark: Benchmark, rounds: int, threads: int, quick: bool = False, device: str = "cpu"
 ) -> list[Outcome]:
-    """All the works, in a folder of their own. Raises Refused before a time is taken."""
-    with tempfile.TemporaryDirectory() as desk, ExitStack() as stack:
-        seat = partial(Side, desk=desk, threads=threads, device=device)
+    """Measures all cases in a temporary directory.
+
+    Raises OutputMismatch before anything is timed.
+    """
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        start_worker = partial(Worker, directory=directory, threads=threads, device=device)
         peaks = None
-        if any(work.cost for work in contest.works):
-            peaks = stack.enter_context(seat(partial(_ceiling, quick), False))
+        if any(case.cost for case in benchmark.cases):
+            peaks = stack.enter_context(start_worker(partial(_peaks, quick), False))
             peaks.ask("measure", 1)
-        return [_raced(work, seat, rounds, quick, peaks) for work in contest.works]
+        return [_run_case(case, start_worker, rounds, quick, peaks) for case in benchmark.cases]
 
 
-def _ceiling(quick: bool) -> Ready:
-    return Ready(once=partial(place.peaks, quick), output=lambda: 0.0)
+def _peaks(quick: bool) -> Contender:
+    return Contender(run=partial(environment.measure_peaks, quick), output=lambda: 0.0)
 
 
-def _raced(
-    work: Work, seat: "Callable[[Make, bool], Side]", rounds: int, quick: bool, peaks: "Side | None"
+def _run_case(
+    case: Case,
+    start_worker: "Callable[[Factory, bool], Worker]",
+    rounds: int,
+    quick: bool,
+    peaks: "Worker | None",
 ) -> Outcome:
-    results = {name: Result() for name in work.contestants}
-    outcome = Outcome(work, results, cost=work.cost() if work.cost else ())
+    results = {name: Result() for name in case.contenders}
+    outcome = Outcome(case, results, cost=case.cost() if case.cost else ())
     with ExitStack() as stack:
-        sides = {
-            name: stack.enter_context(seat(make, name.startswith(OURS)))
-            for name, make in work.contestants.items()
+        workers = {
+            name: stack.enter_context(start_worker(factory, name.startswith(OURS)))
+            for name, factory in case.contenders.items()
         }
-        each = partial(_each, sides, results)
-        for name, precision in each("precision").items():
+        ask_all = partial(_ask_all, workers, results)
+        for name, precision in ask_all("precision").items():
             results[name].precision = precision
-        outputs = each("output")
-        if not work.differ:
-            require_equal(work, outputs, results)
+        outputs = ask_all("output")
+        if not case.not_compared:
+            require_equal(case, outputs, results)
         for name in outputs:
-            results[name].start = sides[name].seconds
-        each("seconds")  # the first time is like no other
-        calls = {name: math.ceil(ROUND / s) for name, s in each("seconds").items()}
-        calls = {} if quick else {name: max(work.least, n) for name, n in calls.items()}
+            results[name].startup = workers[name].seconds
+        ask_all("time")  # the first timed run is not representative
+        calls = {name: math.ceil(ROUND_SECONDS / s) for name, s in ask_all("time").items()}
+        calls = {} if quick else {name: max(case.min_calls, n) for name, n in calls.items()}
         for _ in range(rounds):
             outcome.loads.append(os.getloadavg()[0])
-            if work.cost and peaks:
-                outcome.samples.append(peaks.ask("measure", 1))
-            for name, told in each("measure", calls).items():
-                results[name].rounds.append(told)
+            if case.cost and peaks:
+                outcome.peaks_by_round.append(peaks.ask("measure", 1))
+            for name, measured in ask_all("measure", calls).items():
+                results[name].rounds.append(measured)
     return outcome
 
 
-def _each(
-    sides: dict[str, "Side"],
+def _ask_all(
+    workers: dict[str, "Worker"],
     results: dict[str, Result],
-    question: str,
+    request: str,
     calls: dict[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The answers in turn of those who are still there."""
+    """Asks the workers that have not failed, in turn; sets the status of those that fail now."""
     answers = {}
-    for name in (name for name in sides if not results[name].status):
+    for name in (name for name in workers if not results[name].status):
         try:
-            answers[name] = sides[name].ask(question, (calls or {}).get(name, 1))
-        except Gone as gone:
-            results[name].status = str(gone)
+            answers[name] = workers[name].ask(request, (calls or {}).get(name, 1))
+        except ContenderError as error:
+            results[name].status = str(error)
     return answers
 
 
-def require_equal(work: Work, outputs: dict[str, Any], results: dict[str, Result]) -> None:
-    """Raises Refused where a contestant's output is another than the first's who has one."""
+def require_equal(case: Case, outputs: dict[str, Any], results: dict[str, Result]) -> None:
+    """Raises OutputMismatch when an output differs from the first contender's."""
     if not outputs:
         return
     first, *others = outputs
-    wanted, largest = outputs[first], np.abs(outputs[first]).max()
+    expected, largest = outputs[first], np.abs(outputs[first]).max()
     if not np.isfinite(largest) or largest == 0:
-        raise Refused(f"{work.name}: what {first} gives, at most {largest}, tells nothing")
+        raise OutputMismatch(
+            f"{case.name}: the largest output of {first} is {largest}, so none can be compared"
+        )
     for name in others:
-        if outputs[name].shape != wanted.shape:
-            raise Refused(f"{work.name}: {name} gives {outputs[name].shape}, not {wanted.shape}")
-        far = np.abs(outputs[name] - wanted).max() / largest
-        allowed = max(work.tolerance[results[side].precision] for side in (first, name))
-        if not far <= allowed:
-            raise Refused(f"{work.name}: {name} differs from {first} by {far:.1e} of the largest")
+        if (shape := outputs[name].shape) != expected.shape:
+            raise OutputMismatch(
+                f"{case.name}: the output of {name} has the shape {shape}, not {expected.shape}"
+            )
+        difference = np.abs(outputs[name] - expected).max() / largest
+        allowed = max(case.tolerance[results[one].precision] for one in (first, name))
+        if not difference <= allowed:
+            raise OutputMismatch(
+                f"{case.name}: {name} differs from {first} by {difference:.1e} of the largest "
+                f"value; {allowed:g} is allowed"
+            )
 
 
-class Gone(Exception):
-    """A contestant who cannot take part, or go on."""
-
-
-class Side:
-    """A contestant in its own process, to be asked; it has worked for so many `seconds`."""
+class Worker:
+    """A contender in its own process; `seconds` is how long it has worked so far."""
 
     seconds = 0.0
 
-    def __init__(self, make: Make, ours: bool, desk: str, threads: int, device: str) -> None:
-        self.pipe, theirs = START.Pipe()
-        self.process = START.Process(
-            target=_answer, args=(theirs, make, ours, desk, threads, device)
+    def __init__(
+        self, factory: Factory, ours: bool, directory: str, threads: int, device: str
+    ) -> None:
+        self.pipe, remote = SPAWN.Pipe()
+        self.process = SPAWN.Process(
+            target=_serve, args=(remote, factory, ours, directory, threads, device)
         )
         self.process.start()
-        theirs.close()
+        remote.close()
 
-    def __enter__(self) -> "Side":
+    def __enter__(self) -> "Worker":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -285,62 +303,68 @@ class Side:
         self.process.join(5)
         self.process.kill()
 
-    def ask(self, question: str, calls: int) -> Any:
+    def ask(self, request: str, calls: int) -> Any:
+        """The answer to "precision", "output", "time" or "measure".
+
+        Raises a ContenderError when the contender is unavailable or fails.
+        """
         try:
-            self.pipe.send((question, calls))
-            why_not, answer, seconds = self.pipe.recv()
+            self.pipe.send((request, calls))
+            status, answer, seconds = self.pipe.recv()
         except (EOFError, OSError):
-            why_not, answer, seconds = "failed: its process ended", None, 0.0
+            status, answer, seconds = "failed: its process ended", None, 0.0
         self.seconds += seconds
-        if why_not:
-            raise Gone(why_not)
+        if status:
+            raise ContenderError(status)
         return answer
 
 
-def _answer(pipe: Any, make: Make, ours: bool, desk: str, threads: int, device: str) -> None:
-    """The life of a contestant: made at the first question, it ends with the pipe."""
+def _serve(
+    pipe: Any, factory: Factory, ours: bool, directory: str, threads: int, device: str
+) -> None:
+    """The worker process: builds the contender at the first request, ends when the pipe closes."""
     if ours:
         keep_memory()
-    multiprocessing.set_start_method(None, force=True)  # loaders start their workers as elsewhere
-    os.chdir(desk)
+    multiprocessing.set_start_method(None, force=True)  # data loaders use the platform's default
+    os.chdir(directory)
     torch.set_num_threads(threads)
-    place.move_to(device)
-    ready = None
+    environment.use_device(device)
+    contender = None
     while True:
         try:
-            question, calls = pipe.recv()
+            request, calls = pipe.recv()
         except (EOFError, OSError, KeyboardInterrupt):
             return
-        began, why_not, answer = perf_counter(), "", None
+        start, status, answer = perf_counter(), "", None
         try:
-            ready = ready or make()
-            answer = _told(ready, question, calls)
-            place.rest()
-        except NotHere as error:
-            why_not = f"not here: {error}"
+            contender = contender or factory()
+            answer = _answer(contender, request, calls)
+            environment.release_memory()
+        except Unavailable as error:
+            status = f"unavailable: {error}"
         except Exception as error:
             traceback.print_exc()
-            why_not = f"failed: {_said(error)}"
-        pipe.send((why_not, answer, perf_counter() - began))
+            status = f"failed: {_first_line(error)}"
+        pipe.send((status, answer, perf_counter() - start))
 
 
-def _told(ready: Ready, question: str, calls: int) -> Any:
-    if question == "precision":
-        return ready.precision
-    if question == "output":
-        output = ready.output()
+def _answer(contender: Contender, request: str, calls: int) -> Any:
+    if request == "precision":
+        return contender.precision
+    if request == "output":
+        output = contender.output()
         output = output.detach().cpu() if isinstance(output, torch.Tensor) else output
         return np.asarray(output, dtype=np.float64)
-    if place.on_gpu() and calls > 1:
-        ready.once()  # what was given back for the others must be had again
-    place.wait()
-    began, own = perf_counter(), None
+    if environment.on_gpu() and calls > 1:
+        contender.run()  # allocates again what was released for the others
+    environment.synchronize()
+    start, own = perf_counter(), None
     for _ in range(calls):
-        own = ready.once()
-    place.wait()
-    seconds = (perf_counter() - began) / calls
-    return own if question == "measure" and isinstance(own, int | float | dict) else seconds
+        own = contender.run()
+    environment.synchronize()
+    seconds = (perf_counter() - start) / calls
+    return own if request == "measure" and isinstance(own, int | float | dict) else seconds
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,10 +1,10 @@
-"""The networks of the contests: ours, and the same with the same weights as others write them."""
+"""The benchmarked networks: from this package, and with the same weights in plain torch.nn."""
 
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
 
-import place
+import environment
 import torch
 from harness import Cost
 from torch import Tensor, nn
@@ -20,11 +20,11 @@ from classicnets.models.resnet import PadShortcut
 from classicnets.training.recipe.init import HeNormal
 
 
-def ours(name: str) -> nn.Module:
+def our_network(name: str) -> nn.Module:
     """A network of the catalogue with the same weights in every process.
 
-    Drawn so that signals neither fade nor grow with depth: outputs of two networks could otherwise
-    be alike for want of any.
+    He's initial values keep the signal's variance over depth; outputs that vanish would agree
+    between any two networks.
     """
     torch.manual_seed(0)
     network = catalog.build(name)
@@ -32,45 +32,45 @@ def ours(name: str) -> nn.Module:
     return network
 
 
-def pictures(name: str, batch: int, classes: int = 10) -> tuple[Tensor, Tensor]:
-    """Noise in the size that the network was published for, and labels."""
-    source = torch.Generator().manual_seed(1)
-    x = torch.randn(batch, *catalog.find(name).input, generator=source)
-    labels = torch.randint(classes, (batch,), generator=source)
-    return x.to(place.device), labels.to(place.device)
+def random_batch(name: str, batch: int, classes: int = 10) -> tuple[Tensor, Tensor]:
+    """Noise in the input size of the network, and random labels."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, *catalog.find(name).input, generator=generator)
+    labels = torch.randint(classes, (batch,), generator=generator)
+    return x.to(environment.device), labels.to(environment.device)
 
 
 def inference_cost(name: str, batch: int) -> Cost:
-    """FLOP, two for a multiply-add, and no bytes: on a processor arithmetic takes longer."""
+    """FLOP, two per multiply-add, and no bytes: on a CPU arithmetic dominates."""
     return [(2.0 * batch * catalog.find(name).macs, 0.0)]
 
 
 def training_cost(name: str, batch: int) -> Cost:
-    """The same of a training step, as the package counts it."""
+    """FLOP of a training step, as `classicnets show` counts its multiply-adds."""
     entry = catalog.find(name)
     with torch.device("meta"):
         report = measure(entry.build(), entry.input)
     return [(2.0 * batch * report.training_macs, 0.0)]
 
 
-def plain(module: nn.Module) -> nn.Module:
-    """The same layers and weights out of torch.nn alone, as people write them."""
-    if make := WRITTEN.get(type(module)):
-        return make(module)
-    assert type(module).__module__.startswith("torch.nn."), f"{type(module)} has no plain form"
+def plain_torch(module: nn.Module) -> nn.Module:
+    """The same layers and weights in torch.nn alone, as they are usually written."""
+    if convert := CONVERTERS.get(type(module)):
+        return convert(module)
+    assert type(module).__module__.startswith("torch.nn."), f"no converter for {type(module)}"
     return _sequence(module) if isinstance(module, nn.Sequential) else copy.deepcopy(module)
 
 
-def poured(network: nn.Module, into: nn.Module) -> nn.Module:
-    """A zoo's network with these weights, which both keep in order of execution."""
-    pairs = zip(network.state_dict().values(), into.state_dict().values(), strict=True)
-    for mine, theirs in pairs:
-        theirs.copy_(mine.view_as(theirs))
-    return into
+def with_weights_of(network: nn.Module, other: nn.Module) -> nn.Module:
+    """`other`, a peer package's network, with these weights; both list them in execution order."""
+    pairs = zip(network.state_dict().values(), other.state_dict().values(), strict=True)
+    for source, target in pairs:
+        target.copy_(source.view_as(target))
+    return other
 
 
 def stride_first(network: nn.Module) -> nn.Module:
-    """A zoo's ResNet with the stride in the first 1x1 convolution of a block, as published."""
+    """A peer's ResNet with the stride in the first 1x1 convolution of a block, as published."""
     for block in network.modules():
         if type(block).__name__ == "Bottleneck":
             block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
@@ -80,7 +80,7 @@ def stride_first(network: nn.Module) -> nn.Module:
 class Branches(nn.Module):
     def __init__(self, module: Concat):
         super().__init__()
-        self.branches = nn.ModuleList(plain(branch) for branch in module.children())
+        self.branches = nn.ModuleList(plain_torch(branch) for branch in module.children())
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self.branches], 1)
@@ -89,7 +89,7 @@ class Branches(nn.Module):
 class Block(nn.Module):
     def __init__(self, module: Residual):
         super().__init__()
-        self.body, self.shortcut = plain(module.body), plain(module.shortcut)
+        self.body, self.shortcut = plain_torch(module.body), plain_torch(module.shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.shortcut(x))
@@ -105,11 +105,11 @@ class Padding(nn.Module):
 
 
 class Heads(nn.Module):
-    """GoogLeNet: two classifiers on the side, in training alone."""
+    """GoogLeNet: the two auxiliary classifiers are computed in training only."""
 
     def __init__(self, module: GoogLeNet):
         super().__init__()
-        self.stages = nn.ModuleDict({name: plain(m) for name, m in module.named_children()})
+        self.stages = nn.ModuleDict({name: plain_torch(m) for name, m in module.named_children()})
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         heads = []
@@ -137,17 +137,17 @@ class Averages(nn.Module):
 
 
 class Masked(nn.Module):
-    """C3 as a full convolution, its weights times a mask of zeros and ones."""
+    """C3 as a dense convolution whose weights are multiplied by a mask of zeros and ones."""
 
     def __init__(self, module: PartialConv2d):
         super().__init__()
         k = module.kernel_size[0]
         shape = module.out_channels * module.in_channels, k, k
-        places, full = module.kernels, (module.out_channels, module.in_channels, k, k)
-        weight = torch.zeros(shape).index_copy(0, places, module.weight.detach())
+        kernels, full = module.kernels, (module.out_channels, module.in_channels, k, k)
+        weight = torch.zeros(shape).index_copy(0, kernels, module.weight.detach())
         self.weight = nn.Parameter(weight.view(full))
         self.bias = nn.Parameter(module.bias.detach().clone())
-        self.register_buffer("mask", torch.zeros(shape).index_fill(0, places, 1).view(full))
+        self.register_buffer("mask", torch.zeros(shape).index_fill(0, kernels, 1).view(full))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight * self.mask, self.bias)
@@ -163,15 +163,15 @@ class Distances(nn.Module):
 
 
 def _sequence(module: nn.Module) -> nn.Module:
-    return nn.Sequential(OrderedDict((name, plain(m)) for name, m in module.named_children()))
+    return nn.Sequential(OrderedDict((name, plain_torch(m)) for name, m in module.named_children()))
 
 
 def _normalisation(module: LocalResponseNorm) -> nn.Module:
-    alpha = module.alpha * module.size  # torch divides it by the window
+    alpha = module.alpha * module.size  # torch divides it by the window size
     return nn.LocalResponseNorm(module.size, alpha, module.beta, module.k)
 
 
-WRITTEN: dict[type, Callable] = {
+CONVERTERS: dict[type, Callable] = {
     Network: _sequence,
     GoogLeNet: Heads,
     Concat: Branches,

@@ -1,4 +1,4 @@
-"""What a contest found, as a table, as JSON and as bars."""
+"""Reports of a benchmark: a Markdown table, JSON and a chart."""
 
 import json
 import math
@@ -12,87 +12,84 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import Bar, Contest, Outcome
+from harness import Benchmark, Outcome, Target
 from matplotlib.figure import Figure
 from PIL import Image
 
-from classicnets.measure.roofline import named
+from classicnets.support.devices import device_name
 
 PACKAGES = (
-    *(
-        "classicnets",
-        "torch",
-        "triton",
-        "numpy",
-        "pillow",
-        "torchvision",
-        "timm",
-        "onnx",
-        "onnxscript",
-    ),
-    *("onnxruntime", "openvino", "torchinfo", "fvcore", "ptflops"),
+    *("classicnets", "torch", "triton", "numpy", "pillow", "torchvision", "timm", "onnx"),
+    *("onnxscript", "onnxruntime", "openvino", "torchinfo", "fvcore", "ptflops"),
 )
-MARK, OTHER = "#c0392b", "#8899aa"
+HIGHLIGHT, OTHER = "#c0392b", "#8899aa"
 
 
 def write(
-    contest: Contest, outcomes: list[Outcome], where: Path, conditions: dict[str, Any]
+    benchmark: Benchmark, outcomes: list[Outcome], directory: Path, conditions: dict[str, Any]
 ) -> str:
-    """Writes <contest>.md, .json and .png and returns the table."""
-    where.mkdir(parents=True, exist_ok=True)
-    told = facts() | conditions
-    text = markdown(contest, outcomes, told)
-    (where / f"{contest.name}.md").write_text(text, encoding="utf-8")
-    content = json.dumps(as_data(contest, outcomes, told), indent=1, ensure_ascii=False)
-    (where / f"{contest.name}.json").write_text(content + "\n", encoding="utf-8")
-    drawn = where / f"{contest.name}.png"
-    chart(contest, outcomes).savefig(drawn, dpi=120)
-    with Image.open(drawn) as picture:  # in as few colours as it has, a third of the bytes
-        picture.convert("RGB").quantize(64).save(drawn, optimize=True)
+    """Writes <benchmark>.md, .json and .png; returns the text of the first."""
+    return write_report(benchmark, outcomes, directory, machine() | conditions)
+
+
+def write_report(
+    benchmark: Benchmark, outcomes: list[Outcome], directory: Path, conditions: dict[str, Any]
+) -> str:
+    """As `write`, with the machine among the conditions."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = markdown(benchmark, outcomes, conditions)
+    (directory / f"{benchmark.name}.md").write_text(text, encoding="utf-8")
+    content = json.dumps(as_data(benchmark, outcomes, conditions), indent=1, ensure_ascii=False)
+    (directory / f"{benchmark.name}.json").write_text(content + "\n", encoding="utf-8")
+    path = directory / f"{benchmark.name}.png"
+    chart(benchmark, outcomes).savefig(path, dpi=120)
+    with Image.open(path) as image:  # a palette takes a third of the bytes
+        image.convert("RGB").quantize(64).save(path, optimize=True)
     return text
 
 
-def write_summary(where: Path) -> None:
-    """Writes gpu.md: all that was asked for in the contests whose figures lie there."""
+def write_summary(directory: Path) -> None:
+    """Writes gpu.md: all the targets of the benchmarks whose JSON is in this directory."""
     lines = [
-        "# What was asked for on this GPU, and what was reached",
+        "# Targets on this GPU",
         "",
-        "| contest | work | at least | reached | | ms | images/s |",
-        "|---|---|---|--:|---|--:|--:|",
+        "| benchmark | case | contender | reference | target | reached | | ms | images/s |",
+        "|---|---|---|---|--:|--:|---|--:|--:|",
     ]
-    told: dict[str, Any] = {}
-    for path in sorted(where.glob("*.json")):
-        told = json.loads(path.read_text(encoding="utf-8"))
-        unit = told["unit"]
-        for work in told["works"]:
-            for bar in work["bars"]:
-                median = work["contestants"][bar["ours"]]["median"]
-                lines.append(
-                    f"| {told['contest']} | {work['name']} | {worded(Bar(**asked(bar)))} | "
-                    f"{'' if bar['reached'] is None else format(bar['reached'], '.2f')} | "
-                    f"{bar['verdict']} | {shown(median, unit) if median else ''} | "
-                    f"{speed(work['name'], median, unit)} |"
+    data: dict[str, Any] = {}
+    for path in sorted(directory.glob("*.json")):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        unit = data["unit"]
+        for case in data["cases"]:
+            for target in case["targets"]:
+                median = case["contenders"][target["contender"]]["median"]
+                reached = "" if target["reached"] is None else f"{target['reached']:.2f}"
+                cells = (
+                    *(data["benchmark"], case["name"], *target_cells(_target(target)), reached),
+                    *(target["verdict"], in_unit(median, unit) if median else ""),
+                    images_per_second(case["name"], median, unit),
                 )
-    if told:
-        said = f"{told['device']}, torch {told['versions']['torch']}, {told['date']}."
-        lines += ["", f"{said} Each file beside this one has its contestants, rounds and command."]
-        (where / "gpu.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+                lines.append(f"| {' | '.join(cells)} |")
+    if data:
+        source = f"{data['device']}, torch {data['versions']['torch']}, {data['date']}."
+        lines += ["", f"{source} The other files here have the contenders, rounds and commands."]
+        (directory / "gpu.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def asked(bar: dict[str, Any]) -> dict[str, Any]:
-    return {name: bar[name] for name in ("ours", "at_least", "than")}
+def _target(data: dict[str, Any]) -> Target:
+    return Target(data["contender"], data["at_least"], data["reference"])
 
 
-def speed(work: str, median: float | None, unit: str) -> str:
-    """Images a second, where the work's name says how many they are."""
-    said = re.search(r"batch (\d+)|over ([\d,]+) (?:pictures|digits)", work)
-    if not said or not median or unit != "s":
+def images_per_second(case: str, median: float | None, unit: str) -> str:
+    """Empty where the name of the case does not have a number of images."""
+    found = re.search(r"batch (\d+)|over ([\d,]+) (?:images|digits)", case)
+    if not found or not median or unit != "s":
         return ""
-    return f"{int((said[2] or said[1]).replace(',', '')) / median:,.0f}"
+    return f"{int((found[2] or found[1]).replace(',', '')) / median:,.0f}"
 
 
-def facts() -> dict[str, Any]:
-    """Hardware, versions and date; a package that is not installed has no version."""
+def machine() -> dict[str, Any]:
+    """Hardware, versions and date; the version of a package that is not installed is None."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -101,115 +98,116 @@ def facts() -> dict[str, Any]:
             versions[name] = None
     return {
         "date": f"{date.today()}",
-        "processor": named(torch.device("cpu")),
-        "processors": os.cpu_count(),
+        "cpu": device_name(torch.device("cpu")),
+        "cpus": os.cpu_count(),
         "versions": versions,
     }
 
 
-def markdown(contest: Contest, outcomes: list[Outcome], told: dict[str, Any]) -> str:
+def markdown(benchmark: Benchmark, outcomes: list[Outcome], conditions: dict[str, Any]) -> str:
     loads = [load for outcome in outcomes for load in outcome.loads]
-    versions = ", ".join(f"{name} {v}" for name, v in told["versions"].items() if v)
-    gpu = f", {told['device']}" if told["device"] != told["processor"] else ""
+    versions = ", ".join(f"{name} {v}" for name, v in conditions["versions"].items() if v)
+    gpu = f", {conditions['device']}" if conditions["device"] != conditions["cpu"] else ""
+    quick = ["Tiny sizes, only to see that it runs: the figures mean nothing.", ""]
     lines = [
-        f"# {contest.about}",
+        f"# {benchmark.title}",
         "",
-        *(["Tiny sizes, to see that it runs: the figures mean nothing.", ""] * told["quick"]),
-        f"`{told['command']}`, {told['date']}: {told['threads']} threads on {told['processors']} "
-        f"processors ({told['processor']}){gpu}; load {min(loads):.1f} to {max(loads):.1f}; "
-        f"medians of {told['rounds']} rounds, contestants in turn. {versions}.",
+        *(quick * conditions["quick"]),
+        f"`{conditions['command']}`, {conditions['date']}: {conditions['threads']} threads on "
+        f"{conditions['cpus']} CPUs ({conditions['cpu']}){gpu}; load {min(loads):.1f} to "
+        f"{max(loads):.1f}; medians of {conditions['rounds']} interleaved rounds. {versions}.",
         "",
-        *table(contest, outcomes),
-        *bars(outcomes),
+        *table(benchmark, outcomes),
+        *accuracies(outcomes),
+        *targets(outcomes),
         *peaks(outcomes),
     ]
     return "\n".join(lines) + "\n"
 
 
-def table(contest: Contest, outcomes: list[Outcome]) -> list[str]:
-    unit = "ms" if contest.unit == "s" else "MiB"
+def table(benchmark: Benchmark, outcomes: list[Outcome]) -> list[str]:
+    unit = "ms" if benchmark.unit == "s" else "MiB"
     lines = [
-        f"| work | contestant | precision | median, {unit} | lowest to highest | times as good as "
-        "the first | share of the floor | start, s |",
+        f"| case | contender | precision | median, {unit} | range | ratio to first | "
+        "lower bound / median | startup, s |",
         "|---|---|---|--:|--:|--:|--:|--:|",
     ]
     for outcome in outcomes:
-        base = outcome.first
         for name, result in outcome.results.items():
-            start = f"| {outcome.work.name} | {name} | "
+            row = f"| {outcome.case.name} | {name} | "
             if result.status:
-                lines.append(f"{start}{result.status.replace('|', '/')} | | | | | |")
+                lines.append(f"{row}{result.status.replace('|', '/')} | | | | | |")
                 continue
             numbers = min(result.rounds), result.median, max(result.rounds)
-            low, middle, high = (shown(value, contest.unit) for value in numbers)
+            low, median, high = (in_unit(value, benchmark.unit) for value in numbers)
             cells = (
-                *(result.precision, middle, f"{low} to {high}", f"{base / result.median:.2f}"),
-                *(fraction(outcome.share(name)), f"{result.start:.1f}"),
+                *(result.precision, median, f"{low} to {high}"),
+                f"{outcome.baseline / result.median:.2f}",
+                *(fraction(outcome.lower_bound_fraction(name)), f"{result.startup:.1f}"),
             )
-            lines.append(start + " | ".join(cells) + " |")
-    notes = {o.work.name: o.work.differ for o in outcomes if o.work.differ}
-    return [*lines, *(f"\n{work}: outputs are not compared; {why}." for work, why in notes.items())]
+            lines.append(row + " | ".join(cells) + " |")
+    reasons = {o.case.name: o.case.not_compared for o in outcomes if o.case.not_compared}
+    notes = (f"\n{case}: outputs are not compared: {why}." for case, why in reasons.items())
+    return [*lines, *notes]
 
 
-def bars(outcomes: list[Outcome]) -> list[str]:
-    rows = [(outcome, bar) for outcome in outcomes for bar in outcome.work.bars]
-    right = accuracies(outcomes)
-    if not rows:
-        return right
-    head = ["", "| work | bar | reached | |", "|---|---|--:|---|"]
-    return [
-        *right,
-        *head,
-        *(
-            f"| {outcome.work.name} | {worded(bar)} | {fraction(outcome.reached(bar))} | "
-            f"{verdict(outcome, bar)} |"
-            for outcome, bar in rows
-        ),
-    ]
+def targets(outcomes: list[Outcome]) -> list[str]:
+    rows = []
+    for outcome in outcomes:
+        for target in outcome.case.targets:
+            reached = fraction(outcome.ratio(target))
+            cells = (outcome.case.name, *target_cells(target), reached, verdict(outcome, target))
+            rows.append(f"| {' | '.join(cells)} |")
+    head = ["", "| case | contender | reference | target ratio | reached | |"]
+    return [*head, "|---|---|---|--:|--:|---|", *rows] if rows else []
+
+
+def target_cells(target: Target) -> tuple[str, str, str]:
+    """Contender, reference, and the ratio between them that is to be reached."""
+    reference = target.reference
+    if not isinstance(reference, str):
+        reference = f"{1e3 * reference:.0f} ms"
+    return target.contender, reference, f"{target.at_least:.2f}"
 
 
 def accuracies(outcomes: list[Outcome]) -> list[str]:
-    """Of trainings: right answers in %, the mean and the range."""
+    """The test accuracies of trainings in %: mean and range."""
     rows = [
-        f"| {outcome.work.name} | {name} | {len(result.accuracies)} | {result.accuracy:.2f} | "
+        f"| {outcome.case.name} | {name} | {len(result.accuracies)} | {result.accuracy:.2f} | "
         f"{min(result.accuracies):.2f} to {max(result.accuracies):.2f} |"
         for outcome in outcomes
         for name, result in outcome.results.items()
         if result.accuracies
     ]
-    head = ["", "| work | contestant | trainings | right, % | lowest to highest |"]
+    head = ["", "| case | contender | trainings | mean accuracy, % | range |"]
     return [*head, "|---|---|--:|--:|--:|", *rows] if rows else []
 
 
-def worded(bar: Bar) -> str:
-    than = bar.than if isinstance(bar.than, str) else f"{1e3 * bar.than:.0f} ms"
-    return f"{bar.ours}: at least {bar.at_least:.2f} of {than}"
-
-
-def verdict(outcome: Outcome, bar: Bar) -> str:
-    reached = outcome.reached(bar)
-    if math.isnan(reached):
+def verdict(outcome: Outcome, target: Target) -> str:
+    ratio = outcome.ratio(target)
+    if math.isnan(ratio):
         return "not measured"
-    right = outcome.results[bar.ours].accuracy
-    if outcome.work.accuracy and not right >= outcome.work.accuracy:
-        return f"missed: {right:.2f} of {outcome.work.accuracy:.0f} %"
-    return "met" if reached >= bar.at_least else "missed"
+    accuracy, wanted = outcome.results[target.contender].accuracy, outcome.case.accuracy
+    if wanted and not accuracy >= wanted:
+        return f"missed: accuracy {accuracy:.2f} %, below {wanted:.0f} %"
+    return "met" if ratio >= target.at_least else "missed"
 
 
 def peaks(outcomes: list[Outcome]) -> list[str]:
-    """The ceiling in the works that have a floor: the highest of their medians."""
-    found = [outcome.peaks for outcome in outcomes if outcome.samples]
+    """The highest of the cases' median peaks."""
+    found = [outcome.peaks for outcome in outcomes if outcome.peaks_by_round]
     if not found:
         return []
-    highest = {name: max(peak[name] for peak in found) for name in found[0]}
-    told = [
+    highest = {name: max(peaks[name] for peaks in found) for name in found[0]}
+    rates = [
         f"{name} {value / 1e9:.0f} {'GB/s' if name == 'copy' else 'GFLOP/s'}"
         for name, value in highest.items()
     ]
-    return ["", f"Measured ceiling, in the same rounds: {', '.join(told)}."]
+    return ["", f"Peaks measured in the same rounds: {', '.join(rates)}."]
 
 
-def shown(value: float, unit: str) -> str:
+def in_unit(value: float, unit: str) -> str:
+    """Seconds as ms, bytes as MiB, to three digits."""
     value = value * 1e3 if unit == "s" else value / 2**20
     return f"{value:.{max(0, 2 - len(str(int(value))) + 1)}f}"
 
@@ -218,33 +216,40 @@ def fraction(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.2f}"
 
 
-def as_data(contest: Contest, outcomes: list[Outcome], told: dict[str, Any]) -> dict[str, Any]:
-    """All of it, each round for itself; seconds, bytes and FLOP."""
-    works = [
+def as_data(
+    benchmark: Benchmark, outcomes: list[Outcome], conditions: dict[str, Any]
+) -> dict[str, Any]:
+    """The JSON content, with every round: seconds, bytes and FLOP."""
+    cases = [
         {
-            "name": outcome.work.name,
+            "name": outcome.case.name,
             "flop": sum(flop for flop, _ in outcome.cost),
             "bytes": sum(moved for _, moved in outcome.cost),
-            "differ": outcome.work.differ,
+            "not_compared": outcome.case.not_compared,
             "load": outcome.loads,
-            "ceiling": outcome.samples,
-            "contestants": {
-                name: asdict(result) | {"median": result.median, "share": outcome.share(name)}
+            "peaks": outcome.peaks_by_round,
+            "contenders": {
+                name: asdict(result)
+                | {
+                    "median": result.median,
+                    "lower_bound_fraction": outcome.lower_bound_fraction(name),
+                }
                 for name, result in outcome.results.items()
             },
-            "bars": [
-                asdict(bar) | {"reached": outcome.reached(bar)} | {"verdict": verdict(outcome, bar)}
-                for bar in outcome.work.bars
+            "targets": [
+                asdict(target)
+                | {"reached": outcome.ratio(target), "verdict": verdict(outcome, target)}
+                for target in outcome.case.targets
             ],
         }
         for outcome in outcomes
     ]
-    data = {"contest": contest.name, "about": contest.about, "unit": contest.unit, **told}
-    return without_nan(data | {"works": works})
+    data = {"benchmark": benchmark.name, "title": benchmark.title, "unit": benchmark.unit}
+    return without_nan({**data, **conditions, "cases": cases})
 
 
 def without_nan(value: Any) -> Any:
-    """JSON has no name for what is not a number."""
+    """With null for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {key: without_nan(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -252,30 +257,29 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def chart(contest: Contest, outcomes: list[Outcome]) -> Figure:
-    """How many times as good as the first each is; who is not here has no bar, but a line."""
+def chart(benchmark: Benchmark, outcomes: list[Outcome]) -> Figure:
+    """Bars of the ratio to the first contender; without one for those that were not measured."""
     rows: list[tuple[str, float, str]] = []
     for outcome in outcomes:
-        base = outcome.first
-        rows.append((outcome.work.name, math.nan, ""))
+        rows.append((outcome.case.name, math.nan, ""))
         for name, result in outcome.results.items():
-            unit = "ms" if contest.unit == "s" else "MiB"
-            told = "" if result.status else f"{shown(result.median, contest.unit)} {unit}"
-            rows.append((name, base / result.median, told or result.status[:40]))
+            unit = "ms" if benchmark.unit == "s" else "MiB"
+            text = "" if result.status else f"{in_unit(result.median, benchmark.unit)} {unit}"
+            rows.append((name, outcome.baseline / result.median, text or result.status[:40]))
     figure = Figure(figsize=(8, 1 + 0.25 * len(rows)), layout="constrained")
     axes = figure.subplots()
     lengths = [0 if math.isnan(length) else length for _, length, _ in rows]
-    colours = [MARK if name.startswith("classicnets") else OTHER for name, _, _ in rows]
+    colours = [HIGHLIGHT if name.startswith("classicnets") else OTHER for name, _, _ in rows]
     axes.barh(range(len(rows)), lengths, color=colours)
-    for y, (_, _, told) in enumerate(rows):
-        axes.text(lengths[y], y, f" {told}", va="center", fontsize=7)
+    for y, (_, _, text) in enumerate(rows):
+        axes.text(lengths[y], y, f" {text}", va="center", fontsize=7)
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], fontsize=7)
-    for label, (_, length, told) in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set_fontweight("bold" if math.isnan(length) and not told else "normal")
+    for label, (_, length, text) in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set_fontweight("bold" if math.isnan(length) and not text else "normal")
     axes.invert_yaxis()
     axes.margins(y=0.01)
     axes.axvline(1, color="black", linewidth=0.6)
     axes.set_xlim(0, 1.25 * max([1.0, *lengths]))
-    axes.set_xlabel("times as good as the first")
-    axes.set_title(contest.about, fontsize=9)
+    axes.set_xlabel("ratio to the first contender (higher is better)")
+    figure.suptitle(benchmark.title, fontsize=9)
     return figure

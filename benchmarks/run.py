@@ -1,6 +1,6 @@
-"""Runs contests and writes what they found: python benchmarks/run.py [CONTEST ...]
+"""Runs benchmarks and writes their results: python benchmarks/run.py [NAME ...]
 
-With --device cuda those on a GPU, after a look whether all of it is right there. See
+With --device cuda those on a GPU, after checking that the results there are correct. See
 benchmarks/README.md.
 """
 
@@ -13,119 +13,131 @@ from pathlib import Path
 from typing import Any
 
 import commands
-import correct
+import correctness
+import environment
 import epochs
-import folders
 import gpu
+import image_folder
 import inference
 import lrn
-import place
 import report
 import steps
 import torch
-from harness import Contest, Refused, race
+from harness import Benchmark, OutputMismatch, run_interleaved
 
 from classicnets.support.devices import device_name
+from classicnets.support.errors import suggest
 
 RESULTS = Path(__file__).parent / "results"
-CORRECT = "correct"
+CORRECTNESS = "correctness"
 SMALL = ("resnet20", "lenet5")
 
 
-def contests(quick: bool, device: str = "cpu") -> dict[str, Contest]:
+def benchmarks(quick: bool, device: str = "cpu") -> dict[str, Benchmark]:
     if device == "cuda":
-        return {contest.name: contest for contest in gpu.contests(quick)}
-    files = (steps, lrn, inference, epochs, folders, commands)
-    return {contest.name: contest for file in files for contest in file.contests(quick)}
+        return {benchmark.name: benchmark for benchmark in gpu.benchmarks(quick)}
+    modules = (steps, lrn, inference, epochs, image_folder, commands)
+    return {b.name: b for module in modules for b in module.benchmarks(quick)}
 
 
-def main(words: list[str]) -> int:
+def main(args: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("contests", nargs="*", metavar="CONTEST", help="all of them if none")
-    parser.add_argument("--list", action="store_true", help="their names, and nothing else")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks; default: all")
+    parser.add_argument("--list", action="store_true", help="list the benchmarks and exit")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: does it run?")
-    parser.add_argument("--rounds", type=int, default=None, help="if not given, 7; of sprints 25")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of each side")
     parser.add_argument(
-        "--out", type=Path, default=None, help="benchmarks/results, on a GPU its part, if not given"
+        "--rounds", type=int, default=None, help="default: 7; in time-to-94 and time-to-99 25"
     )
-    wanted = parser.parse_args(words)
-    found = contests(wanted.quick, wanted.device)
-    if wanted.list:
-        checked = [f"{CORRECT:26}Is it right there?"] * (wanted.device == "cuda")
-        print("\n".join([*checked, *(f"{name:26}{c.about}" for name, c in found.items())]))
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="of each contender"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        help="default: benchmarks/results, or a folder in it for each GPU",
+    )
+    options = parser.parse_args(args)
+    available = benchmarks(options.quick, options.device)
+    if options.list:
+        checks = [f"{CORRECTNESS:26}Are the results on this GPU correct?"]
+        checks *= options.device == "cuda"
+        print("\n".join([*checks, *(f"{name:26}{b.title}" for name, b in available.items())]))
         return 0
-    if wanted.device == "cuda" and not torch.cuda.is_available():
+    if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda needs a GPU, and this torch finds none")
-    place.move_to(wanted.device)
-    names = chosen(parser, wanted.contests, [*[CORRECT] * place.on_gpu(), *found])
-    # what a quick run finds must not lie where figures are looked up
-    out = wanted.out or (Path(tempfile.mkdtemp()) if wanted.quick else results())
+    environment.use_device(options.device)
+    names = [*[CORRECTNESS] * environment.on_gpu(), *available]
+    names = select(parser, options.names, names)
+    # figures of a quick run must not end up among the results
+    out = options.out or (Path(tempfile.mkdtemp()) if options.quick else results_directory())
     conditions = {
-        "command": shlex.join(["python", "benchmarks/run.py", *words]),
-        "quick": wanted.quick,
-        "rounds": wanted.rounds or (1 if wanted.quick else None),
-        "threads": wanted.threads,
-        "device": device_name(place.device),
+        "command": shlex.join(["python", "benchmarks/run.py", *args]),
+        "quick": options.quick,
+        "rounds": options.rounds or (1 if options.quick else None),
+        "threads": options.threads,
+        "device": device_name(environment.device),
     }
     complete = True
-    if CORRECT in names:
-        names.remove(CORRECT)
-        if not right(out, conditions):
-            print("nothing is timed that is wrong", file=sys.stderr)
+    if CORRECTNESS in names:
+        names.remove(CORRECTNESS)
+        if not check_correctness(out, conditions):
+            print("nothing is timed, since a correctness check failed", file=sys.stderr)
             return 1
     for name in names:
-        complete &= held(found[name], out, conditions)
-        if place.on_gpu():
+        complete &= run_benchmark(available[name], out, conditions)
+        if environment.on_gpu():
             report.write_summary(out)
-    print(f"written to {out}")
+    print(f"results written to {out}")
     return 0 if complete else 1
 
 
-def chosen(parser: argparse.ArgumentParser, wanted: list[str], there: list[str]) -> list[str]:
-    """The contests of these names, or whose names begin with them, as steps-resnet50 with steps."""
-    for name in wanted:
-        if not any(one == name or one.startswith(f"{name}-") for one in there):
-            parser.error(f"there is no contest {name!r}; there is {', '.join(there)}")
-    return [
-        one
-        for one in there
-        if not wanted or any(one == name or one.startswith(f"{name}-") for name in wanted)
-    ]
+def select(parser: argparse.ArgumentParser, wanted: list[str], available: list[str]) -> list[str]:
+    """The benchmarks with these names or prefixes: `steps` also selects steps-resnet50."""
+
+    def matches(name: str, prefix: str) -> bool:
+        return name == prefix or name.startswith(f"{prefix}-")
+
+    for prefix in wanted:
+        if not any(matches(name, prefix) for name in available):
+            parser.error(f"unknown benchmark {prefix!r}; {suggest(prefix, available)}")
+    return [n for n in available if not wanted or any(matches(n, prefix) for prefix in wanted)]
 
 
-def results() -> Path:
-    """Figures of the processor lie in `results` itself, those of each GPU in its own part."""
-    if not place.on_gpu():
+def results_directory() -> Path:
+    """`results` for a CPU, a folder in it for each GPU."""
+    if not environment.on_gpu():
         return RESULTS
-    return RESULTS / re.sub(r"[^a-z0-9]+", "-", device_name(place.device).lower()).strip("-")
+    name = device_name(environment.device).lower()
+    return RESULTS / re.sub(r"[^a-z0-9]+", "-", name).strip("-")
 
 
-def right(out: Path, conditions: dict[str, Any]) -> bool:
-    """Writes whether it is."""
+def check_correctness(out: Path, conditions: dict[str, Any]) -> bool:
+    """Runs and writes the correctness checks; whether all of them passed."""
     names = ("resnet18", "alexnet", *SMALL) if conditions["quick"] else (*gpu.TRAINED, *SMALL)
     found = []
-    for check in correct.checks(names, SMALL):
+    for check in correctness.checks(names, SMALL):
         found.append(check)
-        print(f"{'right' if check.right else 'WRONG'}: {check}", flush=True)
+        print(f"{'passed' if check.passed else 'FAILED'}: {check}", flush=True)
     out.mkdir(parents=True, exist_ok=True)
-    text = correct.table(found, f"{conditions['device']}, torch {torch.__version__}")
-    (out / f"{CORRECT}.md").write_text(text, encoding="utf-8")
-    place.rest()
-    return all(check.right for check in found)
+    text = correctness.table(found, f"{conditions['device']}, torch {torch.__version__}")
+    (out / f"{CORRECTNESS}.md").write_text(text, encoding="utf-8")
+    environment.release_memory()
+    return all(check.passed for check in found)
 
 
-def held(contest: Contest, out: Path, conditions: dict[str, Any]) -> bool:
-    """Whether a contest was held with everybody in it; its results are printed and written."""
-    conditions = conditions | {"rounds": conditions["rounds"] or contest.rounds}
-    told = conditions["rounds"], conditions["threads"], conditions["quick"]
+def run_benchmark(benchmark: Benchmark, out: Path, conditions: dict[str, Any]) -> bool:
+    """Runs a benchmark, prints and writes its report; whether no contender failed."""
+    conditions = conditions | {"rounds": conditions["rounds"] or benchmark.rounds}
+    settings = (conditions[name] for name in ("rounds", "threads", "quick"))
+    runner = benchmark.runner or run_interleaved
     try:
-        outcomes = (contest.hold or race)(contest, *told, device=place.device.type)
-    except Refused as reason:
-        print(f"{contest.name} is refused: {reason}\n", file=sys.stderr)
+        outcomes = runner(benchmark, *settings, device=environment.device.type)
+    except OutputMismatch as error:
+        print(f"{benchmark.name} is not timed: {error}\n", file=sys.stderr)
         return False
-    print(report.write(contest, outcomes, out, conditions), flush=True)
+    print(report.write(benchmark, outcomes, out, conditions), flush=True)
     statuses = [result.status for outcome in outcomes for result in outcome.results.values()]
     return not any(status.startswith("failed") for status in statuses)
 

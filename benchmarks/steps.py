@@ -1,4 +1,4 @@
-"""Training steps, the update alone, and the memory of a step."""
+"""Training steps, the optimizer update alone, and the memory of a step."""
 
 import os
 import shutil
@@ -6,27 +6,40 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import place
+import environment
 import torch
-from harness import Bar, Contest, Cost, Make, NotHere, Ready, Work, peer
-from networks import ours, pictures, plain, poured, stride_first, training_cost
+from harness import (
+    LOWER_BOUND,
+    Benchmark,
+    Case,
+    Contender,
+    Cost,
+    Factory,
+    Target,
+    Unavailable,
+    peer,
+)
+from networks import (
+    our_network,
+    plain_torch,
+    random_batch,
+    stride_first,
+    training_cost,
+    with_weights_of,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classicnets import catalog
-from classicnets.training.execution.step import (
-    Execution,
-    backends_for,
-    resolve_execution,
-    set_lr,
-    step,
-)
+from classicnets.training.execution.execution import Execution, resolve_execution
+from classicnets.training.execution.step import backends_for, set_lr, step
 from classicnets.training.recipe.optimizers import SGD
 
-MOMENTUM, DECAY = 0.9, 5e-4
-RATE = 1e-6  # a large first step makes much of rounding; and the pictures are always the same
-OTHERS = ("alexnet", "vgg_a", "googlenet", "zfnet")
+MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
+LR = 1e-6  # the batch is always the same, and a large first step would amplify rounding
+PLAIN_ONLY = ("alexnet", "vgg_a", "googlenet", "zfnet")  # compared with plain torch
 MODES = {"compiled": "default", "max-autotune": "max-autotune"}
+ZOO = {name: name for name in ("resnet18", "resnet50", "resnet152")} | {"vgg_d": "vgg16"}
 
 
 def classicnets_step(
@@ -34,30 +47,30 @@ def classicnets_step(
     batch: int,
     execution: Execution = Execution(),  # noqa: B008
     without: type[nn.Module] | None = None,
-) -> Ready:
-    """A step as `classicnets train` executes it, `without` a kind of layer if one is given."""
-    network = ours(name).to(place.device).train()
+) -> Contender:
+    """A step as `classicnets train` executes it, `without` layers of one type if given."""
+    network = our_network(name).to(environment.device).train()
     for stage, layer in list(network.named_children()):
         if without is not None and isinstance(layer, without):
             setattr(network, stage, nn.Identity())
-    x, labels = pictures(name, batch)
+    x, labels = random_batch(name, batch)
     entry = catalog.find(name)
     execution, _ = resolve_execution(execution, network, entry.input, batch)
-    called = execution.wrap(network, x.device)
-    optimizer = SGD(MOMENTUM, DECAY).build(network)
-    set_lr(optimizer, RATE)
+    model = execution.wrap(network, x.device)
+    optimizer = SGD(MOMENTUM, WEIGHT_DECAY).build(network)
+    set_lr(optimizer, LR)
     loss = entry.recipe.loss
 
-    def once() -> Tensor:
+    def run() -> Tensor:
         with backends_for(x.numel(), True):
-            return step(called, optimizer, loss, x, labels, execution)[0]
+            return step(model, optimizer, loss, x, labels, execution)[0]
 
-    precision = execution.precision if execution.precision == "bf16" else place.full()
-    return Ready(once, partial(two_losses, network, once), precision)
+    precision = execution.precision if execution.precision == "bf16" else environment.float32()
+    return Contender(run, partial(two_losses, network, run), precision)
 
 
 def cross_entropy(scores: Tensor | tuple[Tensor, ...], labels: Tensor) -> Tensor:
-    """Of all heads, the auxiliary ones by 0.3 (Szegedy et al., section 5)."""
+    """The sum over the heads; auxiliary ones count 0.3 (Szegedy et al., section 5)."""
     if isinstance(scores, Tensor):
         return F.cross_entropy(scores, labels)
     main, *others = (F.cross_entropy(head, labels) for head in scores)
@@ -70,71 +83,73 @@ def eager_step(
     build: Callable[[nn.Module], nn.Module],
     setting: str = "default",
     loss: Callable[..., Tensor] = cross_entropy,
-) -> Ready:
-    """The loop that people copy; `setting` is "default" (fp32, NCHW), "AMP" or how it is compiled.
+) -> Contender:
+    """The usual training loop; `setting` is "default" (fp32, NCHW), "AMP" or a key of `MODES`.
 
-    AMP is bfloat16 by autocast with channels last and torch's fused update, the best that the same
-    network has without being rewritten; "compiled" and "max-autotune" are that by torch.compile.
+    AMP is bf16 autocast with channels_last and torch's fused update, the fastest setting without
+    changing the network; "compiled" and "max-autotune" are AMP under torch.compile.
     """
-    network = build(ours(name)).to(place.device).train()
-    x, labels = pictures(name, batch)
+    network = build(our_network(name)).to(environment.device).train()
+    x, labels = random_batch(name, batch)
     optimizer = torch.optim.SGD(
-        network.parameters(), RATE, MOMENTUM, weight_decay=DECAY, fused=setting != "default"
+        network.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY, fused=setting != "default"
     )
-    called, x = set_up(network, x, setting)
+    model, x = configure(network, x, setting)
 
-    def once() -> Tensor:
+    def run() -> Tensor:
         optimizer.zero_grad()
-        with torch.autocast(place.device.type, torch.bfloat16, enabled=setting != "default"):
-            value = loss(called(x), labels)
+        autocast = setting != "default"
+        with torch.autocast(environment.device.type, torch.bfloat16, enabled=autocast):
+            value = loss(model(x), labels)
         value.backward()
         optimizer.step()
         return value
 
-    precision = place.full() if setting == "default" else "bf16"
-    return Ready(once, partial(two_losses, network, once), precision)
+    precision = environment.float32() if setting == "default" else "bf16"
+    return Contender(run, partial(two_losses, network, run), precision)
 
 
-def set_up(network: nn.Module, x: Tensor, setting: str) -> tuple[nn.Module, Tensor]:
-    """A network and its pictures in a setting; where compiling is not possible, that is said."""
+def configure(network: nn.Module, x: Tensor, setting: str) -> tuple[nn.Module, Tensor]:
+    """A network and its input in a setting of `eager_step`.
+
+    Raises Unavailable where torch.compile lacks a C++ compiler.
+    """
     if setting == "default":
         return network, x
-    torch.backends.cudnn.benchmark = True  # as the zoo's own scripts have it
+    torch.backends.cudnn.benchmark = True  # as in torchvision's and timm's training scripts
     network = network.to(memory_format=torch.channels_last)
     if setting in MODES:
-        if not place.on_gpu() and not shutil.which(os.environ.get("CXX", "g++")):
-            raise NotHere("torch.compile: no C++ compiler")
+        if not environment.on_gpu() and not shutil.which(os.environ.get("CXX", "g++")):
+            raise Unavailable("torch.compile: no C++ compiler")
         network = torch.compile(network, mode=MODES[setting])
     return network, x.contiguous(memory_format=torch.channels_last)
 
 
-def two_losses(network: nn.Module, once: Callable[[], Tensor]) -> list[float]:
-    """Before and after an update, without what is drawn by chance."""
-    drops = [m for m in network.modules() if isinstance(m, nn.Dropout)]
-    kept = [drop.p for drop in drops]
-    for drop in drops:
-        drop.p = 0.0
-    losses = [once().item(), once().item()]
-    for drop, p in zip(drops, kept, strict=True):
-        drop.p = p
+def two_losses(network: nn.Module, run: Callable[[], Tensor]) -> list[float]:
+    """The losses before and after an update, without dropout."""
+    dropouts = [m for m in network.modules() if isinstance(m, nn.Dropout)]
+    before = [dropout.p for dropout in dropouts]
+    for dropout in dropouts:
+        dropout.p = 0.0
+    losses = [run().item(), run().item()]
+    for dropout, p in zip(dropouts, before, strict=True):
+        dropout.p = p
     return losses
 
 
 def torchvision(name: str, network: nn.Module) -> nn.Module:
-    """Its network of this name, made the published one where it is another."""
+    """torchvision's network of this name, changed to the published one where it differs."""
     models = peer("torchvision.models")
-    return poured(network, stride_first(getattr(models, ZOO[name])(weights=None)))
+    return with_weights_of(network, stride_first(getattr(models, ZOO[name])(weights=None)))
 
 
 def timm(name: str, network: nn.Module) -> nn.Module:
+    """timm's network of this name, changed to the published one where it differs."""
     models = peer("timm")
-    return poured(network, stride_first(models.create_model(ZOO[name])))
+    return with_weights_of(network, stride_first(models.create_model(ZOO[name])))
 
 
-ZOO = {name: name for name in ("resnet18", "resnet50", "resnet152")} | {"vgg_d": "vgg16"}
-
-
-def zoo_steps(name: str, batch: int, settings: tuple[str, ...]) -> dict[str, Make]:
+def zoo_steps(name: str, batch: int, settings: tuple[str, ...]) -> dict[str, Factory]:
     return {
         f"{zoo.__name__}, {setting}": partial(eager_step, name, batch, partial(zoo, name), setting)
         for zoo in (torchvision, timm)
@@ -142,11 +157,11 @@ def zoo_steps(name: str, batch: int, settings: tuple[str, ...]) -> dict[str, Mak
     }
 
 
-def update(build: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None) -> Ready:
-    """One update of VGG D, whose gradients lie ready; without `build` it is the package's."""
-    network = ours("vgg_d").to(place.device)
+def update(build: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None) -> Contender:
+    """An update of VGG D with random gradients; without `build` by this package's optimizer."""
+    network = our_network("vgg_d").to(environment.device)
     if build is None:
-        optimizer = SGD(MOMENTUM, DECAY).build(network)
+        optimizer = SGD(MOMENTUM, WEIGHT_DECAY).build(network)
         set_lr(optimizer, 0.01)
     else:
         optimizer = build(list(network.parameters()))
@@ -155,89 +170,94 @@ def update(build: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None) 
         p.grad = torch.randn(p.shape).to(p.device)
 
     def output() -> Tensor:
-        before = sampled()
+        before = sample()
         optimizer.step()
         optimizer.step()
-        return sampled() - before
+        return sample() - before
 
-    def sampled() -> Tensor:
+    def sample() -> Tensor:
         return torch.cat([p.detach().flatten()[:100].clone() for p in network.parameters()])
 
-    return Ready(optimizer.step, output)
+    return Contender(optimizer.step, output)
 
 
-def stock(foreach: bool | None, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, 0.01, MOMENTUM, weight_decay=DECAY, foreach=foreach)
+def torch_sgd(foreach: bool | None, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, 0.01, MOMENTUM, weight_decay=WEIGHT_DECAY, foreach=foreach)
 
 
 def update_cost() -> Cost:
-    """Weight, gradient and velocity are read, weight and velocity written, four bytes each."""
+    """Reads weight, gradient and velocity, writes weight and velocity, four bytes each."""
     return [(0.0, 20.0 * catalog.find("vgg_d").params)]
 
 
-def peak(make: Make) -> Ready:
-    """The same step, by the most memory that its process held during it; on a GPU its tensors."""
-    ready = make()
+def peak_memory(factory: Factory) -> Contender:
+    """A contender measured by its peak memory: of the process, or of the tensors on a GPU."""
+    contender = factory()
 
-    def once() -> int:
-        if place.on_gpu():
+    def run() -> int:
+        if environment.on_gpu():
             torch.cuda.reset_peak_memory_stats()
-            ready.once()
+            contender.run()
             return torch.cuda.max_memory_allocated()
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-        ready.once()
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+        contender.run()
         status = Path("/proc/self/status").read_text()
         return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
-    return Ready(once, ready.output, ready.precision)
+    return Contender(run, contender.output, contender.precision)
 
 
-def contests(quick: bool) -> tuple[Contest, ...]:
+def benchmarks(quick: bool) -> tuple[Benchmark, ...]:
     batch = 2 if quick else 16
     settings = ("default", "AMP") if quick else ("default", "AMP", "compiled")
-    default, amp, plainly = "torchvision, default", "torchvision, AMP", "plain torch, default"
-    stock_update = "torch.optim.SGD, default"
-    steps = [residual(batch, settings, default, plainly)]
-    steps += [other(name, batch, plainly) for name in OTHERS]
-    updates: dict[str, Make] = {
-        stock_update: partial(update, partial(stock, None)),
-        "torch.optim.SGD, foreach": partial(update, partial(stock, True)),
+    default, amp = "torchvision, default", "torchvision, AMP"
+    default_sgd = "torch.optim.SGD, default"
+    steps = [resnet18(batch, settings), *(plain_only(name, batch) for name in PLAIN_ONLY)]
+    updates: dict[str, Factory] = {
+        default_sgd: partial(update, partial(torch_sgd, None)),
+        "torch.optim.SGD, foreach": partial(update, partial(torch_sgd, True)),
         "classicnets": partial(update, None),
     }
-    memory: dict[str, Make] = {
+    memory: dict[str, Factory] = {
         **zoo_steps("resnet50", batch, ("default", "AMP")),
         "classicnets, fp32": partial(classicnets_step, "resnet50", batch, Execution("fp32")),
         "classicnets": partial(classicnets_step, "resnet50", batch),
     }
-    peaks = {name: partial(peak, make) for name, make in memory.items()}
-    limits = (Bar("classicnets, fp32", 1.0, default), Bar("classicnets", 1.0, amp))
-    of_vgg = Work("vgg_d", updates, (Bar("classicnets", 5.0, stock_update),), update_cost)
-    of_resnet = Work(f"resnet50, batch {batch}", peaks, limits)
-    about_memory = "The most memory that a training step of ResNet-50 holds, the whole process"
+    peaks = {name: partial(peak_memory, factory) for name, factory in memory.items()}
+    limits = (Target("classicnets, fp32", 1.0, default), Target("classicnets", 1.0, amp))
+    vgg_d = Case("vgg_d", updates, (Target("classicnets", 5.0, default_sgd),), update_cost)
+    resnet50 = Case(f"resnet50, batch {batch}", peaks, limits)
+    about_update = "The optimizer update alone: SGD with momentum and weight decay, VGG D"
+    about_memory = "Peak memory of a training step of ResNet-50, the whole process"
     return (
-        Contest("steps", "A training step: forward, backward, update; 224 pixels", tuple(steps)),
-        Contest("update", "The update alone: SGD with momentum and decay of VGG D", (of_vgg,)),
-        Contest("memory", about_memory, (of_resnet,), unit="bytes"),
+        Benchmark("steps", "Training step: forward, backward, update; 224 pixels", tuple(steps)),
+        Benchmark("update", about_update, (vgg_d,)),
+        Benchmark("memory", about_memory, (resnet50,), unit="bytes"),
     )
 
 
-def residual(batch: int, settings: tuple[str, ...], default: str, plainly: str) -> Work:
-    sides = {
+def resnet18(batch: int, settings: tuple[str, ...]) -> Case:
+    contenders = {
         **zoo_steps("resnet18", batch, settings),
-        plainly: partial(eager_step, "resnet18", batch, plain),
+        "plain torch, default": partial(eager_step, "resnet18", batch, plain_torch),
         "classicnets": partial(classicnets_step, "resnet18", batch),
     }
-    bars = (Bar("classicnets", 2.3, default), Bar("classicnets", 0.75, "the floor"))
+    targets = (
+        Target("classicnets", 2.3, "torchvision, default"),
+        Target("classicnets", 0.75, LOWER_BOUND),
+    )
     cost = partial(training_cost, "resnet18", batch)
-    return Work(f"resnet18, batch {batch}", sides, bars, cost)
+    return Case(f"resnet18, batch {batch}", contenders, targets, cost)
 
 
-def other(name: str, batch: int, plainly: str) -> Work:
-    """A network that no zoo has as published; VGG A, which has one, beside them."""
-    sides: dict[str, Make] = {
-        plainly: partial(eager_step, name, batch, plain),
-        "plain torch, AMP": partial(eager_step, name, batch, plain, "AMP"),
+def plain_only(name: str, batch: int) -> Case:
+    """A network that neither torchvision nor timm has as published; and VGG A."""
+    default = "plain torch, default"
+    contenders: dict[str, Factory] = {
+        default: partial(eager_step, name, batch, plain_torch),
+        "plain torch, AMP": partial(eager_step, name, batch, plain_torch, "AMP"),
         "classicnets": partial(classicnets_step, name, batch),
     }
+    targets = (Target("classicnets", 2.0, default),)
     cost = partial(training_cost, name, batch)
-    return Work(f"{name}, batch {batch}", sides, (Bar("classicnets", 2.0, plainly),), cost)
+    return Case(f"{name}, batch {batch}", contenders, targets, cost)
