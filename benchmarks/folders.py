@@ -86,7 +86,7 @@ def streamed(
 ) -> Iterator[Tensor]:
     chance = torch.Generator().manual_seed(0)
     order = torch.randperm(len(images), generator=chance)
-    windows = window.draw(images.sizes[order], 256, 224, chance)
+    windows = window.sample(images.sizes[order], 256, 224, chance)
     requests = zip(order.split(BATCH), windows.split(BATCH), strict=True)
     for x, _ in stream(images, requests, 224):
         yield SCALING(HorizontalFlip()(x, chance))
@@ -112,7 +112,7 @@ def pure_inference(count: int, precision: str) -> Ready:
     facts, network = open_run(Path("run")).config, cn.load("run")
     images = open_test(data, facts.side, 3, facts.classes)
     windows = centre_boxes(images.sizes, facts.side, facts.input[-1])
-    x = facts.scaling(images.cut(torch.arange(count), windows, facts.input[-1]))
+    x = facts.scaling(images.crop(torch.arange(count), windows, facts.input[-1]))
     execution, _ = resolve_execution(Execution(precision=precision), network, facts.input, BATCH)
     ready, parts = Inference(network, execution), x.split(BATCH)
 

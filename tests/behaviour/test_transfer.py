@@ -1,27 +1,27 @@
-"""Pictures reach a device without anybody waiting; with a stand-in where there is no GPU."""
+"""Prefetching to a device; a fake CUDA stands in where there is no GPU."""
 
 import contextlib
 
 import torch
 
-from classicnets.data import transfer as sent
+from classicnets.data import transfer
 
 
-class Gpu:
-    """What `prefetch` asks of CUDA, told in the order in which it asks."""
+class FakeCuda:
+    """Records what `prefetch` does with CUDA, in order."""
 
     def __init__(self, monkeypatch):
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.count = 0
-        monkeypatch.setattr(torch.cuda, "Stream", lambda device: "road")
-        monkeypatch.setattr(torch.cuda, "stream", lambda road: contextlib.nullcontext())
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: "copy stream")
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
         monkeypatch.setattr(torch.cuda, "Event", self.event)
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: self)
         monkeypatch.setattr(torch.Tensor, "record_stream", lambda x, stream: None)
-        monkeypatch.setattr(sent, "sent", self.sent)
+        monkeypatch.setattr(transfer, "to_device", self.to_device)
 
     def to_device(self, x, device):
-        self.told.append(f"send {int(x[0])}")
+        self.calls.append(f"copy {int(x[0])}")
         return x
 
     def event(self):
@@ -29,7 +29,7 @@ class Gpu:
         return Event(self.count - 1)
 
     def wait_event(self, event):
-        self.told.append(f"wait {event.number}")
+        self.calls.append(f"wait {event.number}")
 
 
 class Event:
@@ -37,21 +37,22 @@ class Event:
         self.number = number
 
     def record(self, stream):
-        assert stream == "road"
+        assert stream == "copy stream"
 
 
-def test_a_batch_is_on_its_way_to_the_gpu_while_the_one_before_is_worked_on(monkeypatch):
-    gpu = Gpu(monkeypatch)
+def test_a_batch_is_copied_to_the_gpu_while_the_one_before_is_in_use(monkeypatch):
+    cuda = FakeCuda(monkeypatch)
     batches = [(torch.full((2,), k), torch.full((2,), k)) for k in range(3)]
-    for x, _ in sent.prefetch(batches, torch.device("cuda")):
-        gpu.told.append(f"work {int(x[0])}")
-    sends = [2 * [f"send {k}"] for k in range(3)]
-    assert gpu.told == [
-        *sends[0], *sends[1], "wait 0", "work 0", *sends[2], "wait 1", "work 1", "wait 2", "work 2"
+    for x, _ in transfer.prefetch(batches, torch.device("cuda")):
+        cuda.calls.append(f"work {int(x[0])}")
+    copies = [2 * [f"copy {k}"] for k in range(3)]
+    assert cuda.calls == [
+        *copies[0], *copies[1], "wait 0", "work 0",
+        *copies[2], "wait 1", "work 1", "wait 2", "work 2",
     ]  # fmt: skip
 
 
-def test_what_is_sent_to_a_cpu_is_what_it_was():
+def test_tensors_on_the_cpu_are_not_copied():
     x, cpu = torch.arange(3), torch.device("cpu")
-    assert sent.sent(x, cpu) is x
-    assert [a is x for a, _ in sent.prefetch([(x, x)], cpu)] == [True]
+    assert transfer.to_device(x, cpu) is x
+    assert [a is x for a, _ in transfer.prefetch([(x, x)], cpu)] == [True]

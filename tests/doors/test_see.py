@@ -111,7 +111,7 @@ def test_a_file_that_is_no_picture_is_named(typed, run, digit, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     status, _, err = typed(run, digit, tmp_path / "broken.png")
     assert status == 2
-    assert "broken.png cannot be read as a picture" in err
+    assert "broken.png cannot be read as an image" in err
 
 
 def test_what_is_no_run_is_one_sentence(typed, tmp_path):

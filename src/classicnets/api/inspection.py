@@ -136,10 +136,10 @@ class Look:
 
     def _some(self, part: Images | ImageFiles) -> Part:
         order = torch.randperm(len(part), generator=Generator().manual_seed(0))
-        return self._part(part.part(order[: self.limit]))
+        return self._part(part.subset(order[: self.limit]))
 
     def _part(self, part: Images | ImageFiles) -> Part:
         crop = self.config.input[1]
         windows = centre_boxes(part.sizes, self.config.side, crop)
-        pixels = part.cut(torch.arange(len(part)), windows, crop).cpu()
+        pixels = part.crop(torch.arange(len(part)), windows, crop).cpu()
         return Part(pixels / 255, self.config.scaling(pixels), part.labels.cpu())
