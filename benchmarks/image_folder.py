@@ -86,7 +86,7 @@ def augmented(
 ) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(images), generator=generator)
-    boxes = sampler.draw(images.sizes[order], 256, 224, generator)
+    boxes = sampler.sample(images.sizes[order], 256, 224, generator)
     requests = zip(order.split(BATCH), boxes.split(BATCH), strict=True)
     for x, _ in stream(images, requests, 224):
         yield SCALING(HorizontalFlip()(x, generator))
@@ -112,7 +112,7 @@ def pure_inference(count: int, precision: str) -> Contender:
     config, network = open_run(Path("run")).config, cn.load("run")
     images = open_test(data, config.side, 3, config.classes)
     boxes = centre_boxes(images.sizes, config.side, config.input[-1])
-    x = config.scaling(images.cut(torch.arange(count), boxes, config.input[-1]))
+    x = config.scaling(images.crop(torch.arange(count), boxes, config.input[-1]))
     execution, _ = resolve_execution(Execution(precision=precision), network, config.input, BATCH)
     inference, parts = Inference(network, execution), x.split(BATCH)
 

@@ -1,4 +1,4 @@
-"""Pictures to tensors: every mode, every layout of a folder, every way to get it wrong."""
+"""Image files become tensors: modes, folder layouts, splits and illegal data."""
 
 import warnings
 from dataclasses import replace
@@ -13,7 +13,7 @@ from PIL import Image
 from classicnets.data.augment import HorizontalFlip
 from classicnets.data.crops import centre_boxes
 from classicnets.data.decode import IMAGE_SUFFIXES, read_image, read_images
-from classicnets.data.images import Images, Splits, spread, stratified
+from classicnets.data.images import Images, Splits, evenly_spaced, stratified_split
 from classicnets.data.scaling import Between, Standardise, SubtractMean
 from classicnets.data.sets import open_data, open_test
 from classicnets.data.synthetic import shapes
@@ -22,7 +22,7 @@ RED = (255, 0, 0)
 
 
 def write_folder(root: Path, counts: dict[str, int], size=(12, 10)) -> Path:
-    """Class folders of pictures of one colour, another one for each picture of a class."""
+    """Class folders of images of one colour each, different within a class."""
     for name, count in counts.items():
         (root / name).mkdir(parents=True)
         for k in range(count):
@@ -30,42 +30,42 @@ def write_folder(root: Path, counts: dict[str, int], size=(12, 10)) -> Path:
     return root
 
 
-def test_the_digits_are_split_into_three_disjoint_parts_of_1797():
+def test_the_1797_digits_are_split_70_10_20():
     data = open_data("digits", 32, 1)
-    sizes = [len(part) for part in (data.train, data.validation, data.test)]
-    assert sum(sizes) == 1797
-    assert [round(size / 1797, 2) for size in sizes] == [0.7, 0.1, 0.2]
+    assert sum(data.sizes) == 1797
+    assert [round(size / 1797, 2) for size in data.sizes] == [0.7, 0.1, 0.2]
     assert data.train.pixels.shape[1:] == (1, 32, 32)
     assert data.channels == 1
 
 
-def test_every_digit_is_in_every_part_in_proportion():
+def test_every_split_has_every_digit_in_proportion():
     for train, validation, test in open_data("digits", 32, 1).counts().values():
-        whole = train + validation + test
-        assert 174 <= whole <= 183  # scikit-learn's description of the set
-        assert abs(validation - 0.1 * whole) <= 1
-        assert abs(test - 0.2 * whole) <= 1
+        total = train + validation + test
+        assert 174 <= total <= 183  # scikit-learn's description of the set
+        assert abs(validation - 0.1 * total) <= 1
+        assert abs(test - 0.2 * total) <= 1
 
 
-def test_a_digit_keeps_its_ink_and_has_a_margin_of_two_pixels():
+def test_digits_are_bright_and_have_a_margin_of_two_pixels():
     data = open_data("digits", 32, 1)
     assert data.train.pixels[..., :2].sum() == 0
     assert data.train.pixels[..., -2:, :].sum() == 0
     assert data.train.pixels.max() == 255
 
 
-def test_digits_come_in_colour_and_in_other_sizes_when_asked():
+def test_digits_can_have_three_channels_and_other_sizes():
     data = open_data("digits", 64, 3)
     assert data.test.pixels.shape[1:] == (3, 64, 64)
     assert torch.equal(data.test.pixels[:, 0], data.test.pixels[:, 2])
 
 
-def test_a_split_is_disjoint_complete_and_decided_by_its_seed():
+def test_splits_are_disjoint_complete_and_decided_by_the_seed():
     labels = torch.arange(50) % 5
-    parts = stratified(labels, seed=3)
-    assert sorted(torch.cat(parts).tolist()) == list(range(50))
-    assert all(torch.equal(a, b) for a, b in zip(parts, stratified(labels, seed=3), strict=True))
-    assert not torch.equal(parts[0], stratified(labels, seed=4)[0])
+    splits = stratified_split(labels, seed=3)
+    assert sorted(torch.cat(splits).tolist()) == list(range(50))
+    again = stratified_split(labels, seed=3)
+    assert all(torch.equal(a, b) for a, b in zip(splits, again, strict=True))
+    assert not torch.equal(splits[0], stratified_split(labels, seed=4)[0])
 
 
 def test_a_flat_folder_is_split_with_classes_in_order_of_name(tmp_path):
@@ -73,33 +73,33 @@ def test_a_flat_folder_is_split_with_classes_in_order_of_name(tmp_path):
     assert data.classes == ("bear", "wolf")
     assert data.counts() == {"bear": (14, 2, 4), "wolf": (7, 1, 2)}
     seen = []
-    for part in (data.train, data.validation, data.test):
-        for picture, label in zip(part.pixels, part.labels, strict=True):
-            seen.append((*picture[:, 0, 0].tolist(), int(label)))
-    assert len(set(seen)) == 30  # no picture twice
+    for split in (data.train, data.validation, data.test):
+        for image, label in zip(split.pixels, split.labels, strict=True):
+            seen.append((*image[:, 0, 0].tolist(), int(label)))
+    assert len(set(seen)) == 30  # no image twice
 
 
-def test_train_val_and_test_folders_are_taken_as_they_are(tmp_path):
-    for part, count in (("train", 4), ("val", 2), ("test", 1)):
-        write_folder(tmp_path / part, {"a": count, "b": count})
+def test_train_val_and_test_folders_are_the_splits(tmp_path):
+    for split, count in (("train", 4), ("val", 2), ("test", 1)):
+        write_folder(tmp_path / split, {"a": count, "b": count})
     assert open_data(str(tmp_path), 8, 3).counts() == {"a": (4, 2, 1), "b": (4, 2, 1)}
 
 
-def test_a_missing_test_folder_is_split_off_the_training_pictures(tmp_path):
+def test_a_missing_test_folder_is_split_off_the_training_images(tmp_path):
     write_folder(tmp_path / "train", {"a": 10, "b": 10})
     write_folder(tmp_path / "val", {"a": 3, "b": 3})
     assert open_data(str(tmp_path), 8, 3).counts() == {"a": (8, 3, 2), "b": (8, 3, 2)}
 
 
-def test_pictures_in_folders_below_a_class_belong_to_it(tmp_path):
+def test_images_in_subfolders_of_a_class_belong_to_it(tmp_path):
     write_folder(tmp_path, {"a": 3, "b": 2})
     write_folder(tmp_path / "b", {"deeper": 2})
     assert sum(open_data(str(tmp_path), 8, 3).counts()["b"]) == 4
 
 
-def test_a_damaged_picture_is_left_out_and_named(tmp_path):
+def test_a_damaged_image_is_skipped_and_named(tmp_path):
     write_folder(tmp_path, {"a": 5, "b": 5})
-    (tmp_path / "a" / "0.png").write_bytes(b"not a picture")
+    (tmp_path / "a" / "0.png").write_bytes(b"not an image")
     whole = (tmp_path / "b" / "1.png").read_bytes()
     (tmp_path / "b" / "1.png").write_bytes(whole[: len(whole) // 2])
     data = open_data(str(tmp_path), 8, 3)
@@ -108,41 +108,41 @@ def test_a_damaged_picture_is_left_out_and_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("counts", "sentence"),
+    ("counts", "message"),
     [
-        ({}, "no folder of pictures"),
-        ({"a": 5}, "one class only, 'a'"),
-        ({"a": 5, "b": 0}, "class 'b' .* has 0 pictures that can be read"),
-        ({"a": 0, "b": 0}, "hold no pictures"),
-        ({"a": 5, "b": 2}, "class 'b' .* has 2 pictures .* at least 3"),
+        ({}, "has no class folders; each class needs a folder"),
+        ({"a": 5}, "only one class, 'a'; at least two"),
+        ({"a": 5, "b": 0}, "class 'b' .* has too few readable images: 0"),
+        ({"a": 0, "b": 0}, "hold no images"),
+        ({"a": 5, "b": 2}, "class 'b' .* has too few readable images: 2, but it needs at least 3"),
     ],
 )
-def test_a_folder_that_cannot_be_trained_on_is_refused(tmp_path, counts, sentence):
-    with pytest.raises(ValueError, match=sentence):
+def test_a_folder_that_cannot_be_trained_on_is_refused(tmp_path, counts, message):
+    with pytest.raises(ValueError, match=message):
         open_data(str(write_folder(tmp_path, counts)), 8, 3)
 
 
-def test_loose_pictures_are_asked_to_be_put_into_class_folders(tmp_path):
+def test_loose_images_without_class_folders_are_refused(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "x.png")
-    with pytest.raises(ValueError, match="holds 1 pictures but no folder"):
+    with pytest.raises(ValueError, match="has no class folders \\(loose images: 1\\)"):
         open_data(str(tmp_path), 8, 3)
 
 
-def test_a_class_that_only_validation_has_is_refused(tmp_path):
+def test_a_class_that_only_the_validation_split_has_is_refused(tmp_path):
     write_folder(tmp_path / "train", {"a": 4, "b": 4})
     write_folder(tmp_path / "val", {"a": 4, "b": 4, "c": 4})
-    with pytest.raises(ValueError, match="class 'c', which the training part has not"):
+    with pytest.raises(ValueError, match="class 'c', which the training split lacks"):
         open_data(str(tmp_path), 8, 3)
 
 
-def test_an_unknown_set_is_answered_with_the_nearest_name():
-    with pytest.raises(ValueError, match="did you mean digits"):
+def test_an_unknown_data_set_is_refused_with_the_nearest_names():
+    with pytest.raises(ValueError, match="unknown data set or path 'digit'; did you mean digits"):
         open_data("digit", 32, 1)
-    with pytest.raises(ValueError, match="there is digits, mnist"):
+    with pytest.raises(ValueError, match="choose from digits, mnist"):
         open_data("zebras", 32, 1)
 
 
-def test_test_pictures_are_labelled_in_the_order_of_the_run(tmp_path):
+def test_test_labels_follow_the_order_of_the_runs_classes(tmp_path):
     write_folder(tmp_path, {"b": 2, "c": 1})
     images = open_test(str(tmp_path), 8, 3, ("c", "a", "b"))
     assert images.labels.tolist() == [2, 2, 0]
@@ -157,11 +157,11 @@ def test_the_centre_square_of_the_shorter_side_is_taken(tmp_path):
     assert (read_image(tmp_path / "wide.png", 10, 3)[0] == 255).all()
 
 
-def test_a_picture_is_turned_as_its_exif_note_says(tmp_path):
+def test_an_image_is_rotated_by_its_exif_tag(tmp_path):
     image = Image.new("RGB", (16, 16))
     image.paste(RED, (0, 0, 16, 8))  # the upper half
     exif = image.getexif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise
     image.save(tmp_path / "x.png", exif=exif)
     red = read_image(tmp_path / "x.png", 16, 3)[0]
     assert red[:, 8:].min() == 255
@@ -182,7 +182,7 @@ def test_a_picture_is_turned_as_its_exif_note_says(tmp_path):
         (Image.fromarray(np.full((8, 8), 257 * 100, np.int32)), "tif", (100, 100, 100)),
     ],
 )
-def test_pictures_of_any_mode_can_be_read(tmp_path, image, suffix, rgb):
+def test_images_of_any_mode_can_be_read(tmp_path, image, suffix, rgb):
     image.save(tmp_path / f"x.{suffix}")
     pixels = read_image(tmp_path / f"x.{suffix}", 4, 3)
     assert pixels.dtype == torch.uint8
@@ -195,34 +195,32 @@ def save(path: Path, values: np.ndarray) -> Path:
     return path
 
 
-def test_sixteen_bits_are_scaled_by_their_range_and_not_by_what_is_there(tmp_path):
+def test_sixteen_bits_are_scaled_by_their_range_and_not_by_the_values(tmp_path):
     for value, byte in ((200, 1), (257 * 100, 100), (65535, 255)):  # 200 / 257 is nearest to 1
         path = save(tmp_path / f"{value}.png", np.full((4, 4), value, np.uint16))
         assert read_image(path, 4, 1).unique().tolist() == [byte]
 
 
-def test_floating_point_pictures_lie_between_0_and_1(tmp_path):
+def test_floating_point_images_must_lie_between_0_and_1(tmp_path):
     path = save(tmp_path / "half.tif", np.full((4, 4), 0.5, np.float32))
     assert read_image(path, 4, 1).unique().tolist() == [128]
     for value in (float("nan"), -0.1, 200.0):
         path = save(tmp_path / "wrong.tif", np.full((4, 4), value, np.float32))
-        why = "do not lie between 0 and 1" + (
-            ", and some are not numbers" if value != value else ""
-        )
-        with pytest.raises(ValueError, match=rf"wrong.tif .* {why}$"):
+        reason = "do not lie between 0 and 1" + ", and some are NaN" * (value != value)
+        with pytest.raises(ValueError, match=rf"wrong.tif .* {reason}$"):
             read_image(path, 4, 1)
 
 
-def test_only_what_pillow_decodes_itself_counts_as_a_picture(tmp_path):
+def test_only_formats_that_pillow_decodes_itself_are_images(tmp_path):
     assert {".png", ".jpg", ".webp", ".tif"} <= IMAGE_SUFFIXES
     assert not {".eps", ".ps", ".pdf", ".mpg", ".h5"} & IMAGE_SUFFIXES
     Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
     (tmp_path / "x.eps").rename(tmp_path / "x.png")
-    with pytest.raises(ValueError, match="no picture format is recognised"):
+    with pytest.raises(ValueError, match="unknown image format"):
         read_image(tmp_path / "x.png", 8, 3)
 
 
-def test_pillows_warnings_are_not_shown_and_a_bomb_is_unreadable(tmp_path, monkeypatch, capfd):
+def test_pillows_warnings_are_silenced_and_bombs_are_unreadable(tmp_path, monkeypatch, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         Image.new("L", (8, 8)).save(tmp_path / "small.png")
@@ -231,17 +229,17 @@ def test_pillows_warnings_are_not_shown_and_a_bomb_is_unreadable(tmp_path, monke
         paths = [tmp_path / "small.png", tmp_path / "large.png"]
         _, reasons = read_images(paths, 4, 1)
     assert list(reasons) == [1]
-    assert "large.png cannot be read as a picture: Image size (120 pixels)" in reasons[1]
+    assert "large.png cannot be read as an image: Image size (120 pixels)" in reasons[1]
     assert capfd.readouterr().err == ""
 
 
-def test_about_half_of_the_pictures_are_flipped():
+def test_about_half_of_the_images_are_flipped():
     x = torch.arange(4, dtype=torch.uint8).expand(1000, 1, 1, 4)
     flipped = HorizontalFlip()(x, torch.Generator().manual_seed(0))[:, 0, 0, 0] == 3
     assert 430 < flipped.sum() < 570
 
 
-def test_the_centre_of_an_odd_difference_is_the_upper_left_one():
+def test_an_off_centre_crop_is_rounded_to_the_upper_left():
     assert centre_boxes(torch.tensor([[5, 5]]), side=5, crop=2).tolist() == [[1, 1, 2, 2]]
 
 
@@ -257,50 +255,54 @@ def test_pixels_are_scaled_as_the_recipes_say():
     assert torch.allclose(standard.std(correction=0), torch.tensor(1.0), atol=1e-5)
 
 
-def test_the_mean_is_taken_channel_by_channel():
+def test_the_mean_is_per_channel():
     pixels = torch.zeros(5, 3, 2, 2, dtype=torch.uint8)
     pixels[:, 1] = 10
     assert SubtractMean().fit(Images(pixels, torch.zeros(5).long())).shift == (0.0, -10.0, 0.0)
 
 
-def parts(**others) -> Splits:
-    """Two classes in three parts, of which some are others."""
+def splits(**others) -> Splits:
+    """Two classes in three splits; `others` replaces some of them."""
     images = Images(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]))
     three = {"train": images, "validation": images, "test": images}
     return Splits("mine", ("a", "b"), **three | others)
 
 
-def test_labels_that_do_not_fit_are_refused_wherever_they_come_from(monkeypatch):
+def test_illegal_labels_are_refused(monkeypatch):
     pixels = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
     beyond = Images(pixels, torch.tensor([0, 200]))
     with pytest.raises(
-        ValueError, match=r"^mine, test part, has the label 200; there are 2 classes"
+        ValueError, match=r"^mine, test split, has the label 200; labels must be 0 to 1"
     ):
-        parts(test=beyond)
-    with pytest.raises(ValueError, match=r"^mine, train part, has the label -1; there are 2"):
-        replace(parts(), train=Images(pixels, torch.tensor([-1, 0])))
+        splits(test=beyond)
+    with pytest.raises(
+        ValueError, match=r"^mine, train split, has the label -1; labels must be 0 to 1"
+    ):
+        replace(splits(), train=Images(pixels, torch.tensor([-1, 0])))
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
-    with pytest.raises(ValueError, match=r"^mine, validation part, has 2 pictures and 3 labels$"):
-        parts(validation=Images(pixels, torch.tensor([0, 1, 1])))
+    with pytest.raises(ValueError, match=r"^mine, validation split, has 2 images and 3 labels$"):
+        splits(validation=Images(pixels, torch.tensor([0, 1, 1])))
 
 
-def test_a_part_may_lack_a_class_unless_it_is_required():
-    few = parts(test=Images(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.tensor([0])))
-    with pytest.raises(ValueError, match=r"^class 'b' in mine, test part, has 0 pictures"):
-        few.require(1)
+def test_a_split_may_lack_a_class_unless_it_is_required():
+    few = splits(test=Images(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.tensor([0])))
+    with pytest.raises(
+        ValueError, match=r"^class 'b' in mine, test split, has too few readable images: 0"
+    ):
+        few.require_labels(1)
 
 
-def test_pictures_of_three_equal_channels_are_grey(tmp_path):
+def test_images_of_three_equal_channels_are_grey(tmp_path):
     assert open_data("digits", 32, 1).grey
     assert open_data("digits", 32, 3).grey
-    data = parts()
+    data = splits()
     assert data.grey
     data.train.pixels[1, 2, 3, 3] = 1
     assert not data.grey
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_whether_pictures_in_files_are_grey_is_known_too(tmp_path, suffix):
+def test_grey_image_files_are_recognised(tmp_path, suffix):
     noise = np.random.default_rng(0).integers(0, 256, (70, 90), dtype=np.uint8)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -315,24 +317,24 @@ def test_whether_pictures_in_files_are_grey_is_known_too(tmp_path, suffix):
     assert not open_data(str(tmp_path), 32, 3).grey
 
 
-def test_a_spread_is_even_and_takes_all_where_they_are_few():
-    assert spread(10, 4).tolist() == [0, 2, 5, 7]
-    assert spread(3, 4).tolist() == [0, 1, 2]
-    assert spread(0, 4).tolist() == []
+def test_evenly_spaced_indices_are_all_where_there_are_few():
+    assert evenly_spaced(10, 4).tolist() == [0, 2, 5, 7]
+    assert evenly_spaced(3, 4).tolist() == [0, 1, 2]
+    assert evenly_spaced(0, 4).tolist() == []
 
 
-def test_the_digest_of_a_set_does_not_depend_on_how_it_is_shown():
-    digests = {open_data("digits", *shown).digest for shown in ((32, 1), (64, 3))}
+def test_the_digest_of_a_data_set_does_not_depend_on_size_and_channels():
+    digests = {open_data("digits", *form).digest for form in ((32, 1), (64, 3))}
     assert len(digests) == 1
     assert digests != {""}
 
 
-def test_synthetic_shapes_are_four_classes_in_three_parts():
+def test_synthetic_shapes_have_four_classes_in_three_splits():
     data = shapes(80, side=16, channels=1)
     assert data.train.pixels.shape == (56, 1, 16, 16)
     assert data.counts()["cross"] == (14, 2, 4)
 
 
-def test_synthetic_shapes_can_be_asked_for_by_name():
+def test_synthetic_shapes_can_be_opened_by_name():
     data = open_data("synthetic", 32, 1)
     assert data.sizes == (420, 60, 120)

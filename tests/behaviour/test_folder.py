@@ -1,4 +1,4 @@
-"""A folder of pictures is trained as what it is meant to be, or refused."""
+"""Folder layouts: which are accepted, and how ambiguous ones are refused."""
 
 import os
 import time
@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from classicnets.data import decode as picture
+from classicnets.data import decode
 from classicnets.data.sets import open_data, open_test, resolve
 
 
 def fill(root: Path, *folders: str, count: int = 5) -> Path:
-    """Pictures in these folders below the root."""
+    """Images in these folders below the root."""
     for folder in folders:
         (root / folder).mkdir(parents=True)
         for k in range(count):
@@ -26,7 +26,7 @@ def counts(root: Path) -> dict[str, tuple[int, int, int]]:
     return open_data(str(root), 8, 1).counts()
 
 
-def test_the_names_of_parts_may_be_capitalised(tmp_path):
+def test_the_names_of_splits_may_be_capitalised(tmp_path):
     fill(tmp_path, "Train/cat", "Train/dog", "TEST/cat", "TEST/dog", count=4)
     assert counts(tmp_path) == {"cat": (3, 1, 4), "dog": (3, 1, 4)}
     assert len(open_test(str(tmp_path), 8, 1, ("cat", "dog"))) == 8
@@ -34,41 +34,41 @@ def test_the_names_of_parts_may_be_capitalised(tmp_path):
 
 def test_a_class_may_be_called_train(tmp_path):
     fill(tmp_path, "bus", "car", "train")
-    assert [sum(three) for three in counts(tmp_path).values()] == [5, 5, 5]
+    assert [sum(splits) for splits in counts(tmp_path).values()] == [5, 5, 5]
     assert len(open_test(str(tmp_path), 8, 1, ("bus", "car", "train"))) == 15
 
 
 @pytest.mark.parametrize(
-    ("folders", "sentence"),
+    ("folders", "message"),
     [
-        (("test/a", "test/b", "val/a", "val/b"), "holds test and val but no train with a folder"),
-        (("test", "val"), "holds test and val but no train with a folder"),
-        (("train", "test"), "holds 5 pictures but no folder"),
-        (("val/a", "valid/a", "train/a"), "holds both val and valid; keep one"),
-        (("train/steam", "train/diesel", "bus"), "holds pictures in bus beside train"),
-        (("train", "test/a", "test/b"), "holds pictures in train beside test"),
+        (("test/a", "test/b", "val/a", "val/b"), "has test and val but no train with a folder"),
+        (("test", "val"), "has test and val but no train with a folder"),
+        (("train", "test"), "has no class folders \\(loose images: 5\\)"),
+        (("val/a", "valid/a", "train/a"), "has both val and valid; keep one"),
+        (("train/steam", "train/diesel", "bus"), "has images in bus beside train"),
+        (("train", "test/a", "test/b"), "has images in train beside test"),
     ],
 )
-def test_a_layout_that_could_mean_two_things_is_refused(tmp_path, folders, sentence):
-    with pytest.raises(ValueError, match=sentence):
+def test_an_ambiguous_layout_is_refused(tmp_path, folders, message):
+    with pytest.raises(ValueError, match=message):
         counts(fill(tmp_path, *folders))
 
 
-def test_folders_without_pictures_may_lie_beside_the_parts(tmp_path):
+def test_folders_without_images_may_lie_beside_the_splits(tmp_path):
     fill(tmp_path, "train/a", "train/b")
     (tmp_path / "notes").mkdir()
     assert len(counts(tmp_path)) == 2
 
 
-def test_hidden_files_and_folders_are_not_looked_at(tmp_path):
+def test_hidden_files_and_folders_are_ignored(tmp_path):
     fill(tmp_path, "a", "b", "a/.thumbs", ".cache")
-    (tmp_path / "b" / "._1.png").write_bytes(b"what another system leaves there")
+    (tmp_path / "b" / "._1.png").write_bytes(b"left by another system")
     data = open_data(str(tmp_path), 8, 1)
-    assert [sum(three) for three in data.counts().values()] == [5, 5]
+    assert [sum(splits) for splits in data.counts().values()] == [5, 5]
     assert data.skipped == ()
 
 
-def test_a_class_whose_name_is_no_utf8_is_refused_by_name(tmp_path):
+def test_a_class_name_that_is_not_utf8_is_refused(tmp_path):
     fill(tmp_path, "a")
     try:
         (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
@@ -78,7 +78,7 @@ def test_a_class_whose_name_is_no_utf8_is_refused_by_name(tmp_path):
         counts(tmp_path)
 
 
-def test_the_digest_changes_with_names_and_sizes_and_with_nothing_else(tmp_path):
+def test_the_digest_depends_on_names_and_sizes_alone(tmp_path):
     fill(tmp_path / "one", "a", "b")
     fill(tmp_path / "two", "a", "b")
     first = open_data(str(tmp_path / "one"), 8, 1).digest
@@ -90,33 +90,33 @@ def test_the_digest_changes_with_names_and_sizes_and_with_nothing_else(tmp_path)
     assert len(digests | {first}) == 3
 
 
-def test_a_folder_is_named_by_its_whole_path(tmp_path, monkeypatch):
+def test_a_folder_is_named_by_its_absolute_path(tmp_path, monkeypatch):
     fill(tmp_path / "pics", "a", "b")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    whole = str((tmp_path / "pics").resolve())
-    assert resolve("~/pics") == resolve("pics") == open_data("~/pics", 8, 1).name == whole
+    absolute = str((tmp_path / "pics").resolve())
+    assert resolve("~/pics") == resolve("pics") == open_data("~/pics", 8, 1).name == absolute
     assert resolve("digits") == "digits"
 
 
-def test_an_interrupted_reading_stops_at_once(tmp_path, monkeypatch):
+def test_reading_stops_at_once_when_interrupted(tmp_path, monkeypatch):
     class Interrupted(ThreadPoolExecutor):
-        """Ctrl-C while pictures are still being handed out."""
+        """Ctrl-C while images are still being submitted."""
 
         def map(self, function, items):
             for item in items:
                 self.submit(function, item)
             raise KeyboardInterrupt
 
-    begun = []
+    started = []
 
     def slow(path, side, channels):
-        begun.append(path)
+        started.append(path)
         time.sleep(0.001)
         return torch.zeros(1, 8, 8, dtype=torch.uint8)
 
-    monkeypatch.setattr(picture, "read_image", slow)
-    monkeypatch.setattr(picture, "ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(decode, "read_image", slow)
+    monkeypatch.setattr(decode, "ThreadPoolExecutor", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        picture.read_images([tmp_path / f"{k}.png" for k in range(4000)], 8, 1)
-    assert len(begun) < 4000
+        decode.read_images([tmp_path / f"{k}.png" for k in range(4000)], 8, 1)
+    assert len(started) < 4000

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import classicnets as cn
-from classicnets.api.inspection import Look
+from classicnets.api.inspection import Inspection
 from classicnets.api.runs import build_initial
 from classicnets.training.run.directory import open_run
 from classicnets.visualize.health import health
@@ -36,7 +36,7 @@ def test_the_curve_at_initialisation_is_that_of_these_values(tmp_path):
     began = copy.deepcopy(training.network)
     training.finish()
     run = open_run(tmp_path / "run")
-    look = Look(run, training.network, True, (), (), None, limit=64)
+    look = Inspection(run, training.network, True, (), (), None, limit=64)
     images = (look.test.images, look.test.labels)
     initial = look.at_initialisation()
     assert initial is not None
@@ -51,4 +51,4 @@ def test_a_module_of_your_own_has_no_known_initial_values(tmp_path):
     training = cn.train("lenet5", "digits", epochs=1, out=tmp_path / "run")
     training.save()
     run = open_run(tmp_path / "run")
-    assert Look(run, training.network, False, (), (), None, limit=64).at_initialisation() is None
+    assert Inspection(run, training.network, False, (), (), None, limit=64).at_initialisation() is None

@@ -1,4 +1,4 @@
-"""ImageNet's layout, CSV files, one's own folders, packed files, and a stand-in for the hub."""
+"""ImageNet's layout, CSV files, folders, packed files, and a stand-in for the Hugging Face hub."""
 
 import csv
 import sys
@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from scipy.io import savemat
 
 from classicnets.data.images import Images, Splits
-from classicnets.data.packed import PARTS, read_packed, write_packed
+from classicnets.data.packed import SPLITS, read_packed, write_packed
 from classicnets.data.sets import open_data, open_test, resolve
 
 
-def picture(path: Path, light: int = 0, size: tuple[int, int] = (12, 10)) -> Path:
+def write_image(path: Path, light: int = 0, size: tuple[int, int] = (12, 10)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", size, light).save(path)
     return path
@@ -29,10 +29,10 @@ def picture(path: Path, light: int = 0, size: tuple[int, int] = (12, 10)) -> Pat
 def write_imagenet(root: Path, flat: bool) -> Path:
     for wnid, light in (("n01", 10), ("n02", 200)):
         for k in range(52):
-            picture(root / "train" / wnid / f"{wnid}_{k}.JPEG", light)
+            write_image(root / "train" / wnid / f"{wnid}_{k}.JPEG", light)
     for number, (wnid, light) in enumerate((("n02", 200), ("n01", 10), ("n02", 200)), 1):
         name = f"ILSVRC2012_val_{number:08}.JPEG"
-        picture(root / "val" / ("" if flat else wnid) / name, light)
+        write_image(root / "val" / ("" if flat else wnid) / name, light)
     return root
 
 
@@ -48,7 +48,7 @@ def test_imagenet_with_class_folders(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["in", "."])
-def test_a_flat_validation_folder_is_labelled_by_the_solution(tmp_path, where):
+def test_a_flat_validation_folder_is_labelled_by_kaggles_solution(tmp_path, where):
     root = write_imagenet(tmp_path / "in", flat=True)
     with (tmp_path / where / "LOC_val_solution.csv").open("w", newline="") as file:
         rows = csv.writer(file)
@@ -58,7 +58,7 @@ def test_a_flat_validation_folder_is_labelled_by_the_solution(tmp_path, where):
     check_imagenet(root)
 
 
-def test_another_solution_of_a_flat_validation_folder_is_other_data(tmp_path):
+def test_the_digest_depends_on_the_labels_of_a_flat_validation_folder(tmp_path):
     root = write_imagenet(tmp_path / "in", flat=True)
     digests = set()
     for wnids in (("n01", "n02", "n02"), ("n02", "n01", "n02")):
@@ -83,21 +83,21 @@ def test_a_flat_validation_folder_is_labelled_by_the_development_kit(tmp_path):
 
 def test_a_flat_validation_folder_without_labels_is_refused(tmp_path):
     root = write_imagenet(tmp_path / "in", flat=True)
-    with pytest.raises(ValueError, match=r"val holds no class folders.* put LOC_val_solution.csv"):
+    with pytest.raises(ValueError, match=r"val has no class folders.* put LOC_val_solution.csv"):
         open_data(f"imagenet:{root}", 8, 1)
-    with pytest.raises(ValueError, match="holds no folder val"):
+    with pytest.raises(ValueError, match="has no folder val"):
         open_data(
-            f"imagenet:{picture(tmp_path / 'x' / 'train' / 'n01' / '1.png').parents[2]}", 8, 1
+            f"imagenet:{write_image(tmp_path / 'x' / 'train' / 'n01' / '1.png').parents[2]}", 8, 1
         )
-    with pytest.raises(ValueError, match="there is no folder nowhere; imagenet: goes before"):
+    with pytest.raises(ValueError, match="there is no folder nowhere; imagenet: must be"):
         open_data("imagenet:nowhere", 8, 1)
 
 
-def test_a_class_of_imagenet_too_small_for_the_pictures_that_are_watched_is_refused(tmp_path):
+def test_an_imagenet_class_too_small_for_the_validation_split_is_refused(tmp_path):
     root = write_imagenet(tmp_path / "in", flat=False)
     for k in range(2):
         (root / "train" / "n01" / f"n01_{k}.JPEG").unlink()
-    with pytest.raises(ValueError, match=r"class 'n01' .* has 50 pictures .* at least 51"):
+    with pytest.raises(ValueError, match=r"class 'n01' .* too few .* images: 50, .* at least 51"):
         open_data(f"imagenet:{root}", 8, 1)
 
 
@@ -106,7 +106,7 @@ def test_a_class_of_imagenet_too_small_for_the_pictures_that_are_watched_is_refu
 
 def write_table(root: Path, *lines: str, files: int = 12) -> str:
     for k in range(files):
-        picture(root / f"{k}.png", 10 * k)
+        write_image(root / f"{k}.png", 10 * k)
     (root / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(root / "labels.csv")
 
@@ -116,64 +116,67 @@ def test_a_csv_of_path_and_label_is_split_like_a_folder(tmp_path):
     data = open_data(write_table(tmp_path, *lines), 8, 1)
     assert data.classes == ("bär", "wolf")
     assert data.counts() == {"bär": (4, 1, 1), "wolf": (4, 1, 1)}
-    for part in (data.train, data.validation, data.test):
-        assert torch.equal(part.pixels[:, 0, 0, 0].long() // 10 % 2, part.labels)
+    for split in (data.train, data.validation, data.test):
+        assert torch.equal(split.pixels[:, 0, 0, 0].long() // 10 % 2, split.labels)
     assert data.name == resolve(str(tmp_path / "labels.csv")) == str(tmp_path / "labels.csv")
 
 
-def test_columns_may_be_named_and_parts_given(tmp_path):
-    parts = ("train", "train", "val", "test")
-    lines = [f"{parts[k % 4]},x,{k // 4},{k}.png" for k in range(12)]
+def test_columns_may_be_named_and_splits_given(tmp_path):
+    splits = ("train", "train", "val", "test")
+    lines = [f"{splits[k % 4]},x,{k // 4},{k}.png" for k in range(12)]
     data = open_data(write_table(tmp_path, "Split,note,Label,PATH", *lines, ""), 8, 1)
     assert data.counts() == {"0": (2, 1, 1), "1": (2, 1, 1), "2": (2, 1, 1)}
     assert len(open_test(str(tmp_path / "labels.csv"), 8, 1, ("0", "1", "2"))) == 3
 
 
-def test_numbers_are_ordered_as_numbers(tmp_path):
+def test_numeric_labels_are_ordered_by_value(tmp_path):
     lines = [f"{k}.png,{(9, 10, 100)[k % 3]}" for k in range(12)]
     assert open_data(write_table(tmp_path, *lines), 8, 1).classes == ("9", "10", "100")
 
 
 @pytest.mark.parametrize(
-    ("lines", "sentence"),
+    ("lines", "message"),
     [
         (["0.png,a", "1.png,"], "line 2: the label is missing"),
         (["0.png,a", "1.png"], "line 2: the label is missing"),
         (["0.png,a", ",b"], "line 2: the path is missing"),
-        (["path,label", "../0.png,a"], r"line 2: ../0.png lies outside .*; it must be below"),
-        (["/etc/0.png,a"], "line 1: /etc/0.png lies outside"),
-        (["0.png,0", "1.png,-1"], "line 2: the label -1 is negative; numbers begin at 0"),
-        (["0.png,a,train", "1.png,b,exam"], "line 2: the split 'exam' is none of train, val"),
+        (["path,label", "../0.png,a"], r"line 2: ../0.png is outside .*; paths must be below it"),
+        (["/etc/0.png,a"], "line 1: /etc/0.png is outside"),
+        (["0.png,0", "1.png,-1"], "line 2: the label -1 is negative; labels start at 0"),
+        (["0.png,a,train", "1.png,b,exam"], "line 2: unknown split 'exam'; choose from train, val"),
         (["0.png,a,val", "1.png,b,test"], "has val and test rows but no train row"),
-        (["0.png,a", "1.png,a"], "has 1 class; there must be at least two"),
-        ([], "names no pictures"),
-        ([*(f"{k}.png,a" for k in range(8)), "8.png,255"], "class '255' in .* has 1 pictures"),
-        ([*(f"{k}.png,a" for k in range(8)), "x.png,b"], "class 'b' in .* has 0 pictures"),
+        (["0.png,a", "1.png,a"], "has only one class, 'a'; at least two are needed"),
+        ([], "lists no images"),
+        (
+            [*(f"{k}.png,a" for k in range(8)), "8.png,255"],
+            "class '255' in .* too few .* images: 1",
+        ),
+        ([*(f"{k}.png,a" for k in range(8)), "x.png,b"], "class 'b' in .* too few .* images: 0"),
     ],
 )
-def test_a_csv_that_cannot_be_meant_is_refused_with_its_line(tmp_path, lines, sentence):
-    with pytest.raises(ValueError, match=sentence) as caught:
+def test_an_illegal_csv_is_refused_with_the_line(tmp_path, lines, message):
+    with pytest.raises(ValueError, match=message) as caught:
         open_data(write_table(tmp_path, *lines), 8, 1)
     assert "\n" not in str(caught.value)
 
 
-def test_a_picture_that_a_csv_names_and_is_not_there_is_left_out_and_named(tmp_path):
+def test_a_missing_file_of_a_csv_is_skipped_and_named(tmp_path):
     lines = [f"{k}.png,{'ab'[k % 2]}" for k in range(12)]
     data = open_data(write_table(tmp_path, *lines, "gone.png,a"), 8, 1)
     assert sum(data.sizes) == 12
     assert data.skipped == (f"there is no file {tmp_path / 'gone.png'}",)
 
 
-def test_a_class_missing_in_validation_is_named(tmp_path):
+def test_a_class_missing_from_the_validation_split_is_named(tmp_path):
     lines = [f"{k}.png,{'ab'[k % 2]},{'train' if k < 8 else 'val'}" for k in range(10)]
     table = write_table(tmp_path, *lines, "10.png,c,train", "11.png,c,train")
-    with pytest.raises(ValueError, match=r"class 'c' in .* val part, has 0 pictures that can be"):
+    with pytest.raises(ValueError, match=r"class 'c' in .* val split, has too few .* images: 0"):
         open_data(table, 8, 1)
 
 
-def test_the_csv_file_is_named_and_not_its_folder(tmp_path):
+def test_messages_name_the_csv_file_and_not_its_folder(tmp_path):
     table = write_table(tmp_path, *(f"{k}.png,{'ab'[k == 7]}" for k in range(8)))
-    with pytest.raises(ValueError, match=f"^class 'b' in {table} has 1 pictures"):
+    with pytest.raises(ValueError, match=f"^class 'b' in {table} has too few readable images: 1"):
         open_data(table, 8, 1)
 
 
@@ -184,56 +187,55 @@ def test_the_csv_file_is_named_and_not_its_folder(tmp_path):
             [f"{k}.png,{'ab'[k % 2]}" for k in range(10)],
             ["0.png,b", "1.png,a", *(f"{k}.png,{'ab'[k % 2]}" for k in range(2, 10))],
         ),
-        (  # the same pictures and labels in other parts
+        (  # the same images and labels in other splits
             [f"{k}.png,{'ab'[k % 2]},{'train' if k < 6 else 'test'}" for k in range(10)],
             [f"{k}.png,{'ab'[k % 2]},{'train' if k < 6 else 'val'}" for k in range(10)],
         ),
     ],
 )
-def test_other_labels_for_the_same_files_are_other_data(tmp_path, lines, others):
+def test_the_digest_depends_on_labels_and_splits(tmp_path, lines, others):
     first = open_data(write_table(tmp_path, *lines), 8, 1)
     assert open_data(write_table(tmp_path, *lines), 8, 1).digest == first.digest
     assert open_data(write_table(tmp_path, *others), 8, 1).digest != first.digest
 
 
-# one's own pictures
+# image folders
 
 
 def test_unreadable_files_are_skipped_or_refused_by_choice(tmp_path):
     for name in ("a", "b"):
         for k in range(5):
-            picture(tmp_path / name / f"{k}.png", 10 * k)
-    (tmp_path / "a" / "1.png").write_bytes(b"no picture")
+            write_image(tmp_path / name / f"{k}.png", 10 * k)
+    (tmp_path / "a" / "1.png").write_bytes(b"not an image")
     Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "b" / "nan.tif")
     skipped = open_data(str(tmp_path), 8, 1).skipped
-    assert "1.png cannot be read as a picture" in skipped[0]
-    assert "nan.tif cannot be read as a picture: its values do not lie between 0" in skipped[1]
-    with pytest.raises(ValueError, match=r"1\.png cannot be read as a picture"):
+    assert "1.png cannot be read as an image" in skipped[0]
+    assert "nan.tif cannot be read as an image: its values do not lie between 0" in skipped[1]
+    with pytest.raises(ValueError, match=r"1\.png cannot be read as an image"):
         open_data(str(tmp_path), 8, 1, unreadable="refuse")
     with pytest.raises(ValueError, match="unreadable must be skip or refuse, not 'ignore'"):
         open_data(str(tmp_path), 8, 1, unreadable="ignore")
 
 
-def test_the_same_picture_in_two_parts_is_reported(tmp_path):
-    for part in ("train", "val", "test"):
+def test_the_same_image_in_two_splits_is_reported(tmp_path):
+    for split in ("train", "val", "test"):
         for name, light in (("a", 0), ("b", 100)):
             for k in range(3):
-                shade = light + 10 * k + {"train": 0, "val": 1, "test": 2}[part]
-                picture(tmp_path / part / name / f"{k}.png", shade)
+                shade = light + 10 * k + {"train": 0, "val": 1, "test": 2}[split]
+                write_image(tmp_path / split / name / f"{k}.png", shade)
     assert open_data(str(tmp_path), 8, 1).duplicates == ()
     copy = (tmp_path / "train" / "a" / "1.png").read_bytes()
     (tmp_path / "test" / "b" / "copy.png").write_bytes(copy)
-    (tmp_path / "train" / "a" / "again.png").write_bytes(copy)  # within a part it is no matter
+    (tmp_path / "train" / "a" / "again.png").write_bytes(copy)  # allowed within a split
     (found,) = {d.replace("again", "1") for d in open_data(str(tmp_path), 8, 1).duplicates}
     assert found == (
-        f"{tmp_path}/train/a/1.png (train) and {tmp_path}/test/b/copy.png (test) "
-        "are the same picture"
+        f"{tmp_path}/train/a/1.png (train) and {tmp_path}/test/b/copy.png (test) are the same image"
     )
 
 
-def test_other_files_are_refused_with_what_data_may_be(tmp_path):
+def test_other_files_are_refused_with_the_legal_kinds_of_data(tmp_path):
     (tmp_path / "x.txt").touch()
-    with pytest.raises(ValueError, match=r"is a file; data is a folder .* a CSV .* with \.pack"):
+    with pytest.raises(ValueError, match=r"data is a folder .* a CSV file .* a \.pack file"):
         open_data(str(tmp_path / "x.txt"), 8, 1)
 
 
@@ -241,7 +243,7 @@ def test_other_files_are_refused_with_what_data_may_be(tmp_path):
 
 
 def packed(root: Path, name: str = "x", light: int = 0, **others) -> Path:
-    """Two classes of black and of lighter pictures in a packed file; `others` replaces parts."""
+    """A packed file of a black and a lighter class; `others` replaces splits."""
     pixels = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
     pixels[1] = light
     images = Images(pixels, torch.tensor([0, 1]))
@@ -250,14 +252,14 @@ def packed(root: Path, name: str = "x", light: int = 0, **others) -> Path:
     return root / f"{name}.pack"
 
 
-def test_a_pack_keeps_what_its_pictures_are(tmp_path):
+def test_a_packed_file_keeps_the_origin_of_its_images(tmp_path):
     data = read_packed(packed(tmp_path), 3)
     assert (data.origin, data.name, data.grey) == ("mnist", str(tmp_path / "x.pack"), True)
     write_packed(data, tmp_path / "again.pack", 4)
     assert open_data(str(tmp_path / "again.pack"), 4, 3).origin == "mnist"
 
 
-def test_a_pack_that_was_replaced_is_another_though_all_counts_are_the_same(tmp_path):
+def test_the_digest_of_a_packed_file_depends_on_pixels_and_labels(tmp_path):
     other = Images(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 0]))
     paths = [packed(tmp_path), packed(tmp_path, "y", 1), packed(tmp_path, "z", test=other)]
     assert len({read_packed(path, 1).digest for path in paths}) == 3
@@ -265,34 +267,35 @@ def test_a_pack_that_was_replaced_is_another_though_all_counts_are_the_same(tmp_
     assert digest == read_packed(paths[0], 1).digest
 
 
-def test_a_pack_with_a_strange_label_or_without_a_class_is_refused_by_name(tmp_path):
+def test_a_packed_file_with_an_illegal_label_or_a_missing_class_is_refused(tmp_path):
     path = packed(tmp_path)
-    held = bytearray(path.read_bytes())
-    held[-2] = 1  # of the last label's eight bytes
-    path.write_bytes(held)
+    content = bytearray(path.read_bytes())
+    content[-2] = 1  # of the last label's eight bytes
+    path.write_bytes(content)
     with pytest.raises(
-        ValueError, match=r"x\.pack, test part, has the label 281474976710657; there"
+        ValueError, match=r"x\.pack, test split, has the label 281474976710657; labels"
     ):
         open_data(str(path), 4, 1)
     one = Images(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.tensor([0]))
     with pytest.raises(
-        ValueError, match=r"class 'b' in .*y\.pack, validation part, has 0 pictures"
+        ValueError,
+        match=r"class 'b' in .*y\.pack, validation split, has too few readable images: 0",
     ):
         open_data(str(packed(tmp_path, "y", validation=one)), 4, 1)
 
 
-def test_a_file_of_other_numbers_is_no_pack(tmp_path):
-    numbers = {f"{part}.{k}": torch.zeros(2) for part in PARTS for k in ("pixels", "labels")}
-    save_file(numbers, tmp_path / "x.pack", metadata={"classes": '["a", "b"]'})
-    with pytest.raises(ValueError, match=r"is no packed data set, .* not bytes in four axes"):
+def test_other_safetensors_files_are_refused(tmp_path):
+    tensors = {f"{split}.{k}": torch.zeros(2) for split in SPLITS for k in ("pixels", "labels")}
+    save_file(tensors, tmp_path / "x.pack", metadata={"classes": '["a", "b"]'})
+    with pytest.raises(ValueError, match=r"is not a packed data set, .* must be uint8 in four dim"):
         open_data(str(tmp_path / "x.pack"), 4, 1)
 
 
-# the Hugging Face hub, by a stand-in
+# a stand-in for the Hugging Face hub
 
 
 class Split(list):
-    """What the tests need of a split of `datasets`."""
+    """The part of a split of `datasets` that the tests need."""
 
     def __init__(self, rows, features):
         super().__init__(rows)
@@ -310,7 +313,7 @@ def stand_in(monkeypatch, load) -> None:
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load))
 
 
-def test_a_set_of_the_hub_is_read_by_its_features(monkeypatch):
+def test_a_hub_data_set_is_read_by_its_features(monkeypatch):
     features = {
         "img": kind("Image"),
         "id": kind("Value"),
@@ -327,20 +330,20 @@ def test_a_set_of_the_hub_is_read_by_its_features(monkeypatch):
 
 
 def of_the_hub(monkeypatch, labels: list[int], test: list[int] | None = None, light: int = 0):
-    """A stand-in of two classes with these labels."""
+    """Stands in for a data set of two classes with these labels."""
     features = {"img": kind("Image"), "y": kind("ClassLabel", names=["no", "yes"])}
-    parts = {"train": labels} | ({} if test is None else {"test": test})
+    labels_of = {"train": labels} | ({} if test is None else {"test": test})
     splits = {
-        part: Split(
+        split: Split(
             [{"img": Image.new("RGB", (9, 12), (light, k, 0)), "y": y} for k, y in enumerate(ys)],
             features,
         )
-        for part, ys in parts.items()
+        for split, ys in labels_of.items()
     }
     stand_in(monkeypatch, lambda name: splits)
 
 
-def test_a_set_of_the_hub_that_has_changed_is_another(monkeypatch):
+def test_the_digest_of_a_hub_data_set_depends_on_pixels_and_labels(monkeypatch):
     digests = []
     for labels, light in (([0, 1] * 9, 0), ([0, 1] * 9, 1), ([1, 0] * 9, 0), ([0, 1] * 9, 0)):
         of_the_hub(monkeypatch, labels, light=light)
@@ -350,22 +353,22 @@ def test_a_set_of_the_hub_that_has_changed_is_another(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("labels", "test", "sentence"),
+    ("labels", "test", "message"),
     [
-        ([0, 0, 0, 1], None, "^class 'yes' in hf:x has 1 pictures .* at least 3, one for each"),
-        ([0, 0, 0, 1], [0, 1], "^class 'yes' in hf:x has 1 pictures .* at least 2"),
-        ([0, 0, 1, 1], [0, 0], "^class 'yes' in hf:x, test part, has 0 pictures"),
-        ([0, 1] * 3, [0, -1], "^hf:x, test part, has the label -1; there are 2 classes, from 0"),
-        ([0, 1] * 3 + [2], None, "^hf:x has the label 2; there are 2 classes, from 0"),
+        ([0, 0, 0, 1], None, "^class 'yes' in hf:x has too few .*: 1, .* at least 3, one for each"),
+        ([0, 0, 0, 1], [0, 1], "^class 'yes' in hf:x has too few .*: 1, .* at least 2"),
+        ([0, 0, 1, 1], [0, 0], "^class 'yes' in hf:x, test split, has too few readable images: 0"),
+        ([0, 1] * 3, [0, -1], "^hf:x, test split, has the label -1; labels must be 0 to 1"),
+        ([0, 1] * 3 + [2], None, "^hf:x has the label 2; labels must be 0 to 1"),
     ],
 )
-def test_a_set_of_the_hub_without_enough_of_a_class_is_refused(monkeypatch, labels, test, sentence):
+def test_a_hub_data_set_with_too_few_images_is_refused(monkeypatch, labels, test, message):
     of_the_hub(monkeypatch, labels, test)
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=message):
         open_data("hf:x", 8, 3)
 
 
-def test_what_the_hub_cannot_give_is_said_in_a_sentence(monkeypatch):
+def test_failures_of_the_hub_are_reported_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(
         ValueError, match=r"hf:x needs the package datasets \(pip install datasets\): "
@@ -376,7 +379,7 @@ def test_what_the_hub_cannot_give_is_said_in_a_sentence(monkeypatch):
         raise ConnectionError("no network\nand a long story")
 
     stand_in(monkeypatch, fails)
-    with pytest.raises(ValueError, match=r"hf:x cannot be loaded: no network$"):
+    with pytest.raises(ValueError, match=r"hf:x cannot be loaded: ConnectionError: no network$"):
         open_data("hf:x", 8, 3)
     features = {"img": kind("Image"), "text": kind("Value")}
     stand_in(monkeypatch, lambda name: {"train": Split([], features)})

@@ -286,7 +286,7 @@ def test_an_unknown_protocol_is_answered_with_the_list(finished):
 def test_one_unreadable_picture_and_nothing_is_predicted(finished, tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"no")
-    with pytest.raises(ValueError, match=r"bad\.png cannot be read as a picture"):
+    with pytest.raises(ValueError, match=r"bad\.png cannot be read as an image"):
         cn.predict(finished, [tmp_path / "good.png", tmp_path / "bad.png"])
     with pytest.raises(ValueError, match=r"there is no file .*gone.png"):
         cn.predict(finished, [tmp_path / "gone.png"])

@@ -1,6 +1,7 @@
-"""Published sets, from the files their authors gave out, and how these are downloaded."""
+"""Published data sets in their original formats, and their download."""
 
 import errno
+import fcntl
 import gzip
 import io
 import os
@@ -16,7 +17,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from shutil import rmtree
 from threading import Thread
-from types import SimpleNamespace
 
 import jaxtyping
 import numpy as np
@@ -45,7 +45,7 @@ def put(path: Path, content: bytes) -> str:
     return md5(content).hexdigest()
 
 
-def picture(path: Path, light: int = 0, size: tuple[int, int] = (12, 10)) -> Path:
+def write_image(path: Path, light: int = 0, size: tuple[int, int] = (12, 10)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", size, light).save(path)
     return path
@@ -55,16 +55,16 @@ def picture(path: Path, light: int = 0, size: tuple[int, int] = (12, 10)) -> Pat
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder, goes on where it is asked to, and breaks off where `broken` says."""
+    """Serves a folder, with range requests; `broken` makes it stop early."""
 
-    broken: tuple[int, ...] = ()  # after how many bytes the next answers stop
-    slow = 0.0  # seconds before each answer and in its middle
-    asked: tuple[str, ...] = ()
+    broken: tuple[int, ...] = ()  # the next responses stop after this many bytes
+    slow = 0.0  # seconds to wait before and in the middle of each response
+    requests: tuple[str, ...] = ()
 
     def do_GET(self):
         path = Path(self.translate_path(self.path))
         begin = self.headers["Range"]
-        Handler.asked += (begin or "all",)
+        Handler.requests += (begin or "all",)
         if not path.is_file():
             self.send_error(404)
             return
@@ -93,10 +93,10 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path) -> Iterator[tuple[Path, str]]:
-    """A folder that is served, and its address."""
+    """A folder that is served, and its URL."""
     (tmp_path / "served").mkdir()
     handler = partial(Handler, directory=str(tmp_path / "served"))
-    Handler.broken, Handler.asked, Handler.slow = (), (), 0.0
+    Handler.broken, Handler.requests, Handler.slow = (), (), 0.0
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = Thread(target=running.serve_forever)
         thread.start()
@@ -105,54 +105,54 @@ def server(tmp_path) -> Iterator[tuple[Path, str]]:
         thread.join()
 
 
-def test_a_file_is_fetched_once_and_its_progress_can_be_watched(server, cache):
+def test_a_file_is_downloaded_once_with_progress(server, cache):
     served, url = server
     content = bytes(range(256)) * 3000
     remote = Remote("x.bin", put(served / "x.bin", content), (url,))
     seen = []
-    token = download.progress.set(lambda *told: seen.append(told))
+    token = download.progress.set(lambda *report: seen.append(report))
     assert fetch(remote, "set") == fetch(remote, "set") == cache / "set" / "x.bin"
     download.progress.reset(token)
     assert (cache / "set" / "x.bin").read_bytes() == content
     assert [path.name for path in (cache / "set").iterdir()] == ["x.bin"]
-    assert Handler.asked == ("all",)
+    assert Handler.requests == ("all",)
     assert seen[-1] == ("x.bin", 768_000, 768_000)
     assert [done for _, done, _ in seen] == sorted({done for _, done, _ in seen})
 
 
-def test_a_mirror_is_asked_when_the_first_has_it_not_or_has_another(server):
+def test_other_mirrors_are_tried_when_one_lacks_the_file_or_has_another(server):
     served, url = server
-    sum_of_it = put(served / "right/x.bin", b"what it was")
-    put(served / "wrong/x.bin", b"a page that says sorry")
+    md5_sum = put(served / "right/x.bin", b"the file")
+    put(served / "wrong/x.bin", b"an error page")
     mirrors = (f"{url}none/", f"{url}wrong/", "http://127.0.0.1:9/", f"{url}right/")
-    assert fetch(Remote("x.bin", sum_of_it, mirrors), "set").read_bytes() == b"what it was"
+    assert fetch(Remote("x.bin", md5_sum, mirrors), "set").read_bytes() == b"the file"
 
 
-def test_what_nobody_has_is_answered_with_every_address_and_where_to_put_it(server, cache):
+def test_a_failed_download_names_every_url_and_where_to_put_the_file(server, cache):
     served, url = server
-    put(served / "wrong/x.bin", b"a page that says sorry")
+    put(served / "wrong/x.bin", b"an error page")
     remote = Remote("x.bin", "0" * 32, (url, f"{url}wrong/", "http://127.0.0.1:9/"))
-    with pytest.raises(OSError, match=r"x\.bin could not be had from ") as caught:
+    with pytest.raises(OSError, match=r"x\.bin could not be downloaded from ") as caught:
         fetch(remote, "set")
-    sentence = str(caught.value)
-    assert f"{url}x.bin (404 " in sentence
-    assert f"{url}wrong/x.bin (another file than it was)" in sentence
-    assert "http://127.0.0.1:9/x.bin (" in sentence
-    assert "refused" in sentence
-    assert sentence.endswith(f"put it at {cache / 'set' / 'x.bin'}")
-    assert "\n" not in sentence
+    message = str(caught.value)
+    assert f"{url}x.bin (404 " in message
+    assert f"{url}wrong/x.bin (its MD5 sum differs)" in message
+    assert "http://127.0.0.1:9/x.bin (" in message
+    assert "refused" in message
+    assert message.endswith(f"put it at {cache / 'set' / 'x.bin'}")
+    assert "\n" not in message
     assert list((cache / "set").iterdir()) == []
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_stopped(server, cache):
+def test_an_interrupted_download_resumes(server, cache):
     served, url = server
     content = bytes(range(256)) * 3000
     remote = Remote("x.bin", put(served / "x.bin", content), (url,))
     Handler.broken = (300_000,)
-    with pytest.raises(OSError, match="broke off after 300,000 of 768,000 bytes"):
+    with pytest.raises(OSError, match="stopped after 300,000 of 768,000 bytes"):
         fetch(remote, "set")
     assert fetch(remote, "set").read_bytes() == content
-    assert Handler.asked == ("all", "bytes=300000-")
+    assert Handler.requests == ("all", "bytes=300000-")
 
 
 def in_processes(workers: int) -> Executor:
@@ -160,7 +160,7 @@ def in_processes(workers: int) -> Executor:
 
 
 @pytest.mark.parametrize("pool", [ThreadPoolExecutor, in_processes])
-def test_who_wants_a_file_that_is_being_fetched_waits_for_it(server, cache, pool):
+def test_a_second_process_waits_for_the_first_download(server, cache, pool):
     served, url = server
     content = bytes(range(256)) * 3000
     remote = Remote("x.bin", put(served / "x.bin", content), (url,))
@@ -169,27 +169,25 @@ def test_who_wants_a_file_that_is_being_fetched_waits_for_it(server, cache, pool
         paths = set(workers.map(fetch, [remote] * 3, ["set"] * 3))
     assert paths == {cache / "set" / "x.bin"}
     assert (cache / "set" / "x.bin").read_bytes() == content
-    assert Handler.asked == ("all",)
+    assert Handler.requests == ("all",)
 
 
-def test_a_file_system_without_locks_is_no_hindrance(server, monkeypatch):
+def test_downloads_work_on_a_file_system_without_locks(server, monkeypatch):
     served, url = server
 
-    def no_locks(file, kind):
+    def no_locks(file, operation):
         raise OSError(errno.ENOLCK, "no locks available")
 
-    monkeypatch.setattr(download, "fcntl", SimpleNamespace(flock=no_locks, LOCK_EX=0))
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     assert fetch(Remote("x.bin", put(served / "x.bin", b"it"), (url,)), "set").is_file()
-    monkeypatch.setattr(download, "fcntl", None)
-    assert fetch(Remote("y.bin", put(served / "y.bin", b"it"), (url,)), "set").is_file()
 
 
-def test_a_file_put_there_by_hand_is_taken(cache):
+def test_a_file_put_into_the_cache_by_hand_is_used(cache):
     put(cache / "set" / "x.bin", b"by hand")
     assert fetch(Remote("x.bin", "0" * 32, ()), "set").read_bytes() == b"by hand"
 
 
-# published sets, in small
+# small stand-ins for the published data sets
 
 
 def idx(values: np.ndarray) -> bytes:
@@ -199,19 +197,19 @@ def idx(values: np.ndarray) -> bytes:
 
 def write_mnist(folder: Path, each: int = 501) -> None:
     labels = np.arange(10 * each) % 10
-    pictures = np.zeros((len(labels), 28, 28))
-    pictures[:, 0, 0], pictures[:, 27, 27] = 20 * labels, 255
+    images = np.zeros((len(labels), 28, 28))
+    images[:, 0, 0], images[:, 27, 27] = 20 * labels, 255
     for name, values in (
-        ("train-images-idx3-ubyte.gz", pictures),
+        ("train-images-idx3-ubyte.gz", images),
         ("train-labels-idx1-ubyte.gz", labels),
-        ("t10k-images-idx3-ubyte.gz", pictures[:30]),
+        ("t10k-images-idx3-ubyte.gz", images[:30]),
         ("t10k-labels-idx1-ubyte.gz", labels[:30]),
     ):
         put(folder / name, idx(values))
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist"])
-def test_sets_in_mnists_form_stand_in_the_middle_of_32_pixels(cache, name):
+def test_data_sets_in_mnists_format_are_centred_in_32_pixels(cache, name):
     write_mnist(cache / name)
     data = open_data(name, 32, 1)
     assert len(data.classes) == 10
@@ -228,7 +226,7 @@ def test_sets_in_mnists_form_stand_in_the_middle_of_32_pixels(cache, name):
 @pytest.mark.parametrize(
     "content", [b"a page", gzip.compress(b"short"), gzip.compress(struct.pack(">HBBI", 0, 8, 1, 9))]
 )
-def test_a_file_that_is_no_idx_array_is_named(cache, content):
+def test_a_file_that_is_not_an_idx_array_is_named(cache, content):
     write_mnist(cache / "mnist")
     put(cache / "mnist" / "t10k-labels-idx1-ubyte.gz", content)
     with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte.gz is damaged, or another file"):
@@ -236,67 +234,71 @@ def test_a_file_that_is_no_idx_array_is_named(cache, content):
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "sentence"),
+    ("name", "values", "message"),
     [
-        (
-            "train-images-idx3",
-            np.zeros(20),
-            r"train-images-\S* is damaged, or another file .*\(20,\)",
-        ),
+        ("train-images-idx3", np.zeros(20), r"train-images-\S* is damaged, or another .*\(20,\)"),
         ("t10k-labels-idx1", np.zeros((3, 28, 28)), r"t10k-labels-\S* is .* of \(3, 28, 28\), not"),
-        ("train-labels-idx1", np.full(5010, 200), "^mnist has the label 200; there are 10 classes"),
-        ("t10k-labels-idx1", np.full(30, 10), "^mnist, test part, has the label 10; there are 10"),
-        ("train-labels-idx1", np.arange(5010) % 9, "^class '9' in mnist has 0 .* at least 501"),
-        ("train-labels-idx1", np.arange(5009) % 10, "^mnist has 5010 pictures and 5009 labels"),
+        ("train-labels-idx1", np.full(5010, 200), "^mnist has the label 200; .* be 0 to 9$"),
+        (
+            "t10k-labels-idx1",
+            np.full(30, 10),
+            "^mnist, test split, has the label 10; .* be 0 to 9$",
+        ),
+        (
+            "train-labels-idx1",
+            np.arange(5010) % 9,
+            "^class '9' in mnist has .*: 0, .* at least 501",
+        ),
+        ("train-labels-idx1", np.arange(5009) % 10, "^mnist has 5010 images and 5009 labels"),
     ],
 )
-def test_files_put_there_by_hand_must_fit_together(cache, monkeypatch, name, values, sentence):
+def test_files_put_into_the_cache_by_hand_must_match(cache, monkeypatch, name, values, message):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
     write_mnist(cache / "mnist")
     put(cache / "mnist" / f"{name}-ubyte.gz", idx(values))
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=message):
         open_data("mnist", 32, 1)
 
 
-def test_a_published_set_that_was_replaced_is_another_though_all_counts_are_the_same(cache):
+def test_the_digest_of_a_published_data_set_depends_on_pixels_and_labels(cache):
     write_mnist(cache / "mnist")
     first = open_data("mnist", 32, 1).digest
     assert first == open_data("mnist", 32, 3).digest
-    pictures = np.zeros((30, 28, 28))
-    pictures[7, 3, 4] = 1
-    put(cache / "mnist" / "t10k-images-idx3-ubyte.gz", idx(pictures))
+    images = np.zeros((30, 28, 28))
+    images[7, 3, 4] = 1
+    put(cache / "mnist" / "t10k-images-idx3-ubyte.gz", idx(images))
     second = open_data("mnist", 32, 1).digest
     put(cache / "mnist" / "t10k-labels-idx1-ubyte.gz", idx(9 - np.arange(30) % 10))
     assert len({first, second, open_data("mnist", 32, 1).digest}) == 3
 
 
-@pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason=f"there is no MNIST in {REAL}")
-def test_the_real_mnist_has_its_known_numbers(monkeypatch):
+@pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason=f"no MNIST in {REAL}")
+def test_the_real_mnist_has_its_known_counts_and_moments(monkeypatch):
     monkeypatch.setenv("CLASSICNETS_DATA", str(REAL))
     data = open_data("mnist", 32, 1)
     assert data.sizes == (55_000, 5_000, 10_000)
     counts = data.counts()
-    # how often each digit occurs in the 60,000 and in the 10,000, as known from the literature
+    # the published counts of each digit in the 60,000 and the 10,000
     train = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     test = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert [a + b for a, b, _ in counts.values()] == train
     assert [c for *_, c in counts.values()] == test
     inner = torch.cat([data.train.pixels, data.validation.pixels])[:, 0, 2:30, 2:30].double() / 255
-    assert inner.mean().item() == pytest.approx(0.1307, abs=5e-5)  # the constants everybody uses
+    assert inner.mean().item() == pytest.approx(0.1307, abs=5e-5)  # the usual constants
     assert inner.std().item() == pytest.approx(0.3081, abs=5e-5)
 
 
 def archive(path: Path, files: dict[str, bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz") as held:
+    with tarfile.open(path, "w:gz") as tar:
         for name, content in files.items():
             entry = tarfile.TarInfo(f"folder/{name}")
             entry.size = len(content)
-            held.addfile(entry, io.BytesIO(content))
+            tar.addfile(entry, io.BytesIO(content))
 
 
 def row(*labels: int, light: int) -> bytes:
-    """A CIFAR picture: red is `light`, green 2, blue as the place in the row."""
+    """A CIFAR image: red is `light`, green 2, blue the column."""
     blue = bytes(range(32)) * 32
     return bytes(labels) + bytes([light]) * 1024 + bytes([2]) * 1024 + blue
 
@@ -321,7 +323,7 @@ def test_cifar10_is_read_from_the_binary_version_without_unpickling(cache):
     assert grey == round(0.299 * 9 + 0.587 * 2 + 0.114 * 10)
 
 
-def test_cifar100_is_labelled_finely(cache):
+def test_cifar100_has_the_fine_labels(cache):
     rows = b"".join(row(k % 20, k % 100, light=0) for k in range(5100))
     names = "\n".join(f"class{k}" for k in range(100)).encode()
     files = {"train.bin": rows, "test.bin": row(3, 99, light=0), "fine_label_names.txt": names}
@@ -340,11 +342,9 @@ def test_cifar100_is_labelled_finely(cache):
         ("imagenette", "imagenette2-320.tgz"),
     ],
 )
-def test_a_file_put_there_by_hand_that_is_another_is_named(cache, name, file):
-    put(cache / name / file, b"a page that says sorry")
-    with pytest.raises(
-        ValueError, match=f"{file} is damaged, or another file .* delete it"
-    ) as caught:
+def test_a_wrong_file_in_the_cache_is_named(cache, name, file):
+    put(cache / name / file, b"an error page")
+    with pytest.raises(ValueError, match=f"{file} is damaged, or another .* delete it") as caught:
         open_data(name, 32, 3)
     assert "\n" not in str(caught.value)
     archive(cache / name / file, {"other.txt": b"x"})
@@ -353,7 +353,7 @@ def test_a_file_put_there_by_hand_that_is_another_is_named(cache, name, file):
     assert [path.name for path in (cache / name).iterdir()] == [file]
 
 
-def test_a_nought_of_street_view_is_not_a_ten(cache):
+def test_the_digit_0_of_svhn_is_not_labelled_10(cache):
     (cache / "svhn").mkdir(parents=True)
     pixels = np.zeros((32, 32, 3, 20), np.uint8)
     pixels[3, 4, 1, 5] = 77
@@ -367,17 +367,17 @@ def test_a_nought_of_street_view_is_not_a_ten(cache):
     assert data.test.pixels.sum() == 77
 
 
-def test_imagenette_keeps_its_published_validation_part_for_the_test(cache, tmp_path, monkeypatch):
-    for part, count in (("train", 10), ("val", 2)):
+def test_imagenettes_published_validation_split_is_the_test_split(cache, tmp_path, monkeypatch):
+    for split, count in (("train", 10), ("val", 2)):
         for wnid in ("n02", "n01"):
             for k in range(count):
-                picture(tmp_path / "imagenette2-320" / part / wnid / f"{k}.JPEG", 5 * k)
-    with tarfile.open(tmp_path / "x.tgz", "w:gz") as held:
-        held.add(tmp_path / "imagenette2-320", "imagenette2-320")
+                write_image(tmp_path / "imagenette2-320" / split / wnid / f"{k}.JPEG", 5 * k)
+    with tarfile.open(tmp_path / "x.tgz", "w:gz") as tar:
+        tar.add(tmp_path / "imagenette2-320", "imagenette2-320")
     content = (tmp_path / "x.tgz").read_bytes()
     mirror = (tmp_path / "mirror").as_uri() + "/"
-    sum_of_it = put(tmp_path / "mirror" / "imagenette2-320.tgz", content)
-    monkeypatch.setattr(imagenet, "IMAGENETTE", Remote("imagenette2-320.tgz", sum_of_it, (mirror,)))
+    md5_sum = put(tmp_path / "mirror" / "imagenette2-320.tgz", content)
+    monkeypatch.setattr(imagenet, "IMAGENETTE", Remote("imagenette2-320.tgz", md5_sum, (mirror,)))
     data = open_data("imagenette", 8, 3)
     assert data.counts() == {"n01": (9, 1, 2), "n02": (9, 1, 2)}
     assert data.name == "imagenette"
@@ -388,12 +388,12 @@ def test_imagenette_keeps_its_published_validation_part_for_the_test(cache, tmp_
         assert all(listing.result() == found[0].result() for listing in found)
 
 
-def test_every_named_set_can_be_had_somewhere_and_has_a_checksum():
+def test_every_published_data_set_has_a_mirror_and_a_checksum():
     remotes = [*published.SVHN, published.CIFAR10, published.CIFAR100, imagenet.IMAGENETTE]
     for remote in remotes:
         assert remote.mirrors
         assert len(remote.md5) == 32
     assert set(published.IDX_SETS) <= set(SETS)
-    sums = [sum_of_it for held in published.IDX_SETS.values() for sum_of_it in held.sums]
+    sums = [md5_sum for idx in published.IDX_SETS.values() for md5_sum in idx.sums]
     assert len(set(sums)) == 12
-    assert {len(sum_of_it) for sum_of_it in sums} == {32}
+    assert {len(md5_sum) for md5_sum in sums} == {32}

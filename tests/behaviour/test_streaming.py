@@ -1,4 +1,4 @@
-"""Pictures on disk come like pictures in memory, whatever reads them."""
+"""Image files and packed files give the same batches as images in memory."""
 
 import gc
 import multiprocessing
@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from classicnets.api.pack import pack
-from classicnets.data import listing, loader as batches
+from classicnets.data import listing, loader
 from classicnets.data.crops import RandomCrop, RandomResizedCrop, centre_boxes
 from classicnets.data.decode import read_image, read_images, read_sizes
 from classicnets.data.images import ImageFiles, Images, Splits
@@ -26,7 +26,7 @@ from classicnets.data.synthetic import shapes
 
 @pytest.fixture
 def files(tmp_path) -> ImageFiles:
-    """Twelve pictures of noise, of six sizes."""
+    """Twelve noise images of six sizes."""
     generator = torch.Generator().manual_seed(0)
     paths = []
     for k in range(12):
@@ -47,63 +47,61 @@ def write_classes(root: Path, count: int = 10, size: tuple[int, int] = (40, 30))
     return root
 
 
-def requests(files: ImageFiles, window=None, side: int = 24):
+def requests(files: ImageFiles, side: int = 24):
     generator = torch.Generator().manual_seed(5)
     for indices in torch.randperm(12, generator=generator).split(5):
         sizes = files.sizes[indices]
-        drawn = (window or RandomResizedCrop()).draw(sizes, 40, side, generator)
-        yield indices, drawn
+        yield indices, RandomResizedCrop().sample(sizes, 40, side, generator)
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # one processor, two workers
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # two workers on one CPU
 @pytest.mark.parametrize("workers", [None, 0, 1, 2])
-def test_the_number_of_workers_makes_no_difference(files, workers):
+def test_batches_do_not_depend_on_the_number_of_workers(files, workers):
     torch.manual_seed(3)
     batches = list(stream(files, requests(files), 24, workers))
     assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(3))
-    expected = [files.cut(*request, 24) for request in requests(files)]
+    expected = [files.crop(*request, 24) for request in requests(files)]
     assert [len(labels) for _, labels in batches] == [5, 5, 2]
-    for (x, labels), cut, (indices, _) in zip(batches, expected, requests(files), strict=True):
-        assert torch.equal(x, cut)
+    for (x, labels), crops, (indices, _) in zip(batches, expected, requests(files), strict=True):
+        assert torch.equal(x, crops)
         assert torch.equal(labels, indices)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_threads_read_what_pictures_one_by_one_give(files, threads):
-    indices, windows = next(requests(files))
+def test_threads_read_the_same_as_one_image_after_another(files, threads):
+    indices, boxes = next(requests(files))
     one_by_one = [
-        read_image(files.paths[i], 24, 3, window)
-        for i, window in zip(indices.tolist(), windows.tolist(), strict=True)
+        read_image(files.paths[i], 24, 3, box)
+        for i, box in zip(indices.tolist(), boxes.tolist(), strict=True)
     ]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        cut = files.cut(indices, windows, 24)
+        crops = files.crop(indices, boxes, 24)
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(cut, torch.stack(one_by_one))
+    assert torch.equal(crops, torch.stack(one_by_one))
 
 
-def test_where_processors_compute_no_process_reads_unless_asked_for(files):
+def test_training_on_the_cpu_starts_no_workers_unless_asked(files):
     before = set(multiprocessing.active_children())
-    for workers, more in ((None, 0), (2, 2)):
+    for workers, started in ((None, 0), (2, 2)):
         reading = stream(files, requests(files), 24, workers)
         next(reading)
-        assert len(set(multiprocessing.active_children()) - before) == more
+        assert len(set(multiprocessing.active_children()) - before) == started
         reading.close()
 
 
-def test_whole_pixel_windows_of_files_are_slices_too(files):
-    windows = torch.tensor([[3.0, 5.0, 24.0, 24.0], [-4.0, 50.0, 24.0, 24.0]])
-    cut = files.cut(torch.tensor([0, 7]), windows, 24)
+def test_crop_boxes_at_whole_pixels_of_files_are_slices_too(files):
+    boxes = torch.tensor([[3.0, 5.0, 24.0, 24.0], [-4.0, 50.0, 24.0, 24.0]])
+    crops = files.crop(torch.tensor([0, 7]), boxes, 24)
     for k, (i, top, left) in enumerate(((0, 3, 5), (7, -4, 50))):
-        box = (left, top, left + 24, top + 24)
-        theirs = Image.open(files.paths[i]).crop(box)
-        theirs = torch.frombuffer(bytearray(theirs.tobytes()), dtype=torch.uint8).view(24, 24, 3)
-        assert torch.equal(cut[k], theirs.permute(2, 0, 1))
+        pillow = Image.open(files.paths[i]).crop((left, top, left + 24, top + 24))
+        expected = torch.frombuffer(bytearray(pillow.tobytes()), dtype=torch.uint8).view(24, 24, 3)
+        assert torch.equal(crops[k], expected.permute(2, 0, 1))
 
 
-def test_files_and_pictures_in_memory_give_the_same_crops(tmp_path):
+def test_files_and_images_in_memory_give_the_same_crops(tmp_path):
     root = write_classes(tmp_path, size=(32, 32))
     in_memory, on_disk = open_data(str(root), 32, 3), open_data(str(root), 32, 3, whole=True)
     assert isinstance(in_memory.train, Images)
@@ -111,35 +109,33 @@ def test_files_and_pictures_in_memory_give_the_same_crops(tmp_path):
     assert in_memory.counts() == on_disk.counts()
     assert in_memory.digest == on_disk.digest
     order = torch.arange(len(in_memory.train))
-    windows = RandomCrop(pad=4).draw(in_memory.train.sizes, 32, 32, torch.Generator())
-    assert torch.equal(
-        in_memory.train.cut(order, windows, 32), on_disk.train.cut(order, windows, 32)
-    )
+    boxes = RandomCrop(pad=4).sample(in_memory.train.sizes, 32, 32, torch.Generator())
+    assert torch.equal(in_memory.train.crop(order, boxes, 32), on_disk.train.crop(order, boxes, 32))
 
 
-def test_a_picture_far_too_large_is_decoded_smaller_and_looks_the_same(tmp_path):
+def test_a_jpeg_much_too_large_is_decoded_smaller_and_looks_the_same(tmp_path):
     along = torch.arange(1600) / 1600
     light = (128 + 100 * torch.sin(9 * along[:1200, None]) * torch.cos(7 * along)).to(torch.uint8)
     Image.fromarray(light.numpy()).save(tmp_path / "large.jpg", quality=95)
     Image.open(tmp_path / "large.jpg").save(tmp_path / "large.png")
-    window = [100.0, 200.0, 1000.0, 1000.0]
+    box = [100.0, 200.0, 1000.0, 1000.0]
     scaled, exact = (
-        read_image(tmp_path / f"large.{kind}", 64, 1, window).int() for kind in ("jpg", "png")
+        read_image(tmp_path / f"large.{kind}", 64, 1, box).int() for kind in ("jpg", "png")
     )
     assert (scaled - exact).abs().max() <= 3
 
 
-def test_sizes_are_those_that_are_shown(tmp_path):
+def test_sizes_are_those_after_exif_rotation(tmp_path):
     image = Image.new("RGB", (30, 20))
     image.save(tmp_path / "flat.jpg")
     exif = image.getexif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise
     image.save(tmp_path / "turned.jpg", exif=exif)
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "broken.jpg").write_bytes(b"not an image")
     paths = [tmp_path / f"{name}.jpg" for name in ("flat", "turned", "broken", "none")]
     sizes, reasons = read_sizes(paths)
     assert sizes[:2].tolist() == [[20, 30], [30, 20]]
-    assert "broken.jpg cannot be read as a picture" in reasons[2]
+    assert "broken.jpg cannot be read as an image" in reasons[2]
     assert "there is no file" in reasons[3]
 
 
@@ -149,8 +145,8 @@ def test_a_file_that_becomes_unreadable_while_it_is_streamed_is_named_in_one_sen
 ):
     Path(files.paths[3]).unlink()
     Path(files.paths[3]).mkdir()
-    sentence = r"^\S*03\.png cannot be read as a picture: Is a directory$"
-    with pytest.raises(ValueError, match=sentence):
+    message = r"^\S*03\.png cannot be read as an image: Is a directory$"
+    with pytest.raises(ValueError, match=message):
         list(stream(files, requests(files), 24, workers))
 
 
@@ -161,54 +157,54 @@ def test_a_file_that_vanishes_while_it_is_streamed_is_named_in_one_sentence(file
         list(stream(files, requests(files), 24, workers))
 
 
-def test_a_worker_that_is_ended_from_outside_is_told_of(files, monkeypatch):
-    def killed(loader):
+def test_a_killed_worker_is_reported(files, monkeypatch):
+    def killed(self):
         raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
         yield
 
-    monkeypatch.setattr(batches.DataLoader, "__iter__", killed)
-    with pytest.raises(OSError, match="was ended from outside, perhaps for want of memory"):
+    monkeypatch.setattr(loader.DataLoader, "__iter__", killed)
+    with pytest.raises(OSError, match="was killed, perhaps for lack of memory"):
         list(stream(files, requests(files), 24, 1))
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-def test_a_worker_that_is_killed_while_the_network_trains_is_told_of_at_the_next_batch(files):
-    asked = ((torch.tensor([k % 12]), torch.tensor([[0.0, 0, 24, 24]])) for k in range(500))
-    streamed = stream(files, asked, 24, 2)
+def test_a_worker_killed_during_a_training_step_is_reported_at_the_next_batch(files):
+    endless = ((torch.tensor([k % 12]), torch.tensor([[0.0, 0, 24, 24]])) for k in range(500))
+    streamed = stream(files, endless, 24, 2)
     next(streamed)
     for worker in multiprocessing.active_children():
         os.kill(worker.pid, signal.SIGKILL)
-    time.sleep(0.5)  # the training step, which goes on
-    with pytest.raises(OSError, match="was ended from outside, perhaps for want of memory"):
+    time.sleep(0.5)  # the training step
+    with pytest.raises(OSError, match="was killed, perhaps for lack of memory"):
         list(streamed)
 
 
-def test_too_many_pictures_for_memory_stay_in_their_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(listing, "IN_MEMORY", 100)
+def test_images_beyond_the_memory_limit_stay_in_their_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "MEMORY_LIMIT", 100)
     data = open_data(str(write_classes(tmp_path)), 8, 3)
     assert isinstance(data.train, ImageFiles)
     assert data.counts() == {"a": (7, 1, 2), "b": (7, 1, 2)}
     assert isinstance(open_test(str(tmp_path), 8, 3, ("a", "b")), ImageFiles)
 
 
-def test_the_mean_of_files_is_that_of_their_centre_squares(files):
-    x = files.cut(torch.arange(12), centre_boxes(files.sizes, 256, 224), 224).double()
+def test_the_mean_of_files_is_that_of_their_centre_crops(files):
+    x = files.crop(torch.arange(12), centre_boxes(files.sizes, 256, 224), 224).double()
     assert SubtractMean().fit(files, 256, 224).shift == pytest.approx((-x.mean((0, 2, 3))).tolist())
     scale = Standardise().fit(files, 256, 224).scale
     assert scale == pytest.approx((1 / x.std((0, 2, 3), correction=0)).tolist())
 
 
-def test_the_mean_picture_is_that_of_the_centre_crops_pixel_by_pixel():
+def test_the_mean_image_is_that_of_the_centre_crops_pixel_by_pixel():
     data = shapes(60, side=16, channels=3)
     scaling = SubtractMeanImage().fit(data.train, 16, 12)
     crops = data.train.pixels[:, :, 2:14, 2:14]
-    assert scaling.picture is not None
-    assert torch.allclose(scaling.picture, crops.double().mean(0).float())
+    assert scaling.image is not None
+    assert torch.allclose(scaling.image, crops.double().mean(0).float())
     assert torch.allclose(scaling(crops).mean(0), torch.zeros(3, 12, 12), atol=1e-3)
-    # at another size, the mean of each channel is left
+    # at another size, the mean of each channel is subtracted
     other = scaling(data.train.pixels)
     assert torch.allclose(
-        other[0, 0, 0, 0], data.train.pixels[0, 0, 0, 0] - scaling.picture[0].mean()
+        other[0, 0, 0, 0], data.train.pixels[0, 0, 0, 0] - scaling.image[0].mean()
     )
 
 
@@ -220,31 +216,30 @@ def packed(root: Path, out: Path, side: int = 24) -> Splits:
     return open_data(str(out), 16, 3)
 
 
-def test_a_packed_file_holds_the_squares_classes_and_parts_of_the_folder(tmp_path):
-    root = write_classes(tmp_path / "pictures")
+def test_a_packed_file_has_the_squares_classes_and_splits_of_the_folder(tmp_path):
+    root = write_classes(tmp_path / "images")
     data = packed(root, tmp_path / "x.pack")
     squares = open_data(str(root), 24, 3)
     assert data.classes == ("a", "b")
-    for ours, theirs in ((data.train, squares.train), (data.test, squares.test)):
-        assert torch.equal(ours.pixels, theirs.pixels)
-        assert torch.equal(ours.labels, theirs.labels)
+    for split in ("train", "test"):
+        images, expected = getattr(data, split), getattr(squares, split)
+        assert torch.equal(images.pixels, expected.pixels)
+        assert torch.equal(images.labels, expected.labels)
     assert data.name == str(tmp_path / "x.pack")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["x.pack"]
 
 
 def half_a_jpeg(path: Path) -> Path:
-    """Its header can be read and its size is known, but half of the picture is missing."""
+    """A JPEG with an intact header and half of its data."""
     noise = torch.randint(256, (60, 60), dtype=torch.uint8, generator=torch.Generator())
     Image.fromarray(noise.numpy()).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return path
 
 
-def test_a_picture_damaged_behind_its_header_is_left_out_of_the_pack_and_named(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setattr(listing, "COMPARED", 23)  # too many to be decoded beforehand
-    root = write_classes(tmp_path / "pictures")
+def test_a_file_damaged_after_its_header_is_skipped_by_pack_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "CHECK_LIMIT", 23)  # too many to decode beforehand
+    root = write_classes(tmp_path / "images")
     for k in range(4):
         half_a_jpeg(root / "b" / f"half{k}.jpg")
     data = open_data(str(root), 7, 3, whole=True)
@@ -253,20 +248,20 @@ def test_a_picture_damaged_behind_its_header_is_left_out_of_the_pack_and_named(
     assert sorted(Path(reason.split()[0]).name for reason in skipped) == [
         f"half{k}.jpg" for k in range(4)
     ]
-    held = read_packed(tmp_path / "x.pack", 3)
-    assert sum(held.sizes) == 20
-    for part in (held.train, held.validation, held.test):
-        assert torch.equal(part.pixels[:, 0, 0, 0] > 100, part.labels == 1)
+    data = read_packed(tmp_path / "x.pack", 3)
+    assert sum(data.sizes) == 20
+    for split in (data.train, data.validation, data.test):
+        assert torch.equal(split.pixels[:, 0, 0, 0] > 100, split.labels == 1)
 
 
 def damage(root: Path) -> list[str]:
-    """Adds files of class b whose headers can be read, and returns their names."""
+    """Adds damaged files with intact headers to class b, and returns their names."""
     half_a_jpeg(root / "b" / "half.jpg")
     Image.fromarray(np.full((40, 30), np.nan, np.float32)).save(root / "b" / "nan.tif")
     return ["half.jpg", "nan.tif"]
 
 
-def test_what_is_damaged_behind_its_header_is_left_out_in_files_as_in_memory(tmp_path):
+def test_files_damaged_after_their_headers_are_skipped_on_disk_as_in_memory(tmp_path):
     names = damage(write_classes(tmp_path))
     in_memory, on_disk = (open_data(str(tmp_path), 8, 3, whole=whole) for whole in (False, True))
     assert [Path(reason.split()[0]).name for reason in on_disk.skipped] == names
@@ -274,68 +269,68 @@ def test_what_is_damaged_behind_its_header_is_left_out_in_files_as_in_memory(tmp
     assert (on_disk.sizes, on_disk.digest) == (in_memory.sizes, in_memory.digest)
     order = torch.arange(len(on_disk.train))
     list(stream(on_disk.train, [(order, centre_boxes(on_disk.train.sizes, 8, 8))], 8, 0))
-    with pytest.raises(ValueError, match=r"half\.jpg cannot be read as a picture: .* truncated"):
+    with pytest.raises(ValueError, match=r"half\.jpg cannot be read as an image: .* truncated"):
         open_data(str(tmp_path), 8, 3, whole=True, unreadable="refuse")
-    with pytest.raises(ValueError, match=r"half\.jpg .* an evaluation leaves nothing out"):
+    with pytest.raises(ValueError, match=r"half\.jpg .* an evaluation skips no image"):
         open_test(str(tmp_path), 8, 3, ("a", "b"), whole=True)
 
 
-def test_of_too_many_files_only_the_beginnings_are_looked_at(tmp_path, monkeypatch):
+def test_of_too_many_files_only_the_headers_are_read(tmp_path, monkeypatch):
     damage(write_classes(tmp_path))
-    monkeypatch.setattr(listing, "COMPARED", 21)
+    monkeypatch.setattr(listing, "CHECK_LIMIT", 21)
     assert sum(open_data(str(tmp_path), 8, 3, whole=True).sizes) == 22
-    monkeypatch.setattr(listing, "COMPARED", 22)
+    monkeypatch.setattr(listing, "CHECK_LIMIT", 22)
     assert sum(open_data(str(tmp_path), 8, 3, whole=True).sizes) == 20
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_an_eighth_of_a_jpeg_tells_wherever_it_was_cut_off(tmp_path, progressive):
+def test_decoding_a_jpeg_at_an_eighth_finds_every_truncation(tmp_path, progressive):
     noise = torch.randint(256, (50, 70, 3), dtype=torch.uint8, generator=torch.Generator())
     Image.fromarray(noise.numpy()).save(tmp_path / "x.jpg", progressive=progressive)
-    whole = (tmp_path / "x.jpg").read_bytes()
-    for length in (*range(700, len(whole), 97), *range(len(whole) - 3, len(whole))):
-        (tmp_path / "x.jpg").write_bytes(whole[:length])
-        _, exact = read_images([tmp_path / "x.jpg"], 50, 3)
-        _, tried = read_sizes([tmp_path / "x.jpg"], 3)
-        assert tried == exact != {}
-    (tmp_path / "x.jpg").write_bytes(whole)
+    content = (tmp_path / "x.jpg").read_bytes()
+    for length in (*range(700, len(content), 97), *range(len(content) - 3, len(content))):
+        (tmp_path / "x.jpg").write_bytes(content[:length])
+        _, full = read_images([tmp_path / "x.jpg"], 50, 3)
+        _, reduced = read_sizes([tmp_path / "x.jpg"], 3)
+        assert reduced == full != {}
+    (tmp_path / "x.jpg").write_bytes(content)
     assert read_sizes([tmp_path / "x.jpg"], 3)[1] == {}
 
 
-def test_a_picture_damaged_behind_its_header_is_named_when_it_is_streamed(tmp_path):
+def test_a_file_damaged_after_its_header_is_named_when_it_is_streamed(tmp_path):
     path = half_a_jpeg(tmp_path / "half.jpg")
     sizes, reasons = read_sizes([path])
     assert reasons == {}
     files = ImageFiles([str(path)], torch.tensor([0]), sizes, 1)
-    with pytest.raises(ValueError, match=r"half.jpg cannot be read as a picture: .* truncated"):
+    with pytest.raises(ValueError, match=r"half.jpg cannot be read as an image: .* truncated"):
         list(stream(files, [(torch.tensor([0]), centre_boxes(sizes, 32, 32))], 32, 0))
 
 
-def test_a_packed_file_larger_than_memory_should_hold_is_mapped(tmp_path, monkeypatch):
-    root = write_classes(tmp_path / "pictures")
-    monkeypatch.setattr("classicnets.data.packed.IN_MEMORY", 100)
+def test_a_packed_file_beyond_the_memory_limit_is_memory_mapped(tmp_path, monkeypatch):
+    root = write_classes(tmp_path / "images")
+    monkeypatch.setattr("classicnets.data.packed.MEMORY_LIMIT", 100)
     data = packed(root, tmp_path / "x.pack")
-    assert data.train.mapped
+    assert data.train.memory_mapped
     assert data.train.to(torch.device("meta")).pixels.device.type == "cpu"
-    cut = data.train.cut(torch.tensor([0]), centre_boxes(data.train.sizes[:1], 24, 24), 24)
-    assert torch.equal(cut, data.train.pixels[:1])
+    crop = data.train.crop(torch.tensor([0]), centre_boxes(data.train.sizes[:1], 24, 24), 24)
+    assert torch.equal(crop, data.train.pixels[:1])
 
 
-def test_a_mapped_file_is_streamed_in_order(tmp_path, monkeypatch):
-    root = write_classes(tmp_path / "pictures", count=40)
-    monkeypatch.setattr("classicnets.data.packed.IN_MEMORY", 100)
+def test_a_memory_mapped_file_is_streamed_in_order(tmp_path, monkeypatch):
+    root = write_classes(tmp_path / "images", count=40)
+    monkeypatch.setattr("classicnets.data.packed.MEMORY_LIMIT", 100)
     train = packed(root, tmp_path / "x.pack").train
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
-    windows = RandomCrop().draw(train.sizes[order], 24, 20, torch.Generator())
-    requests = list(zip(order.split(5), windows.split(5), strict=True))
+    boxes = RandomCrop().sample(train.sizes[order], 24, 20, torch.Generator())
+    requests = list(zip(order.split(5), boxes.split(5), strict=True))
     streamed = list(stream(train, iter(requests), 20))
     assert len(streamed) == 12
     for (x, labels), request in zip(streamed, requests, strict=True):
-        assert torch.equal(x, train.cut(*request, 20))
+        assert torch.equal(x, train.crop(*request, 20))
         assert torch.equal(labels, train.labels[request[0]])
 
 
-def test_workers_end_when_nobody_asks_for_more(files):
+def test_workers_end_when_the_stream_is_dropped(files):
     before = set(multiprocessing.active_children())
     for _ in stream(files, requests(files), 24, 1):
         break
@@ -343,12 +338,12 @@ def test_workers_end_when_nobody_asks_for_more(files):
     assert set(multiprocessing.active_children()) == before
 
 
-def test_a_packed_file_is_not_written_over_and_nothing_is_left_half_written(tmp_path, monkeypatch):
-    root = write_classes(tmp_path / "pictures")
+def test_a_packed_file_is_not_overwritten_and_no_partial_file_is_left(tmp_path, monkeypatch):
+    root = write_classes(tmp_path / "images")
     data = open_data(str(root), 8, 3, whole=True)
     write_packed(data, tmp_path / "x.pack", 8)
     before = (tmp_path / "x.pack").read_bytes()
-    with pytest.raises(ValueError, match="is there already; choose another"):
+    with pytest.raises(ValueError, match="already exists; choose another"):
         write_packed(data, tmp_path / "x.pack", 8)
     assert (tmp_path / "x.pack").read_bytes() == before
 
@@ -361,31 +356,31 @@ def test_a_packed_file_is_not_written_over_and_nothing_is_left_half_written(tmp_
 
 
 def test_a_damaged_packed_file_and_other_channels_are_refused(tmp_path):
-    root = write_classes(tmp_path / "pictures")
+    root = write_classes(tmp_path / "images")
     packed(root, tmp_path / "x.pack")
-    with pytest.raises(ValueError, match="pictures of 3 channels where the network reads 1; pack"):
+    with pytest.raises(ValueError, match="images of 3 channels, but the network needs 1; pack"):
         open_data(str(tmp_path / "x.pack"), 24, 1)
-    whole = (tmp_path / "x.pack").read_bytes()
-    for name, held in (("cut", whole[:-5]), ("other", b"not such a file"), ("empty", b"")):
-        (tmp_path / f"{name}.pack").write_bytes(held)
-        with pytest.raises(ValueError, match=f"{name}.pack is no packed data set"):
+    content = (tmp_path / "x.pack").read_bytes()
+    for name, damaged in (("cut", content[:-5]), ("other", b"another file"), ("empty", b"")):
+        (tmp_path / f"{name}.pack").write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"{name}.pack is not a packed data set"):
             open_data(str(tmp_path / f"{name}.pack"), 24, 3)
 
 
-def test_the_verb_packs_what_data_names_and_says_what_it_left_out(tmp_path):
-    root = write_classes(tmp_path / "pictures")
-    (root / "a" / "0.png").write_bytes(b"no picture")
+def test_pack_reports_progress_and_skipped_files(tmp_path):
+    root = write_classes(tmp_path / "images")
+    (root / "a" / "0.png").write_bytes(b"not an image")
     half_a_jpeg(root / "b" / "half.jpg")
-    told = []
-    made = pack(str(root), tmp_path / "x.pack", 24, 3, lambda *done: told.append(done))
-    assert (made.pictures, made.classes, len(made.skipped)) == (19, 2, 2)
-    assert made.bytes == (tmp_path / "x.pack").stat().st_size
-    assert told[-1] == (19, 19)
+    progress = []
+    packed = pack(str(root), tmp_path / "x.pack", 24, 3, lambda *done: progress.append(done))
+    assert (packed.images, packed.classes, len(packed.skipped)) == (19, 2, 2)
+    assert packed.bytes == (tmp_path / "x.pack").stat().st_size
+    assert progress[-1] == (19, 19)
     assert sum(open_data(str(tmp_path / "x.pack"), 24, 3).sizes) == 19
 
 
 @pytest.mark.parametrize(
-    ("out", "options", "sentence"),
+    ("out", "options", "message"),
     [
         ("x.bin", {}, r"must end with \.pack"),
         ("none/x.pack", {}, "there is no folder"),
@@ -393,7 +388,7 @@ def test_the_verb_packs_what_data_names_and_says_what_it_left_out(tmp_path):
         ("x.pack", {"channels": 4}, "channels=4"),
     ],
 )
-def test_a_pack_that_cannot_be_is_refused_before_anything_is_read(tmp_path, out, options, sentence):
-    with pytest.raises(ValueError, match=sentence):
+def test_illegal_arguments_of_pack_are_refused_before_reading(tmp_path, out, options, message):
+    with pytest.raises(ValueError, match=message):
         pack("digits", tmp_path / out, **options)
     assert list(tmp_path.iterdir()) == []

@@ -109,7 +109,7 @@ def test_a_file_that_is_not_an_image_is_named(typed, run, digit, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"not an image")
     status, _, err = typed(run, digit, tmp_path / "broken.png")
     assert status == 2
-    assert "broken.png cannot be read as a picture" in err
+    assert "broken.png cannot be read as an image" in err
 
 
 def test_a_directory_without_a_run_is_reported_in_one_sentence(typed, tmp_path):

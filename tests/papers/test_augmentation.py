@@ -1,4 +1,4 @@
-"""The augmentations do what the papers' sentences say."""
+"""The augmentations are as the papers describe them."""
 
 import math
 
@@ -11,15 +11,15 @@ from classicnets.data.augment import ColourNoise, ColourShift, Distortion, Horiz
 from classicnets.data.images import Images
 
 
-def drawing(seed: int = 0) -> torch.Generator:
+def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 def coloured(count: int = 300) -> Images:
-    """Pictures whose colours vary most from dark to light, then from red to blue."""
-    grey, red = torch.randn(2, count, 1, 6, 6, generator=drawing(1))
+    """Images whose colours vary most from dark to light, then from red to blue."""
+    grey, red = torch.randn(2, count, 1, 6, 6, generator=seeded(1))
     pixels = 128 + torch.cat([30 * grey + 8 * red, 30 * grey, 30 * grey - 8 * red], 1)
-    noise = torch.randn(pixels.shape, generator=drawing(2))
+    noise = torch.randn(pixels.shape, generator=seeded(2))
     return Images((pixels + noise).clamp(0, 255).round().to(torch.uint8), torch.zeros(count).long())
 
 
@@ -38,15 +38,15 @@ def test_colour_noise_has_the_principal_colours_and_their_variances():
 
 def test_the_shift_is_small_beside_the_colours_and_not_255_times_as_large():
     (*_, largest) = sorted(ColourNoise().fit(coloured()).directions, key=lambda d: math.hypot(*d))
-    # the light's standard deviation is 30 in each of three channels, so its variance is
-    # 3 * (30 / 255)^2 = 0.0415, of which a tenth, brought back to 0 to 255, is 1.06
+    # brightness has a standard deviation of 30 in each of three channels, so its variance is
+    # 3 * (30 / 255)^2 = 0.0415; a tenth of it, scaled back to 0 to 255, is 1.06
     assert math.hypot(*largest) == pytest.approx(1.06, rel=0.05)
 
 
-def test_each_picture_is_shifted_once_and_every_pixel_of_it_alike():
+def test_each_image_is_shifted_once_and_all_its_pixels_alike():
     fitted = ColourNoise().fit(coloured())
-    x = torch.randint(256, (500, 3, 4, 5), dtype=torch.uint8, generator=drawing())
-    shift = fitted(x, drawing(3)) - x.float()
+    x = torch.randint(256, (500, 3, 4, 5), dtype=torch.uint8, generator=seeded())
+    shift = fitted(x, seeded(3)) - x.float()
     assert torch.allclose(shift, shift[:, :, :1, :1].expand_as(shift), atol=1e-4)
     amounts = shift[:, :, 0, 0].double() @ torch.tensor(fitted.directions).double().pinverse()
     assert amounts.mean(0).abs().max() < 0.15  # 3.4 standard errors
@@ -55,7 +55,7 @@ def test_each_picture_is_shifted_once_and_every_pixel_of_it_alike():
     assert correlations.abs().max() < 0.15
 
 
-def test_grey_pictures_have_one_principal_colour():
+def test_grey_images_have_one_principal_colour():
     grey = Images(coloured().pixels[:, :1], torch.zeros(300).long())
     ((length,),) = ColourNoise().fit(grey).directions
     assert abs(length) == pytest.approx(
@@ -65,26 +65,26 @@ def test_grey_pictures_have_one_principal_colour():
 
 @settings(deadline=None, max_examples=25, derandomize=True)
 @given(st.integers(0, 2**32), st.booleans())
-def test_a_flip_twice_is_none(seed, floating):
-    x = torch.randint(256, (40, 3, 5, 6), dtype=torch.uint8, generator=drawing())
+def test_flipping_twice_changes_nothing(seed, floating):
+    x = torch.randint(256, (40, 3, 5, 6), dtype=torch.uint8, generator=seeded())
     x = x.float() if floating else x
-    once = HorizontalFlip()(x, drawing(seed))
+    once = HorizontalFlip()(x, seeded(seed))
     assert once.dtype == x.dtype
-    assert torch.equal(HorizontalFlip()(once, drawing(seed)), x)
-    turned = (once != x).flatten(1).any(1)
-    assert torch.equal(once[turned], x[turned].flip(-1))
-    assert 5 < turned.sum() < 35
+    assert torch.equal(HorizontalFlip()(once, seeded(seed)), x)
+    flipped = (once != x).flatten(1).any(1)
+    assert torch.equal(once[flipped], x[flipped].flip(-1))
+    assert 5 < flipped.sum() < 35
 
 
 def blob(side: int = 64) -> torch.Tensor:
-    """A bright disc in the middle of each of many black pictures."""
+    """A bright disc in the middle of each of 200 black images."""
     along = torch.arange(side) - (side - 1) / 2
     disc = (along[:, None] ** 2 + along**2 < (side / 5) ** 2).float() * 255
     return disc.expand(200, 1, side, side).contiguous()
 
 
 def moments(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Mass, centre (right, down), and the spread along x, along y and of both."""
+    """Mass, centre (right, down), variances along x and y, and covariance."""
     side = x.shape[-1]
     along = torch.arange(side) - (side - 1) / 2
     x = x[:, 0].double()
@@ -103,14 +103,14 @@ NONE = {"shift": 0.0, "scale": 1.0, "squeeze": 1.0, "shear": 0.0, "unchanged": 0
 
 
 def distorted(**ranges: float) -> tuple[torch.Tensor, ...]:
-    return moments(Distortion(**(NONE | ranges))(blob(), drawing(4)))
+    return moments(Distortion(**(NONE | ranges))(blob(), seeded(4)))
 
 
-def test_a_distortion_of_nothing_changes_nothing():
-    assert torch.allclose(Distortion(**NONE)(blob(), drawing()), blob(), atol=0.01)
+def test_a_distortion_by_zero_changes_nothing():
+    assert torch.allclose(Distortion(**NONE)(blob(), seeded()), blob(), atol=0.01)
 
 
-def test_a_translation_moves_by_up_to_a_share_of_the_side():
+def test_a_translation_is_up_to_a_fraction_of_the_side():
     _, right, down, xx, yy, _ = distorted(shift=0.125)
     for moved in (right, down):
         assert moved.abs().max() < 8.1
@@ -145,20 +145,20 @@ def test_the_shear_is_horizontal():
     assert slant.min() < -0.25
 
 
-def test_of_600_000_pictures_60_000_are_undistorted():
+def test_a_tenth_of_the_images_is_undistorted():
     x = blob(16).repeat(20, 1, 1, 1)
-    same = (Distortion()(x, drawing()) - x).abs().flatten(1).max(1).values < 0.01
+    same = (Distortion()(x, seeded()) - x).abs().flatten(1).max(1).values < 0.01
     assert same.double().mean().item() == pytest.approx(0.1, abs=0.015)
 
 
 @pytest.mark.parametrize(
     "augment", [HorizontalFlip(), Distortion(), ColourShift(((1.0, 0.0, 2.0),))]
 )
-def test_the_generator_alone_decides(augment):
-    x = torch.randint(256, (30, 3, 8, 8), dtype=torch.uint8, generator=drawing())
+def test_only_the_generator_decides(augment):
+    x = torch.randint(256, (30, 3, 8, 8), dtype=torch.uint8, generator=seeded())
     torch.manual_seed(1)
-    first = augment(x, drawing(5))
+    first = augment(x, seeded(5))
     torch.manual_seed(2)
-    assert torch.equal(first, augment(x, drawing(5)))
-    assert not torch.equal(first, augment(x, drawing(6)))
+    assert torch.equal(first, augment(x, seeded(5)))
+    assert not torch.equal(first, augment(x, seeded(6)))
     assert augment.fit(coloured()) == augment

@@ -120,12 +120,12 @@ class Inspection:
 
     def _sample(self, images: Images | ImageFiles) -> Subset:
         order = torch.randperm(len(images), generator=Generator().manual_seed(0))
-        return self._crop(images.part(order[: self.limit]))
+        return self._crop(images.subset(order[: self.limit]))
 
     def _crop(self, images: Images | ImageFiles) -> Subset:
         crop = self.config.input[1]
         boxes = centre_boxes(images.sizes, self.config.side, crop)
-        pixels = images.cut(torch.arange(len(images)), boxes, crop).cpu()
+        pixels = images.crop(torch.arange(len(images)), boxes, crop).cpu()
         return Subset(pixels / 255, self.config.scaling(pixels), images.labels.cpu())
 
 

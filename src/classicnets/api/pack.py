@@ -1,4 +1,4 @@
-"""The verb that packs a data set into one file."""
+"""The public function `pack`, which writes a data set into one file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from classicnets.data.sets import open_data
 
 @dataclass(frozen=True)
 class Packed:
-    """What has been packed, and why the rest has not."""
+    """The numbers of images and classes in a packed file, its size, and why files were skipped."""
 
-    pictures: int
+    images: int
     classes: int
     bytes: int
     skipped: tuple[str, ...]
@@ -23,25 +23,23 @@ def pack(
     out: str | Path,
     side: int = 256,
     channels: int = 3,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Packed:
-    """Writes the centre squares of all pictures of `data`, in their parts, to the new file `out`.
+    """Writes the centre squares of all images of `data`, by split, to the new file `out`.
 
-    `tell` is called with the pictures done, and their number. Raises a ValueError when there is
-    such a file already, or the data cannot be read, and an OSError when it cannot be written.
+    `progress` is called with the images done and their total. Raises a ValueError when the file
+    exists or the data cannot be read, and an OSError when the file cannot be written.
     """
     path = Path(out).expanduser()
     if path.suffix != SUFFIX:
-        raise ValueError(f"{out} must end with {SUFFIX}, by which packed files are known")
+        raise ValueError(f"the name of a packed file must end with {SUFFIX}, not {out}")
     if path.exists():
-        raise ValueError(f"{out} is there already; choose another name")
+        raise ValueError(f"{out} already exists; choose another name")
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent} to write to")
     if side < 1 or channels not in (1, 3):
-        raise ValueError(
-            f"squares have at least one pixel and 1 or 3 channels, not {side=}, {channels=}"
-        )
+        raise ValueError(f"side must be at least 1 and channels 1 or 3, not {side=}, {channels=}")
     splits = open_data(data, side, channels, whole=True)
-    skipped = write_packed(splits, path, side, tell)
+    skipped = write_packed(splits, path, side, progress)
     unreadable = len(skipped) - len(splits.skipped)
     return Packed(sum(splits.sizes) - unreadable, len(splits.classes), path.stat().st_size, skipped)

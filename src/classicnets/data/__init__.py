@@ -1,1 +1,1 @@
-"""Pictures and labels, from files to tensors. This room knows no networks."""
+"""Data sets: reading, downloading, cropping, augmenting and loading images."""

@@ -1,7 +1,7 @@
-"""Augmentation of what has been cut, each picture of a batch with its own draw.
+"""Augmentations of cropped batches, with an independent random draw for each image.
 
-Pixels are bytes, or floating-point numbers from 0 to 255. What an augmentation takes from the
-training pictures it learns in `fit`; the others return themselves there.
+Pixels are bytes, or floating-point values from 0 to 255. `fit` takes what an augmentation needs
+from the training images; an augmentation that needs nothing returns itself.
 """
 
 import math
@@ -15,43 +15,41 @@ from torch.nn import functional as F
 from classicnets.support.errors import check_range
 
 from .images import ImageFiles, Images
-from .scaling import sampled
+from .scaling import sample_images
 from .transfer import to_device
+
+Batch = Shaped[Tensor, "n c h w"]
 
 
 @dataclass(frozen=True)
 class HorizontalFlip:
-    """Left and right exchanged in every second picture, by chance."""
+    """Flips each image left to right with probability 1/2."""
 
     def fit(self, train: Images | ImageFiles) -> "HorizontalFlip":
         return self
 
-    def __call__(
-        self, x: Shaped[Tensor, "n c h w"], generator: Generator
-    ) -> Shaped[Tensor, "n c h w"]:
-        heads = torch.rand(len(x), generator=generator) < 0.5
-        if x.device.type == "cpu":  # in the cache, picture by picture, six times as fast
+    def __call__(self, x: Batch, generator: Generator) -> Batch:
+        flipped = torch.rand(len(x), generator=generator) < 0.5
+        if x.device.type == "cpu":  # image by image stays in the cache: six times as fast
             y = x.clone()
-            for i in heads.nonzero()[:, 0].tolist():
+            for i in flipped.nonzero()[:, 0].tolist():
                 y[i] = x[i].flip(-1)
             return y
-        return torch.where(to_device(heads, x.device)[:, None, None, None], x.flip(-1), x)
+        return torch.where(to_device(flipped, x.device)[:, None, None, None], x.flip(-1), x)
 
 
 @dataclass(frozen=True)
 class ColourShift:
-    """Each picture is shifted along these directions, as far along each as a draw from N(0, 1)."""
+    """Shifts each image's colours along each of these directions, times a draw from N(0, 1)."""
 
     directions: tuple[tuple[float, ...], ...]
 
     def fit(self, train: Images | ImageFiles) -> "ColourShift":
         return self
 
-    def __call__(
-        self, x: Shaped[Tensor, "n c h w"], generator: Generator
-    ) -> Float32[Tensor, "n c h w"]:
-        draws = torch.randn(len(x), len(self.directions), generator=generator)
-        shifts = draws @ torch.tensor(self.directions)
+    def __call__(self, x: Batch, generator: Generator) -> Float32[Tensor, "n c h w"]:
+        amounts = torch.randn(len(x), len(self.directions), generator=generator)
+        shifts = amounts @ torch.tensor(self.directions)
         return x + to_device(shifts, x.device)[:, :, None, None]
 
 
@@ -60,10 +58,10 @@ class ColourNoise:
     """AlexNet's second augmentation (section 4.1): noise along the principal colours.
 
     To each pixel [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T is added, where p and l are the eigenvectors and
-    eigenvalues of the covariance of the training pictures' colours and the a are drawn from
-    N(0, std), once for each picture. l is a variance, so the unit matters: of pixels from 0 to 255
-    the shift would be 255 times as large. The paper does not say; we take pixels in [0, 1], as
-    everybody does, and bring the shift back to 0 to 255.
+    eigenvalues of the covariance of the training images' colours and the a are drawn from
+    N(0, std), once for each image. l is a variance, so the unit matters: with pixels from 0 to 255
+    the shift would be 255 times as large. The paper does not say which; we take pixels in [0, 1],
+    as other implementations do, and scale the shift back to 0 to 255.
     """
 
     std: float = 0.1
@@ -73,8 +71,8 @@ class ColourNoise:
 
     def fit(self, train: Images | ImageFiles) -> ColourShift:
         count, total, products = 0, torch.zeros(()), torch.zeros(())
-        for part in sampled(train):
-            colours = part.cpu().double().transpose(0, 1).flatten(1) / 255
+        for chunk in sample_images(train):
+            colours = chunk.cpu().double().transpose(0, 1).flatten(1) / 255
             count += colours.shape[1]
             total, products = total + colours.sum(1), products + colours @ colours.T
         mean = total / count
@@ -87,9 +85,9 @@ class ColourNoise:
 class Distortion:
     """LeNet-5's affine distortions (section III-C): shift, scale, squeeze and horizontal shear.
 
-    The paper names them without numbers, so these are ours: a shift by up to `shift` of the side, a
-    size from 1 / scale to scale, width over height from 1 / squeeze to squeeze, and a shear by up
-    to `shear`, the tangent. `unchanged` is the paper's: 60,000 of 600,000 were.
+    The paper gives no amounts, so these are ours: a shift by up to `shift` of the side, a size from
+    1 / scale to scale, width over height from 1 / squeeze to squeeze, and a shear by up to `shear`,
+    a tangent. `unchanged` is the paper's fraction: 60,000 of 600,000 images.
     """
 
     shift: float = 0.0625
@@ -105,21 +103,19 @@ class Distortion:
     def fit(self, train: Images | ImageFiles) -> "Distortion":
         return self
 
-    def __call__(
-        self, x: Shaped[Tensor, "n c h w"], generator: Generator
-    ) -> Float32[Tensor, "n c h w"]:
-        draws = torch.rand(6, len(x), generator=generator)
-        distorted = draws[5] >= self.unchanged
-        right, down, scale, squeeze, shear = (2 * draws[:5] - 1) * distorted
+    def __call__(self, x: Batch, generator: Generator) -> Float32[Tensor, "n c h w"]:
+        uniform = torch.rand(6, len(x), generator=generator)
+        distorted = uniform[5] >= self.unchanged
+        right, down, scale, squeeze, shear = (2 * uniform[:5] - 1) * distorted
         height = self.scale**scale * self.squeeze ** (-squeeze / 2)
         width = self.scale**scale * self.squeeze ** (squeeze / 2)
-        # from where in the old picture each pixel comes, in halves of the side
-        maps = torch.stack(
+        # affine_grid maps output to input positions, in units of half a side
+        affine = torch.stack(
             [
                 *(1 / width, shear * self.shear, 2 * self.shift * right),
                 *(torch.zeros(len(x)), 1 / height, 2 * self.shift * down),
             ],
             dim=1,
         ).view(-1, 2, 3)
-        grid = F.affine_grid(to_device(maps, x.device), list(x.shape), align_corners=False)
+        grid = F.affine_grid(to_device(affine, x.device), list(x.shape), align_corners=False)
         return F.grid_sample(x.float(), grid, align_corners=False)

@@ -1,7 +1,8 @@
-"""Which part of a picture is shown: rectangles of the source, decided before anything is decoded.
+"""Crop samplers: which rectangle of an image the network sees.
 
-A window is top, left, height and width in pixels of the picture as it is stored; what reaches
-outside is black. Sizes are height and width. Every class draws for each picture on its own.
+A crop box is (top, left, height, width) in pixels of the stored image; what lies outside the image
+is black. Sizes are (height, width). A sampler draws a box for each image on its own, before
+anything is decoded. Its `whole` tells whether it needs more than the centre square.
 """
 
 import math
@@ -14,35 +15,36 @@ from torch import Generator, Tensor
 
 from classicnets.support.errors import check_range
 
-TRIES = 10  # draws of area and aspect before the middle of the picture is taken
+Sizes = Int64[Tensor, "n 2"]
+Boxes = Float32[Tensor, "n 4"]
+
+TRIES = 10  # draws of area and aspect before falling back to the centre
 
 
-def centre_boxes(sizes: Int64[Tensor, "n 2"], side: int, crop: int) -> Float32[Tensor, "n 4"]:
-    """With the shorter side of the picture brought to `side`, the crop x crop square in its middle.
+def centre_boxes(sizes: Sizes, side: int, crop: int) -> Boxes:
+    """The centred crop x crop square of images whose shorter side is scaled to `side`.
 
     >>> centre_boxes(torch.tensor([[32, 32], [300, 600]]), side=32, crop=28).tolist()
     [[2.0, 2.0, 28.0, 28.0], [18.75, 168.75, 262.5, 262.5]]
     """
     shorter = sizes.min(1, keepdim=True).values
     lengths = crop * shorter.double() / side
-    return _squares(_middle(sizes, lengths, shorter == side), lengths)
+    return _squares(_centred(sizes, lengths, shorter == side), lengths)
 
 
 @dataclass(frozen=True)
 class CentreCrop:
-    """The square in the middle, always."""
+    """Always the centred square."""
 
     whole: ClassVar[bool] = False
 
-    def draw(
-        self, sizes: Int64[Tensor, "n 2"], side: int, crop: int, generator: Generator
-    ) -> Float32[Tensor, "n 4"]:
+    def sample(self, sizes: Sizes, side: int, crop: int, generator: Generator) -> Boxes:
         return centre_boxes(sizes, side, crop)
 
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A square of `crop` pixels from a picture whose shorter side is `side`, every place as likely.
+    """A uniformly placed square of `crop` pixels from an image whose shorter side is `side`.
 
     It lies in the centre square (AlexNet, section 4.1), or anywhere with `whole` (VGG, section
     3.1), and may reach `pad` pixels over the border (ResNet on CIFAR-10, section 4.2).
@@ -54,16 +56,12 @@ class RandomCrop:
     def __post_init__(self):
         check_range(self, pad=(0, math.inf))
 
-    def draw(
-        self, sizes: Int64[Tensor, "n 2"], side: int, crop: int, generator: Generator
-    ) -> Float32[Tensor, "n 4"]:
+    def sample(self, sizes: Sizes, side: int, crop: int, generator: Generator) -> Boxes:
         _require_room(crop, side + 2 * self.pad)
         if self.whole:
             return _anywhere(sizes, torch.full_like(sizes[:, :1], side), crop, self.pad, generator)
-        shorter = sizes.min(1, keepdim=True).values
-        places = _places(sizes, side + 2 * self.pad - crop, generator) - self.pad
-        start = _middle(sizes, shorter.double(), shorter == side)
-        return _squares(start + places * shorter / side, crop * shorter.double() / side)
+        offsets = _integers(sizes, side + 2 * self.pad - crop, generator) - self.pad
+        return _in_centre_square(sizes, offsets, side, crop)
 
 
 @dataclass(frozen=True)
@@ -75,21 +73,17 @@ class CornerCrop:
 
     whole: ClassVar[bool] = False
 
-    def draw(
-        self, sizes: Int64[Tensor, "n 2"], side: int, crop: int, generator: Generator
-    ) -> Float32[Tensor, "n 4"]:
+    def sample(self, sizes: Sizes, side: int, crop: int, generator: Generator) -> Boxes:
         _require_room(crop, side)
         end, middle = side - crop, (side - crop) // 2
-        corners = [[0, 0], [0, end], [end, 0], [end, end], [middle, middle]]
-        places = torch.tensor(corners)[torch.randint(5, (len(sizes),), generator=generator)]
-        shorter = sizes.min(1, keepdim=True).values
-        start = _middle(sizes, shorter.double(), shorter == side)
-        return _squares(start + places * shorter / side, crop * shorter.double() / side)
+        corners = torch.tensor([[0, 0], [0, end], [end, 0], [end, end], [middle, middle]])
+        offsets = corners[torch.randint(5, (len(sizes),), generator=generator)]
+        return _in_centre_square(sizes, offsets, side, crop)
 
 
 @dataclass(frozen=True)
 class ScaleJitter:
-    """The shorter side is a whole number drawn from `low` to `high`; then a crop from anywhere.
+    """Scales the shorter side to a random integer from `low` to `high`, then crops anywhere.
 
     VGG (section 3.1) draws from 256 to 512, ResNet (section 3.4) from 256 to 480.
     """
@@ -101,20 +95,18 @@ class ScaleJitter:
     def __post_init__(self):
         check_range(self, low=(1, self.high))
 
-    def draw(
-        self, sizes: Int64[Tensor, "n 2"], side: int, crop: int, generator: Generator
-    ) -> Float32[Tensor, "n 4"]:
+    def sample(self, sizes: Sizes, side: int, crop: int, generator: Generator) -> Boxes:
         _require_room(crop, self.low)
-        drawn = _places(sizes[:, :1], self.high - self.low, generator) + self.low
-        return _anywhere(sizes, drawn, crop, 0, generator)
+        sides = _integers(sizes[:, :1], self.high - self.low, generator) + self.low
+        return _anywhere(sizes, sides, crop, 0, generator)
 
 
 @dataclass(frozen=True)
 class RandomResizedCrop:
-    """A rectangle of a share of the area from `low` to `high` (GoogLeNet, section 6).
+    """A rectangle with a fraction of the area between `low` and `high` (GoogLeNet, section 6).
 
-    Width over height is drawn from 1 / aspect to aspect, evenly on a logarithmic scale. What does
-    not fit is drawn again, ten times as others do; then it is the largest that fits in the middle.
+    Width over height is log-uniform between 1 / aspect and aspect. A rectangle that does not fit is
+    redrawn, up to ten times as in other implementations; then it is the largest centred one.
     """
 
     low: float = 0.08
@@ -125,53 +117,57 @@ class RandomResizedCrop:
     def __post_init__(self):
         check_range(self, low=(1e-6, self.high), high=(1e-6, 1), aspect=(1, math.inf))
 
-    def draw(
-        self, sizes: Int64[Tensor, "n 2"], side: int, crop: int, generator: Generator
-    ) -> Float32[Tensor, "n 4"]:
+    def sample(self, sizes: Sizes, side: int, crop: int, generator: Generator) -> Boxes:
         n = len(sizes)
-        share, tilt = torch.rand(2, n, TRIES, generator=generator, dtype=torch.float64)
-        area = sizes.double().prod(1, keepdim=True) * (self.low + (self.high - self.low) * share)
+        fraction, tilt = torch.rand(2, n, TRIES, generator=generator, dtype=torch.float64)
+        fraction = self.low + (self.high - self.low) * fraction
+        area = sizes.double().prod(1, keepdim=True) * fraction
         aspect = self.aspect ** (2 * tilt - 1)
-        drawn = torch.stack([(area / aspect).sqrt(), (area * aspect).sqrt()], 2).round()
-        fits = ((drawn >= 1) & (drawn <= sizes[:, None])).all(2)
-        first = drawn[torch.arange(n), fits.int().argmax(1)]
+        tries = torch.stack([(area / aspect).sqrt(), (area * aspect).sqrt()], 2).round()
+        fits = ((tries >= 1) & (tries <= sizes[:, None])).all(2)
+        first = tries[torch.arange(n), fits.int().argmax(1)]
         heights, widths = sizes.double().unbind(1)
         largest = torch.stack(
             [heights.minimum(widths * self.aspect), widths.minimum(heights * self.aspect)], 1
         ).floor()
         found = fits.any(1, keepdim=True)
         lengths = torch.where(found, first, largest)
-        places = _places(sizes, sizes - lengths, generator)
-        corners = torch.where(found, places, ((sizes - lengths) / 2).floor())
+        corners = _integers(sizes, sizes - lengths, generator)
+        corners = torch.where(found, corners, ((sizes - lengths) / 2).floor())
         return torch.cat([corners, lengths], 1).float()
 
 
-def _anywhere(
-    sizes: Int64[Tensor, "n 2"], side: Tensor, crop: int, pad: int, generator: Generator
-) -> Float32[Tensor, "n 4"]:
-    """A square of `crop` pixels from anywhere in pictures whose shorter sides become `side`."""
+def _anywhere(sizes: Sizes, side: Tensor, crop: int, pad: int, generator: Generator) -> Boxes:
+    """A square of `crop` pixels anywhere in images whose shorter sides are scaled to `side`."""
     scale = side / sizes.min(1, keepdim=True).values.double()
     room = (sizes * scale).round() + 2 * pad - crop
-    places = _places(sizes, room, generator) - pad
-    return _squares(places / scale, crop / scale)
+    corners = _integers(sizes, room, generator) - pad
+    return _squares(corners / scale, crop / scale)
 
 
-def _places(like: Tensor, room: Tensor | int, generator: Generator) -> Float64[Tensor, "n k"]:
-    """A whole number from 0 to `room` for each of what `like` has the shape of."""
-    drawn = torch.rand(like.shape, generator=generator, dtype=torch.float64)
-    return (drawn * (room + 1)).floor()
+def _in_centre_square(sizes: Sizes, offsets: Tensor, side: int, crop: int) -> Boxes:
+    """Squares at these offsets, in pixels of the centre square scaled to `side`."""
+    shorter = sizes.min(1, keepdim=True).values
+    start = _centred(sizes, shorter.double(), shorter == side)
+    return _squares(start + offsets * shorter / side, crop * shorter.double() / side)
 
 
-def _middle(sizes: Tensor, lengths: Tensor, unscaled: Tensor) -> Float64[Tensor, "n 2"]:
-    """Where squares of these lengths begin; between two pixels only in a picture to be scaled."""
+def _integers(like: Tensor, high: Tensor | int, generator: Generator) -> Float64[Tensor, "n k"]:
+    """Uniform integers from 0 to `high`, in the shape of `like`."""
+    uniform = torch.rand(like.shape, generator=generator, dtype=torch.float64)
+    return (uniform * (high + 1)).floor()
+
+
+def _centred(sizes: Tensor, lengths: Tensor, unscaled: Tensor) -> Float64[Tensor, "n 2"]:
+    """The corners of centred squares; between two pixels only in images that are scaled anyway."""
     corners = (sizes - lengths) / 2
     return torch.where(unscaled, corners.floor(), corners)
 
 
-def _squares(corners: Tensor, lengths: Tensor) -> Float32[Tensor, "n 4"]:
+def _squares(corners: Tensor, lengths: Tensor) -> Boxes:
     return torch.cat([corners, lengths, lengths], 1).float()
 
 
 def _require_room(crop: int, side: int) -> None:
     if crop > side:
-        raise ValueError(f"a crop of {crop} pixels does not fit into pictures of {side} pixels")
+        raise ValueError(f"a crop of {crop} pixels does not fit into images of {side} pixels")

@@ -1,49 +1,45 @@
-"""A CSV file that names pictures and their labels.
+"""CSV files that list images with their labels.
 
-Each row is a path, from the folder of the file on, and a label; a third column may name the part,
-train, val or test. A first row of `path,label` or `path,label,split` may name the columns, then in
-any order and with others beside them. Classes are ordered by name, numbers as numbers.
+Each row is a path, relative to the CSV file, and a label; a third column may name the split: train,
+val or test. A header row with `path`, `label` and perhaps `split` allows any order and additional
+columns. Classes are ordered by name, numbers by value.
 """
 
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from .folder import PARTS
-from .listing import Listing
+from .folder import SPLIT_NAMES
+from .listing import LabelledFiles, Listing
 
 COLUMNS = ("path", "label", "split")
 
 
-def list_table(table: Path) -> Listing:
-    """What the file names, its parts as far as it gives them.
+def list_table(table: Path, test: bool = False) -> Listing:
+    """The images that the file lists, in the splits that it names.
 
-    Raises a ValueError that names the line where something is missing or cannot be meant.
+    With `test` only a test split: its test rows, or all if there are none. Raises a ValueError that
+    names the line where something is missing or illegal.
     """
     rows = list(_rows(table))
+    if test:
+        rows = [row for row in rows if row[2] == "test"] or rows
+        rows = [(path, label, "test") for path, label, _ in rows]
     names = {label for _, label, _ in rows}
-    if len(names) < 2:
-        raise ValueError(f"{table} has {len(names) or 'no'} class; there must be at least two")
-    numbered = all(name.isdecimal() for name in names)
-    classes = tuple(sorted(names, key=int if numbered else None))
-    parts: dict[str, list[tuple[Path, int]]] = {}
-    for path, label, part in rows:
-        parts.setdefault(part, []).append((path, classes.index(label)))
-    if "train" not in parts:
-        raise ValueError(f"{table} has {' and '.join(parts)} rows but no train row")
-    return Listing(table.parent, classes, parts, table=table)
-
-
-def list_test_table(table: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
-    """The classes of the file and all its pictures, or those of its test part."""
-    rows = list(_rows(table))
-    rows = [row for row in rows if row[2] == "test"] or rows
-    classes = tuple(sorted({label for _, label, _ in rows}))
-    return classes, [(path, classes.index(label)) for path, label, _ in rows]
+    if len(names) < 2 and not test:
+        raise ValueError(f"{table} has only one class, {names.pop()!r}; at least two are needed")
+    numeric = all(name.isdecimal() for name in names)
+    classes = tuple(sorted(names, key=int if numeric else None))
+    splits: dict[str, LabelledFiles] = {}
+    for path, label, split in rows:
+        splits.setdefault(split, []).append((path, classes.index(label)))
+    if "train" not in splits and not test:
+        raise ValueError(f"{table} has {' and '.join(splits)} rows but no train row")
+    return Listing(table.parent, classes, splits, table=table)
 
 
 def _rows(table: Path) -> Iterator[tuple[Path, str, str]]:
-    """Path, label and part of each row that is not blank."""
+    """Path, label and split of each row that is not blank; there is at least one."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             lines = [
@@ -56,7 +52,7 @@ def _rows(table: Path) -> Iterator[tuple[Path, str, str]]:
     if lines and {"path", "label"} <= {cell.lower() for cell in lines[0][1]}:
         columns = tuple(cell.lower() for cell in lines.pop(0)[1])
     if not lines:
-        raise ValueError(f"{table} names no pictures")
+        raise ValueError(f"{table} lists no images")
     for line, row in lines:
         cells = dict(zip(columns, row, strict=False))
         path, label = cells.get("path", ""), cells.get("label", "")
@@ -64,10 +60,12 @@ def _rows(table: Path) -> Iterator[tuple[Path, str, str]]:
         if not path or not label:
             raise ValueError(f"{where}: the {'label' if path else 'path'} is missing")
         if Path(path).is_absolute() or ".." in Path(path).parts:
-            raise ValueError(f"{where}: {path} lies outside {table.parent}; it must be below")
+            raise ValueError(f"{where}: {path} is outside {table.parent}; paths must be below it")
         if label.startswith("-") and label[1:].isdecimal():
-            raise ValueError(f"{where}: the label {label} is negative; numbers begin at 0")
-        part = PARTS.get((cells.get("split") or "train").lower())
-        if part is None:
-            raise ValueError(f"{where}: the split {cells['split']!r} is none of {', '.join(PARTS)}")
-        yield table.parent / path, label, part
+            raise ValueError(f"{where}: the label {label} is negative; labels start at 0")
+        split = SPLIT_NAMES.get((cells.get("split") or "train").lower())
+        if split is None:
+            raise ValueError(
+                f"{where}: unknown split {cells['split']!r}; choose from {', '.join(SPLIT_NAMES)}"
+            )
+        yield table.parent / path, label, split

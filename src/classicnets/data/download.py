@@ -1,6 +1,6 @@
-"""Files of published data sets: fetched once, checked, and kept.
+"""Downloads of published data sets: fetched once, verified, and cached.
 
-They lie in `~/.cache/classicnets`, or in the folder that `CLASSICNETS_DATA` names.
+The cache is `~/.cache/classicnets`, or the folder in the environment variable `CLASSICNETS_DATA`.
 """
 
 import os
@@ -17,10 +17,12 @@ from urllib.request import Request, urlopen
 import pooch
 from filelock import FileLock
 
-PATIENCE = 30  # seconds without an answer
-PIECE = 2**18  # bytes
+from classicnets.support.errors import plain_reason
 
-# whoever shows progress sets this: called with the file's name, the bytes so far, and of how many
+TIMEOUT = 30  # seconds
+CHUNK = 2**18  # bytes
+
+# a progress callback: called with the file's name, the bytes so far, and the total
 progress: ContextVar[Callable[[str, int, int], None]] = ContextVar(
     "progress", default=lambda name, done, total: None
 )
@@ -28,25 +30,25 @@ progress: ContextVar[Callable[[str, int, int], None]] = ContextVar(
 
 @dataclass(frozen=True)
 class Remote:
-    """A file, where it can be had, and what it must be."""
+    """A file, its MD5 sum, and the folders on the web that have it."""
 
     name: str
     md5: str
-    mirrors: tuple[str, ...]  # addresses of folders, each ending with a stroke
+    mirrors: tuple[str, ...]  # each URL ends with a slash
 
 
 def cache() -> Path:
-    """The folder that keeps what has been fetched."""
+    """The folder for downloaded files."""
     named = os.environ.get("CLASSICNETS_DATA")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "classicnets"
 
 
 def fetch(remote: Remote, folder: str) -> Path:
-    """Where the file lies, fetched from the first mirror that has it unless it is there already.
+    """The path of the file in the cache, downloaded from the first mirror that has it if missing.
 
-    What was cut off goes on where it stopped, and who comes second waits for the first. The sum of
-    a file put there by hand is not looked at. Raises an OSError that says where to put it when no
-    mirror gives it.
+    An interrupted download resumes, and a second process waits for the first. The sum of a file
+    that is already there is not verified. Raises an OSError that says where to put the file when
+    no mirror has it.
     """
     path = cache() / folder / remote.name
     if not path.exists():
@@ -58,7 +60,7 @@ def fetch(remote: Remote, folder: str) -> Path:
 
 @contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """No other process or thread works in this folder of the cache meanwhile; it must not nest."""
+    """Locks this folder of the cache against other processes and threads; must not be nested."""
     cache().mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache() / f".{folder}.lock")
     with suppress(OSError):  # not every file system has locks
@@ -69,9 +71,23 @@ def locked(folder: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def damage_reported(path: Path) -> Iterator[None]:
+    """Turns any exception while the file is read into a ValueError that names the file."""
+    try:
+        yield
+    except Exception as error:  # a damaged file makes its reader raise nearly anything
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk is full, or permission is denied
+        raise ValueError(
+            f"{path} is damaged, or another file ({plain_reason(error)}); delete it to download "
+            "it again"
+        ) from error
+
+
 def _fetch(remote: Remote, path: Path) -> None:
     reasons = []
-    pooch.get_logger().setLevel("ERROR")  # it would tell on stderr what the door tells
+    pooch.get_logger().setLevel("ERROR")  # progress is reported by the callback instead
     for mirror in remote.mirrors:
         url = mirror + remote.name
         try:
@@ -80,57 +96,43 @@ def _fetch(remote: Remote, path: Path) -> None:
         except (OSError, HTTPException) as error:
             reasons.append(f"{url} ({_reason(error)})")
         except ValueError:
-            reasons.append(f"{url} (another file than it was)")
+            reasons.append(f"{url} (its MD5 sum differs)")
         else:
             return
     raise OSError(
-        f"{remote.name} could not be had from {' or '.join(reasons)}; if you have it, "
+        f"{remote.name} could not be downloaded from {' or '.join(reasons)}; if you have it, "
         f"put it at {path}"
     )
 
 
-@contextmanager
-def opening(path: Path) -> Iterator[None]:
-    """Whatever goes wrong while a file is read becomes a ValueError that names the file."""
-    try:
-        yield
-    except Exception as error:  # a damaged file makes its reader raise nearly anything
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk is full, or the file may not be read
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(
-            f"{path} is damaged, or another file ({reason}); delete it to have it fetched again"
-        ) from error
-
-
 def _download(url: str, output: str | Path, _: object) -> None:
-    """Goes on with the part that an earlier attempt has left, then calls it the output."""
+    """Downloads to a partial file, resuming one from an earlier attempt, and renames it."""
     name = url.rpartition("/")[2]
     part = Path(output).parent / f"{name}.part"
-    held = part.stat().st_size if part.exists() else 0
-    request = Request(url, headers={"Range": f"bytes={held}-"} if held else {})
+    done = part.stat().st_size if part.exists() else 0
+    request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
-        answer = urlopen(request, timeout=PATIENCE)
+        response = urlopen(request, timeout=TIMEOUT)
     except HTTPError as error:
-        if error.code == 416:  # there is no more than what is held already
+        if error.code == 416:  # the partial file is complete
             part.replace(output)
             return
         raise
-    with answer:
-        going_on = answer.status == 206
-        held = held if going_on else 0
-        total = held + int(answer.headers["Content-Length"] or 0)
-        with part.open("ab" if going_on else "wb") as file:
-            while piece := answer.read(PIECE):
-                held += file.write(piece)
-                progress.get()(name, held, total)
-    if held < total:
-        raise OSError(f"it broke off after {held:,} of {total:,} bytes")
+    with response:
+        resumes = response.status == 206
+        done = done if resumes else 0
+        total = done + int(response.headers["Content-Length"] or 0)
+        with part.open("ab" if resumes else "wb") as file:
+            while chunk := response.read(CHUNK):
+                done += file.write(chunk)
+                progress.get()(name, done, total)
+    if done < total:
+        raise OSError(f"it stopped after {done:,} of {total:,} bytes")
     part.replace(output)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, HTTPError):
         return f"{error.code} {error.reason}"
-    cause = getattr(error, "reason", error)  # an address that cannot be opened has one inside
-    return getattr(cause, "strerror", None) or str(cause) or type(error).__name__
+    cause = getattr(error, "reason", error)  # a URLError wraps its cause
+    return plain_reason(cause) if isinstance(cause, Exception) else str(cause)

@@ -1,75 +1,95 @@
-"""A folder of one's own pictures, a folder for each class.
+"""Image folders: one folder for each class, at the top or within `train/`, `val/` and `test/`.
 
-Either the classes lie directly in the folder, or in `train/`, `val/` and `test/` inside it. What is
-missing of validation and test is split off from the training pictures by a seed, which is not that
-of a run. Files and folders whose names begin with a dot are not looked at.
+Missing validation and test splits are split off from the training images. Hidden files and folders,
+whose names begin with a dot, are ignored.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from .decode import IMAGE_SUFFIXES
-from .listing import Listing
+from .listing import LabelledFiles, Listing
 
-PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def list_folder(root: Path) -> Listing:
-    """All pictures below `root`; classes are ordered by name.
+def list_folder(root: Path, test: bool = False) -> Listing:
+    """All images below `root`, by split; classes are ordered by name.
 
-    Raises a ValueError when it is unclear what the classes are, there are no pictures, or fewer
+    With `test` only a test split: the images in `test/`, or all if there is none. Raises a
+    ValueError when the layout is ambiguous, or there are no images or, except for a test, fewer
     than two classes.
     """
-    folders = _parts(root) or {"train": root}
+    folders = _split_folders(root) or {"train": root}
+    if test:
+        root = folders.get("test", root)
+        classes = _classes(root, least=1)
+        return Listing(root, classes, {"test": label_files(root, classes)})
     if "train" not in folders:
-        held = " and ".join(folder.name for folder in folders.values())
-        raise ValueError(f"{root} holds {held} but no train with a folder for each class")
+        names = " and ".join(folder.name for folder in folders.values())
+        raise ValueError(f"{root} has {names} but no train with a folder for each class")
     classes = _classes(folders["train"])
-    parts = {name: labelled(folder, classes) for name, folder in folders.items()}
-    return Listing(root, classes, parts)
+    splits = {name: label_files(folder, classes) for name, folder in folders.items()}
+    return Listing(root, classes, splits)
 
 
-def list_test(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
-    """The classes of a folder and all its pictures, or those of its `test/`."""
-    root = _parts(root).get("test", root)
-    classes = _classes(root, least=1)
-    return classes, labelled(root, classes)
+def label_files(root: Path, classes: Sequence[str]) -> LabelledFiles:
+    """The images in the folders of these classes, with their labels.
+
+    Raises a ValueError when there is a folder of another class, or no image.
+    """
+    if unknown := [path.name for path in _folders(root) if path.name not in classes]:
+        raise ValueError(f"{root} has the class {unknown[0]!r}, which the training split lacks")
+    files = [(path, k) for k, name in enumerate(classes) for path in find_images(root / name)]
+    if not files:
+        raise ValueError(f"the folders in {root} hold no images")
+    return files
 
 
-def _parts(root: Path) -> dict[str, Path]:
-    """The folders in `root` that are parts of a data set; none where its folders are classes.
+def find_images(root: Path) -> list[Path]:
+    """All image files below a folder, sorted, without hidden ones."""
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
 
-    A class may be called train, as long as it holds pictures and other classes lie beside it.
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folders in `root` that are splits; none where its folders are classes.
+
+    A class may be called train, as long as it holds images and other classes lie beside it.
     """
     folders = _folders(root)
-    named = [folder for folder in folders if folder.name.casefold() in PARTS]
-    holding = [folder for folder in named if _folders(folder)]
-    if not holding and len(named) < len(folders):
+    named = [folder for folder in folders if folder.name.casefold() in SPLIT_NAMES]
+    nested = [folder for folder in named if _folders(folder)]
+    if not nested and len(named) < len(folders):
         return {}
-    parts: dict[str, Path] = {}
-    for folder in holding or named:
-        part = PARTS[folder.name.casefold()]
-        if part in parts:
-            raise ValueError(f"{root} holds both {parts[part].name} and {folder.name}; keep one")
-        parts[part] = folder
-    if beside := [
-        folder.name for folder in folders if folder not in parts.values() and find_images(folder)
-    ]:
+    splits: dict[str, Path] = {}
+    for folder in nested or named:
+        split = SPLIT_NAMES[folder.name.casefold()]
+        if split in splits:
+            raise ValueError(f"{root} has both {splits[split].name} and {folder.name}; keep one")
+        splits[split] = folder
+    others = [folder for folder in folders if folder not in splits.values()]
+    if beside := next((folder.name for folder in others if find_images(folder)), None):
         raise ValueError(
-            f"{root} holds pictures in {beside[0]} beside {', '.join(f.name for f in holding)}; "
-            "it can hold classes or parts, not both"
+            f"{root} has images in {beside} beside {', '.join(f.name for f in nested)}; "
+            "it can hold classes or splits, not both"
         )
-    return parts
+    return splits
 
 
 def _classes(root: Path, least: int = 2) -> tuple[str, ...]:
     classes = tuple(path.name for path in _folders(root))
     if not classes:
         loose = sum(path.suffix.lower() in IMAGE_SUFFIXES for path in root.iterdir())
-        held = f"{loose} pictures but no folder" if loose else "no folder"
-        raise ValueError(f"{root} holds {held} of pictures; there must be one for each class")
+        found = f" (loose images: {loose})" if loose else ""
+        raise ValueError(f"{root} has no class folders{found}; each class needs a folder of images")
     if len(classes) < least:
-        raise ValueError(f"{root} has one class only, {classes[0]!r}; there must be at least two")
+        raise ValueError(f"{root} has only one class, {classes[0]!r}; at least two are needed")
     for name in classes:
         folder = str(root / name)
         try:
@@ -79,29 +99,5 @@ def _classes(root: Path, least: int = 2) -> tuple[str, ...]:
     return classes
 
 
-def labelled(root: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
-    """The pictures in the folders of these classes, each with the number of its class.
-
-    Raises a ValueError when there is another folder, or no picture.
-    """
-    if strange := [path.name for path in _folders(root) if path.name not in classes]:
-        raise ValueError(f"{root} has the class {strange[0]!r}, which the training part has not")
-    files = [(path, k) for k, name in enumerate(classes) for path in find_images(root / name)]
-    if not files:
-        raise ValueError(f"the folders in {root} hold no pictures")
-    return files
-
-
 def _folders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def find_images(root: Path) -> list[Path]:
-    """All image files below a folder, in order; hidden ones are not looked at."""
-    return sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )

@@ -1,4 +1,4 @@
-"""Image data sets of the Hugging Face hub, by way of the package `datasets` if it is installed."""
+"""Image data sets of the Hugging Face hub, through the package `datasets` if it is installed."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -7,29 +7,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from .decode import as_square
-from .images import (
-    SAMPLE,
-    TEST,
-    VALIDATION,
-    Images,
-    Splits,
-    fingerprint,
-    require,
-    spread,
-    stratified,
-)
-from .listing import IN_MEMORY
+from classicnets.support.errors import one_line
 
-PARTS = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+from .decode import as_square
+from .images import SAMPLE, TEST, VALIDATION, Images, Splits, evenly_spaced, fingerprint, split_off
+from .listing import MEMORY_LIMIT
+
+SPLIT_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+SIZES = {"validation": VALIDATION, "test": TEST}
 
 
 def read_hub(name: str, side: int, channels: int, seed: int = 0) -> Splits:
-    """The data set of this name as squares of `side` pixels; what it has not is split off.
+    """The data set of this name as squares of `side` pixels; missing splits are split off.
 
-    Raises a ValueError when `datasets` cannot be imported, there is no such set, or it has no
-    column of pictures, no column of class labels, more pictures than memory should hold, or too few
-    of a class.
+    Raises a ValueError when `datasets` cannot be imported, there is no such data set, or it has no
+    image column, no class label column, more images than the memory limit, or too few of a class.
     """
     try:
         load = import_module("datasets").load_dataset
@@ -38,68 +30,65 @@ def read_hub(name: str, side: int, channels: int, seed: int = 0) -> Splits:
             f"hf:{name} needs the package datasets (pip install datasets): {error}"
         ) from None
     try:
-        held = load(name)
-    except Exception as error:  # whatever a hub, a network or a set may do
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"hf:{name} cannot be loaded: {reason}") from error
-    if "train" not in held:
-        raise ValueError(f"hf:{name} has no split train; it has {', '.join(held)}")
-    picture, label, classes = _columns(name, held["train"].features)
-    if (size := sum(map(len, held.values())) * channels * side**2) > IN_MEMORY:
+        loaded = load(name)
+    except Exception as error:  # the hub, the network or the data set may raise anything
+        raise ValueError(f"hf:{name} cannot be loaded: {one_line(error)}") from error
+    if "train" not in loaded:
+        raise ValueError(f"hf:{name} has no split train; it has {', '.join(loaded)}")
+    image, label, classes = _columns(name, loaded["train"].features)
+    if (size := sum(map(len, loaded.values())) * channels * side**2) > MEMORY_LIMIT:
         raise ValueError(
             f"hf:{name} would need {size / 2**30:.1f} GiB in memory; "
-            f"at most {IN_MEMORY / 2**30:.0f} GiB are read"
+            f"at most {MEMORY_LIMIT / 2**30:.0f} GiB are read"
         )
-    rows = {"train": held["train"]}
-    for part, names in PARTS.items():
-        if found := [called for called in names if called in held]:
-            rows[part] = held[found[0]]
-    parts = {part: _read(of, picture, label, side, channels) for part, of in rows.items()}
+    rows = {"train": loaded["train"]}
+    for split, aliases in SPLIT_NAMES.items():
+        if found := [alias for alias in aliases if alias in loaded]:
+            rows[split] = loaded[found[0]]
+    splits = {split: _read(of, image, label, side, channels) for split, of in rows.items()}
     digest = fingerprint(
         array
-        for part, of in rows.items()
-        for array in (parts[part].labels.numpy(), *_stored(of, picture))
+        for split, of in rows.items()
+        for array in (splits[split].labels.numpy(), *_originals(of, image))
     )
-    missing = [part for part in PARTS if part not in parts]
-    require(f"hf:{name}", parts["train"], classes, 1 + len(missing))
+    train = splits["train"]
+    missing = {split: size for split, size in SIZES.items() if split not in splits}
+    left = split_off(f"hf:{name}", train, classes, missing, seed)
     if missing:
-        whole = parts["train"]
-        shares = tuple({"validation": VALIDATION, "test": TEST}[part] for part in missing)
-        drawn = stratified(whole.labels, seed, shares)
-        parts |= {k: whole.part(i) for k, i in zip(("train", *missing), drawn, strict=True)}
+        splits |= {split: train.subset(indices) for split, indices in left.items()}
     return Splits(
         f"hf:{name}",
         classes,
-        parts["train"],
-        parts["validation"],
-        parts["test"],
+        splits["train"],
+        splits["validation"],
+        splits["test"],
         digest=digest,
         origin=name.rpartition("/")[2],
-    ).require(1)
+    ).require_labels(1)
 
 
 def _columns(name: str, features: Any) -> tuple[str, str, tuple[str, ...]]:
-    """The names of the columns of pictures and of labels, and the classes."""
+    """The names of the image and label columns, and the classes."""
     kinds = {column: type(kind).__name__ for column, kind in features.items()}
-    pictures = [column for column, kind in kinds.items() if kind == "Image"]
+    images = [column for column, kind in kinds.items() if kind == "Image"]
     labels = [column for column, kind in kinds.items() if kind == "ClassLabel"]
-    if not pictures or not labels:
+    if not images or not labels:
         raise ValueError(
-            f"hf:{name} has no column of {'class labels' if pictures else 'pictures'}; "
+            f"hf:{name} has no column of {'class labels' if images else 'images'}; "
             f"it has {', '.join(f'{column} ({kind})' for column, kind in kinds.items())}"
         )
     label = next((column for column in labels if column in ("label", "fine_label")), labels[0])
-    return pictures[0], label, tuple(features[label].names)
+    return images[0], label, tuple(features[label].names)
 
 
-def _read(rows: Any, picture: str, label: str, side: int, channels: int) -> Images:
+def _read(rows: Any, image: str, label: str, side: int, channels: int) -> Images:
     pixels = torch.empty(len(rows), channels, side, side, dtype=torch.uint8)
     for k, row in enumerate(rows):
-        pixels[k] = as_square(row[picture], side, channels)
+        pixels[k] = as_square(row[image], side, channels)
     return Images(pixels, torch.tensor(rows[label]))
 
 
-def _stored(rows: Any, picture: str) -> Iterator[np.ndarray]:
-    """Some of the pictures as they were before they were brought to a size."""
-    for k in spread(len(rows), SAMPLE).tolist():
-        yield np.array(rows[k][picture])
+def _originals(rows: Any, image: str) -> Iterator[np.ndarray]:
+    """A sample of the images before they are resized."""
+    for k in evenly_spaced(len(rows), SAMPLE).tolist():
+        yield np.array(rows[k][image])

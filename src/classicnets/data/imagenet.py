@@ -1,8 +1,7 @@
-"""ImageNet as the ILSVRC gives it out, and Imagenette, its ten easy classes.
+"""ImageNet in the layout of the ILSVRC, and Imagenette, a subset of ten easy classes.
 
-Classes are WordNet ids in order of name. The published validation part is the test part here, as
-the papers' errors are measured on it; what a recipe watches in training is drawn from the training
-pictures.
+Classes are WordNet ids, sorted. The published validation split is the test split here, since the
+papers report their errors on it; a validation split is split off from the training images.
 """
 
 import csv
@@ -12,9 +11,9 @@ from tempfile import TemporaryDirectory
 
 from scipy.io import loadmat
 
-from .download import Remote, cache, fetch, locked, opening
-from .folder import labelled, list_folder
-from .listing import Listing
+from .download import Remote, cache, damage_reported, fetch, locked
+from .folder import label_files, list_folder
+from .listing import LabelledFiles, Listing
 
 IMAGENETTE = Remote(
     "imagenette2-320.tgz",
@@ -24,11 +23,11 @@ IMAGENETTE = Remote(
 SOLUTION = "LOC_val_solution.csv"
 TRUTH, SYNSETS = "data/ILSVRC2012_validation_ground_truth.txt", "data/meta.mat"
 FLAT = "ILSVRC2012_val_{:08}.JPEG"
-WATCHED = 50  # pictures of each class, as many as the published validation part has
+VALIDATION = 50  # images of each class, as in the published validation split
 
 
 def list_imagenette() -> Listing:
-    """Imagenette 2 (Howard 2019) at 320 pixels: 9,469 and 3,925 pictures of ten classes."""
+    """Imagenette 2 (Howard 2019) at 320 pixels: 9,469 and 3,925 images of ten classes."""
     folder = cache() / "imagenette"
     unpacked = folder / "imagenette2-320"
     if not unpacked.exists():
@@ -37,39 +36,39 @@ def list_imagenette() -> Listing:
             if not unpacked.exists():
                 _unpack(archive, unpacked)
     found = list_folder(unpacked)
-    parts = {"train": found.parts["train"], "test": found.parts["val"]}
-    return Listing(unpacked, found.classes, parts, {"val": 0.1})
+    splits = {"train": found.splits["train"], "test": found.splits["val"]}
+    return Listing(unpacked, found.classes, splits, {"val": 0.1})
 
 
 def _unpack(archive: Path, unpacked: Path) -> None:
-    """The folder of this name in the archive, which is there whole or not at all."""
-    with opening(archive), TemporaryDirectory(dir=unpacked.parent) as half:
-        with tarfile.open(archive, "r:gz") as held:
-            held.extractall(half, filter="data")
-        if not (Path(half) / unpacked.name).is_dir():
-            raise ValueError(f"no folder {unpacked.name} in it")
-        (Path(half) / unpacked.name).rename(unpacked)
+    """Unpacks the archive's folder of this name, completely or not at all."""
+    with damage_reported(archive), TemporaryDirectory(dir=unpacked.parent) as partial:
+        with tarfile.open(archive, "r:gz") as tar:
+            tar.extractall(partial, filter="data")
+        if not (Path(partial) / unpacked.name).is_dir():
+            raise ValueError(f"it has no folder {unpacked.name}")
+        (Path(partial) / unpacked.name).rename(unpacked)
 
 
 def list_imagenet(root: Path) -> Listing:
-    """The ILSVRC's layout: `train/` with class folders, and `val/` with class folders or flat.
+    """The layout of the ILSVRC: `train/` with class folders, `val/` with class folders or flat.
 
-    Raises a ValueError when it is another layout, or nothing says what the flat pictures show.
+    Raises a ValueError for another layout, or when the flat images have no labels.
     """
     for name in ("train", "val"):
         if not (root / name).is_dir():
-            raise ValueError(f"{root} holds no folder {name}; ImageNet has train and val")
+            raise ValueError(f"{root} has no folder {name}; ImageNet has train and val")
     classes = tuple(sorted(p.name for p in (root / "train").iterdir() if p.is_dir()))
     if not classes:
-        raise ValueError(f"{root / 'train'} holds no folder for a class")
+        raise ValueError(f"{root / 'train'} has no class folders")
     has_folders = any(path.is_dir() for path in (root / "val").iterdir())
-    test = labelled(root / "val", classes) if has_folders else _flat(root, classes)
-    train = labelled(root / "train", classes)
-    return Listing(root, classes, {"train": train, "test": test}, {"val": WATCHED})
+    test = label_files(root / "val", classes) if has_folders else _label_flat(root, classes)
+    train = label_files(root / "train", classes)
+    return Listing(root, classes, {"train": train, "test": test}, {"val": VALIDATION})
 
 
-def _flat(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    """The pictures directly in `val/`, whose classes the solution or the development kit tells."""
+def _label_flat(root: Path, classes: tuple[str, ...]) -> LabelledFiles:
+    """The images directly in `val/`, labelled by Kaggle's solution or the development kit."""
     near = (root, root / "val", *root.absolute().parents[:3])
     kits = (root, root / "ILSVRC2012_devkit_t12", root.parent / "ILSVRC2012_devkit_t12")
     solution = next((f / SOLUTION for f in near if (f / SOLUTION).is_file()), None)
@@ -85,12 +84,12 @@ def _flat(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
         named = [(FLAT.format(k), ids[int(number)]) for k, number in enumerate(numbers, 1)]
     else:
         raise ValueError(
-            f"{root / 'val'} holds no class folders, and nothing says what its pictures show: put "
-            f"{SOLUTION} or the development kit's data folder into {root}"
+            f"{root / 'val'} has no class folders, and its images have no labels: put {SOLUTION} "
+            f"or the development kit's data folder into {root}"
         )
-    if strange := next((wnid for _, wnid in named if wnid not in classes), None):
+    labels = {wnid: k for k, wnid in enumerate(classes)}
+    if unknown := next((wnid for _, wnid in named if wnid not in labels), None):
         raise ValueError(
-            f"{root / 'val'} has the class {strange!r}, which the training part has not"
+            f"{root / 'val'} has the class {unknown!r}, which the training split lacks"
         )
-    numbers = {wnid: k for k, wnid in enumerate(classes)}
-    return [(root / "val" / name, numbers[wnid]) for name, wnid in named]
+    return [(root / "val" / name, labels[wnid]) for name, wnid in named]

@@ -1,39 +1,41 @@
-"""What a data set is once it has been read: pictures, labels, and three disjoint parts."""
+"""A data set in memory or on disk: `Images` and `ImageFiles`, and its three `Splits`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from .crops import centre_boxes
+from .crops import Boxes, Sizes, centre_boxes
 from .decode import read_images
 from .resample import resample
 from .transfer import to_device
 
-VALIDATION, TEST = 0.1, 0.2  # the shares of what is split off; the rest is for training
-SAMPLE = 200  # pictures that speak for all where all would take too long
+Indices = Int64[Tensor, " n"]
+
+VALIDATION, TEST = 0.1, 0.2  # fractions split off from the training images
+SAMPLE = 200  # images that are looked at where all would take too long
 
 
 @dataclass(frozen=True)
 class Images:
-    """Pictures of one size, kept as bytes, with a label each.
+    """Images of one size in memory, as bytes, with their labels.
 
-    Those that are `mapped` from a file stay there; the others move to the device with the labels.
+    With `memory_mapped` the pixels stay in their file when the labels move to a device.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
-    mapped: bool = False
+    memory_mapped: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices: Int64[Tensor, " m"]) -> UInt8[Tensor, "m c h w"]:
+    def __getitem__(self, indices: Indices) -> UInt8[Tensor, "n c h w"]:
         return self.pixels[indices]
 
     @property
@@ -41,39 +43,37 @@ class Images:
         return self.pixels.shape[1]
 
     @property
-    def sizes(self) -> Int64[Tensor, "n 2"]:
-        """Height and width of each picture."""
+    def sizes(self) -> Sizes:
+        """Height and width of each image."""
         return torch.tensor([self.pixels.shape[2:]]).expand(len(self), 2)
 
-    def part(self, indices: Int64[Tensor, " m"]) -> "Images":
+    def subset(self, indices: Indices) -> "Images":
         return replace(self, pixels=self.pixels[indices], labels=self.labels[indices])
 
     def to(self, device: torch.device) -> "Images":
-        pixels = self.pixels if self.mapped else self.pixels.to(device)
+        pixels = self.pixels if self.memory_mapped else self.pixels.to(device)
         return replace(self, pixels=pixels, labels=self.labels.to(device))
 
-    def cut(
-        self, indices: Int64[Tensor, " m"], windows: Float32[Tensor, "m 4"], side: int
-    ) -> UInt8[Tensor, "m c side side"]:
-        """These windows of these pictures, each brought to `side`, on the device of the labels.
+    def crop(self, indices: Indices, boxes: Boxes, side: int) -> UInt8[Tensor, "n c side side"]:
+        """One crop of each of these images, resized to `side`, on the device of the labels.
 
-        An exact copy where the window has that size and whole-number corners.
+        Pixels are copied exactly where the box has that size and whole-number corners.
         """
         h, w = self.pixels.shape[2:]
         indices = to_device(indices, self.pixels.device)
         device = self.labels.device
-        if side == h == w and (windows == windows.new_tensor([0, 0, h, w])).all():
+        if side == h == w and (boxes == boxes.new_tensor([0, 0, h, w])).all():
             return to_device(self.pixels.index_select(0, indices), device)
-        corners = windows[:, :2]
-        if (windows[:, 2:] == side).all() and (corners == corners.round()).all():
-            return to_device(self._copied(indices, corners.long(), side), device)
-        return resample(to_device(self.pixels[indices], device), windows, side)
+        corners = boxes[:, :2]
+        if (boxes[:, 2:] == side).all() and (corners == corners.round()).all():
+            return to_device(self._slice(indices, corners.long(), side), device)
+        return resample(to_device(self.pixels[indices], device), boxes, side)
 
-    def _copied(self, indices: Tensor, corners: Tensor, side: int) -> Tensor:
+    def _slice(self, indices: Tensor, corners: Tensor, side: int) -> Tensor:
         h, w = self.pixels.shape[2:]
         pixels = self.pixels
-        sticking_out = torch.cat([-corners, corners + side - torch.tensor([h, w])])
-        pad = max(0, int(sticking_out.max())) if len(indices) else 0
+        overhang = torch.cat([-corners, corners + side - torch.tensor([h, w])])
+        pad = max(0, int(overhang.max())) if len(indices) else 0
         if pad:
             pixels = F.pad(pixels[indices], (pad,) * 4)
             indices = torch.arange(len(indices), device=pixels.device)
@@ -83,32 +83,30 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Pictures in files, of any size, decoded when asked for; for more than memory holds.
+    """Image files of any size, decoded on demand, for data sets that do not fit into memory.
 
-    `sizes` are height and width of each as it is shown. Batches arrive on the labels' device.
+    `sizes` are height and width after EXIF rotation. Batches arrive on the labels' device.
     """
 
     paths: list[str]
     labels: Int64[Tensor, " n"]
-    sizes: Int64[Tensor, "n 2"]
+    sizes: Sizes
     channels: int
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def part(self, indices: Int64[Tensor, " m"]) -> "ImageFiles":
+    def subset(self, indices: Indices) -> "ImageFiles":
         paths = [self.paths[int(i)] for i in indices.tolist()]
         return ImageFiles(paths, self.labels[indices], self.sizes[indices], self.channels)
 
     def to(self, device: torch.device) -> "ImageFiles":
         return replace(self, labels=self.labels.to(device))
 
-    def cut(
-        self, indices: Int64[Tensor, " m"], windows: Float32[Tensor, "m 4"], side: int
-    ) -> UInt8[Tensor, "m c side side"]:
-        """As `Images.cut`. Raises a ValueError that names the file that cannot be read."""
+    def crop(self, indices: Indices, boxes: Boxes, side: int) -> UInt8[Tensor, "n c side side"]:
+        """As `Images.crop`. Raises a ValueError that names a file that cannot be read."""
         paths = [self.paths[int(i)] for i in indices.tolist()]
-        x, reasons = read_images(paths, side, self.channels, windows.tolist())
+        x, reasons = read_images(paths, side, self.channels, boxes.tolist())
         if reasons:
             raise ValueError(reasons[min(reasons)])
         return to_device(x, self.labels.device)
@@ -116,13 +114,13 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set: its name, its classes in order, and its three parts.
+    """A data set: its name, its classes in label order, and its three splits.
 
-    `skipped` names the files that could not be read, each with the reason, and `duplicates` those
-    that are the same picture in two parts. `digest` stands for what was read: of files their names,
-    sizes and classes, of others the numbers in them. `origin` is the name of the set that has been
-    packed, where `name` does not say it. Raises a ValueError when there are not as many labels as
-    pictures, or one is of none of the classes.
+    `skipped` lists the files that could not be read, with the reason, and `duplicates` the files
+    that appear in two splits. `digest` is a hash of the data: of files their names, sizes and
+    classes, otherwise of the values. `origin` is the name of the data set that was packed, where
+    `name` is a path. Raises a ValueError when the numbers of images and labels differ, or a label
+    is out of range.
     """
 
     name: str
@@ -136,7 +134,7 @@ class Splits:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        self.require(0)
+        self.require_labels(0)
 
     @property
     def channels(self) -> int:
@@ -144,71 +142,74 @@ class Splits:
 
     @property
     def grey(self) -> bool:
-        """Whether the training pictures have no colours, as far as 200 of them tell.
+        """Whether the training images have no colour, judging by up to 200 of them.
 
-        Those in files are decoded for it. Raises a ValueError that names one that cannot be read.
+        Image files are decoded for this. Raises a ValueError that names one that cannot be read.
         """
         if self.channels == 1:
             return True
-        some = spread(len(self.train), SAMPLE)
+        sample = evenly_spaced(len(self.train), SAMPLE)
         if isinstance(self.train, Images):
-            x = self.train[some]
+            x = self.train[sample]
         else:
-            side = 32  # a mean of greys is grey, so that a JPEG need not be decoded whole
-            x = self.train.cut(some, centre_boxes(self.train.sizes[some], side, side), side)
+            side = 32  # small, so that a JPEG is decoded at a reduced scale; greys average to grey
+            boxes = centre_boxes(self.train.sizes[sample], side, side)
+            x = self.train.crop(sample, boxes, side)
         return bool((x == x[:, :1]).all())
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """How many pictures there are for training, validation and test."""
+        """The number of training, validation and test images."""
         return len(self.train), len(self.validation), len(self.test)
 
     def counts(self) -> dict[str, tuple[int, int, int]]:
-        """Class -> how many pictures it has for training, validation and test."""
-        parts = [
-            torch.bincount(part.labels, minlength=len(self.classes)).tolist()
-            for part in (self.train, self.validation, self.test)
+        """Class -> its number of training, validation and test images."""
+        splits = [
+            torch.bincount(images.labels, minlength=len(self.classes)).tolist()
+            for images in (self.train, self.validation, self.test)
         ]
-        return dict(zip(self.classes, zip(*parts, strict=True), strict=True))
+        return dict(zip(self.classes, zip(*splits, strict=True), strict=True))
 
-    def require(self, least: int) -> "Splits":
-        """These data, if each class has so many pictures in each part; else a ValueError."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        for name, part in parts.items():
-            require(f"{self.name}, {name} part,", part, self.classes, least)
+    def require_labels(self, per_class: int) -> "Splits":
+        """Returns itself, or raises the ValueError of `require_labels` for one of its splits."""
+        for name in ("train", "validation", "test"):
+            where = f"{self.name}, {name} split,"
+            require_labels(where, getattr(self, name), self.classes, per_class)
         return self
 
 
-def require(where: str, images: Images | ImageFiles, classes: Sequence[str], least: int) -> None:
-    """Raises a ValueError unless each picture has a class and each class so many pictures."""
+def require_labels(
+    where: str, images: Images | ImageFiles, classes: Sequence[str], per_class: int
+) -> None:
+    """Raises a ValueError unless each image has a legal label, and each class enough images."""
     labels = images.labels
     count = len(images.pixels if isinstance(images, Images) else images.paths)
     if count != len(labels):
-        raise ValueError(f"{where} has {count} pictures and {len(labels)} labels")
-    strange = labels[(labels < 0) | (labels >= len(classes))]
-    if len(strange):
+        raise ValueError(f"{where} has {count} images and {len(labels)} labels")
+    illegal = labels[(labels < 0) | (labels >= len(classes))]
+    if len(illegal):
         raise ValueError(
-            f"{where} has the label {int(strange[0])}; there are {len(classes)} classes, from 0 on"
+            f"{where} has the label {int(illegal[0])}; labels must be 0 to {len(classes) - 1}"
         )
-    if not least:
+    if not per_class:
         return
     counts = torch.bincount(labels, minlength=len(classes))
-    if counts.min() < least:
+    if counts.min() < per_class:
         raise ValueError(
-            f"class {classes[int(counts.argmin())]!r} in {where} has {counts.min()} pictures that "
-            f"can be read; it needs at least {least}"
-            + (", one for each of training, validation and test" if least == 3 else "")
+            f"class {classes[int(counts.argmin())]!r} in {where} has too few readable images: "
+            f"{counts.min()}, but it needs at least {per_class}"
+            + (", one for each of training, validation and test" if per_class == 3 else "")
         )
 
 
-def spread(count: int, most: int) -> Int64[Tensor, " m"]:
-    """The indices of so many pictures, or of `most` of them, evenly spaced."""
-    taken = min(count, most)
+def evenly_spaced(count: int, limit: int) -> Indices:
+    """The indices of `count` images, or of at most `limit` of them, evenly spaced."""
+    taken = min(count, limit)
     return torch.arange(taken) * count // max(1, taken)
 
 
 def fingerprint(arrays: Iterable[np.ndarray]) -> str:
-    """What stands for these numbers: with one of them it changes."""
+    """A hash of the types, shapes and values of these arrays."""
     digest = sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
@@ -216,29 +217,43 @@ def fingerprint(arrays: Iterable[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def stratified(
-    labels: Int64[Tensor, " n"], seed: int, shares: tuple[float | int, ...] = (VALIDATION, TEST)
+def split_off(
+    where: str,
+    train: Images | ImageFiles,
+    classes: Sequence[str],
+    sizes: Mapping[str, float | int],
+    seed: int,
+) -> dict[str, Indices]:
+    """The indices in `train` of the splits named in `sizes`, and of what is left, as "train".
+
+    Raises a ValueError when a class has too few images for all of them.
+    """
+    least = sum(size if isinstance(size, int) else 1 for size in sizes.values())
+    require_labels(where, train, classes, 1 + least)
+    indices = stratified_split(train.labels, seed, tuple(sizes.values()))
+    return dict(zip(("train", *sizes), indices, strict=True))
+
+
+def stratified_split(
+    labels: Int64[Tensor, " n"], seed: int, sizes: tuple[float | int, ...] = (VALIDATION, TEST)
 ) -> list[Int64[Tensor, " m"]]:
-    """Indices of the remainder and of each share, every class in proportion and in every part.
+    """Splits indices class by class: first what is left, then one list for each of `sizes`.
 
-    A share that is a whole number is that many of each class. scikit-learn's split refuses a share
-    with fewer pictures than there are classes, which small folders have; here each class gives at
-    least one. A class too small for that is the caller's to refuse.
+    A float is a fraction of each class, an int a number of images of each class. scikit-learn's
+    split refuses splits smaller than the number of classes, which small folders have; here each
+    class gives at least one image. Each class must have an image left.
 
-    >>> [len(part) for part in stratified(torch.tensor([0] * 100 + [1] * 3), seed=0)]
+    >>> [len(part) for part in stratified_split(torch.tensor([0] * 100 + [1] * 3), seed=0)]
     [71, 11, 21]
     """
     generator = torch.Generator().manual_seed(seed)
-    parts: list[list[Tensor]] = [[] for _ in range(len(shares) + 1)]
+    splits: list[list[Tensor]] = [[] for _ in range(len(sizes) + 1)]
     for label in labels.unique():
         members = (labels == label).nonzero()[:, 0]
         members = members[torch.randperm(len(members), generator=generator)]
-        sizes = [
-            share if isinstance(share, int) else max(1, round(share * len(members)))
-            for share in shares
-        ]
-        sizes = [len(members) - sum(sizes), *sizes]
-        assert sizes[0] > 0
-        for part, chosen in zip(parts, members.split(sizes), strict=True):
-            part.append(chosen)
-    return [torch.cat(part).sort().values for part in parts]
+        counts = [s if isinstance(s, int) else max(1, round(s * len(members))) for s in sizes]
+        left = len(members) - sum(counts)
+        assert left > 0
+        for split, chosen in zip(splits, members.split([left, *counts]), strict=True):
+            split.append(chosen)
+    return [torch.cat(split).sort().values for split in splits]

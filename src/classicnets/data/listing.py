@@ -1,37 +1,37 @@
-"""Picture files with a label each, and how they become the three parts of a data set."""
+"""Listings of labelled image files, and how they become the three splits of a data set."""
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from .decode import read_images, read_sizes
-from .images import TEST, VALIDATION, ImageFiles, Images, Splits, require, stratified
+from .images import TEST, VALIDATION, ImageFiles, Images, Splits, require_labels, split_off
 
-IN_MEMORY = 4 * 2**30  # bytes of decoded pictures
-COMPARED = 200_000  # pictures; to decode or compare more of them beforehand takes too long
-PARTS = ("train", "val", "test")
+LabelledFiles = list[tuple[Path, int]]
+
+MEMORY_LIMIT = 4 * 2**30  # bytes of decoded images
+CHECK_LIMIT = 200_000  # files; of more, decoding and comparing them beforehand takes too long
+SPLITS = ("train", "val", "test")
 UNREADABLE = ("skip", "refuse")  # what to do with a file that cannot be read
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Files and labels for `train` and, as far as there are any, for `val` and `test`.
+    """Labelled files for `train` and, where they exist, for `val` and `test`.
 
-    What is missing is split off from the training pictures: `shares` of each class, or that many.
-    `table` is the file in `root` that names them, if one does.
+    A missing split is split off from the training images; `sizes` are as in `stratified_split`.
+    `table` is the CSV file in `root` that lists the files, if there is one.
     """
 
     root: Path
     classes: tuple[str, ...]
-    parts: dict[str, list[tuple[Path, int]]]
-    shares: dict[str, float | int] = field(
-        default_factory=lambda: {"val": VALIDATION, "test": TEST}
-    )
+    splits: dict[str, LabelledFiles]
+    sizes: dict[str, float | int] = field(default_factory=lambda: {"val": VALIDATION, "test": TEST})
     table: Path | None = None
 
 
@@ -43,101 +43,100 @@ def read_listing(
     whole: bool = False,
     unreadable: str = "skip",
 ) -> Splits:
-    """The pictures of a listing, split for training, as `open_data` describes them.
+    """The images of a listing in three splits; see `open_data`.
 
-    Each file is decoded once, so that none ends a training later, unless they are too many.
-    Raises a ValueError when a class has too few pictures in a part, or one cannot be read and that
-    is to be refused.
+    Up to CHECK_LIMIT files are decoded beforehand, so that a damaged one does not end a training
+    later. Raises a ValueError when a class has too few images in a split, or a file cannot be read
+    and `unreadable` is "refuse".
     """
     source, classes = str(listing.table or listing.root), listing.classes
-    few = sum(map(len, listing.parts.values())) <= COMPARED
-    missing = [name for name in PARTS if name not in listing.parts]
-    parts: dict[str, Images | ImageFiles] = {}
+    check = sum(map(len, listing.splits.values())) <= CHECK_LIMIT
+    splits: dict[str, Images | ImageFiles] = {}
     paths: dict[str, list[Path]] = {}
     skipped: list[str] = []
-    taken = sum(s if isinstance(s := listing.shares[name], int) else 1 for name in missing)
-    for name in (name for name in PARTS if name in listing.parts):
-        files = listing.parts[name]
-        parts[name], paths[name], reasons = _read(files, side, channels, whole, few)
+    missing = {name: listing.sizes[name] for name in SPLITS if name not in listing.splits}
+    left: dict[str, Tensor] = {}
+    for name in (name for name in SPLITS if name in listing.splits):
+        files = listing.splits[name]
+        splits[name], paths[name], reasons = _read(files, side, channels, whole, check)
         if reasons and unreadable == "refuse":
             raise ValueError(reasons[0])
         skipped += reasons
-        where = f"{source}, {name} part," if len(listing.parts) > 1 else source
-        require(where, parts[name], classes, 1 + taken if name == "train" else 1)
-    if missing:
-        all_of_it, all_paths = parts["train"], paths["train"]
-        shares = tuple(listing.shares[name] for name in missing)
-        drawn = stratified(all_of_it.labels, seed, shares)
-        for name, indices in zip(("train", *missing), drawn, strict=True):
-            parts[name] = all_of_it.part(indices)
-            paths[name] = [all_paths[int(i)] for i in indices.tolist()]
+        where = f"{source}, {name} split," if len(listing.splits) > 1 else source
+        if name == "train" and missing:
+            left = split_off(where, splits[name], classes, missing, seed)
+        else:
+            require_labels(where, splits[name], classes, 1)
+    train, train_paths = splits["train"], paths["train"]
+    for name, indices in left.items():
+        splits[name] = train.subset(indices)
+        paths[name] = [train_paths[int(i)] for i in indices.tolist()]
     return Splits(
         name=source,
         classes=classes,
-        train=parts["train"],
-        validation=parts["val"],
-        test=parts["test"],
+        train=splits["train"],
+        validation=splits["val"],
+        test=splits["test"],
         skipped=tuple(skipped),
-        duplicates=tuple(_duplicates(paths)) if few else (),
+        duplicates=tuple(_duplicates(paths)) if check else (),
         digest=_digest(listing),
     )
 
 
 def read_all(
-    files: Sequence[tuple[Path, int]], side: int, channels: int, whole: bool = False
+    files: LabelledFiles, side: int, channels: int, whole: bool = False
 ) -> Images | ImageFiles:
-    """All these pictures. Raises a ValueError when one cannot be read."""
-    images, _, reasons = _read(files, side, channels, whole, len(files) <= COMPARED)
+    """All these images, for an evaluation. Raises a ValueError when one cannot be read."""
+    images, _, reasons = _read(files, side, channels, whole, len(files) <= CHECK_LIMIT)
     if reasons:
-        raise ValueError(f"{reasons[0]}; an evaluation leaves nothing out")
+        raise ValueError(f"{reasons[0]}; an evaluation skips no image")
     return images
 
 
 def _read(
-    files: Sequence[tuple[Path, int]], side: int, channels: int, whole: bool, tried: bool
+    files: LabelledFiles, side: int, channels: int, whole: bool, check: bool
 ) -> tuple[Images | ImageFiles, list[Path], list[str]]:
-    """What can be read, the paths of that, and why the rest cannot."""
+    """The readable images, their paths, and the reasons why the others are not readable."""
     paths = [path for path, _ in files]
     labels = torch.tensor([label for _, label in files], dtype=torch.long)
-    if whole or len(files) * channels * side**2 > IN_MEMORY:
-        sizes, reasons = read_sizes(paths, channels if tried else 0)
+    if whole or len(files) * channels * side**2 > MEMORY_LIMIT:
+        sizes, reasons = read_sizes(paths, channels if check else 0)
         images = ImageFiles([str(path) for path in paths], labels, sizes, channels)
     else:
         pixels, reasons = read_images(paths, side, channels)
         images = Images(pixels, labels)
     if reasons:
-        sound = [i for i in range(len(files)) if i not in reasons]
-        images, paths = images.part(torch.tensor(sound).long()), [paths[i] for i in sound]
+        readable = [i for i in range(len(files)) if i not in reasons]
+        images, paths = images.subset(torch.tensor(readable).long()), [paths[i] for i in readable]
     return images, paths, [reasons[i] for i in sorted(reasons)]
 
 
 def _duplicates(paths: dict[str, list[Path]]) -> list[str]:
-    """Which files hold the same bytes in two parts: what is tested was learnt by heart."""
+    """Files with the same bytes in two splits, which leak training images into the evaluation."""
     sizes: dict[int, list[tuple[str, Path]]] = defaultdict(list)
     for name, files in paths.items():
         for path in files:
             sizes[path.stat().st_size].append((name, path))
     first: dict[str, tuple[str, Path]] = {}
-    found = []
-    for same in sizes.values():
-        if len({name for name, _ in same}) < 2:
+    duplicates = []
+    for same_size in sizes.values():
+        if len({name for name, _ in same_size}) < 2:
             continue
-        for name, path in same:
+        for name, path in same_size:
             with path.open("rb") as file:
                 digest = file_digest(file, "sha256").hexdigest()
-            other, where = first.setdefault(digest, (name, path))
+            other, twin = first.setdefault(digest, (name, path))
             if other != name:
-                found.append(f"{where} ({other}) and {path} ({name}) are the same picture")
-    return found
+                duplicates.append(f"{twin} ({other}) and {path} ({name}) are the same image")
+    return duplicates
 
 
 def _digest(listing: Listing) -> str:
-    """Stands for names, sizes, classes and parts: reading all files again would take too long."""
+    """A hash of names, sizes, classes and splits: hashing all contents would take too long."""
     digest = sha256()
-    for part, files in listing.parts.items():
+    for split, files in listing.splits.items():
         for path, label in files:
-            # a table may name what is not there
-            size = path.stat().st_size if path.exists() else None
-            told = (path.relative_to(listing.root), size, listing.classes[label], part)
-            digest.update(os.fsencode("".join(f"{fact}\0" for fact in told)))
+            size = path.stat().st_size if path.exists() else None  # a table may list missing files
+            facts = (path.relative_to(listing.root), size, listing.classes[label], split)
+            digest.update(os.fsencode("".join(f"{fact}\0" for fact in facts)))
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""A data set a batch at a time."""
+"""Batches of crops and labels, read ahead by worker processes or threads where that helps."""
 
 import os
 import signal
@@ -8,18 +8,18 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .images import ImageFiles, Images
+from .crops import Boxes
+from .images import ImageFiles, Images, Indices
 from .transfer import prefetch, to_device
 
-AHEAD = 4  # batches that each worker, or all threads, prepare before they are asked for
-MOST_WORKERS = 16
+PREFETCH = 4  # batches read ahead by each worker process, or by all threads together
+MAX_WORKERS = 16
 
-
-Request = tuple[Int64[Tensor, " m"], Float32[Tensor, "m 4"]]
+Request = tuple[Indices, Boxes]
 Batch = tuple[UInt8[Tensor, "n c h w"], Int64[Tensor, " n"]]
 
 
@@ -29,67 +29,67 @@ def stream(
     side: int,
     workers: int | None = None,
 ) -> Iterator[Batch]:
-    """For each request, the pictures of these indices cut to these windows, and their labels.
+    """A batch for each request: the images at its indices, cropped to its boxes, and their labels.
 
-    Files are read ahead by `workers` processes; if not given, by one for each processor where a GPU
-    computes, and else by none: the threads that compute read each batch when it is asked for, which
-    is faster than to compete with them. Nothing of what is read depends on it. Raises a ValueError
-    that names the file which cannot be read, and an OSError when a process was ended from outside.
+    `workers` processes read files ahead. By default there is one per CPU when training on a GPU,
+    and none on the CPU: there the computing threads read each batch when it is needed, which is
+    faster than competing with workers. The batches do not depend on it. Raises a ValueError that
+    names a file that cannot be read, and an OSError when a worker was killed.
     """
     if isinstance(images, ImageFiles):
         yield from prefetch(_by_processes(images, requests, side, workers), images.labels.device)
-    elif images.mapped:
+    elif images.memory_mapped:
         yield from _by_threads(images, requests, side)
     else:
-        yield from (_one(images, request, side) for request in requests)
+        yield from (_read(images, request, side) for request in requests)
 
 
-def _one(images: Images, request: Request, side: int) -> Batch:
-    indices, windows = request
+def _read(images: Images, request: Request, side: int) -> Batch:
+    indices, boxes = request
     labels = images.labels[to_device(indices, images.labels.device)]
-    return images.cut(indices, windows, side), labels
+    return images.crop(indices, boxes, side), labels
 
 
 def _by_threads(images: Images, requests: Iterable[Request], side: int) -> Iterator[Batch]:
-    """The disk may have to be waited for; other threads do that while this one computes."""
-    with ThreadPoolExecutor(AHEAD) as threads:
-        begun = deque()
+    """Reads ahead in threads, which wait for the disk while the caller computes."""
+    with ThreadPoolExecutor(PREFETCH) as threads:
+        pending = deque()
         for request in requests:
-            begun.append(threads.submit(_one, images, request, side))
-            if len(begun) > AHEAD:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
+            pending.append(threads.submit(_read, images, request, side))
+            if len(pending) > PREFETCH:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _by_processes(
     files: ImageFiles, requests: Iterable[Request], side: int, workers: int | None
 ) -> Iterator[Batch]:
-    """Batches on the CPU; for a GPU in memory that it can fetch them from by itself."""
-    usual = min(_processors(), MOST_WORKERS) if files.labels.is_cuda else 0
-    count = usual if workers is None else workers
+    """Batches on the CPU, in pinned memory if they go to a GPU."""
+    default = min(_cpu_count(), MAX_WORKERS) if files.labels.is_cuda else 0
+    count = default if workers is None else workers
     loader = DataLoader(
-        _Reader(files.to(torch.device("cpu")), side),
+        _Batches(files.to(torch.device("cpu")), side),
         batch_size=None,
-        sampler=((i.cpu().numpy(), w.cpu().numpy()) for i, w in requests),
+        sampler=((i.cpu().numpy(), boxes.cpu().numpy()) for i, boxes in requests),
         num_workers=count,
-        prefetch_factor=AHEAD if count else None,
-        collate_fn=_as_it_is,
+        prefetch_factor=PREFETCH if count else None,
+        collate_fn=_identity,
         pin_memory=files.labels.is_cuda,
-        generator=Generator(),  # it draws a number for the workers, which must not be torch's next
+        generator=Generator(),  # the loader draws a seed, which must not advance torch's generator
     )
-    read = _begun(loader)
+    batches = _start(loader)
     while True:
         try:
-            batch = next(read)
+            batch = next(batches)
         except StopIteration:
             return
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
             raise OSError(
-                "a process that reads pictures was ended from outside, perhaps for want of memory; "
-                "fewer workers need less"
+                "a worker process that reads images was killed, perhaps for lack of memory; "
+                "use fewer workers"
             ) from error
         if isinstance(batch, str):
             raise ValueError(batch)
@@ -97,37 +97,37 @@ def _by_processes(
         yield x, labels
 
 
-def _begun(loader: DataLoader) -> Iterator:
-    """Its iterator, where a worker that has ended is told of when a batch is asked for.
+def _start(loader: DataLoader) -> Iterator:
+    """The loader's iterator, which reports a killed worker only when a batch is asked for.
 
-    torch's handler of that signal raises wherever the program happens to be, a training step say.
+    torch's SIGCHLD handler would raise wherever the program happens to be, as in a training step.
     """
-    ended = getattr(signal, "SIGCHLD", None)  # not everywhere
-    handler = ended and signal.getsignal(ended)
-    read = iter(loader)
-    if ended and handler is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(ended, handler)
-    return read
+    sigchld = getattr(signal, "SIGCHLD", None)  # not on every platform
+    handler = sigchld and signal.getsignal(sigchld)
+    batches = iter(loader)
+    if sigchld and handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(sigchld, handler)
+    return batches
 
 
-class _Reader(Dataset):
-    """What a worker does: reads a batch, or says in a sentence why it cannot."""
+class _Batches(Dataset):
+    """Request -> batch, or the reason why it cannot be read."""
 
     def __init__(self, files: ImageFiles, side: int) -> None:
         self.files, self.side = files, side
 
     def __getitem__(self, request):  # pyright: ignore[reportIncompatibleMethodOverride]
-        indices, windows = map(torch.from_numpy, request)
+        indices, boxes = map(torch.from_numpy, request)
         try:
-            return self.files.cut(indices, windows, self.side), self.files.labels[indices]
+            return self.files.crop(indices, boxes, self.side), self.files.labels[indices]
         except ValueError as error:
-            return str(error)  # an exception would come with the traceback of the worker
+            return str(error)  # an exception would arrive with the worker's traceback
 
 
-def _as_it_is(batch):
+def _identity(batch):
     return batch
 
 
-def _processors() -> int:
-    usable = getattr(os, "sched_getaffinity", None)  # not everywhere; knows of containers' limits
+def _cpu_count() -> int:
+    usable = getattr(os, "sched_getaffinity", None)  # respects containers' limits; Linux only
     return len(usable(0)) if usable else os.cpu_count() or 1

@@ -1,7 +1,7 @@
-"""Small published data sets, read whole into memory from the files their authors gave out.
+"""Small published data sets, read into memory from the files that their authors published.
 
-Pictures keep their own size: windows bring them to the network's. Where there is no validation
-part, it is drawn from the training pictures, as many of each class.
+Images keep their own size; crop boxes bring them to the network's. The validation split is split
+off from the training images, stratified by class.
 """
 
 import gzip
@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .decode import grey
-from .download import Remote, fetch, opening
-from .images import Images, Splits, fingerprint, require, stratified
+from .download import Remote, damage_reported, fetch
+from .images import Images, Splits, fingerprint, split_off, stratified_split
 
 DIGITS = tuple("0123456789")
 CLOTHES = (
@@ -34,7 +34,7 @@ KUZUSHIJI = tuple("おきすつなはまやれを")
 
 @dataclass(frozen=True)
 class Idx:
-    """A set in MNIST's form: its classes, where its four files lie, and their MD5 sums."""
+    """A data set in MNIST's format: its classes, where its four files are, and their MD5 sums."""
 
     classes: tuple[str, ...]
     mirrors: tuple[str, ...]
@@ -96,7 +96,7 @@ SVHN = (
 
 
 def digits(side: int, channels: int, seed: int = 0) -> Splits:
-    """The 1,797 handwritten digits that come with scikit-learn (UCI, test part), ink bright.
+    """The 1,797 handwritten digits that come with scikit-learn (UCI, test split), bright on black.
 
     They are 8x8 pixels of 17 greys. As in MNIST's 32x32 form, the digit fills 28/32 of the side and
     the rest is margin.
@@ -110,112 +110,113 @@ def digits(side: int, channels: int, seed: int = 0) -> Splits:
     large = F.interpolate(small, size=(inner, inner), mode="bicubic", align_corners=False)
     pixels = F.pad(large, (before, after, before, after)).round().clamp(0, 255).to(torch.uint8)
     pixels = pixels.expand(-1, channels, -1, -1)
-    parts = stratified(labels, seed)
-    train, validation, test = (Images(pixels[part], labels[part]) for part in parts)
+    train, validation, test = (Images(pixels[i], labels[i]) for i in stratified_split(labels, seed))
     digest = fingerprint((values, targets))
     return Splits("digits", DIGITS, train, validation, test, digest=digest)
 
 
 def mnist_like(name: str, side: int, channels: int, seed: int = 0) -> Splits:
-    """MNIST or what has its form: 60,000 and 10,000 pictures of 28x28 pixels, ink bright.
+    """MNIST or a set in its format: 60,000 and 10,000 images of 28x28 pixels, bright on black.
 
-    They stand in the middle of 32x32 as LeNet-5 wants them (section II-B). 500 pictures of each
-    class are for validation, which leaves 55,000 for training; the paper had no validation part and
-    trained on all 60,000.
+    They are centred in 32x32, as LeNet-5 reads them (section II-B). 500 images of each class are
+    for validation, which leaves 55,000 for training; the paper had no validation split and trained
+    on all 60,000.
     """
-    held = IDX_SETS[name]
-    remotes = (Remote(*named, held.mirrors) for named in zip(IDX_FILES, held.sums, strict=True))
-    sides = ((28, 28), ()) * 2  # pictures and labels, for training and for the test
-    arrays = [read_idx(fetch(r, name), *of) for r, of in zip(remotes, sides, strict=True)]
-    return _with_validation(name, held.classes, arrays, partial(_margin, channels), 500, seed)
+    idx = IDX_SETS[name]
+    shapes = ((28, 28), ()) * 2  # images and labels, for training and for the test
+    arrays = [
+        read_idx(fetch(Remote(file, md5, idx.mirrors), name), *shape)
+        for file, md5, shape in zip(IDX_FILES, idx.sums, shapes, strict=True)
+    ]
+    return _with_validation(name, idx.classes, arrays, partial(_pad, channels), 500, seed)
 
 
-def read_idx(path: Path, *sides: int) -> UInt8[Tensor, "..."]:
-    """The bytes in an IDX file, packed by gzip: so many of an array with these sides.
+def read_idx(path: Path, *shape: int) -> UInt8[Tensor, "..."]:
+    """The bytes of a gzipped IDX file, as an array of any number of rows of this shape.
 
     Raises a ValueError when it is something else.
     """
-    with opening(path), gzip.open(path) as file:
+    with damage_reported(path), gzip.open(path) as file:
         zero, kind, axes = struct.unpack(">HBB", file.read(4))
         if (zero, kind) != (0, 8):
-            raise ValueError("no IDX array of bytes")
-        shape = struct.unpack(f">{axes}I", file.read(4 * axes))
-        if shape[1:] != sides:
-            raise ValueError(f"an array of {shape}, not of {('n', *sides)}")
-        return torch.from_numpy(np.frombuffer(file.read(), np.uint8).copy()).view(shape)
+            raise ValueError("not an IDX array of bytes")
+        found = struct.unpack(f">{axes}I", file.read(4 * axes))
+        if found[1:] != shape:
+            raise ValueError(f"an array of {found}, not of {('n', *shape)}")
+        return torch.from_numpy(np.frombuffer(file.read(), np.uint8).copy()).view(found)
 
 
 def cifar10(side: int, channels: int, seed: int = 0) -> Splits:
-    """CIFAR-10 (Krizhevsky 2009): 32x32 pixels, 45,000, 5,000 and 10,000 pictures."""
-    with opening(path := fetch(CIFAR10, "cifar10")):
-        files = _unpacked(path)
+    """CIFAR-10 (Krizhevsky 2009): 32x32 pixels, 45,000, 5,000 and 10,000 images."""
+    with damage_reported(path := fetch(CIFAR10, "cifar10")):
+        files = _unpack(path)
         classes = tuple(files["batches.meta.txt"].decode().split())
         rows = b"".join(files[f"data_batch_{k}.bin"] for k in range(1, 6))
         arrays = (*_cifar(rows, 1), *_cifar(files["test_batch.bin"], 1))
-    return _with_validation("cifar10", classes, arrays, partial(_channelled, channels), 500, seed)
+    return _with_validation("cifar10", classes, arrays, partial(_convert, channels), 500, seed)
 
 
 def cifar100(side: int, channels: int, seed: int = 0) -> Splits:
-    """CIFAR-100 (Krizhevsky 2009), by the fine labels: 45,000, 5,000 and 10,000 pictures."""
-    with opening(path := fetch(CIFAR100, "cifar100")):
-        files = _unpacked(path)
+    """CIFAR-100 (Krizhevsky 2009), with the fine labels: 45,000, 5,000 and 10,000 images."""
+    with damage_reported(path := fetch(CIFAR100, "cifar100")):
+        files = _unpack(path)
         classes = tuple(files["fine_label_names.txt"].decode().split())
         arrays = (*_cifar(files["train.bin"], 2), *_cifar(files["test.bin"], 2))
-    return _with_validation("cifar100", classes, arrays, partial(_channelled, channels), 50, seed)
+    return _with_validation("cifar100", classes, arrays, partial(_convert, channels), 50, seed)
 
 
 def svhn(side: int, channels: int, seed: int = 0) -> Splits:
     """Street View House Numbers, cropped to 32x32 (Netzer et al. 2011): 73,257 and 26,032 digits.
 
-    A tenth of the training pictures is for validation. A nought is called 10 in the files.
+    A tenth of the training images is for validation. The files label the digit 0 as 10.
     """
     arrays = []
     for remote in SVHN:
-        with opening(path := fetch(remote, "svhn")):
-            held = loadmat(path)
-            arrays.append(torch.from_numpy(held["X"]).permute(3, 2, 0, 1).contiguous())
-            labels = torch.from_numpy(held["y"]).flatten()
+        with damage_reported(path := fetch(remote, "svhn")):
+            loaded = loadmat(path)
+            arrays.append(torch.from_numpy(loaded["X"]).permute(3, 2, 0, 1).contiguous())
+            labels = torch.from_numpy(loaded["y"]).flatten()
             arrays.append(labels.where(labels != 10, 0))
-    return _with_validation("svhn", DIGITS, arrays, partial(_channelled, channels), 0.1, seed)
+    return _with_validation("svhn", DIGITS, arrays, partial(_convert, channels), 0.1, seed)
 
 
 def _with_validation(
     name: str,
     classes: tuple[str, ...],
     arrays: Sequence[Tensor],
-    shown: Callable[[Tensor], Tensor],
-    share: float | int,
+    convert: Callable[[Tensor], Tensor],
+    size: float | int,
     seed: int,
 ) -> Splits:
-    """Of pictures and labels for training and for the test; `shown` gives them their channels.
+    """Splits of training and test images and labels; `convert` gives pixels their channels.
 
-    The digest is of what was read, so that it is the same for one channel and for three.
+    The digest is of the arrays as read, so it does not depend on the number of channels.
     """
     pixels, labels, test_pixels, test_labels = arrays
-    train = Images(shown(pixels), labels.long())
-    require(name, train, classes, 1 + share if isinstance(share, int) else 2)
-    rest, drawn = stratified(train.labels, seed, (share,))
-    test = Images(shown(test_pixels), test_labels.long())
+    images = Images(convert(pixels), labels.long())
+    indices = split_off(name, images, classes, {"validation": size}, seed)
+    train, validation = (images.subset(indices[split]) for split in ("train", "validation"))
+    test = Images(convert(test_pixels), test_labels.long())
     digest = fingerprint(array.numpy() for array in arrays)
-    return Splits(name, classes, train.part(rest), train.part(drawn), test, digest=digest)
+    return Splits(name, classes, train, validation, test, digest=digest)
 
 
-def _margin(channels: int, pictures: UInt8[Tensor, "n 28 28"]) -> UInt8[Tensor, "n c 32 32"]:
-    return F.pad(pictures, (2, 2, 2, 2))[:, None].expand(-1, channels, -1, -1)
+def _pad(channels: int, pixels: UInt8[Tensor, "n 28 28"]) -> UInt8[Tensor, "n c 32 32"]:
+    return F.pad(pixels, (2, 2, 2, 2))[:, None].expand(-1, channels, -1, -1)
 
 
-def _channelled(channels: int, pixels: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n c h w"]:
+def _convert(channels: int, pixels: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n c h w"]:
     return grey(pixels) if channels == 1 else pixels
 
 
-def _cifar(held: bytes, labels: int) -> tuple[Tensor, Tensor]:
-    """Pictures and labels, from rows of so many labels, the finest last, and a picture."""
-    rows = torch.from_numpy(np.frombuffer(held, np.uint8).copy()).view(-1, labels + 3 * 32 * 32)
+def _cifar(content: bytes, labels: int) -> tuple[Tensor, Tensor]:
+    """Images and labels, from rows of so many labels, the finest last, and an image."""
+    rows = torch.from_numpy(np.frombuffer(content, np.uint8).copy()).view(-1, labels + 3 * 32 * 32)
     return rows[:, labels:].reshape(-1, 3, 32, 32), rows[:, labels - 1]
 
 
-def _unpacked(path: Path) -> dict[str, bytes]:
-    """Name -> contents of the files in an archive, whatever folder they are in there."""
+def _unpack(path: Path) -> dict[str, bytes]:
+    """File name, without folders, -> content of the files in an archive."""
     with tarfile.open(path, "r:gz") as archive:
         return {
             Path(member.name).name: file.read()

@@ -1,36 +1,31 @@
-"""Rectangles of pictures brought to one size, each picture its own rectangle."""
+"""Bicubic resizing of a batch in which each image has its own crop box."""
 
 import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
+from .crops import Boxes
 from .transfer import to_device
 
-TOGETHER = 2**25  # numbers in a batch of floating-point pictures; more are worked on in parts
+CHUNK = 2**25  # elements of a chunk in floating point; larger batches are resized in chunks
 
 
 def resample(
-    x: UInt8[Tensor, "n c h w"], windows: Float32[Tensor, "n 4"], side: int
+    x: UInt8[Tensor, "n c h w"], boxes: Boxes, side: int
 ) -> UInt8[Tensor, "n c side side"]:
-    """The windows as squares of `side` pixels, bicubic and with antialiasing as in Pillow's resize.
+    """The crops resized to `side`, bicubic and antialiased as by Pillow's resize.
 
-    Two products of matrices, since both directions can be worked on one after the other. Pixels
-    whose middle lies outside the picture are black.
+    The filter is separable, so this is a matrix product for each direction. Pixels whose centre
+    lies outside the image are black.
     """
     _, c, h, w = x.shape
-    parts = max(1, TOGETHER // (c * max(h, side) * max(w, side)))
-    return torch.cat(
-        [
-            _resampled(some, places, side)
-            for some, places in zip(
-                x.split(parts), to_device(windows, x.device).split(parts), strict=True
-            )
-        ]
-    )
+    count = max(1, CHUNK // (c * max(h, side) * max(w, side)))
+    chunks = zip(x.split(count), to_device(boxes, x.device).split(count), strict=True)
+    return torch.cat([_resample(chunk, places, side) for chunk, places in chunks])
 
 
-def _resampled(x: Tensor, windows: Tensor, side: int) -> Tensor:
-    top, left, height, width = windows.unbind(1)
+def _resample(x: Tensor, boxes: Tensor, side: int) -> Tensor:
+    top, left, height, width = boxes.unbind(1)
     rows = _weights(top, height, side, x.shape[2])
     columns = _weights(left, width, side, x.shape[3])
     y = rows[:, None] @ x.float() @ columns[:, None].transpose(-1, -2)
@@ -42,17 +37,17 @@ def _weights(
 ) -> Float32[Tensor, "n side old"]:
     """How much each of the `old` pixels contributes to each of the `side` new ones."""
     along = (torch.arange(side, device=start.device) + 0.5) / side
-    middle = (start[:, None] + length[:, None] * along)[:, :, None]
+    centre = (start[:, None] + length[:, None] * along)[:, :, None]
     pixel = torch.arange(old, device=start.device) + 0.5
-    # the kernel widens with the reduction: what is dropped has to be averaged first
+    # antialiasing: the kernel widens with the reduction, to average the pixels that are dropped
     reduction = (length / side).clamp(min=1)[:, None, None]
-    weights = _bicubic((pixel - middle) / reduction)
+    weights = _bicubic((pixel - centre) / reduction)
     weights /= weights.sum(2, keepdim=True).where(weights.any(2, keepdim=True), 1)
-    return weights * ((middle >= 0) & (middle < old))
+    return weights * ((centre >= 0) & (centre < old))
 
 
 def _bicubic(x: Tensor) -> Tensor:
-    """Keys' cubic convolution kernel with a = -1/2 (1981), which is Pillow's."""
+    """Keys' cubic convolution kernel with a = -1/2 (1981), as in Pillow."""
     x = x.abs()
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2

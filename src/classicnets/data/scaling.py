@@ -1,6 +1,7 @@
-"""From pixels to the numbers a network reads: how each paper scales them.
+"""Pixel scaling: how each paper turns bytes into the network's input.
 
-A recipe names the rule, the training pictures fill in its numbers, and the run keeps those.
+A recipe names a rule; its `fit` takes the statistics of the training images and gives the
+`Scaling` that a run saves.
 """
 
 from collections.abc import Iterator
@@ -12,15 +13,15 @@ from jaxtyping import Float32, Shaped, UInt8
 from torch import Tensor
 
 from .crops import centre_boxes
-from .images import ImageFiles, Images, spread
+from .images import ImageFiles, Images, evenly_spaced
 from .loader import stream
 
-ENOUGH = 10_000  # pictures on disk that are looked at for a mean; all of them may take hours
+MAX_ON_DISK = 10_000  # images on disk read for a mean; reading all may take hours
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """x = pixel * scale + shift, channel by channel; what a run keeps.
+    """x = pixel * scale + shift, channel by channel.
 
     With a mean `image`, x = (pixel - image) * scale wherever x has its size.
     """
@@ -33,11 +34,11 @@ class Scaling:
         return self if self.image is None else replace(self, image=self.image.to(device))
 
     def __call__(self, x: Shaped[Tensor, "n c h w"]) -> Float32[Tensor, "n c h w"]:
-        scale = _column(self.scale, x.device)
+        scale = _per_channel(self.scale, x.device)
         if self.image is not None and self.image.shape == x.shape[1:]:
             return (x.float() - self.image.to(x.device)) * scale
-        shift = _column(self.shift, x.device)
-        return x.to(torch.float32, copy=True).mul_(scale).add_(shift)  # into memory but once
+        shift = _per_channel(self.shift, x.device)
+        return x.to(torch.float32, copy=True).mul_(scale).add_(shift)  # a single allocation
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Between:
 
 @dataclass(frozen=True)
 class SubtractMean:
-    """Raw pixels, 0 to 255, less the mean of each channel over the training pictures."""
+    """Pixels, 0 to 255, less the mean of each channel over the training images."""
 
     def fit(self, train: Images | ImageFiles, side: int = 0, crop: int = 0) -> Scaling:
         mean, _ = _moments(train)
@@ -63,58 +64,57 @@ class SubtractMean:
 
 @dataclass(frozen=True)
 class SubtractMeanImage:
-    """Raw pixels, 0 to 255, less the mean training picture, each cut from its middle.
+    """Pixels, 0 to 255, less the mean image of the centre crops of the training images.
 
-    Of those on disk, as for the other rules, ten thousand are taken, evenly spaced.
+    Of images on disk ten thousand are read, evenly spaced, as for the other rules.
     """
 
     def fit(self, train: Images | ImageFiles, side: int, crop: int) -> Scaling:
         total = torch.zeros(train.channels, crop, crop, dtype=torch.float64)
         count = 0
-        for x in _middles(train, side, crop):
+        for x in _centre_crops(train, side, crop):
             total += x.sum(0, dtype=torch.float64).cpu()
             count += len(x)
-        picture = total / count
-        shift = tuple((-picture.mean((1, 2))).tolist())
-        return Scaling((1.0,) * len(shift), shift, picture.float())
+        mean = total / count
+        shift = tuple((-mean.mean((1, 2))).tolist())
+        return Scaling((1.0,) * len(shift), shift, mean.float())
 
 
 @dataclass(frozen=True)
 class Standardise:
-    """Each channel with mean 0 and variance 1 over the training pictures."""
+    """Each channel with mean 0 and variance 1 over the training images."""
 
     def fit(self, train: Images | ImageFiles, side: int = 0, crop: int = 0) -> Scaling:
         mean, std = _moments(train)
-        std = std.clamp(min=1)  # a channel of one colour
+        std = std.clamp(min=1)  # a constant channel has none
         return Scaling(tuple((1 / std).tolist()), tuple((-mean / std).tolist()))
 
 
-def sampled(train: Images | ImageFiles) -> Iterator[UInt8[Tensor, "n c h w"]]:
-    """The training pictures, a part at a time; of those on disk ten thousand, evenly spaced."""
+def sample_images(train: Images | ImageFiles) -> Iterator[UInt8[Tensor, "n c h w"]]:
+    """The training images in chunks; of images on disk ten thousand, evenly spaced."""
     if isinstance(train, ImageFiles):
-        yield from _middles(train, 256, 224)
+        yield from _centre_crops(train, 256, 224)
     else:
-        for indices in _looked_at(train):
+        for indices in _sample_indices(train):
             yield train.pixels[indices.to(train.pixels.device)]
 
 
-def _middles(
+def _centre_crops(
     train: Images | ImageFiles, side: int, crop: int
 ) -> Iterator[UInt8[Tensor, "n c crop crop"]]:
-    parts = _looked_at(train)
-    requests = ((indices, centre_boxes(train.sizes[indices], side, crop)) for indices in parts)
+    requests = ((i, centre_boxes(train.sizes[i], side, crop)) for i in _sample_indices(train))
     return (x for x, _ in stream(train, requests, crop))
 
 
-def _looked_at(train: Images | ImageFiles) -> tuple[Tensor, ...]:
-    on_disk = isinstance(train, ImageFiles) or train.mapped
-    return spread(len(train), ENOUGH if on_disk else len(train)).split(250)
+def _sample_indices(train: Images | ImageFiles) -> tuple[Tensor, ...]:
+    on_disk = isinstance(train, ImageFiles) or train.memory_mapped
+    return evenly_spaced(len(train), MAX_ON_DISK if on_disk else len(train)).split(250)
 
 
 def _moments(train: Images | ImageFiles) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel, from counts of the 256 values."""
+    """Mean and standard deviation of each channel, exact, from its histogram."""
     counts = torch.zeros(train.channels, 256, dtype=torch.float64)
-    for x in sampled(train):
+    for x in sample_images(train):
         counts += torch.stack(
             [torch.bincount(channel.flatten(), minlength=256) for channel in x.unbind(1)]
         ).cpu()
@@ -125,7 +125,7 @@ def _moments(train: Images | ImageFiles) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=64)
-def _column(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """The values of the channels on the device; kept, since to move them there waits for it."""
-    with torch.inference_mode(False):  # what is kept may later take part in training
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A value for each channel on the device; cached, since the transfer would wait for it."""
+    with torch.inference_mode(False):  # an inference tensor could not be used in training later
         return torch.tensor(values, device=device)[:, None, None]

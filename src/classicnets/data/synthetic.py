@@ -1,30 +1,31 @@
-"""Small drawn shapes that a network can tell apart, for tests and for trying things offline."""
+"""A small synthetic data set of four shapes, for tests and for trying things offline."""
 
 import torch
 from torch import Tensor
 
-from .images import Images, Splits, stratified
+from .images import Images, Splits, stratified_split
 
 CLASSES = ("disc", "square", "stripes", "cross")
 
 
 def shapes(count: int = 120, side: int = 32, channels: int = 3, seed: int = 0) -> Splits:
-    """`count` pictures of four shapes, each with its own place, size and brightness."""
+    """`count` images of four shapes, of random position, size and brightness."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % len(CLASSES)
-    where = 0.35 + 0.3 * torch.rand(count, 2, 1, 1, generator=generator)
+    centre = 0.35 + 0.3 * torch.rand(count, 2, 1, 1, generator=generator)
     radius = 0.2 + 0.1 * torch.rand(count, 1, 1, generator=generator)
     light = torch.randint(120, 256, (count, channels, 1, 1), generator=generator)
-    pixels = (_drawn(labels, where, radius, side)[:, None] * light).to(torch.uint8)
-    train, validation, test = (Images(pixels[p], labels[p]) for p in stratified(labels, seed))
+    pixels = (_masks(labels, centre, radius, side)[:, None] * light).to(torch.uint8)
+    splits = stratified_split(labels, seed)
+    train, validation, test = (Images(pixels[i], labels[i]) for i in splits)
     return Splits("synthetic", CLASSES, train, validation, test)
 
 
-def _drawn(labels: Tensor, where: Tensor, radius: Tensor, side: int) -> Tensor:
+def _masks(labels: Tensor, centre: Tensor, radius: Tensor, side: int) -> Tensor:
     along = (torch.arange(side) + 0.5) / side
-    y, x = along[None, :, None] - where[:, 0], along[None, None, :] - where[:, 1]
+    y, x = along[None, :, None] - centre[:, 0], along[None, None, :] - centre[:, 1]
     inside = torch.maximum(x.abs(), y.abs()) < radius
-    drawings = torch.stack(
+    masks = torch.stack(
         [
             x**2 + y**2 < radius**2,
             inside,
@@ -32,4 +33,4 @@ def _drawn(labels: Tensor, where: Tensor, radius: Tensor, side: int) -> Tensor:
             inside & (torch.minimum(x.abs(), y.abs()) < radius / 4),
         ]
     )
-    return drawings[labels, torch.arange(len(labels))]
+    return masks[labels, torch.arange(len(labels))]

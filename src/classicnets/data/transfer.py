@@ -1,4 +1,4 @@
-"""From the processor to the device without waiting for what that is doing."""
+"""Transfers to the device that do not wait for the work already queued there."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,8 +12,8 @@ Pair = tuple[Tensor, Tensor]
 def to_device(x: Tensor, device: torch.device) -> Tensor:
     """x on the device.
 
-    A GPU fetches by itself what lies in pinned memory; for anything else the program has to stand
-    by until the GPU has done all that it was given before.
+    Copies to a GPU go through pinned memory: a copy from pageable memory would block the program
+    until the GPU has finished everything queued before it.
     """
     if device.type != "cuda" or x.device.type != "cpu":
         return x.to(device)
@@ -21,29 +21,29 @@ def to_device(x: Tensor, device: torch.device) -> Tensor:
 
 
 def prefetch(batches: Iterable[Pair], device: torch.device) -> Iterator[Pair]:
-    """The batches on the device; the next one is under way while one is worked on."""
+    """The batches on the device; each is copied while the one before it is in use."""
     if device.type != "cuda":
         yield from ((to_device(x, device), to_device(labels, device)) for x, labels in batches)
         return
-    road = torch.cuda.Stream(device)  # beside the one on which the device computes
-    under_way: deque[tuple[Pair, torch.cuda.Event]] = deque()
+    copy_stream = torch.cuda.Stream(device)
+    in_flight: deque[tuple[Pair, torch.cuda.Event]] = deque()
 
-    def arrived() -> Pair:
-        """The batch that went first; what the device is given from now on finds it there."""
-        batch, there = under_way.popleft()
-        here = torch.cuda.current_stream(device)
-        here.wait_event(there)
+    def oldest() -> Pair:
+        """The oldest batch in flight; the compute stream waits for its copy."""
+        batch, copied = in_flight.popleft()
+        compute_stream = torch.cuda.current_stream(device)
+        compute_stream.wait_event(copied)
         for x in batch:
-            x.record_stream(here)  # so that its memory is not given away while it is worked on
+            x.record_stream(compute_stream)  # else its memory could be reused too early
         return batch
 
     for x, labels in batches:
-        with torch.cuda.stream(road):
-            arriving = to_device(x, device), to_device(labels, device)
-            there = torch.cuda.Event()
-            there.record(road)
-        under_way.append((arriving, there))
-        if len(under_way) > 1:
-            yield arrived()
-    while under_way:
-        yield arrived()
+        with torch.cuda.stream(copy_stream):
+            batch = to_device(x, device), to_device(labels, device)
+            copied = torch.cuda.Event()
+            copied.record(copy_stream)
+        in_flight.append((batch, copied))
+        if len(in_flight) > 1:
+            yield oldest()
+    while in_flight:
+        yield oldest()

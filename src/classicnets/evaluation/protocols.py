@@ -249,7 +249,7 @@ def _resize(images: Images | ImageFiles, at: Int64[Tensor, " m"], side: int) -> 
     canvas = round(longer * side / int(size.min()))
     h, w = (size * canvas / longer).round().int().tolist()
     square = torch.tensor([0, 0, longer, longer]).float().expand(len(at), 4)
-    return images.cut(at, square, canvas)[:, :, :h, :w]
+    return images.crop(at, square, canvas)[:, :, :h, :w]
 
 
 def _mirrored(x: Tensor, mirrored: bool) -> Iterator[Tensor]:

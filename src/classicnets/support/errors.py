@@ -12,6 +12,12 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}{': ' * bool(words)}{words}"
 
 
+def plain_reason(error: BaseException) -> str:
+    """The first line of the message, without the exception's name; an OSError without its path."""
+    message = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(message).partition("\n")[0]
+
+
 def suggest(name: str, names: Iterable[str]) -> str:
     """What to say after an unknown name: the nearest of these names, or all of them.
 

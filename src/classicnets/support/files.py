@@ -1,31 +1,42 @@
 """Atomic writes and file locks."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock, Timeout
+
+from .errors import plain_reason
 
 _HELD: dict[Path, FileLock] = {}  # until this process ends
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes the content, or leaves what was there if anything fails on the way.
+@contextmanager
+def open_atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that replaces `path` at the end, or is removed if anything fails on the way.
 
-    Raises an OSError that names the file, as when the disk is full.
+    Raises an OSError that names `path`, as when the disk is full.
     """
     partial = path.with_name(path.name + ".part")
     try:
         with partial.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise OSError(f"cannot write {path}: {error.strerror}") from error
+            raise OSError(f"cannot write {path}: {plain_reason(error)}") from error
         raise
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes the content, or leaves what was there if anything fails; see `open_atomic`."""
+    with open_atomic(path) as file:
+        file.write(content)
 
 
 def lock_directory(directory: Path) -> None:

@@ -50,7 +50,7 @@ class CustomPart:
             f"{self.text} is a part of your own, {self.source}, which a run directory does not keep"
         )
 
-    __call__ = build = before_epoch = draw = fit = _refuse
+    __call__ = build = before_epoch = sample = fit = _refuse
 
     def __repr__(self) -> str:
         return self.text

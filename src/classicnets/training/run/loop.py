@@ -77,7 +77,7 @@ def dry_run(state: TrainingState, config: RunConfig, data: Splits) -> None:
     recipe, some = config.recipe, torch.arange(min(2, len(data.train)))
     generator = generator_for(config.seed, "rehearsal", 0)
     sizes = data.train.sizes[some]
-    boxes = recipe.crop_sampler.draw(sizes, recipe.side, recipe.crop, generator)
+    boxes = recipe.crop_sampler.sample(sizes, recipe.side, recipe.crop, generator)
     x, _ = next(stream(data.train, [(some, boxes)], recipe.crop, 0))
     for augmentation in config.augment:
         try:
@@ -171,7 +171,7 @@ def _requests(config: RunConfig, data: Splits, epoch: int) -> Iterator[tuple[Ten
     order = torch.randperm(len(train), generator=generator_for(config.seed, "order", epoch))
     generator = generator_for(config.seed, "window", epoch)
     # all of an epoch at once: with one image a step this is what takes the time
-    boxes = recipe.crop_sampler.draw(train.sizes[order], recipe.side, recipe.crop, generator)
+    boxes = recipe.crop_sampler.sample(train.sizes[order], recipe.side, recipe.crop, generator)
     for request in zip(order.split(recipe.batch), boxes.split(recipe.batch), strict=True):
         yield distributed.shard(request[0]), distributed.shard(request[1])
 
