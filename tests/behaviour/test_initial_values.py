@@ -36,9 +36,9 @@ def test_the_curve_at_initialisation_is_that_of_these_values(tmp_path):
     began = copy.deepcopy(training.network)
     training.finish()
     run = open_run(tmp_path / "run")
-    look = Inspection(run, training.network, True, (), (), None, limit=64)
-    images = (look.test.images, look.test.labels)
-    initial = look.at_initialisation()
+    inspection = Inspection(run, training.network, True, (), (), None, limit=64)
+    images = (inspection.test.images, inspection.test.labels)
+    initial = inspection.at_initialisation()
     assert initial is not None
     curve = health(initial, *images)
     assert curve == health(began, *images)
@@ -51,4 +51,5 @@ def test_a_module_of_your_own_has_no_known_initial_values(tmp_path):
     training = cn.train("lenet5", "digits", epochs=1, out=tmp_path / "run")
     training.save()
     run = open_run(tmp_path / "run")
-    assert Inspection(run, training.network, False, (), (), None, limit=64).at_initialisation() is None
+    inspection = Inspection(run, training.network, False, (), (), None, limit=64)
+    assert inspection.at_initialisation() is None

@@ -93,7 +93,7 @@ def test_all_kinds_are_one_page_without_external_links(typed, run, digit, tmp_pa
         (("--class", "10"), "no class '10'"),
         (("--limit", "3"), "limit must be at least 10, not 3"),
         (("--what", "cam", "--layers", "F6"), "F6 gives (84,), not feature maps"),
-        (("nowhere.png",), "there is no file nowhere.png"),
+        (("nowhere.png",), "no such file: nowhere.png"),
         (("--device", "quantum"), "the device 'quantum' cannot be used here"),
     ],
 )
