@@ -89,7 +89,7 @@ def test_a_flat_validation_folder_without_labels_is_refused(tmp_path):
         open_data(
             f"imagenet:{write_image(tmp_path / 'x' / 'train' / 'n01' / '1.png').parents[2]}", 8, 1
         )
-    with pytest.raises(ValueError, match="there is no folder nowhere; imagenet: must be"):
+    with pytest.raises(ValueError, match="no such folder: nowhere; imagenet: must be"):
         open_data("imagenet:nowhere", 8, 1)
 
 
@@ -164,7 +164,7 @@ def test_a_missing_file_of_a_csv_is_skipped_and_named(tmp_path):
     lines = [f"{k}.png,{'ab'[k % 2]}" for k in range(12)]
     data = open_data(write_table(tmp_path, *lines, "gone.png,a"), 8, 1)
     assert sum(data.sizes) == 12
-    assert data.skipped == (f"there is no file {tmp_path / 'gone.png'}",)
+    assert data.skipped == (f"no such file: {tmp_path / 'gone.png'}",)
 
 
 def test_a_class_missing_from_the_validation_split_is_named(tmp_path):

@@ -282,7 +282,7 @@ def test_one_unreadable_picture_and_nothing_is_predicted(finished, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"bad\.png cannot be read as an image"):
         cn.predict(finished, [tmp_path / "good.png", tmp_path / "bad.png"])
-    with pytest.raises(ValueError, match=r"there is no file .*gone.png"):
+    with pytest.raises(ValueError, match=r"no such file: .*gone.png"):
         cn.predict(finished, [tmp_path / "gone.png"])
 
 

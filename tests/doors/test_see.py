@@ -95,7 +95,7 @@ def test_all_of_it_is_one_page_that_needs_nothing_else(typed, run, digit, tmp_pa
         (("--class", "10"), "no class '10'"),
         (("--pictures", "3"), "pictures must be at least 10, not 3"),
         (("--what", "cam", "--layers", "F6"), "F6 gives no maps"),
-        (("nowhere.png",), "there is no file nowhere.png"),
+        (("nowhere.png",), "no such file: nowhere.png"),
         (("--device", "quantum"), "the device 'quantum' cannot be used here"),
     ],
 )

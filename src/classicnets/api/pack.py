@@ -36,7 +36,7 @@ def pack(
     if path.exists():
         raise ValueError(f"{out} already exists; choose another name")
     if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} to write to")
+        raise ValueError(f"no such folder: {path.parent}")
     if side < 1 or channels not in (1, 3):
         raise ValueError(f"side must be at least 1 and channels 1 or 3, not {side=}, {channels=}")
     splits = open_data(data, side, channels, whole=True)

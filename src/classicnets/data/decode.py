@@ -156,7 +156,7 @@ def _open(path: str | Path) -> Iterator[Image.Image]:
         with Image.open(path, formats=FORMATS) as image:
             yield image
     except FileNotFoundError:
-        raise ValueError(f"there is no file {path}") from None
+        raise ValueError(f"no such file: {path}") from None
     except Exception as error:  # a damaged file makes Pillow raise nearly anything
         unknown = isinstance(error, Image.UnidentifiedImageError)
         reason = "unknown image format" if unknown else plain_reason(error)

@@ -96,7 +96,7 @@ def resolve(spec: str) -> str:
         return prefix + str(path.resolve())
     if prefix:
         raise ValueError(
-            f"there is no folder {path}; {IMAGENET} must be followed by the one that holds train"
+            f"no such folder: {path}; {IMAGENET} must be followed by the folder that has train"
         )
     if path.suffix.lower() in (".csv", SUFFIX) and path.is_file():
         return str(path.resolve())
