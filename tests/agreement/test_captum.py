@@ -1,7 +1,8 @@
 """Attributions equal captum's and grad-cam's, wherever both are defined.
 
 Neither is needed to run the package. Their stored results, written by
-tests/goldens/make_looking.py, are always compared; where they are installed their live results are compared too.
+tests/goldens/make_looking.py, are always compared; live results are compared too where they are
+installed.
 """
 
 import importlib

@@ -89,7 +89,7 @@ def test_all_kinds_are_one_page_without_external_links(typed, run, digit, tmp_pa
         (("--layers", "C33"), "no layer 'C33'; did you mean C3?"),
         (("--maps", "a"), "--maps takes numbers such as 0,7, not 'a'"),
         (("--what", "maps", "--maps", "99"), "C1 has no map 99; choose from 0 to 5"),
-        (("--class", "seven"), "no class 'seven'; it knows 0, 1"),
+        (("--class", "seven"), "no class 'seven'; choose from 0, 1"),
         (("--class", "10"), "no class '10'"),
         (("--limit", "3"), "limit must be at least 10, not 3"),
         (("--what", "cam", "--layers", "F6"), "F6 gives (84,), not feature maps"),
