@@ -179,7 +179,7 @@ def test_cam_is_grad_cam_where_the_network_ends_in_global_average_pooling():
 
 def test_cam_is_refused_with_the_reason():
     with pytest.raises(
-        ValueError, match=r"CAM is not defined for LeNet5.*global average pooling.*use Grad-CAM"
+        ValueError, match=r"CAM is not defined for Network.*global average pooling.*use Grad-CAM"
     ):
         cam(lenet5(), torch.rand(1, 32, 32))
 
@@ -199,7 +199,7 @@ def test_smoothgrad_without_noise_is_the_gradient():
 
 
 def test_guided_backpropagation_refuses_to_be_the_plain_gradient():
-    with pytest.raises(ValueError, match="needs a ReLU, and LeNet5 has none"):
+    with pytest.raises(ValueError, match="needs a ReLU, and Network has none"):
         guided_backpropagation(lenet5(), torch.rand(1, 32, 32))
 
 

@@ -16,7 +16,7 @@ from classicnets.support.plots import png
 from .layers import Image
 from .tiles import enlarge, rgb
 
-CHARACTERS = 15.5  # an inch, in the size of the text below a title
+CHARACTERS = 17  # an inch, in the size of the text below a title
 CAPTIONS = {  # kind of plate -> how to read it
     "filters": "Each tile shows the weights of a filter, with grey for zero; a blue outline marks "
     "a dead filter (hardly any weight), a red one a saturated filter (far more than the others).",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,7 +20,7 @@ MAX_FEATURES = 2048  # of a layer
 def probes(
     network: nn.Module,
     train: tuple[Batch, Int64[Tensor, " n"]],
-    test: tuple[Batch, Int64[Tensor, " m"]],
+    test: tuple[Float[Tensor, "m c h w"], Int64[Tensor, " m"]],
     layers: Sequence[str],
 ) -> dict[str, float]:
     """Layer -> test accuracy in % of softmax regression on its standardised features.

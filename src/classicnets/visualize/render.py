@@ -244,7 +244,7 @@ def invariance_figure(
             ax.set_title(title, fontsize=9)
             unit = UNITS[change.transformation]
             ax.set_xlabel(f"{change.transformation} ({unit})", fontsize=8)
-            ax.set_ylim(bottom=0)
+            ax.set_ylim(0, 1.05 if values is change.probability else None)
             ax.tick_params(labelsize=7)
             ax.grid(alpha=0.3)
     axes[0, -1].legend(fontsize=7)
@@ -252,14 +252,15 @@ def invariance_figure(
 
 
 def probes_figure(accuracy: Mapping[str, float], baseline: float, subtitle: str = "") -> Figure:
-    """ZFNet's Table 7: linear probe accuracy by layer, with the accuracy of guessing a class."""
+    """ZFNet's Table 7: linear probe accuracy by layer, and that of the majority class."""
     figure = new_figure("probes", 8, 3.2, "Linear probes", subtitle)
     ax = figure.subplots()
     bars = ax.bar(list(accuracy), list(accuracy.values()), color="tab:blue", width=0.6)
     ax.bar_label(bars, fmt="%.1f", fontsize=9)
     ax.axhline(baseline, color="0.4", ls="--", lw=1)
     beside = ax.get_yaxis_transform()
-    ax.text(1.01, baseline, "guess", transform=beside, va="center", fontsize=8, color="0.4")
+    style = {"transform": beside, "va": "center", "fontsize": 8, "color": "0.4"}
+    ax.text(1.01, baseline, "majority\nclass", **style)
     ax.set_ylabel("test accuracy (%)")
     ax.set_ylim(0, 105)
     ax.tick_params(axis="x", rotation=30 if len(accuracy) > 6 else 0, labelsize=9)
@@ -347,7 +348,7 @@ def health_figure(found: Mapping[str, Sequence[LayerHealth]], subtitle: str = ""
     for ax, field, title in zip(
         figure.subplots(1, 3),
         ("response", "gradient", "weight"),
-        ("responses (before ReLU)", "gradients of the loss", "weights"),
+        ("responses", "gradients of the loss", "weights"),
         strict=True,
     ):
         for name, layers in found.items():
