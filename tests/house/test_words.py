@@ -27,7 +27,7 @@ FORBIDDEN = {
     r"\b(goes|go|going|gone|went) on (from|to the same bits|with it|where)\b": "resume",
     r"\bto the same bits\b": "bit for bit",
     r"\bthe way back\b|\bway back\b": "backward",
-    r"\bis no (?!longer\b|new\b|more\b|gain\b|single\b)[a-z]+": "is not a ...",
+    r"(?<!there )\bis no (?!longer\b|new\b|more\b|gain\b|single\b)[a-z]+": "is not a ...",
     r"\bcontests?\b|\bcontestants?\b": "benchmark, contender",
     r"\bthe floor\b|\bof floor\b": "lower bound, roofline",
     r"\bmissed bars?\b|\bthe bars?\b(?! chart)": "target",
