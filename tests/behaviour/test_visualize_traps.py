@@ -75,7 +75,7 @@ class Vmapped(nn.Module):
 )
 def test_a_hidden_relu_is_refused(hidden):
     with pytest.raises(
-        ValueError, match="deconvnet has no inverse|backward cannot be replaced|takes no hooks"
+        ValueError, match=r"deconvnet has no inverse|backward cannot be replaced|takes no hooks"
     ):
         deconv(_around(hidden), torch.randn(3, 9, 9), "4")
 

@@ -18,7 +18,7 @@ class Result(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def typed() -> Callable[..., Result]:
+def run_cli() -> Callable[..., Result]:
     """Runs a command in this process, which saves an import of torch each time."""
 
     def run(*words: object, stdin: str = "") -> Result:

@@ -165,9 +165,9 @@ def test_runs_that_cannot_be_compared_are_refused_by_name(run, tmp_path):
             compare(runs)
 
 
-def test_the_verb_prints_a_table_and_writes_the_chart(run, tmp_path, typed):
+def test_the_verb_prints_a_table_and_writes_the_chart(run, tmp_path, run_cli):
     def printed(*words: object) -> str:
-        status, out, err = typed("compare", *words)
+        status, out, err = run_cli("compare", *words)
         return err if status else out
 
     one, two, png = run("one", seed=1), run("two", seed=2), tmp_path / "curves.png"

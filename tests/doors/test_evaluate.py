@@ -22,10 +22,10 @@ def runs(tmp_path_factory) -> list[Path]:
     return [root / "0", root / "1"]
 
 
-def test_each_protocol_reports_its_views(typed, runs):
+def test_each_protocol_reports_its_views(run_cli, runs):
     printed = {}
     for name in ("single", "ten-crop", "dense"):
-        done = typed("evaluate", runs[0], "--protocol", name, "--json")
+        done = run_cli("evaluate", runs[0], "--protocol", name, "--json")
         assert done.status == 0, done.err
         printed[name] = json.loads(done.out)
     assert {name: t["views"] for name, t in printed.items()} == {
@@ -55,15 +55,15 @@ def test_a_run_is_evaluated_by_its_papers_protocol_unless_another_is_given(tmp_p
     assert single.protocol == "single"
 
 
-def test_an_unknown_protocol_is_refused_with_a_list_of_all(typed, runs):
-    done = typed("evaluate", runs[0], "--protocol", "11-crop")
+def test_an_unknown_protocol_is_refused_with_a_list_of_all(run_cli, runs):
+    done = run_cli("evaluate", runs[0], "--protocol", "11-crop")
     assert done.status == 2
     for name in ("single", "ten-crop", "dense", "multi-scale", "144-crop", "fully-convolutional"):
         assert name in done.err
 
 
-def test_several_runs_are_averaged(typed, runs):
-    both = json.loads(typed("evaluate", *runs, "--json").out)
+def test_several_runs_are_averaged(run_cli, runs):
+    both = json.loads(run_cli("evaluate", *runs, "--json").out)
     assert (both["views"], both["images"]) == (2, 359)
     twice = cn.evaluate([runs[0], runs[0]])
     assert twice.confusion == cn.evaluate(runs[0]).confusion
@@ -99,9 +99,9 @@ def test_mistakes_in_a_folder_are_named_by_file(tmp_path, write_folder):
     assert p == sorted(p, reverse=True)
 
 
-def test_evaluate_writes_a_table_and_a_chart(typed, runs, tmp_path):
+def test_evaluate_writes_a_table_and_a_chart(run_cli, runs, tmp_path):
     table, chart = tmp_path / "classes.csv", tmp_path / "confusion.png"
-    done = typed("evaluate", runs[0], "--csv", table, "--png", chart)
+    done = run_cli("evaluate", runs[0], "--csv", table, "--png", chart)
     assert done.status == 0, done.err
     assert "calibration error" in done.out
     assert f"wrote {table}" in done.out

@@ -11,16 +11,16 @@ VERBS = [str(command.name) for command in app.registered_commands]
 
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("verb", ["", *VERBS])
-def test_help_is_plain_text_that_fits_the_terminal(typed, monkeypatch, verb, width):
+def test_help_is_plain_text_that_fits_the_terminal(run_cli, monkeypatch, verb, width):
     monkeypatch.setenv("COLUMNS", str(width))
-    status, out, err = typed(*filter(None, [verb]), "--help")
+    status, out, err = run_cli(*filter(None, [verb]), "--help")
     assert (status, err) == (0, "")
     assert max(map(len, out.splitlines())) <= width
     assert "\x1b" not in out
 
 
-def test_the_options_of_train_are_in_sections_with_defaults_and_examples(typed):
-    out = typed("train", "--help").out
+def test_the_options_of_train_are_in_sections_with_defaults_and_examples(run_cli):
+    out = run_cli("train", "--help").out
     sections = re.findall(r"^(\w+):$", out, re.MULTILINE)
     assert sections == ["Arguments", "Data", "Recipe", "Execution", "Output", "Options"]
     words = " ".join(out.split())
@@ -28,6 +28,6 @@ def test_the_options_of_train_are_in_sections_with_defaults_and_examples(typed):
     assert "[default: digits]" in words
 
 
-def test_the_list_of_verbs_has_a_line_for_each(typed):
-    lines = typed("--help").out.partition("Commands:\n")[2].splitlines()
+def test_the_list_of_verbs_has_a_line_for_each(run_cli):
+    lines = run_cli("--help").out.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in lines] == VERBS

@@ -33,8 +33,8 @@ def images(tmp_path) -> Path:
     return root
 
 
-def test_predict_takes_folders_and_skips_damaged_images_in_them(typed, run, images):
-    done = typed("predict", run, images, "--json")
+def test_predict_takes_folders_and_skips_damaged_images_in_them(run_cli, run, images):
+    done = run_cli("predict", run, images, "--json")
     assert done.status == 0
     paths = [Path(image["path"]).relative_to(images) for image in json.loads(done.out)]
     assert paths == [Path("a.png"), Path("deeper/b.jpg")]
@@ -42,15 +42,15 @@ def test_predict_takes_folders_and_skips_damaged_images_in_them(typed, run, imag
     assert "bad.png cannot be read" in done.err
 
 
-def test_predict_refuses_a_damaged_image_that_is_named(typed, run, images):
-    done = typed("predict", run, images / "a.png", images / "bad.png")
+def test_predict_refuses_a_damaged_image_that_is_named(run_cli, run, images):
+    done = run_cli("predict", run, images / "a.png", images / "bad.png")
     assert (done.status, done.out) == (2, "")
     assert "bad.png cannot be read" in done.err
 
 
-def test_predict_reads_a_list_of_paths_from_standard_input(typed, run, images):
+def test_predict_reads_a_list_of_paths_from_standard_input(run_cli, run, images):
     paths = [str(images / "a.png"), str(images / "deeper" / "b.jpg")]
-    done = typed("predict", run, "-", "--csv", "--top", 2, stdin="\n".join(paths))
+    done = run_cli("predict", run, "-", "--csv", "--top", 2, stdin="\n".join(paths))
     assert done.status == 0, done.err
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert [(row["path"], row["rank"]) for row in rows] == [(p, r) for p in paths for r in "12"]
@@ -58,8 +58,8 @@ def test_predict_reads_a_list_of_paths_from_standard_input(typed, run, images):
 
 
 @pytest.mark.parametrize("words", [("-",), ("--json", "--csv", "x.png")])
-def test_predict_without_an_image_or_with_two_formats_is_a_mistake(typed, run, words):
-    done = typed("predict", run, *words)
+def test_predict_without_an_image_or_with_two_formats_is_a_mistake(run_cli, run, words):
+    done = run_cli("predict", run, *words)
     assert (done.status, done.out) == (2, "")
     assert len(done.err.strip().splitlines()) == 1
 
@@ -83,9 +83,9 @@ def test_images_are_read_a_few_at_a_time(run, tmp_path, monkeypatch):
     assert max(most) <= 64
 
 
-def test_a_terminal_gets_a_table(typed, run, images, monkeypatch):
+def test_a_terminal_gets_a_table(run_cli, run, images, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    done = typed("predict", run, images / "a.png", "--top", 1)
+    done = run_cli("predict", run, images / "a.png", "--top", 1)
     assert "predicted" in done.out.splitlines()[0]
     assert "a.png" in done.out.splitlines()[1]

@@ -34,8 +34,8 @@ MINE = replace(CIFAR, batch=77)
 """
 
 
-def test_each_value_is_printed_with_its_source(typed):
-    status, out, _ = typed("recipe", "alexnet")
+def test_each_value_is_printed_with_its_source(run_cli):
+    status, out, _ = run_cli("recipe", "alexnet")
     assert status == 0
     assert out.startswith(f"alexnet, recipe source: {IMAGENET.cite}\n")
     rows = {line.split(maxsplit=1)[0]: line for line in out.splitlines() if line.strip()}
@@ -45,8 +45,8 @@ def test_each_value_is_printed_with_its_source(typed):
     assert rows.keys() >= given - {*ABOUT_PAPER}
 
 
-def test_the_values_of_the_json_rebuild_the_recipe(typed):
-    printed = json.loads(typed("recipe", "alexnet", "--json")[1])
+def test_the_values_of_the_json_rebuild_the_recipe(run_cli):
+    printed = json.loads(run_cli("recipe", "alexnet", "--json")[1])
     assert (printed["network"], printed["cite"]) == ("alexnet", IMAGENET.cite)
     assert override(IMAGENET, {row["field"]: row["set"] for row in printed["fields"]}) == IMAGENET
     cited = {row["field"]: row["cited"] for row in printed["fields"] if row["cited"]}
@@ -55,22 +55,22 @@ def test_the_values_of_the_json_rebuild_the_recipe(typed):
     assert sources == dict(IMAGENET.assumed)
 
 
-def test_a_data_set_with_its_own_recipe_is_shown_with_it(typed):
-    printed = json.loads(typed("recipe", "lenet5", "--data", "digits", "--json")[1])
+def test_a_data_set_with_its_own_recipe_is_shown_with_it(run_cli):
+    printed = json.loads(run_cli("recipe", "lenet5", "--data", "digits", "--json")[1])
     values = {row["field"]: row["value"] for row in printed["fields"]}
     assert values["batch"] == DIGITS.batch
 
 
 @pytest.mark.parametrize("name", list(catalog.CATALOG))
-def test_every_recipe_can_be_printed(typed, name):
-    assert typed("recipe", name)[::2] == (0, "")
+def test_every_recipe_can_be_printed(run_cli, name):
+    assert run_cli("recipe", name)[::2] == (0, "")
 
 
-def test_the_only_recipe_that_a_file_defines_is_its_recipe(file, typed):
+def test_the_only_recipe_that_a_file_defines_is_its_recipe(file, run_cli):
     mine = file(OWN)
     assert load_recipe(str(mine)).batch == 77
     assert load_recipe(f"{mine}:CIFAR").batch == 128
-    assert " 77 " in typed("recipe", "resnet20", "--recipe", mine)[1]
+    assert " 77 " in run_cli("recipe", "resnet20", "--recipe", mine)[1]
 
 
 def test_a_recipe_that_a_file_only_imports_is_accepted(file):
@@ -90,8 +90,8 @@ def test_a_recipe_that_a_file_only_imports_is_accepted(file):
         ("raise SystemExit(3)", "", "does not run: SystemExit: 3"),
     ],
 )
-def test_a_file_without_a_usable_recipe_is_one_sentence(file, typed, text, name, sentence):
-    status, out, err = typed("train", "resnet20", "--recipe", f"{file(text)}{name}")
+def test_a_file_without_a_usable_recipe_is_one_sentence(file, run_cli, text, name, sentence):
+    status, out, err = run_cli("train", "resnet20", "--recipe", f"{file(text)}{name}")
     assert (status, out) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1
@@ -113,17 +113,17 @@ def test_a_file_without_a_usable_recipe_is_one_sentence(file, typed, text, name,
         (("--resume", "run", "--set", "batch=2"), "remove network, --set, --out"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_writes_nothing(typed, tmp_path, words, sentence):
-    status, out, err = typed("train", "lenet5", "--out", tmp_path / "run", *words)
+def test_a_mistake_is_one_sentence_and_writes_nothing(run_cli, tmp_path, words, sentence):
+    status, out, err = run_cli("train", "lenet5", "--out", tmp_path / "run", *words)
     assert (status, out) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_overrides_are_trained_with_stored_and_printed(typed, tmp_path):
+def test_overrides_are_trained_with_stored_and_printed(run_cli, tmp_path):
     words = ("--set", "batch=200", "--set", "steps=3", "--set", "augment=()")
-    status, out, err = typed("train", "lenet5", *words, "--out", tmp_path / "run")
+    status, out, err = run_cli("train", "lenet5", *words, "--out", tmp_path / "run")
     assert (status, err) == (0, "")
     assert out.splitlines()[1].startswith("3 steps, batch 200, ")
     assert "  differs from the paper: batch 200 (paper: 1)" in out
@@ -131,11 +131,11 @@ def test_overrides_are_trained_with_stored_and_printed(typed, tmp_path):
     assert (stored["batch"], stored["steps"], stored["epochs"]) == (200, 3, None)
 
 
-def test_only_the_first_process_prints(typed, tmp_path, monkeypatch):
+def test_only_the_first_process_prints(run_cli, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     words = ("--set", "steps=1", "--set", "batch=200", "--out", tmp_path / "run")
-    assert typed("train", "lenet5", *words) == (0, "", "")
-    assert typed("train", "lenet7")[0] == 2
+    assert run_cli("train", "lenet5", *words) == (0, "", "")
+    assert run_cli("train", "lenet7")[0] == 2
 
 
 def test_adaptations_and_the_chosen_execution_are_printed(capsys, tmp_path):

@@ -21,8 +21,8 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def typed(typed):
-    return partial(typed, "see")
+def run_cli(run_cli):
+    return partial(run_cli, "see")
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def digit(tmp_path):
     return path
 
 
-def test_plates_are_written_and_named(typed, run, digit, tmp_path):
+def test_plates_are_written_and_named(run_cli, run, digit, tmp_path):
     out = tmp_path / "out"
     words = ("--what", "maps,cam", "--layers", "C1,squash4", "--class", "7", "--npz", "--out", out)
-    status, printed, err = typed(run, digit, *words)
+    status, printed, err = run_cli(run, digit, *words)
     assert (status, err) == (0, "")
     names = ["maps-C1.png", "maps-squash4.png", "cam-C1.png", "cam-squash4.png"]
     assert printed.splitlines() == [str(out / name) for name in names]
@@ -52,28 +52,28 @@ def test_plates_are_written_and_named(typed, run, digit, tmp_path):
     assert np.load(out / "cam-squash4.npz")["class"] == 7
 
 
-def test_without_an_image_a_test_image_is_used(typed, run):
-    status, printed, _ = typed(run, "--what", "occlusion")
+def test_without_an_image_a_test_image_is_used(run_cli, run):
+    status, printed, _ = run_cli(run, "--what", "occlusion")
     assert status == 0
     assert printed.strip() == str(run / "see" / "occlusion.png")
 
 
-def test_images_of_the_same_name_get_plates_of_different_names(typed, run, digit, tmp_path):
+def test_images_of_the_same_name_get_plates_of_different_names(run_cli, run, digit, tmp_path):
     out = tmp_path / "out"
-    assert typed(run, digit, digit, "--what", "cam", "--out", out)[0] == 0
+    assert run_cli(run, digit, digit, "--what", "cam", "--out", out)[0] == 0
     assert sorted(p.name for p in out.iterdir()) == [
         "cam-my-digit.png-1.png", "cam-my-digit.png-2.png",
     ]  # fmt: skip
 
 
 @pytest.mark.slow
-def test_all_kinds_are_one_page_without_external_links(typed, run, digit, tmp_path):
-    status, printed, err = typed(run, digit, "--all", "--limit", 60, "--out", tmp_path / "x.html")
+def test_all_kinds_are_one_page_without_external_links(run_cli, run, digit, tmp_path):
+    status, printed, err = run_cli(run, digit, "--all", "--limit", 60, "--out", tmp_path / "x.html")
     assert (status, err) == (0, "")
     assert printed.splitlines()[-1] == str(tmp_path / "x.html")
     html = (tmp_path / "x.html").read_text()
     shown = re.findall(r'<figure id="([\w.-]+)">', html)
-    left_out = re.findall(r"left out: ([\w.-]+):", printed)
+    left_out = re.findall(r"skipped: ([\w.-]+):", printed)
     for kind in KINDS:
         assert any(name.startswith(kind) for name in [*shown, *left_out]), kind
     assert {"filters", "deconv-C3", "strongest-S4", "cam", "health"} <= set(shown)
@@ -97,51 +97,51 @@ def test_all_kinds_are_one_page_without_external_links(typed, run, digit, tmp_pa
         (("--device", "quantum"), "the device 'quantum' cannot be used here"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_nothing_is_written(typed, run, tmp_path, words, sentence):
-    status, out, err = typed(run, *words, "--out", tmp_path / "out")
+def test_a_mistake_is_one_sentence_and_nothing_is_written(run_cli, run, tmp_path, words, sentence):
+    status, out, err = run_cli(run, *words, "--out", tmp_path / "out")
     assert (status, out) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_is_not_an_image_is_named(typed, run, digit, tmp_path):
+def test_a_file_that_is_not_an_image_is_named(run_cli, run, digit, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"not an image")
-    status, _, err = typed(run, digit, tmp_path / "broken.png")
+    status, _, err = run_cli(run, digit, tmp_path / "broken.png")
     assert status == 2
     assert "broken.png cannot be read as an image" in err
 
 
-def test_a_directory_without_a_run_is_reported_in_one_sentence(typed, tmp_path):
-    status, _, err = typed(tmp_path)
+def test_a_directory_without_a_run_is_reported_in_one_sentence(run_cli, tmp_path):
+    status, _, err = run_cli(tmp_path)
     assert (status, "no run.json" in err) == (2, True)
 
 
-def test_missing_data_only_affect_kinds_that_need_them(typed, run, digit, tmp_path):
+def test_missing_data_only_affect_kinds_that_need_them(run_cli, run, digit, tmp_path):
     config = json.loads((run / "run.json").read_text())
     elsewhere = tmp_path / "run"
     elsewhere.mkdir()
     (elsewhere / "run.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
     (elsewhere / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes())
-    status, _, err = typed(elsewhere, digit, "--what", "embedding")
+    status, _, err = run_cli(elsewhere, digit, "--what", "embedding")
     assert (status, "is called" in err) == (2, True)
-    status, out, _ = typed(elsewhere, digit, "--what", "cam")
+    status, out, _ = run_cli(elsewhere, digit, "--what", "cam")
     assert (status, out.strip()) == (0, str(elsewhere / "see" / "cam.png"))
 
 
-def test_a_folder_is_searched_and_unreadable_files_are_named(typed, run, digit, tmp_path):
+def test_a_folder_is_searched_and_unreadable_files_are_named(run_cli, run, digit, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"not an image")
-    status, out, err = typed(run, tmp_path, "--what", "cam", "--out", tmp_path / ".out")
+    status, out, err = run_cli(run, tmp_path, "--what", "cam", "--out", tmp_path / ".out")
     assert (status, out.strip()) == (0, str(tmp_path / ".out" / "cam.png"))
-    assert "warning: left out: " in err
+    assert "warning: skipped: " in err
     assert "broken.png cannot be read" in err
     digit.unlink()
-    status, _, err = typed(run, tmp_path, "--what", "cam", "--out", tmp_path / "none")
+    status, _, err = run_cli(run, tmp_path, "--what", "cam", "--out", tmp_path / "none")
     assert (status, "none of 1 images can be read" in err) == (2, True)
 
 
 @pytest.mark.slow
-def test_a_network_without_feature_maps_gets_the_other_plates(typed, tmp_path):
+def test_a_network_without_feature_maps_gets_the_other_plates(run_cli, tmp_path):
     (tmp_path / "flat.py").write_text(
         "from torch import nn\n"
         "def build(classes=4, channels=3):\n"
@@ -152,8 +152,8 @@ def test_a_network_without_feature_maps_gets_the_other_plates(typed, tmp_path):
     training = train(f"{tmp_path}/flat.py:build", "synthetic", epochs=1, out=tmp_path / "flat",
                      changes=small)  # fmt: skip
     training.finish()
-    status, out, err = typed(training.directory, "--all", "--limit", 40)
+    status, out, err = run_cli(training.directory, "--all", "--limit", 40)
     assert (status, err) == (0, "")
-    left_out = set(re.findall(r"left out: ([\w.-]+):", out))
+    left_out = set(re.findall(r"skipped: ([\w.-]+):", out))
     assert left_out >= {"filters", "maps", "deconv", "strongest", "occlusion", "cam"}
     assert not left_out & {"gradients", "embedding", "confusion", "probes", "invariance"}

@@ -18,24 +18,24 @@ DEEP = {"resnet101", "resnet152", "resnet110", "resnet1202", "plain110"}
     "name",
     [pytest.param(n, marks=[pytest.mark.slow] * (n in DEEP)) for n in catalog.names()],
 )
-def test_no_line_is_longer_than_100_columns_without_a_terminal(typed, monkeypatch, name):
+def test_no_line_is_longer_than_100_columns_without_a_terminal(run_cli, monkeypatch, name):
     monkeypatch.delenv("COLUMNS", raising=False)
-    status, out, err = typed("show", name)
+    status, out, err = run_cli("show", name)
     assert (status, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 100
     head = " ".join(out.split("─")[0].split())
     assert {"layer", "output", "params", "multiply-", "saved", "receptive"} <= set(head.split())
 
 
-def test_ops_splits_the_other_operations_by_kind(typed):
-    status, out, _ = typed("show", "alexnet", "--ops")
+def test_ops_splits_the_other_operations_by_kind(run_cli):
+    status, out, _ = run_cli("show", "alexnet", "--ops")
     assert (status, "other ops" in out) == (0, False)
     assert "compare add multiply divide exp" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("formats", [("--json", "--csv"), ("--csv", "--markdown")])
-def test_the_formats_exclude_each_other(typed, formats):
-    status, out, err = typed("show", "lenet5", *formats)
+def test_the_formats_exclude_each_other(run_cli, formats):
+    status, out, err = run_cli("show", "lenet5", *formats)
     assert (status, out) == (2, "")
     assert "--json, --csv and --markdown exclude each other" in err
 
@@ -49,8 +49,8 @@ def test_the_formats_exclude_each_other(typed, formats):
         ("plain20", "plain20"),
     ],
 )
-def test_the_published_error_has_a_unit(typed, name, heading):
-    assert typed("show", name)[1].splitlines()[0] == heading
+def test_the_published_error_has_a_unit(run_cli, name, heading):
+    assert run_cli("show", name)[1].splitlines()[0] == heading
 
 
 BUILDERS = """
@@ -86,8 +86,8 @@ def builders(tmp_path):
     return lambda name: f"{tmp_path / 'mine.py'}:{name}"
 
 
-def test_a_builder_that_reads_values_is_supported(typed, builders):
-    status, out, err = typed("show", builders("reads_values"), "--input", "3x8x8", "--json")
+def test_a_builder_that_reads_values_is_supported(run_cli, builders):
+    status, out, err = run_cli("show", builders("reads_values"), "--input", "3x8x8", "--json")
     assert (status, err) == (0, "")
     assert json.loads(out)["totals"]["macs"] == 4 * 3 * 9 * 6 * 6
 
@@ -100,8 +100,8 @@ def test_a_builder_that_reads_values_is_supported(typed, builders):
         ("Branches", "Branches cannot be measured"),
     ],
 )
-def test_an_error_of_your_own_module_is_one_sentence(typed, builders, name, sentence):
-    status, out, err = typed("show", builders(name), "--input", "3x8x8")
+def test_an_error_of_your_own_module_is_one_sentence(run_cli, builders, name, sentence):
+    status, out, err = run_cli("show", builders(name), "--input", "3x8x8")
     assert (status, out) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1
@@ -111,8 +111,8 @@ def test_an_error_of_your_own_module_is_one_sentence(typed, builders, name, sent
     "words", [("alexnet", "--batch", 10**14), ("resnet20", "--input", "3x1x1"),
               ("alexnet", "--input", "3x\N{SUPERSCRIPT TWO}x8")]
 )  # fmt: skip
-def test_an_impossible_size_or_batch_is_one_sentence(typed, words):
-    status, out, err = typed("show", *words)
+def test_an_impossible_size_or_batch_is_one_sentence(run_cli, words):
+    status, out, err = run_cli("show", *words)
     assert (status, out) == (2, "")
     assert err.startswith("classicnets: ")
     assert len(err.splitlines()) == 1
@@ -125,9 +125,9 @@ def _raising(error: BaseException):
     return show
 
 
-def test_an_interruption_is_one_line(typed, monkeypatch):
+def test_an_interruption_is_one_line(run_cli, monkeypatch):
     monkeypatch.setattr(classicnets, "show", _raising(KeyboardInterrupt()))
-    assert typed("show", "lenet5") == (
+    assert run_cli("show", "lenet5") == (
         130, "", "classicnets: interrupted; unfinished work is not saved\n",
     )  # fmt: skip
 
@@ -140,9 +140,9 @@ def test_an_interruption_is_one_line(typed, monkeypatch):
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     ],
 )
-def test_running_out_of_memory_is_one_sentence(typed, monkeypatch, error):
+def test_running_out_of_memory_is_one_sentence(run_cli, monkeypatch, error):
     monkeypatch.setattr(classicnets, "show", _raising(error))
-    status, _, err = typed("show", "lenet5")
+    status, _, err = run_cli("show", "lenet5")
     assert status == 2
     assert err == "classicnets: out of memory; smaller images or a smaller batch need less\n"
 
@@ -196,7 +196,7 @@ def test_torchs_compiler_works_after_show():
     assert _after_show(code) == "(1, 10)"
 
 
-def test_a_network_that_uses_torchs_compiler_gets_the_real_one(typed, builders):
-    status, out, err = typed("show", builders("UsesCompiler"), "--input", "1x4x4", "--json")
+def test_a_network_that_uses_torchs_compiler_gets_the_real_one(run_cli, builders):
+    status, out, err = run_cli("show", builders("UsesCompiler"), "--input", "1x4x4", "--json")
     assert (status, err) == (0, "")
     assert json.loads(out)["totals"]["comparisons"] == 16

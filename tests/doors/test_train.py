@@ -19,10 +19,10 @@ COMMAND = [sys.executable, "-c", "from classicnets.cli import main; main()"]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, typed) -> Path:
+def run(tmp_path_factory, run_cli) -> Path:
     """LeNet-5 after two epochs on the digits."""
     out = tmp_path_factory.mktemp("digits") / "run"
-    done = typed("train", "lenet5", "--epochs", 2, "--out", out)
+    done = run_cli("train", "lenet5", "--epochs", 2, "--out", out)
     assert done.status == 0, done.err
     lines = done.out.splitlines()
     assert any(line.startswith("epoch 2/2: lr ") for line in lines)
@@ -33,8 +33,8 @@ def run(tmp_path_factory, typed) -> Path:
     return out
 
 
-def test_evaluate_prints_clean_json_that_agrees_with_the_run(typed, run):
-    done = typed("evaluate", run, "--json")
+def test_evaluate_prints_clean_json_that_agrees_with_the_run(run_cli, run):
+    done = run_cli("evaluate", run, "--json")
     printed = json.loads(done.out)
     assert {"top1_error", "top5_error", "images", "protocol", "seconds"} <= printed.keys()
     assert printed["images"] == 359
@@ -42,18 +42,18 @@ def test_evaluate_prints_clean_json_that_agrees_with_the_run(typed, run):
     assert printed["top1_error"] == stored["top1_error"]
 
 
-def test_predict_lists_classes_for_each_image(typed, run, tmp_path):
+def test_predict_lists_classes_for_each_image(run_cli, run, tmp_path):
     for name in ("a.png", "b.jpg"):
         Image.new("L", (28, 28), 40).save(tmp_path / name)
-    done = typed("predict", run, tmp_path / "a.png", tmp_path / "b.jpg", "--top", 3, "--json")
+    done = run_cli("predict", run, tmp_path / "a.png", tmp_path / "b.jpg", "--top", 3, "--json")
     images = json.loads(done.out)
     assert [Path(image["path"]).name for image in images] == ["a.png", "b.jpg"]
     assert [len(image["top"]) for image in images] == [3, 3]
-    text = typed("predict", run, tmp_path / "a.png").out
+    text = run_cli("predict", run, tmp_path / "a.png").out
     assert text.startswith(f"{tmp_path / 'a.png'}: {images[0]['top'][0]['class']} ")
 
 
-def test_a_users_mistake_is_one_line_on_stderr_and_status_2(typed, run, tmp_path):
+def test_a_users_mistake_is_one_line_on_stderr_and_status_2(run_cli, run, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no")
     for words in (
         ("train", "lenet7"),
@@ -65,7 +65,7 @@ def test_a_users_mistake_is_one_line_on_stderr_and_status_2(typed, run, tmp_path
         ("evaluate", tmp_path),
         ("predict", run, tmp_path / "bad.png"),
     ):
-        done = typed(*words)
+        done = run_cli(*words)
         assert done.status == 2, words
         assert len(done.err.strip().splitlines()) == 1, done.err
         assert done.out == ""
@@ -87,7 +87,7 @@ def _after_one_epoch(out: Path, epochs: int) -> subprocess.Popen:
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_and_the_resumed_run_ends_with_the_same_weights(typed, run, tmp_path):
+def test_ctrl_c_saves_and_the_resumed_run_ends_with_the_same_weights(run_cli, run, tmp_path):
     out = tmp_path / "run"
     started = _after_one_epoch(out, epochs=2)
     time.sleep(0.02)
@@ -97,7 +97,7 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_with_the_same_weights(typed, run,
     assert "; checkpoint of step " in rest
     assert "resume with: " in rest
     assert f" train --resume {out}" in rest
-    assert typed("train", "--resume", out).status == 0
+    assert run_cli("train", "--resume", out).status == 0
     name = "weights.safetensors"
     assert (out / name).read_bytes() == (run / name).read_bytes()
 
@@ -113,8 +113,8 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_with_the_same_weights(typed, run,
         ("--no-compile",),
     ],
 )
-def test_an_option_that_resume_would_ignore_is_refused_by_name(typed, run, words):
-    done = typed("train", "--resume", run, *words)
+def test_an_option_that_resume_would_ignore_is_refused_by_name(run_cli, run, words):
+    done = run_cli("train", "--resume", run, *words)
     assert done.status == 2
     assert done.err.startswith("classicnets: --resume keeps the settings of the run; remove --")
     assert done.err.endswith(f"{words[0]}\n")
@@ -137,13 +137,13 @@ def test_the_heading_of_a_small_confusion_table_stays_on_its_line(capsys):
     assert "rows: true class; columns: predicted class" in printed
 
 
-def test_corrupt_images_are_skipped_with_a_warning(typed, tmp_path):
+def test_corrupt_images_are_skipped_with_a_warning(run_cli, tmp_path):
     for name, light in (("dark", 20), ("light", 200)):
         (tmp_path / "data" / name).mkdir(parents=True)
         for k in range(5):
             Image.new("L", (20, 20), light + k).save(tmp_path / "data" / name / f"{k}.png")
     (tmp_path / "data" / "dark" / "0.png").write_bytes(b"no")
-    done = typed(
+    done = run_cli(
         "train", "lenet5", "--data", tmp_path / "data", "--epochs", 1, "--out", tmp_path / "run"
     )
     assert done.status == 0
@@ -152,9 +152,9 @@ def test_corrupt_images_are_skipped_with_a_warning(typed, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_demo_reads_digits_and_the_commands_it_suggests_work(typed, tmp_path, monkeypatch):
+def test_the_demo_reads_digits_and_the_commands_it_suggests_work(run_cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = typed("demo")
+    done = run_cli("demo")
     assert done.status == 0, done.err
     (run,) = (tmp_path / "runs").iterdir()
     error = json.loads((run / "run.json").read_text())["test"]["top1_error"]
@@ -163,4 +163,4 @@ def test_the_demo_reads_digits_and_the_commands_it_suggests_work(typed, tmp_path
     assert len(suggested) == 3
     words = suggested[1].split()
     predict = words[words.index("predict") :]
-    assert typed(*predict).status == 0
+    assert run_cli(*predict).status == 0

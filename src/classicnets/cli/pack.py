@@ -5,16 +5,34 @@ from typing import Annotated
 
 import typer
 
+from .options import OUTPUT
 from .progress import bars
 
 
 def pack(
-    data: Annotated[str, typer.Argument(help="a folder, a CSV file, or another data set")],
-    out: Annotated[Path, typer.Argument(help="the new file; its name ends with .pack")],
-    side: Annotated[int, typer.Option(help="side of the squares in pixels")] = 256,
-    channels: Annotated[int, typer.Option(help="3, or 1 for grey")] = 3,
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="a folder, a CSV file, or another data set")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="new file, such as photos.pack")],
+    side: Annotated[
+        int,
+        typer.Option(
+            metavar="N", rich_help_panel=OUTPUT, help="side in pixels, such as --side 224"
+        ),
+    ] = 256,
+    channels: Annotated[
+        int, typer.Option(metavar="N", rich_help_panel=OUTPUT, help="3, or 1 for grey")
+    ] = 3,
 ) -> None:
-    """Pack images into one file of squares, which --data accepts like a folder."""
+    """Pack a data set into one file that loads fast.
+
+    Images become squares in one file, read without decoding; --data takes it like a folder.
+
+    \b
+    Examples:
+      classicnets pack path/to/folder photos.pack
+      classicnets train resnet18 --data photos.pack
+    """
     from classicnets.api.pack import pack
 
     with bars() as report:

@@ -24,7 +24,7 @@ REFRESH = 0.1  # seconds; reading the figures of a record waits for the device
 def bars() -> Iterator[Callable[[str, int, int], None]]:
     """Yields a function of (name, done, total) that draws a bar on stderr; downloads use it too.
 
-    Nothing is drawn where stderr is not a terminal, and the bars vanish at the end.
+    Nothing is drawn where stderr is not a terminal, and progress bars vanish at the end.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -6,31 +6,92 @@ from typing import Annotated
 
 import typer
 
+from .options import DATA, OUTPUT, Device, RunDirectory
 from .progress import bars
+
+PLATES = "Plates"  # section of --help
 
 
 def see(
-    run: Annotated[Path, typer.Argument(help="the directory of a run")],
+    run: RunDirectory,
     images: Annotated[
-        list[Path] | None, typer.Argument(help="image files or folders; else a test image")
+        list[Path] | None,
+        typer.Argument(
+            metavar="IMAGE", help="image files or folders; by default one test image of the run"
+        ),
     ] = None,
-    what: Annotated[str, typer.Option(help="filters,maps,deconv,cam (the default), ...")] = "",
-    all_: Annotated[bool, typer.Option("--all", help="every kind, as one HTML page")] = False,
-    layers: Annotated[str, typer.Option(help="layers by name: conv1,conv5")] = "",
-    maps: Annotated[str, typer.Option(help="feature maps by number: 0,7")] = "",
-    label: Annotated[
-        str, typer.Option("--class", help="the class to explain; else the predicted class")
+    limit: Annotated[
+        int,
+        typer.Option(metavar="N", rich_help_panel=DATA, help="test images to use, at most"),
+    ] = 1000,
+    what: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND,KIND",
+            rich_help_panel=PLATES,
+            help="kinds of plates, such as --what maps,occlusion",
+            show_default="filters,maps,deconv,cam",
+        ),
     ] = "",
-    limit: Annotated[int, typer.Option(help="test images to use, at most")] = 1000,
-    method: Annotated[str, typer.Option(help="of embedding: pca, tsne or umap")] = "tsne",
-    out: Annotated[Path | None, typer.Option(help="a folder for PNGs, or a page.html")] = None,
-    npz: Annotated[bool, typer.Option("--npz", help="save the arrays too")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    all_: Annotated[
+        bool, typer.Option("--all", rich_help_panel=PLATES, help="every kind, as one HTML page")
+    ] = False,
+    layers: Annotated[
+        str,
+        typer.Option(
+            metavar="LAYER,LAYER",
+            rich_help_panel=PLATES,
+            help="layers by name, such as --layers conv1,conv5",
+            show_default="the network's stages",
+        ),
+    ] = "",
+    maps: Annotated[
+        str,
+        typer.Option(
+            metavar="N,N",
+            rich_help_panel=PLATES,
+            help="feature maps by number, such as --maps 0,7",
+            show_default="the strongest",
+        ),
+    ] = "",
+    label: Annotated[
+        str,
+        typer.Option(
+            "--class",
+            metavar="CLASS",
+            rich_help_panel=PLATES,
+            help="class to explain, such as --class dog",
+            show_default="the predicted class",
+        ),
+    ] = "",
+    method: Annotated[
+        str,
+        typer.Option(metavar="NAME", rich_help_panel=PLATES, help="embedding by pca, tsne or umap"),
+    ] = "tsne",
+    device: Device = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            rich_help_panel=OUTPUT,
+            help="folder for PNG files, or a .html page, such as --out page.html",
+            show_default="RUN/see, or RUN/see.html with --all",
+        ),
+    ] = None,
+    npz: Annotated[
+        bool, typer.Option("--npz", rich_help_panel=OUTPUT, help="save the arrays as well")
+    ] = False,
 ) -> None:
-    """Look inside a run: filters, feature maps, deconvnet, occlusion, Grad-CAM, ...
+    """Look inside a run: filters, feature maps, Grad-CAM, ...
 
-    --what takes filters, maps, deconv, strongest, occlusion, gradients, cam, invariance, probes,
-    embedding, mistakes, confusion and health, separated by commas.
+    Kinds of plates: filters, maps, deconv, strongest, occlusion, gradients, cam, invariance,
+    probes, embedding, mistakes, confusion, health.
+
+    \b
+    Examples:
+      classicnets see runs/digits
+      classicnets see runs/digits one.png --what cam,occlusion --class 7
+      classicnets see runs/digits one.png --all --out page.html
     """
     from classicnets.api.see import DEFAULT_KINDS, save, see
 
@@ -45,7 +106,7 @@ def see(
         limit=limit, method=method, device=device,
     )  # fmt: skip
     for reason in series.unreadable:
-        print(f"warning: left out: {reason}", file=sys.stderr)
+        print(f"warning: skipped: {reason}", file=sys.stderr)
     place = out or run / ("see.html" if all_ else "see")
     if all_ and place.suffix != ".html":
         place = place / "see.html"
@@ -57,7 +118,7 @@ def see(
     save(series, plates, place, npz)
     for plate in plates:
         if plate.figure is None:
-            print(f"left out: {plate.name}: {plate.text}")
+            print(f"skipped: {plate.name}: {plate.text}")
         elif place.suffix != ".html":
             print(place / f"{plate.name}.png")
     if place.suffix == ".html":

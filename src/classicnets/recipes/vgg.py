@@ -12,7 +12,7 @@ from classicnets.data.crops import RandomCrop, ScaleJitter
 from classicnets.data.scaling import SubtractMean
 from classicnets.training.recipe import SGD, FromRun, Glorot, Recipe, ReduceOnPlateau, by_place
 
-# the first four convolutions and the full layers of A: by their names, since by their places B's
+# the first four convolutions and the fully connected layers of A, by their names: by position B's
 # second convolution, of 64 maps, could not take A's, of 128
 STAGED = (
     'init=FromRun("RUN OF A", ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"), '

@@ -99,9 +99,9 @@ class FromRun:
     """Weights learnt in another run; what is not taken from it is initialised by `rest`.
 
     `layers` names the layers to take, by default all. Simonyan and Zisserman, arXiv:1409.1556v6,
-    section 3.1, start deeper networks from the first four convolutions and the three full layers
-    of A. Counted in the deeper networks the first four would not fit, so they are taken by their
-    names in A: conv1_1, conv2_1, conv3_1 and conv3_2, and fc6, fc7, fc8.
+    section 3.1, start deeper networks from the first four convolutions and the three fully
+    connected layers of A. Counted in the deeper networks the first four would not fit, so they are
+    taken by their names in A: conv1_1, conv2_1, conv3_1 and conv3_2, and fc6, fc7, fc8.
 
     Raises a ValueError when the run has no weights, or a layer is missing in either network or has
     another shape.
