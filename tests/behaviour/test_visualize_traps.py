@@ -47,7 +47,7 @@ def test_a_relu_in_place_changes_no_visualisation():
         torch.testing.assert_close(method(InPlace(True)), method(InPlace(False)))
 
 
-class SetItem(nn.Module):
+class Cut(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x.clone()
         y[y < 0] = 0
@@ -65,24 +65,20 @@ def scripted() -> nn.Module:
         return torch.jit.script(nn.ReLU())
 
 
-class Vmapped(nn.Module):
+class Mapped(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.vmap(torch.relu)(x)
 
 
-@pytest.mark.parametrize(
-    "hidden", [SetItem(), scripted(), Vmapped()], ids=["set", "script", "vmap"]
-)
+@pytest.mark.parametrize("hidden", [Cut(), scripted(), Mapped()], ids=["set", "script", "vmap"])
 def test_a_hidden_relu_is_refused(hidden):
-    with pytest.raises(
-        ValueError, match=r"deconvnet has no inverse|backward cannot be replaced|takes no hooks"
-    ):
+    with pytest.raises(ValueError, match=r"deconvnet|hides"):
         deconv(_around(hidden), torch.randn(3, 9, 9), "4")
 
 
-@pytest.mark.parametrize("hidden", [scripted(), Vmapped()], ids=["script", "vmap"])
+@pytest.mark.parametrize("hidden", [scripted(), Mapped()], ids=["script", "vmap"])
 def test_guided_backpropagation_refuses_a_partly_hidden_network(hidden):
-    with pytest.raises(ValueError, match="backward cannot be replaced"):
+    with pytest.raises(ValueError, match="hides"):
         guided_backpropagation(_around(hidden), torch.randn(3, 9, 9), 1)
 
 
