@@ -247,7 +247,7 @@ def invariance_figure(
             ax.set_ylim(0, 1.05 if values is change.probability else None)
             ax.tick_params(labelsize=7)
             ax.grid(alpha=0.3)
-    axes[0, -1].legend(fontsize=7)
+    axes[0, -1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 
 
