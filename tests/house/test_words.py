@@ -20,7 +20,7 @@ TEXTS = [
 # a private word -> the field's
 FORBIDDEN = {
     r"\bpictures?\b(?! of (the|a|what)\b)": "image",
-    r"(?<!forward )(?<!backward )\bpasses? (over|through) the data\b": "epoch",
+    r"(?<!forward )(?<!backward )\bpass(es)? (over|through) the data\b": "epoch",
     r"\bstranger('s|s'|s)?\b": "third-party, your own",
     r"\bone's own\b": "your own",
     r"\bjudge(d|s|ment|ments)?\b": "evaluate, evaluation, metrics",
