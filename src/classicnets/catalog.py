@@ -124,7 +124,7 @@ def _from_file(name: str) -> Entry:
 def run_file(path: Path) -> ModuleType:
     """The module of a Python file. Raises a ValueError when it is missing or fails."""
     if not path.is_file():
-        raise ValueError(f"no file {path}")
+        raise ValueError(f"no such file: {path}")
     spec = importlib.util.spec_from_file_location(f"classicnets file {path.stem}", path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is not a Python file")

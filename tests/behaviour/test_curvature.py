@@ -178,7 +178,7 @@ def test_lenet_learns_by_heart_picture_by_picture():
     x, labels = torch.randn(10, 1, 32, 32), torch.arange(10)
     optimizer = LevenbergMarquardt(mu=0.02, error_divisor=84.0).build(net)
     for _ in range(30):
-        optimizer.before_epoch(net, x)
+        optimizer.estimate_curvature(net, x)
         optimizer.param_groups[0]["lr"] = 5e-3
         for i in range(10):
             optimizer.zero_grad()

@@ -37,8 +37,8 @@ def test_the_curve_at_initialisation_is_that_of_these_values(tmp_path):
     training.finish()
     run = open_run(tmp_path / "run")
     inspection = Inspection(run, training.network, True, (), (), None, limit=64)
-    images = (inspection.test.images, inspection.test.labels)
-    initial = inspection.at_initialisation()
+    images = (inspection.test.inputs, inspection.test.labels)
+    initial = inspection.initial_network()
     assert initial is not None
     curve = health(initial, *images)
     assert curve == health(began, *images)
@@ -52,4 +52,4 @@ def test_a_module_of_your_own_has_no_known_initial_values(tmp_path):
     training.save()
     run = open_run(tmp_path / "run")
     inspection = Inspection(run, training.network, False, (), (), None, limit=64)
-    assert inspection.at_initialisation() is None
+    assert inspection.initial_network() is None

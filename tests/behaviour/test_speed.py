@@ -165,7 +165,7 @@ def test_left_out_rows_split_batches_and_a_busy_machine_are_noted(monkeypatch):
         ({"network": "lenet5", "size": (1, 30, 30)}, "the nearest legal size is 1x32x32"),
         ({"network": "lenet5", "seconds": 0.0}, "seconds must be more than 0, not 0"),
         ({"network": "lenet5", "device": "abacus"}, "the device 'abacus' cannot be used here"),
-        ({"network": "lenet6"}, "there is no network 'lenet6'"),
+        ({"network": "lenet6"}, "no network 'lenet6'"),
         ({"network": nn.ReLU()}, "a module needs the size of one image"),
         ({"network": nn.Conv2d(3, 4, 3), "size": (3, 8, 8)}, "returns .* for two images"),
     ],

@@ -108,7 +108,7 @@ def test_a_file_without_a_usable_recipe_is_one_sentence(file, run_cli, text, nam
         (("--layout", "last"), "layout must be auto, channels_first, channels_last, not 'last'"),
         (("--unreadable", "maybe"), "maybe"),
         (("--track", "paper"), "unknown tracker 'paper'; choose from tensorboard, "),
-        (("--recipe", "nowhere.py"), "no file nowhere.py"),
+        (("--recipe", "nowhere.py"), "no such file: nowhere.py"),
         (("--recipe", "papre"), "no recipe 'papre'; did you mean paper?"),
         (("--resume", "run", "--set", "batch=2"), "remove network, --set, --out"),
     ],

@@ -61,7 +61,7 @@ def test_the_patterns_find_what_they_are_for():
         "it goes on to the same bits",
         "equal to the same bits",
         "on the way back",
-        "7 is no Row",
+        "7 is no integer",
         "the contest",
         "beside the floor",
         "the bar of 2",

@@ -149,6 +149,8 @@ def _belongs(part: type, kind: Any) -> bool:
 def _unstructure(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, tuple):
+        return [_unstructure(part) for part in value]
     if type(value) not in PARTS.values():
         named = value if hasattr(value, "__qualname__") else type(value)
         value = CustomPart(f"{named.__module__}:{named.__qualname__}", repr(value))
