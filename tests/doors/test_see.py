@@ -150,7 +150,7 @@ def test_a_network_without_feature_maps_gets_the_other_plates(run_cli, tmp_path)
     )
     small = {"side": "32", "crop": "32"}
     training = train(f"{tmp_path}/flat.py:build", "synthetic", epochs=1, out=tmp_path / "flat",
-                     changes=small)  # fmt: skip
+                     overrides=small)  # fmt: skip
     training.finish()
     status, out, err = run_cli(training.directory, "--all", "--limit", 40)
     assert (status, err) == (0, "")
