@@ -25,14 +25,14 @@ PASSES = 6
 
 
 def words(file: Path, out: Path) -> dict:
-    changes = {
+    overrides = {
         "side": "40",
         "crop": "32",
         "crop_sampler": "RandomCrop(pad=2)",
         "augment": "(HorizontalFlip(),)",
     }
     return {"network": f"{file}:net", "data": "synthetic", "epochs": PASSES, "out": str(out),
-            "changes": changes}  # fmt: skip
+            "overrides": overrides}  # fmt: skip
 
 
 @pytest.mark.slow
