@@ -64,7 +64,7 @@ def test_a_network_of_a_stranger_comes_from_a_file(tmp_path):
     assert entry.build(classes=7, channels=3)[1].out_features == 7
     for wrong, sentence in {
         f"{file}:other": "no builder 'other'",
-        f"{tmp_path / 'none.py'}:net": "no file",
+        f"{tmp_path / 'none.py'}:net": "no such file",
         f"{file}": "path/to/file.py:builder",
     }.items():
         with pytest.raises(ValueError, match=sentence):

@@ -15,7 +15,6 @@ from classicnets.data.crops import centre_boxes
 from classicnets.data.images import ImageFiles, Images
 from classicnets.data.loader import stream
 from classicnets.data.scaling import Scaling
-from classicnets.support.errors import suggest
 
 from .dense import DenseHead, dense_scores
 
@@ -140,7 +139,7 @@ PROTOCOLS: dict[str, Crops | Dense] = {
 def find_protocol(name: str) -> Crops | Dense:
     """The protocol of this name. Raises a ValueError for an unknown one."""
     if name not in PROTOCOLS:
-        raise ValueError(f"no protocol {name!r}; {suggest(name, PROTOCOLS)}")
+        raise ValueError(f"no protocol {name!r}; choose from {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
 
 
