@@ -26,7 +26,6 @@ import torch
 from harness import Benchmark, OutputMismatch, run_interleaved
 
 from classicnets.support.devices import device_name
-from classicnets.support.errors import suggest
 
 RESULTS = Path(__file__).parent / "results"
 CORRECTNESS = "correctness"
@@ -101,7 +100,7 @@ def select(parser: argparse.ArgumentParser, wanted: list[str], available: list[s
 
     for prefix in wanted:
         if not any(matches(name, prefix) for name in available):
-            parser.error(f"unknown benchmark {prefix!r}; {suggest(prefix, available)}")
+            parser.error(f"unknown benchmark {prefix!r}; choose from {', '.join(available)}")
     return [n for n in available if not wanted or any(matches(n, prefix) for prefix in wanted)]
 
 
