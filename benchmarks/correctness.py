@@ -17,7 +17,6 @@ from networks import our_network, random_batch
 from torch import Tensor, nn
 
 from classicnets import catalog
-from classicnets.data.images import Images, Splits
 from classicnets.data.synthetic import shapes
 from classicnets.layers import lrn
 from classicnets.training.execution.execution import Execution, resolve_execution
@@ -149,7 +148,7 @@ def trained(name: str, graph: bool) -> Tensor:
         16,
         recipe.optimizer,
     )
-    splits = on_device(splits)
+    splits = splits.to(environment.device)
     config = run_config(name, recipe, splits, execution)
     loop.initialise(network, recipe, config.seed)
     for record in loop.train(loop.start(network, config), config, splits):
@@ -157,15 +156,6 @@ def trained(name: str, graph: bool) -> Tensor:
             break
     state = network.state_dict().values()
     return torch.cat([t.flatten().double() for t in state if t.is_floating_point()])
-
-
-def on_device(splits: Splits) -> Splits:
-    def moved(part: object) -> Images:
-        assert isinstance(part, Images)
-        return part.to(environment.device)
-
-    parts = {name: moved(getattr(splits, name)) for name in ("train", "validation", "test")}
-    return replace(splits, **parts)
 
 
 def relative_error(found: Tensor, exact: Tensor, norm: bool = False) -> float:

@@ -38,6 +38,11 @@ def float32() -> str:
     return "tf32" if on_gpu() else "fp32"
 
 
+def reported_precision(precision: str) -> str:
+    """The precision of a contender that executes in "fp32" or "bf16"."""
+    return precision if precision == "bf16" else float32()
+
+
 def measure_peaks(quick: bool) -> dict[str, float]:
     """As `roofline.sample`; on a GPU float32 with and without TF32, as "tf32" and "fp32"."""
     with tf32(False):

@@ -42,7 +42,7 @@ def records(
     recipe = replace(recipe, init=AsBuilt(), epochs=10**6, steps=None)
     execution, _ = resolve_execution(execution, network, shape, recipe.batch, recipe.optimizer)
     config = run_config(name, recipe, splits, execution)
-    precision = execution.precision if execution.precision == "bf16" else environment.float32()
+    precision = environment.reported_precision(execution.precision)
     return network, precision, loop.train(loop.start(network, config), config, splits)
 
 

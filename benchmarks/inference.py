@@ -6,9 +6,9 @@ from pathlib import Path
 
 import environment
 import torch
-from harness import Benchmark, Case, Contender, Factory, Target, peer
+from harness import Benchmark, Case, Contender, Target, peer
 from networks import inference_cost, our_network, plain_torch, random_batch
-from steps import ZOO, configure, timm, torchvision
+from steps import ZOO, configure, zoo_contenders
 from torch import Tensor, nn
 
 from classicnets.training.execution.execution import Execution, resolve_execution
@@ -28,7 +28,7 @@ def classicnets(name: str, batch: int, precision: str = "fp32") -> Contender:
     run = partial(Inference(network, execution), x)
     for _ in range((WARMUP + 1) * bool(execution.graph)):  # until the CUDA graph is recorded
         run()
-    return Contender(run, run, precision if precision == "bf16" else environment.float32())
+    return Contender(run, run, environment.reported_precision(precision))
 
 
 def eager(
@@ -95,15 +95,9 @@ def benchmarks(quick: bool) -> tuple[Benchmark, ...]:
     for name in NAMES:
         for batch in (1,) if quick else (1, 16):
             # their AlexNet and GoogLeNet differ from the published ones
-            zoos = (torchvision, timm) if name in ZOO else ()
-            first = "torchvision, default" if zoos else "plain torch, default"
-            contenders: dict[str, Factory] = {
-                f"{zoo.__name__}, {setting}": partial(
-                    eager, name, batch, partial(zoo, name), setting
-                )
-                for zoo in zoos
-                for setting in settings
-            }
+            zoo = name in ZOO
+            first = "torchvision, default" if zoo else "plain torch, default"
+            contenders = zoo_contenders(eager, name, batch, settings) if zoo else {}
             contenders |= {
                 "plain torch, default": partial(eager, name, batch, plain_torch),
                 "ONNX Runtime": partial(onnxruntime, name, batch),

@@ -29,13 +29,7 @@ def write(
     benchmark: Benchmark, outcomes: list[Outcome], directory: Path, conditions: dict[str, Any]
 ) -> str:
     """Writes <benchmark>.md, .json and .png; returns the text of the first."""
-    return write_report(benchmark, outcomes, directory, machine() | conditions)
-
-
-def write_report(
-    benchmark: Benchmark, outcomes: list[Outcome], directory: Path, conditions: dict[str, Any]
-) -> str:
-    """As `write`, with the machine among the conditions."""
+    conditions = machine() | conditions
     directory.mkdir(parents=True, exist_ok=True)
     text = markdown(benchmark, outcomes, conditions)
     (directory / f"{benchmark.name}.md").write_text(text, encoding="utf-8")

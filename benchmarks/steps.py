@@ -65,7 +65,7 @@ def classicnets_step(
         with backends_for(x.numel(), True):
             return step(model, optimizer, loss, x, labels, execution)[0]
 
-    precision = execution.precision if execution.precision == "bf16" else environment.float32()
+    precision = environment.reported_precision(execution.precision)
     return Contender(run, partial(two_losses, network, run), precision)
 
 
@@ -149,9 +149,12 @@ def timm(name: str, network: nn.Module) -> nn.Module:
     return with_weights_of(network, stride_first(models.create_model(ZOO[name])))
 
 
-def zoo_steps(name: str, batch: int, settings: tuple[str, ...]) -> dict[str, Factory]:
+def zoo_contenders(
+    run: Callable[..., Contender], name: str, batch: int, settings: tuple[str, ...]
+) -> dict[str, Factory]:
+    """torchvision's and timm's network of this name, run as `eager_step` is in each setting."""
     return {
-        f"{zoo.__name__}, {setting}": partial(eager_step, name, batch, partial(zoo, name), setting)
+        f"{zoo.__name__}, {setting}": partial(run, name, batch, partial(zoo, name), setting)
         for zoo in (torchvision, timm)
         for setting in settings
     }
@@ -219,7 +222,7 @@ def benchmarks(quick: bool) -> tuple[Benchmark, ...]:
         "classicnets": partial(update, None),
     }
     memory: dict[str, Factory] = {
-        **zoo_steps("resnet50", batch, ("default", "AMP")),
+        **zoo_contenders(eager_step, "resnet50", batch, ("default", "AMP")),
         "classicnets, fp32": partial(classicnets_step, "resnet50", batch, Execution("fp32")),
         "classicnets": partial(classicnets_step, "resnet50", batch),
     }
@@ -238,7 +241,7 @@ def benchmarks(quick: bool) -> tuple[Benchmark, ...]:
 
 def resnet18(batch: int, settings: tuple[str, ...]) -> Case:
     contenders = {
-        **zoo_steps("resnet18", batch, settings),
+        **zoo_contenders(eager_step, "resnet18", batch, settings),
         "plain torch, default": partial(eager_step, "resnet18", batch, plain_torch),
         "classicnets": partial(classicnets_step, "resnet18", batch),
     }

@@ -177,7 +177,7 @@ def train(
     parts = (config.scaling(part) for part in test.pixels.split(2000))
     predicted = torch.cat([view_scores(inference, part, views).argmax(1) for part in parts])
     accuracy = 100 * (predicted == test.labels).double().mean().item()
-    precision = execution.precision if execution.precision == "bf16" else environment.float32()
+    precision = environment.reported_precision(execution.precision)
     return precision, perf_counter() - start, accuracy
 
 
@@ -216,7 +216,7 @@ def noise_splits(data: str, network: str) -> Splits:
 def _splits(data: str, classes: tuple[str, ...], train: Images, test: Images) -> Splits:
     """On the device, with a few test images as validation part, which takes hardly any time."""
     few = Images(test.pixels[:FEW], test.labels[:FEW])
-    return Splits(data, classes, *(part.to(environment.device) for part in (train, few, test)))
+    return Splits(data, classes, train, few, test).to(environment.device)
 
 
 def airbench(file: str) -> Contender:
