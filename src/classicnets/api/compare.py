@@ -188,10 +188,9 @@ def _cells(row: Row) -> Sequence[str]:
 
 
 def _draw(axes: Axes, lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
-    for rows, colour in zip(curves, cycle(COLOURS), strict=False):
+    for line, rows, colour in zip(lines, curves, cycle(COLOURS), strict=False):
         plot_curve(axes, rows, "error", color=colour)
-        best = min(rows, key=attrgetter("rank"))
-        axes.plot(best.epoch, best.validation_top1_error, "o", color=colour, markersize=5)
+        axes.plot(line.best_epoch, line.validation_top1_error, "o", color=colour, markersize=5)
     _scale(axes, curves)
     _label(axes, lines, curves)
     data = " and ".join(dict.fromkeys(Path(line.data).name for line in lines))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import nn
@@ -51,14 +52,19 @@ def evaluate(
     _require_alike(runs, data)
     began = perf_counter()
     scores, names, count = [], [], 0
+    images, source = None, None
     labels, files = torch.empty(0), None
     for found in runs:
         config = found.config
         name = protocol or config.recipe.protocol
         shown, scale = find_protocol(name), train_scale(config)
         module = for_inference(load_best(found, network).to(where), config, execution)
-        given = isinstance(data, Images | ImageFiles)
-        images = (data if given else _test_images(config, data, shown.whole)).to(where)
+        needed = _source(config, shown.whole)
+        if isinstance(data, Images | ImageFiles):
+            images = data
+        elif images is None or needed != source:  # else those of the run before serve again
+            images = _test_images(config, data, shown.whole)
+        source, images = needed, images.to(where)
         scores.append(log_probabilities(module, images, shown, scale, config.scaling))
         count += count_views(shown, scale)
         names.append(name)
@@ -97,6 +103,19 @@ def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | I
     splits = open_data(config.data, side, channels, whole=whole)
     require_unchanged(config, splits, "; --data evaluates it on other images")
     return splits.test
+
+
+def _source(config: RunConfig, whole: bool) -> tuple[Any, ...]:
+    """All of a run that decides which images `_test_images` reads, and how."""
+    return (
+        config.data,
+        config.images,
+        config.digest,
+        config.side,
+        config.input,
+        whole,
+        config.recipe.crop_sampler.whole,
+    )
 
 
 def _require_alike(runs: Sequence[Run], data: str | Images | ImageFiles | None) -> None:

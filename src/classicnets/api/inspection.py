@@ -67,13 +67,11 @@ class Inspection:
             name = f"a test image of {self.config.classes[test.labels[0]]}"
             return self._samples([name], test.images[:1], test.inputs[:1])
         files = [file for path in map(Path, paths) for file in images_at(path)]
-        pixels, reasons = read_or_refuse(files, set(map(Path, paths)), self.config)
-        self.unreadable = [reasons[i] for i in sorted(reasons)]
-        readable = [i for i in range(len(files)) if i not in reasons]
+        found, readable, reasons = read_or_refuse(files, set(map(Path, paths)), self.config)
+        self.unreadable = list(reasons.values())
         if not readable:
             raise ValueError(f"none of {len(files)} images can be read: {self.unreadable[0]}")
-        labels = torch.zeros(len(readable), dtype=torch.long)  # unknown, and not used
-        subset = self._crop(Images(pixels[readable], labels))
+        subset = self._crop(found)
         return self._samples([files[i].name for i in readable], subset.images, subset.inputs)
 
     def _samples(self, names: Sequence[str], images: Tensor, inputs: Tensor) -> list[Sample]:

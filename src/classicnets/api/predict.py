@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from classicnets.data.decode import read_images
 from classicnets.data.folder import find_images
 from classicnets.data.images import Images
 from classicnets.evaluation.protocols import find_protocol, log_probabilities
-from classicnets.support.devices import select_device
+from classicnets.support.devices import network_device, select_device
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import open_run
 
@@ -71,25 +71,27 @@ def images_at(path: Path) -> list[Path]:
 
 def read_or_refuse(
     files: Sequence[Path], named: Container[Path], config: RunConfig
-) -> tuple[Tensor, dict[int, str]]:
-    """Images as a run's network reads them, and index -> why one cannot be read.
+) -> tuple[Images, list[int], dict[int, str]]:
+    """The readable images as a run's network reads them, their indices, and index -> why another
+    cannot be read.
 
     Raises a ValueError when that one was named rather than found in a folder.
     """
     pixels, reasons = read_images(files, config.side, config.input[0])
-    if refused := [reason for i, reason in sorted(reasons.items()) if files[i] in named]:
+    if refused := [reason for i, reason in reasons.items() if files[i] in named]:
         raise ValueError(refused[0])
-    return pixels, reasons
+    readable = [i for i in range(len(files)) if i not in reasons]
+    labels = torch.zeros(len(readable), dtype=torch.long)  # unknown, and not used
+    return Images(pixels[readable], labels), readable, reasons
 
 
 def _predict_batch(
     network: nn.Module, config: RunConfig, files: list[Path], named: set[Path], top: int
 ) -> list[Prediction]:
-    pixels, reasons = read_or_refuse(files, named, config)
+    images, readable, reasons = read_or_refuse(files, named, config)
     predictions = {i: Prediction(str(files[i]), (), reason) for i, reason in reasons.items()}
-    if readable := [i for i in range(len(files)) if i not in reasons]:
-        device = next(network.parameters(), torch.empty(0)).device
-        images = Images(pixels[readable], torch.zeros(len(readable), dtype=torch.long)).to(device)
+    if readable:
+        images = images.to(network_device(network))
         log_p = log_probabilities(
             network, images, find_protocol("single"), train_scale(config), config.scaling
         )

@@ -150,7 +150,7 @@ def _steps(
             repeated = [s.name for s in samples].count(sample.name) > 1
             suffix = f"{sample.name}{f' {i + 1}' * repeated}" if len(samples) > 1 else ""
         try:
-            layers = _layers(name, of, sample)
+            layers = _layers(kind, of, sample)
         except ValueError as error:  # raised when this plate is drawn
             yield name, CAPTIONS[name], partial(_fail, str(error))
             continue
@@ -160,17 +160,16 @@ def _steps(
             yield re.sub(r"[^\w.]+", "-", parts), CAPTIONS[name], draw
 
 
-def _layers(name: str, of: Inspection, sample: Sample) -> Sequence[str | None]:
+def _layers(kind: "Kind", of: Inspection, sample: Sample) -> Sequence[str | None]:
     """The layers of a kind's plates; None is the default layer of its method.
 
     Raises a ValueError when the network has no layer of the sort.
     """
-    kind = KINDS[name]
     if kind.stages:
         return of.map_layers(kind.stages, sample.input)
-    if name == "filters" and of.layers:
-        return [layer for layer in of.layers if has_filters(of.network, layer)]
-    return of.layers if kind.per_layer and of.layers else [None]
+    if kind.per_layer and of.layers:
+        return [layer for layer in of.layers if kind.applies(of.network, layer)]
+    return [None]
 
 
 def _fail(reason: str) -> Drawing:
@@ -307,10 +306,11 @@ class Kind(NamedTuple):
     per_image: bool = False
     stages: int = 0  # one for each of so many stages, or of the layers asked for
     per_layer: bool = False  # one for each layer asked for, else one for the default layer
+    applies: Callable[[nn.Module, str], bool] = lambda network, layer: True  # else it is left out
 
 
 KINDS = {
-    "filters": Kind(_filters, per_layer=True),
+    "filters": Kind(_filters, per_layer=True, applies=has_filters),
     "maps": Kind(_maps, per_image=True, stages=5),
     "deconv": Kind(_deconv, per_image=True, stages=5),
     "strongest": Kind(_strongest, stages=3),

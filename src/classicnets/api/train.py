@@ -219,10 +219,9 @@ def begin(
     workers: int | None,
 ) -> Training:
     """The training of a network that has its initial values, with all data on the device."""
-    parts = {name: getattr(splits, name).to(device) for name in ("train", "validation", "test")}
     config = replace(config, scaling=config.scaling.to(device))
     state = loop.start(network, config)
-    return Training(run, config, replace(splits, **parts), state, workers)
+    return Training(run, config, splits.to(device), state, workers)
 
 
 def _check_arguments(seed: int, workers: int | None) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import OUTPUT, Csv, Json, RunDirectories, require_one_format
+from .options import OUTPUT, Csv, Json, RunDirectories, require_at_most_one
 
 
 def compare(
@@ -28,7 +28,7 @@ def compare(
     import classicnets as cn
     from classicnets.support.files import write_atomic
 
-    require_one_format(json=json, csv=csv)
+    require_at_most_one(json=json, csv=csv)
     comparison = cn.compare(runs)
     if png is not None:
         write_atomic(png, comparison.png())

@@ -105,10 +105,10 @@ class SectionedCommand(TyperCommand):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
 
-def require_one_format(**options: bool) -> None:
-    """Raises a ValueError when more than one output format is asked for.
+def require_at_most_one(**options: bool) -> None:
+    """Raises a ValueError when more than one of these options is given.
 
-    >>> require_one_format(json=True, csv=True, markdown=False)
+    >>> require_at_most_one(json=True, csv=True, markdown=False)
     Traceback (most recent call last):
     ValueError: --json and --csv exclude each other; give one
     """

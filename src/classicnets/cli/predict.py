@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import OUTPUT, Csv, Device, ImagePaths, Json, RunDirectory, require_one_format
+from .options import OUTPUT, Csv, Device, ImagePaths, Json, RunDirectory, require_at_most_one
 
 if TYPE_CHECKING:
     from classicnets.api.predict import Prediction
@@ -41,7 +41,7 @@ def predict(
 
     import classicnets as cn
 
-    require_one_format(json=json, csv=csv)
+    require_at_most_one(json=json, csv=csv)
     found = cn.predict(run, _with_stdin(images), top, device=device)
     for prediction in found:
         if prediction.unreadable:

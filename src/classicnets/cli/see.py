@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, OUTPUT, Device, RunDirectory
+from .options import DATA, OUTPUT, Device, RunDirectory, require_at_most_one
 from .progress import bars
 
 PLATES = "Plates"  # section of --help
@@ -95,8 +95,7 @@ def see(
     """
     from classicnets.api.see import DEFAULT_KINDS, save, see
 
-    if what and all_:
-        raise ValueError("--what and --all exclude each other; give one")
+    require_at_most_one(what=bool(what), all=all_)
     kinds = ("all",) if all_ else _split(what) or DEFAULT_KINDS
     numbers = _split(maps)
     if not all(number.isdigit() for number in numbers):

@@ -14,7 +14,7 @@ from .options import (
     Json,
     Network,
     parsed_size,
-    require_one_format,
+    require_at_most_one,
     terminal_width,
 )
 from .startup import without_compiler
@@ -64,7 +64,7 @@ def show(
     """
     import classicnets as cn
 
-    require_one_format(json=json, csv=csv, markdown=markdown)
+    require_at_most_one(json=json, csv=csv, markdown=markdown)
     if per not in ("", "layer", "stage"):
         raise ValueError(f"--per must be layer or stage, not {per!r}")
     if batch < 1:

@@ -32,6 +32,16 @@ def centre_boxes(sizes: Sizes, side: int, crop: int) -> Boxes:
     return _squares(_centred(sizes, lengths, shorter == side), lengths)
 
 
+def corner_offsets(side: int, crop: int) -> Int64[Tensor, "5 2"]:
+    """Where crops begin at the four corners and in the middle of a square of `side` pixels.
+
+    >>> corner_offsets(side=5, crop=2).tolist()
+    [[0, 0], [0, 3], [3, 0], [3, 3], [1, 1]]
+    """
+    end, middle = side - crop, (side - crop) // 2
+    return torch.tensor([[0, 0], [0, end], [end, 0], [end, end], [middle, middle]])
+
+
 @dataclass(frozen=True)
 class CentreCrop:
     """Always the centred square."""
@@ -75,10 +85,8 @@ class CornerCrop:
 
     def sample(self, sizes: Sizes, side: int, crop: int, generator: Generator) -> Boxes:
         _require_room(crop, side)
-        end, middle = side - crop, (side - crop) // 2
-        corners = torch.tensor([[0, 0], [0, end], [end, 0], [end, end], [middle, middle]])
-        offsets = corners[torch.randint(5, (len(sizes),), generator=generator)]
-        return _in_centre_square(sizes, offsets, side, crop)
+        chosen = torch.randint(5, (len(sizes),), generator=generator)
+        return _in_centre_square(sizes, corner_offsets(side, crop)[chosen], side, crop)
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,10 @@ def list_table(table: Path, test: bool = False) -> Listing:
         raise ValueError(f"{table} has only one class, {names.pop()!r}; at least two are needed")
     numeric = all(name.isdecimal() for name in names)
     classes = tuple(sorted(names, key=int if numeric else None))
+    labels = {name: k for k, name in enumerate(classes)}
     splits: dict[str, LabelledFiles] = {}
     for path, label, split in rows:
-        splits.setdefault(split, []).append((path, classes.index(label)))
+        splits.setdefault(split, []).append((path, labels[label]))
     if "train" not in splits and not test:
         raise ValueError(f"{table} has {' and '.join(splits)} rows but no train row")
     return Listing(table.parent, classes, splits, table=table)

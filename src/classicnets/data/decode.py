@@ -127,26 +127,28 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
-    """Calls `work` with 0 to count - 1, in threads; index -> reason where it raised ValueError."""
-    reasons: dict[int, str] = {}
+    """Calls `work` with 0 to count - 1, in threads; index -> reason where it raised ValueError.
 
-    def attempt(i: int) -> None:
+    The reasons are in order of the indices.
+    """
+
+    def attempt(i: int) -> str | None:
         try:
             work(i)
         except ValueError as error:
-            reasons[i] = str(error)
+            return str(error)
+        return None
 
     with _without_warnings():
         if (number := torch.get_num_threads()) == 1:  # as in a loader's worker process
-            for i in range(count):
-                attempt(i)
-            return reasons
-        threads = ThreadPoolExecutor(number)
-        try:
-            list(threads.map(attempt, range(count)))
-        finally:
-            threads.shutdown(cancel_futures=True)
-    return reasons
+            outcomes = [attempt(i) for i in range(count)]
+        else:
+            threads = ThreadPoolExecutor(number)
+            try:
+                outcomes = list(threads.map(attempt, range(count)))
+            finally:
+                threads.shutdown(cancel_futures=True)
+    return {i: reason for i, reason in enumerate(outcomes) if reason is not None}
 
 
 @contextmanager

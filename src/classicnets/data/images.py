@@ -162,6 +162,10 @@ class Splits:
         """The number of training, validation and test images."""
         return len(self.train), len(self.validation), len(self.test)
 
+    def to(self, device: torch.device) -> "Splits":
+        parts = {name: getattr(self, name).to(device) for name in ("train", "validation", "test")}
+        return replace(self, **parts)
+
     def counts(self) -> dict[str, tuple[int, int, int]]:
         """Class -> its number of training, validation and test images."""
         splits = [

@@ -108,7 +108,7 @@ def _read(
     if reasons:
         readable = [i for i in range(len(files)) if i not in reasons]
         images, paths = images.subset(torch.tensor(readable).long()), [paths[i] for i in readable]
-    return images, paths, [reasons[i] for i in sorted(reasons)]
+    return images, paths, list(reasons.values())
 
 
 def _duplicates(paths: dict[str, list[Path]]) -> list[str]:

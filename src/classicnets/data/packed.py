@@ -118,7 +118,7 @@ def _squares(
         return images.crop(indices, boxes, side), torch.ones(len(indices), dtype=torch.bool)
     paths = [images.paths[int(i)] for i in indices.tolist()]
     pixels, reasons = read_images(paths, side, images.channels)
-    skipped += [reasons[k] for k in sorted(reasons)]
+    skipped += reasons.values()
     readable = torch.tensor([k not in reasons for k in range(len(paths))])
     return pixels[readable], readable
 

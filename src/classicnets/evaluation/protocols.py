@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor, nn
 
-from classicnets.data.crops import centre_boxes
+from classicnets.data.crops import centre_boxes, corner_offsets
 from classicnets.data.images import ImageFiles, Images
 from classicnets.data.loader import stream
 from classicnets.data.scaling import Scaling
@@ -114,10 +114,8 @@ def _grid_boxes(sizes: Int64[Tensor, "n 2"], side: int, crop: int) -> Boxes:
 
 def _five_boxes(square: Float32[Tensor, "n 4"], side: int, crop: int) -> Boxes:
     """Crops at the corners and the centre of squares resized to this side."""
-    end, half = side - crop, (side - crop) // 2
-    offsets = torch.tensor([[0, 0], [0, end], [end, 0], [end, end], [half, half]])
     scale = square[:, None, 2:] / side
-    corners = square[:, None, :2] + offsets * scale
+    corners = square[:, None, :2] + corner_offsets(side, crop) * scale
     return torch.cat([corners, (crop * scale).expand_as(corners)], 2)
 
 

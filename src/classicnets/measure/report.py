@@ -118,9 +118,9 @@ class Report:
 
     def json(self) -> str:
         """The whole report; operations and bytes are for the batch, keys as in `Layer`."""
-        memory = self.training_memory
+        totals, memory = self.totals, self.training_memory
         report = asdict(self) | {
-            "totals": {key: getattr(self.totals, key) for key in SUMMED},
+            "totals": {key: getattr(totals, key) for key in SUMMED},
             "stages": [stage._asdict() for stage in self.stages()],
             "training_memory": asdict(memory) | {"total": memory.total},
         }

@@ -201,13 +201,14 @@ def _padding_that_fits(twin: nn.Module, shape: Sequence[int], layer: nn.Module) 
     if not isinstance(layer, nn.Conv2d):
         return None
     as_built = layer.padding
-    for padding in range(_pair(as_built)[0] + 1, layer.kernel_size[0] // 2 + 1):
-        layer.padding = (padding, padding)
-        if _fits(_attempt(twin, shape)):
-            layer.padding = as_built
-            return padding
-    layer.padding = as_built
-    return None
+    try:
+        for padding in range(_pair(as_built)[0] + 1, layer.kernel_size[0] // 2 + 1):
+            layer.padding = (padding, padding)
+            if _fits(_attempt(twin, shape)):
+                return padding
+        return None
+    finally:
+        layer.padding = as_built
 
 
 def _window(layer: nn.Module) -> tuple[tuple[int, int], ...]:

@@ -5,6 +5,7 @@ import platform
 from pathlib import Path
 
 import torch
+from torch import nn
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -19,6 +20,11 @@ def select_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"the device {name!r} cannot be used here; auto and cpu can") from error
     return device
+
+
+def network_device(network: nn.Module) -> torch.device:
+    """The device of the network's parameters; the CPU if it has none."""
+    return next((p.device for p in network.parameters()), torch.device("cpu"))
 
 
 def supports_bf16(device: torch.device) -> bool:

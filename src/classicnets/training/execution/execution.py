@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets.measure import measure
-from classicnets.support.devices import free_memory, supports_bf16
+from classicnets.support.devices import free_memory, network_device, supports_bf16
 from classicnets.training.recipe.optimizers import SGD
 
 from . import distributed
@@ -91,7 +91,7 @@ def resolve_execution(
 
     `optimizer` is given where the network is to be trained.
     """
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    device = network_device(network)
     wide = any(p.ndim == 4 and p.shape[1] >= WIDE for p in network.parameters())
     elements = batch * math.prod(shape)
     reasons = []

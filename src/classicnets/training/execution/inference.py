@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from classicnets.layers.wiring import Network, Residual
-from classicnets.support.devices import DTYPES
+from classicnets.support.devices import DTYPES, network_device
 
 from .execution import Execution, require_graphs
 from .graph import GraphedCallable
@@ -41,7 +41,7 @@ class Inference(nn.Module):
         self.execution = execution
         self.original = network.eval()
         self.optimized = _shared_copy(network)
-        device = next(network.parameters(), torch.empty(0)).device
+        device = network_device(network)
         if isinstance(network, Network) and execution.layout == "channels_last":
             _fold_batch_norm(self.optimized)
             dtype = DTYPES[execution.precision]

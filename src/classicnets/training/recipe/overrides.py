@@ -11,7 +11,6 @@ from classicnets.support.errors import suggest
 from .recipe import ABOUT_PAPER, Recipe
 from .serialization import PARTS, describe_type, from_json
 
-REASONS = ("cited", "assumed")
 INSTEAD = {"epochs": "steps", "steps": "epochs"}
 
 
@@ -38,16 +37,13 @@ def override(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
             values.setdefault(other, None)
     if values.get("steps") not in (None, recipe.steps):
         values["paper_images"] = 0  # these steps are meant as they are, whatever the data set
-    reasons = {of: _remaining(recipe, of, overrides, values) for of in REASONS}
-    return replace(recipe, **values, **reasons)
-
-
-def _remaining(
-    recipe: Recipe, of: str, overrides: Mapping[str, str], values: Mapping[str, Any]
-) -> dict[str, str]:
-    """The reasons that still hold; a part of which one field has changed keeps its own."""
+    # a part of which one field has changed keeps its reason
     gone = [name for name in overrides if name in values and values[name] != getattr(recipe, name)]
-    return {name: reason for name, reason in getattr(recipe, of).items() if name not in gone}
+    cited, assumed = (
+        {name: reason for name, reason in reasons.items() if name not in gone}
+        for reasons in (recipe.cited, recipe.assumed)
+    )
+    return replace(recipe, **values, cited=cited, assumed=assumed)
 
 
 def _field(owner: Any, name: str, full: str) -> Field:

@@ -133,13 +133,16 @@ class ReduceOnPlateau:
         return self.start * self.factor ** min(reductions, self.times)
 
 
+Unconditional = Constant | MultiStep | EpochTable | OneCycle | ReduceOnPlateau
+
+
 @dataclass(frozen=True)
 class WarmupUntil:
     """`lr` until the training error has been below `error` %, then the schedule `then`."""
 
     lr: float
     error: float
-    then: Constant | MultiStep | EpochTable | OneCycle | ReduceOnPlateau
+    then: Unconditional
 
     def __post_init__(self):
         check_range(self, lr=(0, math.inf), error=(0, 100))
@@ -148,4 +151,4 @@ class WarmupUntil:
         return self.lr if history.lowest >= self.error else self.then(progress, history)
 
 
-Schedule = Constant | MultiStep | EpochTable | OneCycle | ReduceOnPlateau | WarmupUntil
+Schedule = Unconditional | WarmupUntil

@@ -24,10 +24,12 @@ from .progressive import ProgressiveResizing
 from .recipe import Augmentation, CropSampler, CustomPart, Pixels
 from .schedules import Schedule
 
+Optimizer = SGD | CaffeSGD | LevenbergMarquardt
+
 PARTS: Mapping[str, type] = {
     part.__name__: part
     for part in (
-        *(SGD, CaffeSGD, LevenbergMarquardt, FilterRms, ProgressiveResizing, CustomPart),
+        *(*get_args(Optimizer), FilterRms, ProgressiveResizing, CustomPart),
         *(part for kinds in (Schedule, Init, Loss, Average) for part in get_args(kinds)),
         *(part for kinds in (CropSampler, Augmentation, Pixels) for part in get_args(kinds)),
     )
@@ -70,14 +72,14 @@ def describe_type(kind: Any) -> str:
     'a tuple (a number, ...) or None'
     """
     args = [one for one in get_args(kind) if one is not CustomPart]
-    if get_origin(kind) in (Union, UnionType):
+    if _is_union(kind):
         *most, last = map(describe_type, args)
         return f"{', '.join(most)} or {last}"
     if get_origin(kind) is tuple:
         inside = ("..." if one is ... else describe_type(one) for one in args)
         return f"a tuple ({', '.join(inside)})"
     if kind is OptimizerSpec:
-        return describe_type(SGD | CaffeSGD | LevenbergMarquardt)
+        return describe_type(Optimizer)
     if isinstance(kind, type) and is_dataclass(kind):
         return f"{kind.__name__}({', '.join(field.name for field in fields(kind))})"
     return WORDS.get(kind) or getattr(kind, "__name__", str(kind))

@@ -10,8 +10,8 @@ from classicnets.training.execution.execution import Execution
 from classicnets.training.recipe.recipe import CustomPart, Fitted, Recipe
 from classicnets.training.recipe.serialization import to_json
 
-# what must not change when a run is resumed; `execution` may lose its CUDA graphs
-FIXED = ("recipe", "input", "side", "scaling", "seed", "execution")
+# what must not change, beside the recipe, when a run is resumed; `execution` may lose its graphs
+FIXED = ("input", "side", "scaling", "seed", "execution")
 
 
 @dataclass(frozen=True)
@@ -69,4 +69,4 @@ class RunConfig:
         """What must be the same when training resumes, field by field, as JSON."""
         told = to_json(self)
         recipe = {f"recipe.{name}": part for name, part in told["recipe"].items()}
-        return recipe | {name: told[name] for name in FIXED if name != "recipe"}
+        return recipe | {name: told[name] for name in FIXED}

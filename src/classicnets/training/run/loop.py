@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from classicnets.data.crops import centre_boxes
 from classicnets.data.images import ImageFiles, Images, Splits
 from classicnets.data.loader import stream
+from classicnets.support.devices import network_device
 from classicnets.support.errors import one_line
 from classicnets.support.rng import generator_for, seeded_torch
 from classicnets.training.execution import distributed
@@ -31,14 +32,14 @@ class Diverged(ValueError):
 
 def initialise(network: nn.Module, recipe: Recipe, seed: int) -> None:
     """Draws the initial values on the CPU: the same values on every device."""
-    device = next(network.parameters(), torch.empty(0)).device
+    device = network_device(network)
     recipe.init(network.cpu(), generator_for(seed, "init", 0))
     network.to(device)
 
 
 def start(network: nn.Module, config: RunConfig) -> TrainingState:
     """The state before the first step, for a network that has its initial values."""
-    device = next(network.parameters(), torch.empty(0)).device
+    device = network_device(network)
     recipe, execution = config.recipe, config.execution
     model = execution.wrap(network, device)
     optimizer = recipe.optimizer.build(network)
