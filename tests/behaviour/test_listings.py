@@ -235,7 +235,9 @@ def test_the_same_image_in_two_splits_is_reported(tmp_path):
 
 def test_other_files_are_refused_with_the_legal_kinds_of_data(tmp_path):
     (tmp_path / "x.txt").touch()
-    with pytest.raises(ValueError, match=r"data is a folder .* a CSV file .* a \.pack file"):
+    with pytest.raises(
+        ValueError, match=r"is a file .*; data is a folder .* a CSV file .* a \.pack file"
+    ):
         open_data(str(tmp_path / "x.txt"), 8, 1)
 
 

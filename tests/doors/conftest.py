@@ -2,10 +2,12 @@ import contextlib
 import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+import classicnets as cn
 from classicnets.cli import main
 
 
@@ -35,3 +37,11 @@ def run_cli() -> Callable[..., Result]:
         return Result(int(end.value.code or 0), out.getvalue(), err.getvalue())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory) -> Path:
+    """LeNet-5 after an epoch on the digits."""
+    out = tmp_path_factory.mktemp("runs") / "lenet5"
+    cn.train("lenet5", epochs=1, out=out).finish()
+    return out

@@ -12,14 +12,6 @@ from PIL import Image
 import classicnets as cn
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    """LeNet-5 after an epoch on the digits."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    cn.train("lenet5", epochs=1, out=out).finish()
-    return out
-
-
 @pytest.fixture
 def images(tmp_path) -> Path:
     """A folder with two images, one of them deeper, a damaged one, and a text file."""

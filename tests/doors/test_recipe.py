@@ -81,7 +81,7 @@ def test_a_recipe_that_a_file_only_imports_is_accepted(file):
     ("text", "name", "sentence"),
     [
         (OWN + "OTHER = replace(MINE, batch=78)", "", "has MINE, OTHER; name one, as in "),
-        (OWN, ":YOURS", "has no recipe 'YOURS'; choose from "),
+        (OWN, ":YOURS", "has no recipe 'YOURS'; choose from CIFAR, MINE"),
         (OWN, ":replace", "has no recipe 'replace'"),
         ("x = 1", "", "defines no recipe, no classicnets.Recipe"),
         (OWN.replace("77", "0"), "", "does not run: ValueError: batch must be a whole number"),

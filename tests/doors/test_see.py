@@ -12,14 +12,6 @@ from classicnets.api.see import KINDS
 from classicnets.api.train import train
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """LeNet-5 after an epoch on the digits."""
-    training = train("lenet5", "digits", epochs=1, out=tmp_path_factory.mktemp("runs") / "lenet5")
-    training.finish()
-    return training.directory
-
-
 @pytest.fixture
 def run_cli(run_cli):
     return partial(run_cli, "see")

@@ -137,15 +137,10 @@ def test_the_heading_of_a_small_confusion_table_stays_on_its_line(capsys):
     assert "rows: true class; columns: predicted class" in printed
 
 
-def test_corrupt_images_are_skipped_with_a_warning(run_cli, tmp_path):
-    for name, light in (("dark", 20), ("light", 200)):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for k in range(5):
-            Image.new("L", (20, 20), light + k).save(tmp_path / "data" / name / f"{k}.png")
-    (tmp_path / "data" / "dark" / "0.png").write_bytes(b"no")
-    done = run_cli(
-        "train", "lenet5", "--data", tmp_path / "data", "--epochs", 1, "--out", tmp_path / "run"
-    )
+def test_corrupt_images_are_skipped_with_a_warning(run_cli, tmp_path, write_folder):
+    data = write_folder(tmp_path / "data", 5)
+    (data / "dark" / "0.png").write_bytes(b"no")
+    done = run_cli("train", "lenet5", "--data", data, "--epochs", 1, "--out", tmp_path / "run")
     assert done.status == 0
     assert done.err.startswith("warning: skipped: ")
     assert "0.png" in done.err

@@ -6,10 +6,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-import torch
 
 from classicnets import catalog
-from classicnets.measure import measure
 
 ROOT = Path(__file__).parents[2]
 VERBS = (
@@ -55,24 +53,22 @@ def test_quoted_code_stands_in_the_file_it_is_quoted_from(page):
 
 
 @each_page
-def test_a_table_headed_by_a_network_says_what_the_network_has(page):
+def test_a_table_headed_by_a_network_says_what_the_network_has(page, measured):
     for (name, *columns), _, *rows in tables(page):
         if name not in catalog.CATALOG:
             continue
-        entry = catalog.find(name)
-        with torch.device("meta"):
-            report = measure(entry.build(), entry.input).folded()
+        report = measured(name).folded()
         layers = {layer.name: layer for layer in report.layers} | {"total": report.totals}
         for row in rows:
             layer = layers[row[0]]
             maps, *sides = map(str, layer.output)
-            measured = {
+            expected = {
                 "output": maps + ("@" + "x".join(sides)) * bool(sides),
                 "parameters": f"{layer.params:,}",
                 "multiply-adds": f"{layer.macs:,}",
             }
             for column, cell in zip(columns, row[1:], strict=True):
-                assert cell == measured.get(column, cell), f"{name}, {row[0]}, {column}"
+                assert cell == expected.get(column, cell), f"{name}, {row[0]}, {column}"
 
 
 @each_page
