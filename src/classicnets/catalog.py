@@ -242,7 +242,7 @@ CATALOG = {entry.name: entry for entry in (
     Entry("googlenet_naive", googlenet.googlenet_naive, *_G,
         "", "", 97_526_008, 12_568_061_056),
     Entry("resnet18", partial(resnet.resnet, 18), *_R,
-        "1.8 G", "27.88 (A)", 11_689_512, 1_814_073_344),
+        "1.8 G", "27.88 (option A)", 11_689_512, 1_814_073_344),
     Entry("resnet34", partial(resnet.resnet, 34), *_R,
         "3.6 G", "24.52 / 7.46", 21_797_672, 3_663_761_408),
     Entry("resnet34_a", partial(resnet.resnet, 34, "A"), *_R,

@@ -49,6 +49,7 @@ def list_(
     aliases = ", ".join(f"{a} = {name}" for a, name in catalog.ALIASES.items())
     print(
         "\nParameters and multiply-adds of one image in evaluation. The error is the paper's, "
-        "top-1 / top-5,\nof one network on ILSVRC-2012 validation unless named.\n"
+        "top-1 / top-5,\nof one network by the paper's own protocol, on ILSVRC-2012 validation "
+        "unless another data set is named.\n"
         f"Also: {aliases}."
     )

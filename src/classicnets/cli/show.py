@@ -52,7 +52,7 @@ def show(
         bool, typer.Option("--markdown", rich_help_panel=OUTPUT, help="print a Markdown table")
     ] = False,
 ) -> None:
-    """Show a network layer by layer, without allocating a weight.
+    """Show a network layer by layer, without allocating any weights.
 
     Shapes, parameters, multiply-adds, memory and receptive field of every layer.
 
@@ -94,7 +94,8 @@ def _heading(entry: "Entry", width: int) -> str:
     name = entry.name
     if entry.published:  # the unit goes before the brackets: 0.95 % (MNIST)
         name += re.sub(r"(?= \(|$)", " %", f", published error {entry.published}", count=1)
-    citation = f"{paper.authors}: {paper.title}, {paper.where}, {paper.year}"
+    year = "" if re.search(r"\b[12]\d{3}$", paper.where) else f", {paper.year}"
+    citation = f"{paper.authors}: {paper.title}, {paper.where}{year}"
     return f"{name}\n{_wrap(citation, width)}\n\n"
 
 
