@@ -108,7 +108,10 @@ def test_a_reason_goes_with_the_value_it_was_for():
         ("optimizer.momentum=False", "cannot be False; it takes a number"),
         ("lr=0.1", "lr cannot be 0.1; it takes Constant(lr), "),
         ("lr=SGD()", "lr cannot be SGD; it takes Constant(lr), "),
-        ("lr=MultiSteps(0.1)", "no part 'MultiSteps'; did you mean MultiStep?"),
+        (
+            "lr=MultiSteps(0.1)",
+            "lr cannot be 'MultiSteps'; it takes Constant(lr), MultiStep(start, ",
+        ),
         ("lr=MultiStep(0.1, ups=1)", "MultiStep has no 'ups'; it has start, milestones, factor"),
         ("lr=MultiStep(0.1, start=1)", "MultiStep is given start twice"),
         ("lr=MultiStep(0.1, milestones=(0.5,))", "lr.factor is missing"),
@@ -139,6 +142,6 @@ def test_what_cannot_be_is_refused_in_one_sentence(change, sentence):
 
 def test_nothing_is_executed(tmp_path):
     for code in (f"open({str(tmp_path / 'x')!r}, 'w')", "__import__('os').abort()", "(1).real"):
-        with pytest.raises(ValueError, match=r"no part 'open'|a value is a number"):
+        with pytest.raises(ValueError, match=r"cannot be 'open'; it takes|a value is a number"):
             override(EPOCHS, {"lr": code})
     assert list(tmp_path.iterdir()) == []

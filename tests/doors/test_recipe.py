@@ -103,7 +103,7 @@ def test_a_file_without_a_usable_recipe_is_one_sentence(file, run_cli, text, nam
         (("--set", "batch"), "--set takes FIELD=VALUE, such as batch=64, not 'batch'"),
         (("--set", "batch=2", "--set", "batch=3"), "--set batch is given twice"),
         (("--set", "bacht=2"), "did you mean batch?"),
-        (("--set", "batch=x"), "batch: no part 'x'"),
+        (("--set", "batch=x"), "batch cannot be 'x'; it takes a whole number"),
         (("--precision", "fp16"), "precision must be auto, fp32, bf16, not 'fp16'"),
         (("--layout", "last"), "layout must be auto, channels_first, channels_last, not 'last'"),
         (("--unreadable", "maybe"), "maybe"),

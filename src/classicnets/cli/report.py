@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
@@ -35,15 +36,14 @@ def command() -> str:
 def print_introduction(training: "Training") -> None:
     """The network, its recipe, the data, and how steps are executed."""
     recipe, splits = training.recipe, training.splits
-    count, unit = (recipe.steps, "step") if recipe.steps else (recipe.epochs or 0, "epoch")
-    length = f"{count:,} {unit}{'s' * (count != 1)}"
     print(f"{training.config.network}, recipe source: {recipe.cite}")
+    length = _length(recipe.epochs, recipe.steps)
     print(f"{length}, batch {recipe.batch}, {recipe.optimizer}, {recipe.lr}, {recipe.loss}")
     for name, reason in recipe.assumed.items():
         print(f"  assumed {name}: {reason}")
     for name, reason in (training.adapted or {}).items():
         print(f"  adapted {name}: {reason}")
-    for name, (ours, paper) in training.config.differences.items():
+    for name, (ours, paper) in _differences(training.config.differences).items():
         print(f"  differs from the paper: {name} {ours} (paper: {paper})")
     sizes = splits.sizes
     print(
@@ -60,6 +60,20 @@ def print_introduction(training: "Training") -> None:
         print(f"warning: {pair}", file=sys.stderr)
     if training.chosen:
         print(f"execution: {training.chosen}")
+
+
+def _length(epochs: int | str | None, steps: int | str | None) -> str:
+    count, unit = (steps, "step") if isinstance(steps, int) else (epochs, "epoch")
+    return f"{count:,} {unit}{'s' * (count != 1)}"
+
+
+def _differences(differences: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    """The differences, where epochs in place of steps are one: of the length."""
+    if not {"epochs", "steps"} <= differences.keys():
+        return dict(differences)
+    (epochs, paper_epochs), (steps, paper_steps) = differences["epochs"], differences["steps"]
+    others = {name: pair for name, pair in differences.items() if name not in ("epochs", "steps")}
+    return {"length": (_length(epochs, steps), _length(paper_epochs, paper_steps)), **others}
 
 
 def print_summary(training: "Training") -> None:

@@ -28,8 +28,8 @@ def adapt(recipe: Recipe, data: Splits) -> tuple[Recipe, dict[str, str]]:
     count = len(data.train)
     if recipe.paper_images and count != recipe.paper_images:
         reasons["paper_images"] = (
-            f"{count:,} for training, where the paper had {recipe.paper_images:,}; "
-            f"{len(data.validation):,} choose the best epoch"
+            f"{count:,} training images, where the paper had {recipe.paper_images:,}; "
+            f"{len(data.validation):,} validation images select the best epoch"
         )
     if recipe.steps and recipe.paper_images and count < AS_MANY * recipe.paper_images:
         epochs = max(1, round(recipe.steps * recipe.batch / recipe.paper_images))

@@ -27,7 +27,7 @@ def fast(crop: int, flip: bool = True) -> Recipe:
     """
     small = crop <= SMALL
     return Recipe(
-        cite="none: common practice of later years",
+        cite="no paper; common modern practice",
         epochs=20,
         batch=64,
         optimizer=SGD(momentum=0.9, weight_decay=5e-4, nesterov=True, decay_bias_and_norm=False),

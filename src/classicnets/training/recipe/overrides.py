@@ -53,7 +53,7 @@ def _field(owner: Any, name: str, full: str) -> Field:
     if name not in known:
         what = "a recipe" if isinstance(owner, Recipe) else repr(owner)
         hint = suggest(name, known) if known else "it has no fields"
-        raise ValueError(f"no field {full}: {what} has no {name!r}; {hint}")
+        raise ValueError(f"cannot set {full}: {what} has no {name!r}; {hint}")
     return known[name]
 
 
@@ -66,7 +66,7 @@ def _with(before: Any, field: Field, rest: list[str], name: str, text: str) -> A
     if field.type is str and text[:1] not in ("'", '"'):
         return text
     try:
-        value = _parse(ast.parse(text.strip(), mode="eval").body, name)
+        value = _parse(ast.parse(text.strip(), mode="eval").body, field.type, name)
     except (SyntaxError, RecursionError, MemoryError):
         raise ValueError(
             f"{name} cannot be {text[:60]!r}, which is not a value; "
@@ -75,7 +75,7 @@ def _with(before: Any, field: Field, rest: list[str], name: str, text: str) -> A
     return from_json(value, field.type, name)
 
 
-def _parse(node: ast.expr, name: str) -> Any:
+def _parse(node: ast.expr, kind: Any, name: str) -> Any:
     """An expression as `to_json` would write its value; nothing in it is executed."""
     match node:
         case ast.Constant(value=bool() | int() | float() | str() | None as value):
@@ -85,32 +85,34 @@ def _parse(node: ast.expr, name: str) -> Any:
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
             return -value
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            return tuple(_parse(part, name) for part in parts)
-        case ast.Name(id=kind):
-            return _part(kind, [], [], name)
-        case ast.Call(func=ast.Name(id=kind), args=args, keywords=keywords):
-            return _part(kind, args, keywords, name)
+            return tuple(_parse(part, kind, name) for part in parts)
+        case ast.Name(id=part):
+            return _part(part, [], [], kind, name)
+        case ast.Call(func=ast.Name(id=part), args=args, keywords=keywords):
+            return _part(part, args, keywords, kind, name)
     raise ValueError(
         f"{name} cannot be {ast.unparse(node)[:60]!r}: a value is a number, a string, a tuple, or "
-        "a part by its name, such as SGD(momentum=0.9)"
+        "an object by the name of its class, such as SGD(momentum=0.9)"
     )
 
 
-def _part(kind: str, args: list[ast.expr], keywords: list[ast.keyword], name: str) -> Any:
-    if kind not in PARTS:
-        raise ValueError(f"{name}: no part {kind!r}; {suggest(kind, PARTS)}")
-    known = [f.name for f in fields(PARTS[kind])]
+def _part(
+    part: str, args: list[ast.expr], keywords: list[ast.keyword], kind: Any, name: str
+) -> Any:
+    if part not in PARTS:
+        raise ValueError(f"{name} cannot be {part[:60]!r}; it takes {describe_type(kind)}")
+    known = {f.name: f.type for f in fields(PARTS[part])}
     if len(args) > len(known):
-        raise ValueError(f"{name}: {describe_type(PARTS[kind])} does not take {len(args)} values")
+        raise ValueError(f"{name}: {describe_type(PARTS[part])} does not take {len(args)} values")
     given = [
         *zip(known, args, strict=False),
         *((word.arg or "**", word.value) for word in keywords),
     ]
-    parts: dict[str, Any] = {"kind": kind}
+    parts: dict[str, Any] = {"kind": part}
     for field, value in given:
         if field not in known:
-            raise ValueError(f"{name}: {kind} has no {field!r}; it has {', '.join(known)}")
+            raise ValueError(f"{name}: {part} has no {field!r}; it has {', '.join(known)}")
         if field in parts:
-            raise ValueError(f"{name}: {kind} is given {field} twice")
-        parts[field] = _parse(value, name)
+            raise ValueError(f"{name}: {part} is given {field} twice")
+        parts[field] = _parse(value, known[field], name)
     return parts
