@@ -1,9 +1,11 @@
 """Reads image files, of any mode, as square uint8 tensors."""
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +16,50 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from classicnets.support.errors import plain_reason
+from classicnets.support.files import open_regular
 
 from .crops import Sizes, centre_boxes
 from .resample import resample
 
+SIGNATURE = 64  # bytes at the beginning of a file that tell its format
 ROUNDING = 1e-2  # pixels by which rounding may push a box over the border
 WHITE_16_BIT = 65535
+TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 # formats that Pillow recognises but cannot decode, or only through another program
 NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+with suppress(ImportError):  # an optional package, which adds HEIF to the formats of Pillow
+    import_module("pillow_heif").register_heif_opener()
 IMAGE_SUFFIXES = frozenset(
     suffix
     for suffix, name in Image.registered_extensions().items()
     if name in Image.OPEN and name not in NOT_DECODED
-)
+) | {".avif", ".heic", ".heif"}  # known to be images even where nothing decodes them
 FORMATS = tuple(sorted(Image.OPEN.keys() - NOT_DECODED))
+SIGNATURES = {  # how the files of common formats begin; other formats are known by their suffix
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "GIF": rb"GIF8[79]a",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "WEBP": rb"RIFF....WEBP",
+    "BMP": rb"BM....\0\0\0\0",
+    "PPM": rb"P[1-6]\s+[#\d]",
+    "JPEG2000": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
+    "AVIF": rb"....ftyp(avi[fs]|(mif1|msf1).*avi[fs])",
+    "HEIF": rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)",
+}
+
+
+def image_kind(path: str | Path) -> str | None:
+    """The format of an image file by its first bytes, whatever its name, as in `SIGNATURES`.
+
+    None for any other file, including one that cannot be opened or is not a regular file. An image
+    may still be damaged, or need a package to be read.
+    """
+    try:
+        with open_regular(path) as file:
+            return _kind(file.read(SIGNATURE))
+    except (OSError, ValueError):
+        return None
 
 
 def read_images(
@@ -117,6 +149,10 @@ def _crop(image: Image.Image, box: Sequence[float], side: int) -> Tensor:
     return resample(_tensor(image)[None], torch.tensor([box]), side)[0]
 
 
+def _kind(start: bytes) -> str | None:
+    return next((kind for kind, s in SIGNATURES.items() if re.match(s, start, re.DOTALL)), None)
+
+
 @contextmanager
 def _without_warnings() -> Iterator[None]:
     """Silences Pillow's warnings about harmless oddities; a decompression bomb is an error."""
@@ -155,7 +191,7 @@ def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
 def _open(path: str | Path) -> Iterator[Image.Image]:
     """The opened image; any exception in the block becomes a ValueError that names the file."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
             yield image
     except FileNotFoundError:
         raise ValueError(f"no such file: {path}") from None
@@ -168,7 +204,9 @@ def _open(path: str | Path) -> Iterator[Image.Image]:
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     """Height and width after EXIF rotation."""
     width, height = image.size
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    # Pillow turns the size of a TIFF when it reads the tag, and the pixels when it decodes them
+    done = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation) in TURNED
+    turned = not done and image.getexif().get(ExifTags.Base.Orientation) in TURNED
     return (width, height) if turned else (height, width)
 
 
