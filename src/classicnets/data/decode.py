@@ -1,12 +1,16 @@
 """Reads image files, of any mode, as square uint8 tensors."""
 
+import io
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from threading import Condition
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -21,6 +25,17 @@ from classicnets.support.files import open_regular
 from .crops import Sizes, centre_boxes
 from .resample import resample
 
+Edges = tuple[int, int, int, int]  # left, top, right, bottom
+
+MAX_PIXELS = 2**28
+BAND = 2**20  # pixels that are converted at a time
+METADATA = 2**24  # bytes before the pixels of a JPEG or PNG
+SCANS = 100  # of a progressive JPEG, which usually has about ten
+METERED = ("JPEG", "PNG")
+PACKAGES = {
+    "HEIF": "the package pillow-heif (pip install classicnets[heif])",
+    "AVIF": "Pillow 11.3 or later, built with libavif (pip install --upgrade pillow)",
+}
 SIGNATURE = 64  # bytes at the beginning of a file that tell its format
 ROUNDING = 1e-2  # pixels by which rounding may push a box over the border
 WHITE_16_BIT = 65535
@@ -62,6 +77,20 @@ def image_kind(path: str | Path) -> str | None:
         return None
 
 
+def max_pixels() -> int:
+    """The largest image that is read: 2^28 pixels, or what CLASSICNETS_MAX_PIXELS says.
+
+    A phone's largest photographs have 2 x 10^8. Raises a ValueError unless it is a whole number.
+    """
+    value = os.environ.get("CLASSICNETS_MAX_PIXELS") or str(MAX_PIXELS)
+    if not value.isdecimal() or not int(value):
+        raise ValueError(
+            f"CLASSICNETS_MAX_PIXELS must be a whole number of pixels, such as {MAX_PIXELS}, "
+            f"not {value!r}"
+        )
+    return int(value)
+
+
 def read_images(
     paths: Sequence[str | Path],
     side: int,
@@ -89,7 +118,8 @@ def read_sizes(paths: Sequence[str | Path], channels: int = 0) -> tuple[Sizes, d
         with _open(paths[i]) as image:
             sizes[i] = torch.tensor(_upright_size(image))
             if channels:
-                _decode(image, (1, 1), channels)  # a JPEG at 1/8, but to its end
+                with _load(image, (1, 1)):  # a JPEG at 1/8, but to its end
+                    _convert(image, channels)
 
     return sizes, _for_each(inspect, len(paths))
 
@@ -110,15 +140,20 @@ def read_image(
             box = _centre_box(full, side)
         reduction = min(box[2:]) / side
         enough = (int(2 * image.width / reduction), int(2 * image.height / reduction))
-        decoded = _decode(image, enough, channels)
-    scale = decoded.height / full[0], decoded.width / full[1]
-    return _crop(decoded, [v * scale[k % 2] for k, v in enumerate(box)], side)
+        with _load(image, enough):
+            scale = image.height / full[0], image.width / full[1]
+            box = [v * scale[k % 2] for k, v in enumerate(box)]
+            converted = _convert(image, channels)
+            if converted is not image:
+                image.close()  # the crop needs memory too
+            return _crop(converted, box, side)
 
 
 def as_square(image: Image.Image, side: int, channels: int) -> UInt8[Tensor, "c side side"]:
     """The largest centred square of an opened image, resized to `side`."""
     box = _centre_box(_upright_size(image), side)
-    return _crop(_convert(ImageOps.exif_transpose(image), channels), box, side)
+    with _reading:
+        return _crop(_convert(ImageOps.exif_transpose(image), channels), box, side)
 
 
 def grey(pixels: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 1 h w"]:
@@ -138,28 +173,67 @@ def _centre_box(size: tuple[int, int], side: int) -> list[float]:
 def _crop(image: Image.Image, box: Sequence[float], side: int) -> Tensor:
     top, left, height, width = box
     edges = (left, top, left + width, top + height)
+    whole = (int(left), int(top), int(edges[2]), int(edges[3]))
     if height == width == side and left == int(left) and top == int(top):
-        return _tensor(image.crop(edges))
+        return _tensor(image, whole)
     inside = max(0, left), max(0, top), min(image.width, edges[2]), min(image.height, edges[3])
-    if edges == inside and all(v == int(v) for v in edges):  # torch resizes four times as fast
-        x = _tensor(image.crop(edges))[None]
+    if edges == inside == whole:  # torch resizes four times as fast
+        x = _tensor(image, whole)[None]
         return F.interpolate(x, size=(side, side), mode="bicubic", antialias=True)[0]
     if max(abs(a - b) for a, b in zip(edges, inside, strict=True)) < ROUNDING:
-        return _tensor(image.resize((side, side), Image.Resampling.BICUBIC, inside))
-    return resample(_tensor(image)[None], torch.tensor([box]), side)[0]
+        small = image.resize((side, side), Image.Resampling.BICUBIC, inside)
+        return _tensor(small, (0, 0, side, side))
+    x = _tensor(image, (0, 0, *image.size))
+    return resample(x[None], torch.tensor([box]), side)[0]
 
 
 def _kind(start: bytes) -> str | None:
     return next((kind for kind, s in SIGNATURES.items() if re.match(s, start, re.DOTALL)), None)
 
 
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Silences Pillow's warnings about harmless oddities; a decompression bomb is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+class _Reading:
+    """While any thread reads images: Pillow neither warns nor applies a limit of its own.
+
+    `room` lets the threads of this process decode `max_pixels` at a time, all together, so that
+    their number does not multiply the memory of large images.
+    """
+
+    def __init__(self):
+        self.changed = Condition()
+        self.readers = self.pixels = 0
+        self.restore = ExitStack()
+
+    def __enter__(self) -> None:
+        with self.changed:
+            self.readers += 1
+            if self.readers == 1:  # both settings belong to the whole process
+                self.restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                self.restore.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                Image.MAX_IMAGE_PIXELS = None
+
+    def __exit__(self, *exception: object) -> None:
+        with self.changed:
+            self.readers -= 1
+            if not self.readers:
+                self.restore.close()
+
+    @contextmanager
+    def room(self, pixels: int) -> Iterator[None]:
+        with self.changed:
+            self.changed.wait_for(lambda: not self.pixels or self.pixels + pixels <= max_pixels())
+            self.pixels += pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.pixels -= pixels
+                self.changed.notify_all()
+
+
+_reading = _Reading()
+if hasattr(os, "register_at_fork"):  # a worker process has none of these threads
+    os.register_at_fork(after_in_child=lambda: _reading.__init__())
 
 
 def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
@@ -175,7 +249,8 @@ def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
             return str(error)
         return None
 
-    with _without_warnings():
+    max_pixels()  # a wrong setting is no fault of the files
+    with _reading:
         if (number := torch.get_num_threads()) == 1:  # as in a loader's worker process
             outcomes = [attempt(i) for i in range(count)]
         else:
@@ -191,14 +266,65 @@ def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
 def _open(path: str | Path) -> Iterator[Image.Image]:
     """The opened image; any exception in the block becomes a ValueError that names the file."""
     try:
-        with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
+        with _reading, open_regular(path) as file, _identify(file) as image:
             yield image
     except FileNotFoundError:
         raise ValueError(f"no such file: {path}") from None
     except Exception as error:  # a damaged file makes Pillow raise nearly anything
-        unknown = isinstance(error, Image.UnidentifiedImageError)
-        reason = "unknown image format" if unknown else plain_reason(error)
-        raise ValueError(f"{path} cannot be read as an image: {reason}") from error
+        raise ValueError(f"{path} cannot be read as an image: {plain_reason(error)}") from error
+
+
+def _identify(file: BinaryIO) -> Image.Image:
+    """The image in the file, of which only the header is read.
+
+    Raises a ValueError for an unknown or damaged format, and an image that is too large.
+    """
+    kind = _kind(file.read(SIGNATURE))
+    if kind in PACKAGES and kind not in FORMATS:
+        raise ValueError(f"{kind} needs {PACKAGES[kind]}")
+    metered = _Metered(file, enough=METADATA) if kind in METERED else file
+    try:
+        image = Image.open(metered, formats=(kind,) if kind in FORMATS else FORMATS)
+    except Image.UnidentifiedImageError:
+        raise ValueError(f"damaged {kind} header" if kind else "unknown image format") from None
+    if (pixels := image.width * image.height) > (limit := max_pixels()):
+        raise ValueError(
+            f"{image.width} x {image.height} are {pixels:,} pixels; at most {limit:,} are read "
+            "(set CLASSICNETS_MAX_PIXELS to read more)"
+        )
+    if isinstance(metered, _Metered):
+        metered.left += 3 * os.fstat(file.fileno()).st_size
+        if "progressive" in image.info:
+            _require_few_scans(metered)
+    return image
+
+
+def _require_few_scans(file: BinaryIO) -> None:
+    """Raises a ValueError for a progressive JPEG of so many scans that decoding it takes minutes.
+
+    Each takes a pass over all coefficients, however few bytes it has. The file is at the first one.
+    """
+    scans = 1 + file.read().partition(b"\xff\xd9")[0].count(b"\xff\xda")
+    if scans > SCANS:
+        raise ValueError(f"a progressive JPEG of {scans} scans; at most {SCANS} are read")
+
+
+class _Metered(io.BufferedReader):
+    """A file of many parts, of which Pillow reads as many as there are, however small.
+
+    Each read costs its length and another 256 bytes, so that the time is bounded too.
+    """
+
+    def __init__(self, file: BinaryIO, enough: int):
+        super().__init__(file.raw)  # pyright: ignore
+        self.left = enough
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        self.left -= len(content) + 256
+        if self.left < 0:
+            raise ValueError(f"its metadata are longer than {METADATA / 2**20:.0f} MiB")
+        return content
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
@@ -210,21 +336,47 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def _decode(image: Image.Image, enough: tuple[int, int], channels: int) -> Image.Image:
-    """The upright image in the mode of `channels`; a JPEG no larger than `enough` requires."""
+@contextmanager
+def _load(image: Image.Image, enough: tuple[int, int]) -> Iterator[None]:
+    """Decodes the pixels and turns them upright; a JPEG is no larger than `enough` requires."""
+    full = image.width * image.height
     image.draft(None, enough)
-    image.load()
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    return _convert(ImageOps.exif_transpose(image) if turned else image, channels)
+    whole = "progressive" in image.info  # whose coefficients are all kept until the last scan
+    with _reading.room(full if whole else image.width * image.height):
+        image.load()
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            ImageOps.exif_transpose(image, in_place=True)
+        yield
 
 
-def _tensor(image: Image.Image) -> UInt8[Tensor, "c h w"]:
-    pixels = torch.from_numpy(np.array(image))
-    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+def _bands(edges: Edges) -> Iterator[Edges]:
+    """A rectangle in parts of whole rows, so that what is computed from it needs little memory."""
+    left, top, right, bottom = edges
+    rows = max(1, BAND // max(1, right - left))
+    return ((left, y, right, min(y + rows, bottom)) for y in range(top, bottom, rows))
+
+
+def _tensor(image: Image.Image, edges: Edges) -> UInt8[Tensor, "c h w"]:
+    left, top, right, bottom = edges
+    pixels = np.empty((bottom - top, right - left, len(image.getbands())), np.uint8)
+    for band in _bands(edges):
+        part = np.asarray(image.crop(band))
+        pixels[band[1] - top : band[3] - top] = part.reshape(*part.shape[:2], -1)
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def _convert(image: Image.Image, channels: int) -> Image.Image:
     """The image in mode L or RGB."""
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    converted = Image.new(mode, image.size)
+    for band in _bands((0, 0, *image.size)):
+        converted.paste(_convert_band(image.crop(band), mode), band)
+    return converted
+
+
+def _convert_band(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         white = 1 if image.mode == "F" else WHITE_16_BIT
         light = np.asarray(image, dtype=np.float64) / white
@@ -236,5 +388,4 @@ def _convert(image: Image.Image, channels: int) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
