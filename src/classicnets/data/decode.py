@@ -24,7 +24,7 @@ from .resample import resample
 
 Edges = tuple[int, int, int, int]  # left, top, right, bottom
 
-BAND = 2**20  # pixels that are converted at a time
+BAND = 2**18  # pixels that are converted at a time
 ROUNDING = 1e-2  # pixels by which rounding may push a box over the border
 WHITE_16_BIT = 65535
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
