@@ -23,7 +23,7 @@ class Result(NamedTuple):
 def run_cli() -> Callable[..., Result]:
     """Runs a command in this process, which saves an import of torch each time."""
 
-    def run(*words: object, stdin: str = "") -> Result:
+    def run(*words: object, stdin: str | None = "") -> Result:
         out, err = io.StringIO(), io.StringIO()
         with (
             contextlib.redirect_stdout(out),
@@ -31,7 +31,7 @@ def run_cli() -> Callable[..., Result]:
             pytest.MonkeyPatch.context() as patch,
         ):
             patch.setattr(sys, "argv", ["classicnets", *map(str, words)])
-            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            patch.setattr(sys, "stdin", None if stdin is None else io.StringIO(stdin))
             with pytest.raises(SystemExit) as end:
                 main()
         return Result(int(end.value.code or 0), out.getvalue(), err.getvalue())

@@ -4,6 +4,7 @@ import csv
 import importlib
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,24 @@ def test_predict_without_an_image_or_with_two_formats_is_a_mistake(run_cli, run,
     done = run_cli("predict", run, *words)
     assert (done.status, done.out) == (2, "")
     assert len(done.err.strip().splitlines()) == 1
+
+
+def test_predict_from_a_closed_standard_input_is_a_mistake(run_cli, run):
+    _, out, err = result = run_cli("predict", run, "-", stdin=None)
+    assert result.status == 2
+    assert out == ""
+    assert err == "classicnets: - stands for standard input, which is closed\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_predict_opens_no_pipe(run_cli, run, tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    _, out, err = result = run_cli("predict", run, tmp_path / "x.png")
+    assert result.status == 2
+    assert out == ""
+    assert err.endswith(
+        "x.png cannot be read as an image: it is a named pipe, not a regular file\n"
+    )
 
 
 def test_a_folder_without_images_is_a_mistake(run, tmp_path):

@@ -60,7 +60,11 @@ def predict(
 
 def _with_stdin(paths: list[Path]) -> list[Path]:
     """The paths, with - replaced by those on standard input, one per line."""
-    lines = sys.stdin.read().splitlines() if Path("-") in paths else []
+    if Path("-") not in paths:
+        return paths
+    if sys.stdin is None:
+        raise ValueError("- stands for standard input, which is closed")
+    lines = sys.stdin.read().splitlines()
     listed = [Path(line) for line in lines if line.strip()]
     return [path for given in paths for path in (listed if given == Path("-") else [given])]
 

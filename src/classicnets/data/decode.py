@@ -1,6 +1,5 @@
 """Reads image files, of any mode, as square uint8 tensors."""
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,21 +12,22 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from classicnets.support.errors import plain_reason
-
 from .crops import Sizes, centre_boxes
+from .image_file import (
+    IMAGE_SUFFIXES as IMAGE_SUFFIXES,
+    image_kind as image_kind,
+    max_pixels,
+    open_image,
+    reading,
+)
 from .resample import resample
 
+Edges = tuple[int, int, int, int]  # left, top, right, bottom
+
+BAND = 2**18  # pixels that are converted at a time
 ROUNDING = 1e-2  # pixels by which rounding may push a box over the border
 WHITE_16_BIT = 65535
-# formats that Pillow recognises but cannot decode, or only through another program
-NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-IMAGE_SUFFIXES = frozenset(
-    suffix
-    for suffix, name in Image.registered_extensions().items()
-    if name in Image.OPEN and name not in NOT_DECODED
-)
-FORMATS = tuple(sorted(Image.OPEN.keys() - NOT_DECODED))
+TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
 def read_images(
@@ -54,10 +54,11 @@ def read_sizes(paths: Sequence[str | Path], channels: int = 0) -> tuple[Sizes, d
     sizes = torch.ones(len(paths), 2, dtype=torch.long)
 
     def inspect(i: int) -> None:
-        with _open(paths[i]) as image:
+        with open_image(paths[i]) as image:
             sizes[i] = torch.tensor(_upright_size(image))
             if channels:
-                _decode(image, (1, 1), channels)  # a JPEG at 1/8, but to its end
+                with _load(image, (1, 1)):  # a JPEG at 1/8, but to its end
+                    _convert(image, channels)
 
     return sizes, _for_each(inspect, len(paths))
 
@@ -72,21 +73,26 @@ def read_image(
     needed is decoded at 1/2, 1/4 or 1/8, still at twice the size needed. Raises a ValueError that
     names the file when it is not an image or is damaged.
     """
-    with _open(path) as image:
+    with open_image(path) as image:
         full = _upright_size(image)
         if box is None:
             box = _centre_box(full, side)
         reduction = min(box[2:]) / side
         enough = (int(2 * image.width / reduction), int(2 * image.height / reduction))
-        decoded = _decode(image, enough, channels)
-    scale = decoded.height / full[0], decoded.width / full[1]
-    return _crop(decoded, [v * scale[k % 2] for k, v in enumerate(box)], side)
+        with _load(image, enough):
+            scale = image.height / full[0], image.width / full[1]
+            box = [v * scale[k % 2] for k, v in enumerate(box)]
+            converted = _convert(image, channels)
+            if converted is not image:
+                image.close()  # the crop needs memory too
+            return _crop(converted, box, side)
 
 
 def as_square(image: Image.Image, side: int, channels: int) -> UInt8[Tensor, "c side side"]:
     """The largest centred square of an opened image, resized to `side`."""
     box = _centre_box(_upright_size(image), side)
-    return _crop(_convert(ImageOps.exif_transpose(image), channels), box, side)
+    with reading:
+        return _crop(_convert(ImageOps.exif_transpose(image), channels), box, side)
 
 
 def grey(pixels: UInt8[Tensor, "n 3 h w"]) -> UInt8[Tensor, "n 1 h w"]:
@@ -106,24 +112,18 @@ def _centre_box(size: tuple[int, int], side: int) -> list[float]:
 def _crop(image: Image.Image, box: Sequence[float], side: int) -> Tensor:
     top, left, height, width = box
     edges = (left, top, left + width, top + height)
+    whole = (int(left), int(top), int(edges[2]), int(edges[3]))
     if height == width == side and left == int(left) and top == int(top):
-        return _tensor(image.crop(edges))
+        return _tensor(image, whole)
     inside = max(0, left), max(0, top), min(image.width, edges[2]), min(image.height, edges[3])
-    if edges == inside and all(v == int(v) for v in edges):  # torch resizes four times as fast
-        x = _tensor(image.crop(edges))[None]
+    if edges == inside == whole:  # torch resizes four times as fast
+        x = _tensor(image, whole)[None]
         return F.interpolate(x, size=(side, side), mode="bicubic", antialias=True)[0]
     if max(abs(a - b) for a, b in zip(edges, inside, strict=True)) < ROUNDING:
-        return _tensor(image.resize((side, side), Image.Resampling.BICUBIC, inside))
-    return resample(_tensor(image)[None], torch.tensor([box]), side)[0]
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Silences Pillow's warnings about harmless oddities; a decompression bomb is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+        small = image.resize((side, side), Image.Resampling.BICUBIC, inside)
+        return _tensor(small, (0, 0, side, side))
+    x = _tensor(image, (0, 0, *image.size))
+    return resample(x[None], torch.tensor([box]), side)[0]
 
 
 def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
@@ -139,7 +139,8 @@ def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
             return str(error)
         return None
 
-    with _without_warnings():
+    max_pixels()  # a wrong setting is no fault of the files
+    with reading:
         if (number := torch.get_num_threads()) == 1:  # as in a loader's worker process
             outcomes = [attempt(i) for i in range(count)]
         else:
@@ -151,42 +152,56 @@ def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
     return {i: reason for i, reason in enumerate(outcomes) if reason is not None}
 
 
-@contextmanager
-def _open(path: str | Path) -> Iterator[Image.Image]:
-    """The opened image; any exception in the block becomes a ValueError that names the file."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            yield image
-    except FileNotFoundError:
-        raise ValueError(f"no such file: {path}") from None
-    except Exception as error:  # a damaged file makes Pillow raise nearly anything
-        unknown = isinstance(error, Image.UnidentifiedImageError)
-        reason = "unknown image format" if unknown else plain_reason(error)
-        raise ValueError(f"{path} cannot be read as an image: {reason}") from error
-
-
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     """Height and width after EXIF rotation."""
     width, height = image.size
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    # Pillow turns the size of a TIFF when it reads the tag, and the pixels when it decodes them
+    done = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation) in TURNED
+    turned = not done and image.getexif().get(ExifTags.Base.Orientation) in TURNED
     return (width, height) if turned else (height, width)
 
 
-def _decode(image: Image.Image, enough: tuple[int, int], channels: int) -> Image.Image:
-    """The upright image in the mode of `channels`; a JPEG no larger than `enough` requires."""
+@contextmanager
+def _load(image: Image.Image, enough: tuple[int, int]) -> Iterator[None]:
+    """Decodes the pixels and turns them upright; a JPEG is no larger than `enough` requires."""
+    full = image.width * image.height
     image.draft(None, enough)
-    image.load()
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    return _convert(ImageOps.exif_transpose(image) if turned else image, channels)
+    whole = "progressive" in image.info  # whose coefficients are all kept until the last scan
+    with reading.room(full if whole else image.width * image.height):
+        image.load()
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            ImageOps.exif_transpose(image, in_place=True)
+        yield
 
 
-def _tensor(image: Image.Image) -> UInt8[Tensor, "c h w"]:
-    pixels = torch.from_numpy(np.array(image))
-    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+def _bands(edges: Edges) -> Iterator[Edges]:
+    """A rectangle in parts of whole rows, so that what is computed from it needs little memory."""
+    left, top, right, bottom = edges
+    rows = max(1, BAND // max(1, right - left))
+    return ((left, y, right, min(y + rows, bottom)) for y in range(top, bottom, rows))
+
+
+def _tensor(image: Image.Image, edges: Edges) -> UInt8[Tensor, "c h w"]:
+    left, top, right, bottom = edges
+    pixels = np.empty((bottom - top, right - left, len(image.getbands())), np.uint8)
+    for band in _bands(edges):
+        part = np.asarray(image.crop(band))
+        pixels[band[1] - top : band[3] - top] = part.reshape(*part.shape[:2], -1)
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def _convert(image: Image.Image, channels: int) -> Image.Image:
     """The image in mode L or RGB."""
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    converted = Image.new(mode, image.size)
+    for band in _bands((0, 0, *image.size)):
+        converted.paste(_convert_band(image.crop(band), mode), band)
+    return converted
+
+
+def _convert_band(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         white = 1 if image.mode == "F" else WHITE_16_BIT
         light = np.asarray(image, dtype=np.float64) / white
@@ -198,5 +213,4 @@ def _convert(image: Image.Image, channels: int) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)

@@ -3,6 +3,7 @@
 The cache is `~/.cache/classicnets`, or the folder in the environment variable `CLASSICNETS_DATA`.
 """
 
+import gzip
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
+from io import BytesIO
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -21,6 +23,7 @@ from classicnets.support.errors import plain_reason
 
 TIMEOUT = 30  # seconds
 CHUNK = 2**18  # bytes
+UNPACKED = 2**30  # bytes; Imagenette, the largest, has a third
 
 # a progress callback: called with the file's name, the bytes so far, and the total
 progress: ContextVar[Callable[[str, int, int], None]] = ContextVar(
@@ -83,6 +86,15 @@ def damage_reported(path: Path) -> Iterator[None]:
             f"{path} is damaged, or another file ({plain_reason(error)}); delete it to download "
             "it again"
         ) from error
+
+
+def gunzip(path: Path) -> BytesIO:
+    """The content of a .gz file. Raises a ValueError when it is larger than any published set."""
+    with gzip.open(path) as file:
+        content = file.read(UNPACKED + 1)
+    if len(content) > UNPACKED:
+        raise ValueError(f"it unpacks to more than {UNPACKED / 2**30:.0f} GiB")
+    return BytesIO(content)
 
 
 def _fetch(remote: Remote, path: Path) -> None:

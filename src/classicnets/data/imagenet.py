@@ -9,11 +9,10 @@ import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from scipy.io import loadmat
-
-from .download import Remote, cache, damage_reported, fetch, locked
+from .download import Remote, cache, damage_reported, fetch, gunzip, locked
 from .folder import label_files, list_folder
 from .listing import LabelledFiles, Listing
+from .matlab import read_mat
 
 IMAGENETTE = Remote(
     "imagenette2-320.tgz",
@@ -43,7 +42,7 @@ def list_imagenette() -> Listing:
 def _unpack(archive: Path, unpacked: Path) -> None:
     """Unpacks the archive's folder of this name, completely or not at all."""
     with damage_reported(archive), TemporaryDirectory(dir=unpacked.parent) as partial:
-        with tarfile.open(archive, "r:gz") as tar:
+        with tarfile.open(fileobj=gunzip(archive)) as tar:
             tar.extractall(partial, filter="data")
         if not (Path(partial) / unpacked.name).is_dir():
             raise ValueError(f"it has no folder {unpacked.name}")
@@ -78,8 +77,7 @@ def _label_flat(root: Path, classes: tuple[str, ...]) -> LabelledFiles:
             rows = csv.DictReader(file)
             named = [(f"{r['ImageId']}.JPEG", r["PredictionString"].split()[0]) for r in rows]
     elif kit is not None:
-        synsets = loadmat(kit / SYNSETS, squeeze_me=True)["synsets"]
-        ids = {int(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets}
+        ids = _synsets(kit / SYNSETS)
         numbers = (kit / TRUTH).read_text().split()
         named = [(FLAT.format(k), ids[int(number)]) for k, number in enumerate(numbers, 1)]
     else:
@@ -93,3 +91,12 @@ def _label_flat(root: Path, classes: tuple[str, ...]) -> LabelledFiles:
             f"{root / 'val'} has the class {unknown!r}, which the training split lacks"
         )
     return [(root / "val" / name, labels[wnid]) for name, wnid in named]
+
+
+def _synsets(path: Path) -> dict[int, str]:
+    """Number -> WordNet id, from the development kit."""
+    try:
+        numbers, ids = read_mat(path, "synsets.ILSVRC2012_ID", "synsets.WNID")
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return {int(number): str(wnid) for number, wnid in zip(numbers, ids, strict=True)}

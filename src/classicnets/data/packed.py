@@ -24,7 +24,8 @@ from .images import SAMPLE, ImageFiles, Images, Splits, evenly_spaced, fingerpri
 from .listing import MEMORY_LIMIT
 
 SUFFIX = ".pack"
-CHUNK = 500  # images decoded at a time
+CHUNK = 500  # images decoded at a time, or fewer
+CHUNK_SIZE = 2**25  # pixels
 SPLITS = ("train", "validation", "test")
 
 Progress = Callable[[int, int], None]  # called with the images done, and their total
@@ -54,7 +55,7 @@ def read_packed(path: Path, channels: int) -> Splits:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
-            classes = tuple(json.loads(metadata["classes"]))
+            classes = _classes(metadata["classes"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         splits = [(tensors[f"{split}.pixels"], tensors[f"{split}.labels"]) for split in SPLITS]
         _require_types(splits)
@@ -78,11 +79,27 @@ def read_packed(path: Path, channels: int) -> Splits:
     return data.require_labels(1)
 
 
+def _classes(text: str) -> tuple[str, ...]:
+    try:
+        names = json.loads(text)
+    except RecursionError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its classes must be a list of names")
+    if len(set(names)) < len(names):
+        raise ValueError("two of its classes have the same name")
+    return tuple(names)
+
+
 def _require_types(splits: list[tuple[Tensor, Tensor]]) -> None:
+    """Raises a ValueError unless these are images of one size, with their labels."""
     for pixels, labels in splits:
         found = (pixels.dtype, pixels.ndim), (labels.dtype, labels.ndim)
         if found != ((torch.uint8, 4), (torch.int64, 1)):
             raise ValueError("pixels must be uint8 in four dimensions, labels int64 in one")
+    sizes = {tuple(pixels.shape[1:]) for pixels, _ in splits}
+    if len(sizes) > 1 or 0 in min(sizes):
+        raise ValueError(f"its images have the sizes {sorted(sizes)}, not one that is not empty")
 
 
 def _write(
@@ -94,7 +111,7 @@ def _write(
     counts, all_labels, done = [], [], 0
     for images in (data.train, data.validation, data.test):
         labels = []
-        for indices in torch.arange(len(images)).split(CHUNK):
+        for indices in torch.arange(len(images)).split(max(1, min(CHUNK, CHUNK_SIZE // side**2))):
             pixels, readable = _squares(images, indices, side, skipped)
             file.write(pixels.numpy().tobytes())
             labels.append(images.labels[indices][readable])

@@ -5,6 +5,7 @@ off from the training images, stratified by class.
 """
 
 import gzip
+import math
 import struct
 import tarfile
 from collections.abc import Callable, Sequence
@@ -15,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from scipy.io import loadmat
 from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
 from .decode import grey
-from .download import Remote, damage_reported, fetch
+from .download import UNPACKED, Remote, damage_reported, fetch, gunzip
 from .images import Images, Splits, fingerprint, split_off, stratified_split
+from .matlab import read_mat
 
 DIGITS = tuple("0123456789")
 CLOTHES = (
@@ -143,7 +144,12 @@ def read_idx(path: Path, *shape: int) -> UInt8[Tensor, "..."]:
         found = struct.unpack(f">{axes}I", file.read(4 * axes))
         if found[1:] != shape:
             raise ValueError(f"an array of {found}, not of {('n', *shape)}")
-        return torch.from_numpy(np.frombuffer(file.read(), np.uint8).copy()).view(found)
+        if (size := math.prod(found)) > UNPACKED:
+            raise ValueError(f"an array of {size:,} bytes; at most {UNPACKED:,} are read")
+        content = file.read(size)
+        if len(content) < size or file.read(1):
+            raise ValueError(f"not the {size:,} bytes that an array of {found} has")
+        return torch.from_numpy(np.frombuffer(content, np.uint8).copy()).view(found)
 
 
 def cifar10(side: int, channels: int, seed: int = 0) -> Splits:
@@ -173,10 +179,13 @@ def svhn(side: int, channels: int, seed: int = 0) -> Splits:
     arrays = []
     for remote in SVHN:
         with damage_reported(path := fetch(remote, "svhn")):
-            loaded = loadmat(path)
-            arrays.append(torch.from_numpy(loaded["X"]).permute(3, 2, 0, 1).contiguous())
-            labels = torch.from_numpy(loaded["y"]).flatten()
-            arrays.append(labels.where(labels != 10, 0))
+            pixels, labels = read_mat(path, "X", "y")
+            if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[:3] != (32, 32, 3):
+                raise ValueError(f"X has {pixels.dtype} {pixels.shape}, not uint8 (32, 32, 3, n)")
+            if labels.dtype.kind not in "iu":
+                raise ValueError(f"y has {labels.dtype}, not integers")
+            arrays.append(torch.from_numpy(pixels).permute(3, 2, 0, 1).contiguous())
+            arrays.append(torch.from_numpy(np.where(labels == 10, 0, labels)).flatten())
     return _with_validation("svhn", DIGITS, arrays, partial(_convert, channels), 0.1, seed)
 
 
@@ -217,9 +226,10 @@ def _cifar(content: bytes, labels: int) -> tuple[Tensor, Tensor]:
 
 def _unpack(path: Path) -> dict[str, bytes]:
     """File name, without folders, -> content of the files in an archive."""
-    with tarfile.open(path, "r:gz") as archive:
+    content = gunzip(path)
+    with tarfile.open(fileobj=content) as archive:
         return {
-            Path(member.name).name: file.read()
+            Path(member.name).name: file.read(content.getbuffer().nbytes)  # more is a sparse file
             for member in archive
             if (file := archive.extractfile(member))
         }

@@ -1,16 +1,37 @@
 """Atomic writes and file locks."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from filelock import FileLock, Timeout
 
 from .errors import plain_reason
 
 _HELD: dict[Path, FileLock] = {}  # until this process ends
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Opens a file to read. Raises a ValueError for a pipe, a socket or a device, which may never
+    end, and an OSError when it cannot be opened.
+    """
+    mode = os.stat(path).st_mode  # noqa: PTH116  # path may be a string
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+        kind = kinds.get(stat.S_IFMT(mode), "a device")
+        raise ValueError(f"it is {kind}, not a regular file")
+    return open(path, "rb", opener=_open_at_once)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Does not wait for a writer, even if the file has just become a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager

@@ -1,0 +1,195 @@
+"""Opens image files: which formats are read, and how much time and memory one may take."""
+
+import io
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from threading import Condition
+from typing import BinaryIO
+
+from PIL import Image
+
+from classicnets.support.errors import plain_reason
+from classicnets.support.files import open_regular
+
+MAX_PIXELS = 2**28
+METADATA = 2**24  # bytes before the pixels of a JPEG or PNG
+SCANS = 100  # of a progressive JPEG, which usually has about ten
+METERED = ("JPEG", "PNG")
+PACKAGES = {
+    "HEIF": "the package pillow-heif (pip install classicnets[heif])",
+    "AVIF": "Pillow 11.3 or later, built with libavif (pip install --upgrade pillow)",
+}
+SIGNATURE = 64  # bytes at the beginning of a file that tell its format
+# formats that Pillow recognises but cannot decode, or only through another program, and FITS,
+# which it unpacks whatever the size
+NOT_DECODED = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
+with suppress(ImportError):  # an optional package, which adds HEIF to the formats of Pillow
+    import_module("pillow_heif").register_heif_opener()
+IMAGE_SUFFIXES = frozenset(
+    suffix
+    for suffix, name in Image.registered_extensions().items()
+    if name in Image.OPEN and name not in NOT_DECODED
+) | {".avif", ".heic", ".heif"}  # known to be images even where nothing decodes them
+FORMATS = tuple(sorted(Image.OPEN.keys() - NOT_DECODED))
+SIGNATURES = {  # how the files of common formats begin; other formats are known by their suffix
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "GIF": rb"GIF8[79]a",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "WEBP": rb"RIFF....WEBP",
+    "BMP": rb"BM....\0\0\0\0",
+    "PPM": rb"P[1-6]\s+[#\d]",
+    "JPEG2000": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
+    "AVIF": rb"....ftyp(avi[fs]|(mif1|msf1).*avi[fs])",
+    "HEIF": rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)",
+}
+
+
+def image_kind(path: str | Path) -> str | None:
+    """The format of an image file by its first bytes, whatever its name, as in `SIGNATURES`.
+
+    None for any other file, including one that cannot be opened or is not a regular file. An image
+    may still be damaged, or need a package to be read.
+    """
+    try:
+        with open_regular(path) as file:
+            return _kind(file.read(SIGNATURE))
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def open_image(path: str | Path) -> Iterator[Image.Image]:
+    """The opened image; any exception in the block becomes a ValueError that names the file.
+
+    Only the header has been read. Nothing but a regular file is opened.
+    """
+    try:
+        with reading, open_regular(path) as file, _identify(file) as image:
+            yield image
+    except FileNotFoundError:
+        raise ValueError(f"no such file: {path}") from None
+    except Exception as error:  # a damaged file makes Pillow raise nearly anything
+        raise ValueError(f"{path} cannot be read as an image: {plain_reason(error)}") from error
+
+
+def _identify(file: BinaryIO) -> Image.Image:
+    """The image in the file, of which only the header is read.
+
+    Raises a ValueError for an unknown or damaged format, and an image that is too large.
+    """
+    kind = _kind(file.read(SIGNATURE))
+    if kind in PACKAGES and kind not in FORMATS:
+        raise ValueError(f"{kind} needs {PACKAGES[kind]}")
+    metered = _Metered(file, enough=METADATA) if kind in METERED else file
+    try:
+        image = Image.open(metered, formats=(kind,) if kind in FORMATS else FORMATS)
+    except Image.UnidentifiedImageError:
+        reason = f"a damaged {kind}, or an unknown variant" if kind else "unknown image format"
+        raise ValueError(reason) from None
+    if (pixels := image.width * image.height) > (limit := max_pixels()):
+        raise ValueError(
+            f"{image.width} x {image.height} are {pixels:,} pixels; at most {limit:,} are read "
+            "(set CLASSICNETS_MAX_PIXELS to read more)"
+        )
+    if isinstance(metered, _Metered):
+        metered.left += 3 * os.fstat(file.fileno()).st_size
+        if "progressive" in image.info:
+            _require_few_scans(metered)
+    return image
+
+
+def _require_few_scans(file: BinaryIO) -> None:
+    """Raises a ValueError for a progressive JPEG of so many scans that decoding it takes minutes.
+
+    Each takes a pass over all coefficients, however few bytes it has. The file is at the first one.
+    """
+    scans = 1 + file.read().partition(b"\xff\xd9")[0].count(b"\xff\xda")
+    if scans > SCANS:
+        raise ValueError(f"a progressive JPEG of {scans} scans; at most {SCANS} are read")
+
+
+class _Metered(io.BufferedReader):
+    """A file of many parts, of which Pillow reads as many as there are, however small.
+
+    Each read costs its length and another 256 bytes, so that the time is bounded too.
+    """
+
+    def __init__(self, file: BinaryIO, enough: int):
+        super().__init__(file.raw)  # pyright: ignore
+        self.left = enough
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        self.left -= len(content) + 256
+        if self.left < 0:
+            raise ValueError(f"its metadata are longer than {METADATA / 2**20:.0f} MiB")
+        return content
+
+
+def max_pixels() -> int:
+    """The largest image that is read: 2^28 pixels, or what CLASSICNETS_MAX_PIXELS says.
+
+    A phone's largest photographs have 2 x 10^8. Raises a ValueError unless it is a whole number.
+    """
+    value = os.environ.get("CLASSICNETS_MAX_PIXELS") or str(MAX_PIXELS)
+    if not value.isdecimal() or not int(value):
+        raise ValueError(
+            f"CLASSICNETS_MAX_PIXELS must be a whole number of pixels, such as {MAX_PIXELS}, "
+            f"not {value!r}"
+        )
+    return int(value)
+
+
+def _kind(start: bytes) -> str | None:
+    return next((kind for kind, s in SIGNATURES.items() if re.match(s, start, re.DOTALL)), None)
+
+
+class Reading:
+    """While any thread reads images: Pillow neither warns nor applies a limit of its own.
+
+    `room` lets the threads of this process decode `max_pixels` at a time, all together, so that
+    their number does not multiply the memory of large images.
+    """
+
+    def __init__(self):
+        self.changed = Condition()
+        self.readers = self.pixels = 0
+        self.restore = ExitStack()
+
+    def __enter__(self) -> None:
+        with self.changed:
+            self.readers += 1
+            if self.readers == 1:  # both settings belong to the whole process
+                self.restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                self.restore.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                Image.MAX_IMAGE_PIXELS = None
+
+    def __exit__(self, *exception: object) -> None:
+        with self.changed:
+            self.readers -= 1
+            if not self.readers:
+                self.restore.close()
+
+    @contextmanager
+    def room(self, pixels: int) -> Iterator[None]:
+        with self.changed:
+            self.changed.wait_for(lambda: not self.pixels or self.pixels + pixels <= max_pixels())
+            self.pixels += pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.pixels -= pixels
+                self.changed.notify_all()
+
+
+reading = Reading()
+if hasattr(os, "register_at_fork"):  # a worker process has none of these threads
+    os.register_at_fork(after_in_child=lambda: reading.__init__())

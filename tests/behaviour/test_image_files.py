@@ -1,0 +1,431 @@
+"""Files as they come: turned, huge, mutated, of any format, or no files at all."""
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+import warnings
+import zlib
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, features
+
+from classicnets.api.pack import pack
+from classicnets.data import decode, image_file
+from classicnets.data.decode import image_kind, read_image, read_images, read_sizes
+from classicnets.data.image_file import FORMATS, Reading, max_pixels
+from classicnets.data.sets import open_data
+
+TURNS = {  # as the EXIF standard says where row 0 and column 0 of the stored pixels belong
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+    9: lambda a: a,  # no legal value
+}
+EXACT = {"quality": 100, "subsampling": "4:4:4"}
+needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
+
+
+def noise(h: int, w: int, cell: int = 16) -> np.ndarray:
+    small = np.random.default_rng(0).integers(0, 256, (h, w, 3), dtype=np.uint8)
+    return np.kron(small, np.ones((cell, cell, 1), np.uint8))
+
+
+def encoded(values: np.ndarray, kind: str, **options) -> bytes:
+    out = BytesIO()
+    Image.fromarray(np.ascontiguousarray(values)).save(out, kind, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "within"),
+    [
+        ("PNG", {}, 0),
+        ("TIFF", {}, 0),
+        ("TIFF", {"compression": "tiff_lzw"}, 0),
+        ("WEBP", {"lossless": True}, 0),
+        ("JPEG", EXACT, 12),
+        ("MPO", EXACT, 12),
+        pytest.param("AVIF", EXACT, 12, marks=needs_avif),
+    ],
+)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_once_by_its_orientation(tmp_path, kind, options, within, orientation):
+    values = noise(5, 9)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path, by_hand = tmp_path / "turned", tmp_path / "by_hand"
+    path.write_bytes(encoded(values, kind, exif=exif, **options))
+    upright = TURNS[orientation](values)
+    by_hand.write_bytes(encoded(upright, "PNG"))
+    h, w = upright.shape[:2]
+    for channels in (0, 3):
+        assert read_sizes([path], channels)[0].tolist() == [[h, w]]
+    window = [h - 48.0, w - 48.0, 32.0, 32.0]
+    for side, box in ((80, None), (20, None), (32, window), (8, window)):
+        x, y = (read_image(p, side, 3, box).int() for p in (path, by_hand))
+        assert (x - y).abs().max() <= within
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_that_is_decoded_smaller_is_turned_too(tmp_path, orientation):
+    values = noise(5, 9, cell=160)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path, by_hand = tmp_path / "turned", tmp_path / "by_hand"
+    path.write_bytes(encoded(values, "JPEG", exif=exif, **EXACT))
+    by_hand.write_bytes(encoded(TURNS[orientation](values), "PNG"))
+    box = [160.0, 0.0, 640.0, 640.0]
+    x, y = (read_image(p, 16, 3, box).int() for p in (path, by_hand))
+    assert (x - y).abs().float().mean() < 2
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 6, 9])
+def test_an_orientation_may_be_in_xmp(tmp_path, kind, orientation):
+    values = noise(5, 9)
+    xmp = f'<x tiff:Orientation="{orientation}"/>'
+    if kind == "PNG":
+        from PIL.PngImagePlugin import PngInfo
+
+        options: dict = {"pnginfo": PngInfo()}
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
+    elif kind == "TIFF":
+        options = {"tiffinfo": {700: xmp.encode()}}
+    else:
+        options = {"xmp": xmp.encode()}
+    (tmp_path / "x").write_bytes(encoded(values, kind, **options))
+    h, w = TURNS[orientation](values).shape[:2]
+    assert read_sizes([tmp_path / "x"], 3)[0].tolist() == [[h, w]]
+
+
+def test_packed_squares_of_a_tiff_are_those_of_its_png(tmp_path):
+    values = noise(5, 9)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    packs = []
+    for kind in ("PNG", "TIFF"):
+        for name in "ab":
+            for k in range(3):
+                path = tmp_path / kind / name / f"{k}.{kind.lower()}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(encoded(values + np.uint8(k), kind, exif=exif))
+        pack(str(tmp_path / kind), tmp_path / f"{kind}.pack", side=20)
+        packs.append(open_data(str(tmp_path / f"{kind}.pack"), 20, 3))
+    assert torch.equal(packs[0].train.pixels, packs[1].train.pixels)
+
+
+BYTES = {
+    **{kind: encoded(noise(2, 3), kind) for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")},
+    "PPM": encoded(noise(2, 3), "PPM"),
+    "HEIF": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "AVIF": b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif",
+}
+
+
+@pytest.mark.parametrize("kind", BYTES)
+@pytest.mark.parametrize("name", ["phone", "x.jpg", "x.txt", "x.PNG"])
+def test_the_first_bytes_tell_an_image_and_not_its_name(tmp_path, kind, name):
+    (tmp_path / name).write_bytes(BYTES[kind])
+    assert image_kind(tmp_path / name) == kind
+    if kind not in ("HEIF", "AVIF"):
+        assert read_image(tmp_path / name, 16, 3).shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"P1 and P2", b"BMW 3 series is", b"GIF", b"II", b"{}", b"RIFF1234WAVE"]
+)
+def test_other_files_are_no_images(tmp_path, content):
+    (tmp_path / "x.png").write_bytes(content)
+    assert image_kind(tmp_path / "x.png") is None
+    with pytest.raises(ValueError, match=r"x\.png cannot be read as an image: "):
+        read_image(tmp_path / "x.png", 8, 3)
+
+
+def test_a_file_of_a_known_format_that_cannot_be_opened_is_called_damaged(tmp_path):
+    (tmp_path / "x").write_bytes(BYTES["PNG"].replace(b"IHDR", b"IHDX"))
+    with pytest.raises(ValueError, match=r"image: a damaged PNG, or an unknown variant$"):
+        read_image(tmp_path / "x", 8, 3)
+
+
+def test_a_format_that_needs_a_package_says_which(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_file, "FORMATS", tuple({*FORMATS} - {"HEIF", "AVIF"}))
+    for kind, package in (("HEIF", r"pip install classicnets\[heif\]"), ("AVIF", "Pillow 11.3")):
+        (tmp_path / "x").write_bytes(BYTES[kind])
+        with pytest.raises(ValueError, match=rf"x cannot be read as an image: {kind} .*{package}"):
+            read_image(tmp_path / "x", 8, 3)
+    assert {".heic", ".HEIF".lower(), ".avif"} <= decode.IMAGE_SUFFIXES
+
+
+PLUGIN = """
+from PIL import Image, ImageFile
+class Heif(ImageFile.ImageFile):
+    format = "HEIF"
+    def _open(self):
+        self._size, self._mode = (6, 4), "L"
+    def load(self):
+        self.im = Image.new("L", (6, 4), 77).im
+        return Image.Image.load(self)
+def register_heif_opener():
+    Image.register_open("HEIF", Heif, lambda start: start[4:8] == b"ftyp")
+"""
+READ = (
+    "import sys; from classicnets.data.decode import *; print(read_image(sys.argv[1], 4, 1).max())"
+)
+
+
+def test_heif_is_read_where_its_package_is_installed(tmp_path):
+    (tmp_path / "pillow_heif.py").write_text(PLUGIN)
+    (tmp_path / "x").write_bytes(BYTES["HEIF"])
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    read = [sys.executable, "-c", READ, tmp_path / "x"]
+    assert "tensor(77" in subprocess.run(read, env=env, capture_output=True, text=True).stdout
+
+
+def test_one_limit_holds_wherever_an_image_is_read(tmp_path, monkeypatch):
+    for name in "ab":
+        for k in range(4):
+            path = tmp_path / "images" / name / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded(noise(1, 1 + k), "PNG"))
+    large = tmp_path / "images" / "a" / "3.png"  # 16 x 64
+    monkeypatch.setenv("CLASSICNETS_MAX_PIXELS", "1023")
+    reason = (
+        f"{large} cannot be read as an image: 64 x 16 are 1,024 pixels; at most 1,023 are read "
+        "(set CLASSICNETS_MAX_PIXELS to read more)"
+    )
+    assert read_images([large], 8, 3)[1] == {0: reason}
+    assert read_sizes([large])[1] == read_sizes([large], 3)[1] == {0: reason}
+    for whole in (False, True):
+        skipped = open_data(str(tmp_path / "images"), 8, 3, whole=whole).skipped
+        assert [why for why in skipped if "3.png" in why and "a/" in why] == [reason]
+    assert reason in pack(str(tmp_path / "images"), tmp_path / "x.pack", side=8).skipped
+    monkeypatch.setenv("CLASSICNETS_MAX_PIXELS", "1024")
+    assert read_images([large], 8, 3)[1] == read_sizes([large], 3)[1] == {}
+
+
+@pytest.mark.parametrize("value", ["x", "0", "-1", "1e9", "1.5"])
+def test_an_illegal_limit_is_refused_before_anything_is_read(monkeypatch, value):
+    monkeypatch.setenv("CLASSICNETS_MAX_PIXELS", value)
+    with pytest.raises(ValueError, match=f"MAX_PIXELS must be a whole number .*, not '{value}'$"):
+        read_images(["none.png"], 8, 3)
+
+
+def test_pillows_own_limit_and_warnings_are_as_before_after_reading(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(BYTES["WEBP"])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses from 201
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        assert read_images([tmp_path / "x"] * 4, 8, 3)[1] == {}
+        assert warnings.filters == before
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_a_photograph_of_108_megapixels_is_read_at_an_eighth(tmp_path):
+    assert max_pixels() >= 16384 * 12288  # the largest sensor of a phone
+    Image.new("L", (12000, 9000), 99).save(tmp_path / "phone.jpg")
+    start = time.monotonic()
+    assert read_image(tmp_path / "phone.jpg", 32, 3).unique().tolist() == [99]
+    assert read_sizes([tmp_path / "phone.jpg"], 3)[0].tolist() == [[9000, 12000]]
+    assert time.monotonic() - start < 5  # 0.3 s on an idle machine
+
+
+def test_threads_share_the_room_for_pixels(monkeypatch):
+    monkeypatch.setenv("CLASSICNETS_MAX_PIXELS", "100")
+    reading, together = Reading(), []
+
+    def read(pixels: int) -> None:
+        with reading.room(pixels):
+            together.append(reading.pixels)
+            time.sleep(0.01)
+
+    threads = [Thread(target=read, args=(pixels,)) for pixels in (60, 60, 40, 40, 100, 10, 300)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(together) == 7
+    assert all(pixels <= 100 for pixels in together if pixels != 300)
+    assert reading.pixels == 0
+
+
+MEASURE = """
+import resource, sys, torch
+from classicnets.data.decode import read_images, read_sizes
+torch.set_num_threads(4)
+read_images([sys.argv[1]], 32, 3)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+box = [0.0, 0.0, 32.0, 32.0]
+_, reasons = read_images(sys.argv[2:] * 4, 32, 3, [box] * 4)
+read_sizes(sys.argv[2:] * 4, 3)
+assert not reasons, reasons
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+SIDE = 4000
+
+
+def large(mode: str) -> Image.Image:
+    if mode == "I;16":
+        return Image.fromarray(np.full((SIDE, SIDE), 30000, np.uint16))
+    if mode == "F":
+        return Image.fromarray(np.full((SIDE, SIDE), 0.5, np.float32))
+    return Image.new(mode, (SIDE, SIDE), 50)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="measures in kilobytes")
+@pytest.mark.parametrize(
+    ("mode", "name", "options"),
+    [
+        ("I;16", "x.png", {}),
+        ("F", "x.tif", {"compression": "tiff_adobe_deflate"}),
+        ("RGB", "x.png", {}),
+        ("RGBA", "x.png", {}),
+        ("CMYK", "x.tif", {"compression": "tiff_lzw"}),
+        ("P", "x.gif", {}),
+        ("L", "x.jpg", {"progressive": True}),
+    ],
+)
+def test_a_pixel_takes_12_bytes_at_most_however_many_threads_read(tmp_path, mode, name, options):
+    large(mode).save(tmp_path / name, **options)
+    (tmp_path / "small.png").write_bytes(BYTES["PNG"])
+    command = [sys.executable, "-c", MEASURE, tmp_path / "small.png", tmp_path / name]
+    env = {**os.environ, "CLASSICNETS_MAX_PIXELS": str(SIDE**2), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    slack = 48 * 2**10  # for bands and the threads' heaps
+    assert int(done.stdout) < 12 * SIDE**2 / 2**10 + slack
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_is_the_same_whether_converted_whole_or_in_bands(monkeypatch, mode, channels):
+    image = Image.fromarray(noise(3, 5)).convert(mode)
+    if mode == "F":
+        image = image.point(lambda v: v / 255)
+    if mode == "P":
+        image.info["transparency"] = 3
+    monkeypatch.setattr(decode, "BAND", 300)  # 3 rows
+    banded = decode.as_square(image, 20, channels)
+    monkeypatch.setattr(decode, "BAND", 10**9)
+    assert torch.equal(banded, decode.as_square(image, 20, channels))
+
+
+def chunk(kind: bytes, content: bytes = b"") -> bytes:
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def with_metadata(kind: str, parts: int) -> bytes:
+    content = BYTES[kind]
+    if kind == "PNG":  # 8 bytes, and the header of 25
+        return content[:33] + chunk(b"abCd") * parts + content[33:]
+    exif = b"\xff\xe1" + struct.pack(">H", 65535) + b"Exif\0\0".ljust(65533, b"\0")
+    return content[:2] + exif * parts + content[2:]
+
+
+@pytest.mark.parametrize(("kind", "few", "many"), [("JPEG", 40, 400), ("PNG", 1000, 200_000)])
+def test_metadata_are_bounded_in_size_and_number(tmp_path, kind, few, many):
+    for parts in (few, many):
+        (tmp_path / str(parts)).write_bytes(with_metadata(kind, parts))
+    start = time.monotonic()
+    reasons = read_images([tmp_path / str(few), tmp_path / str(many)], 8, 3)[1]
+    assert list(reasons) == [1]
+    assert reasons[1].endswith("its metadata are longer than 16 MiB")
+    assert time.monotonic() - start < 5
+
+
+def test_small_chunks_behind_the_pixels_of_a_png_are_bounded_too(tmp_path):
+    end = chunk(b"IEND")
+    content = BYTES["PNG"].removesuffix(end) + chunk(b"abCd") * 200_000 + end
+    (tmp_path / "x").write_bytes(content)
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="its metadata are longer"):
+        read_image(tmp_path / "x", 8, 3)
+    assert time.monotonic() - start < 5
+
+
+def test_the_scans_of_a_progressive_jpeg_are_bounded(tmp_path):
+    content = encoded(noise(2, 3), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xc4") : -2]  # the tables and data of the last scan
+    (tmp_path / "few").write_bytes(content)
+    (tmp_path / "many").write_bytes(content[:-2] + last * 100 + b"\xff\xd9")
+    reasons = read_images([tmp_path / "few", tmp_path / "many"], 8, 3)[1]
+    assert list(reasons) == [1]
+    assert "many cannot be read as an image: a progressive JPEG of 1" in reasons[1]
+    assert reasons[1].endswith("scans; at most 100 are read")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.fspath(tmp_path / "socket"))
+        kinds = {
+            tmp_path / "pipe": "it is a named pipe, not a regular file",
+            tmp_path / "socket": "it is a socket, not a regular file",
+            Path("/dev/zero"): "it is a device, not a regular file",
+            tmp_path: "Is a directory",
+        }
+        (tmp_path / "link").symlink_to(tmp_path / "pipe")
+        kinds[tmp_path / "link"] = kinds[tmp_path / "pipe"]
+        _, reasons = read_images(list(kinds), 8, 3)
+        assert reasons == {
+            k: f"{path} cannot be read as an image: {why}"
+            for k, (path, why) in enumerate(kinds.items())
+        }
+        assert {image_kind(path) for path in kinds} == {None}
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_several_frames_the_first_is_read(tmp_path, kind):
+    first, *others = (Image.new("RGB", (8, 8), (50 * k, 50 * k, 50 * k)) for k in range(1, 4))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    first.save(tmp_path / "x", kind, save_all=True, append_images=others, **options)
+    assert read_image(tmp_path / "x", 8, 3).unique().tolist() == [50]
+
+
+def test_a_colour_profile_and_a_zero_byte_file_do_no_harm(tmp_path):
+    (tmp_path / "profile").write_bytes(encoded(noise(1, 1), "PNG", icc_profile=b"no profile"))
+    (tmp_path / "empty").write_bytes(b"")
+    _, reasons = read_images([tmp_path / "profile", tmp_path / "empty"], 8, 3)
+    assert list(reasons) == [1]
+    assert "empty cannot be read as an image: unknown image format" in reasons[1]
+
+
+def mutations(content: bytes, count: int, seed: int = 0):
+    """The file cut short, with bytes changed in its first 200, and anywhere."""
+    generator = np.random.default_rng(seed)
+    for k in range(count):
+        mutated = bytearray(content)
+        for place in generator.integers(0, (len(content), 200)[k % 2], 4):
+            mutated[place % len(mutated)] = generator.choice([0, 127, 128, 255])
+        yield bytes(mutated[: generator.integers(len(content))] if k % 3 == 0 else mutated)
+
+
+@pytest.mark.parametrize("kind", sorted({"ICO", "PCX", "SGI", "TGA", "QOI", "DDS", *BYTES}))
+def test_a_mutated_image_is_read_or_refused_in_one_sentence(tmp_path, kind):
+    content = encoded(noise(2, 3), kind) if kind not in ("HEIF", "AVIF") else BYTES[kind]
+    paths = [tmp_path / str(k) for k in range(24)]
+    for path, mutated in zip(paths, mutations(content, len(paths)), strict=True):
+        path.write_bytes(mutated)
+    _, reasons = read_images(paths, 8, 3)
+    _, found = read_sizes(paths, 3)
+    assert reasons.keys() == found.keys()
+    for k, reason in reasons.items():
+        assert reason.startswith(f"{paths[k]} cannot be read as an image: ")
+        assert "\n" not in reason
+    assert not any(a == b for a, b in pairwise(sorted(reasons)))  # each file once
