@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from classicnets.support.errors import plain_reason
+from classicnets.support.files import require_regular
 
 from .crops import Sizes, centre_boxes
 from .resample import resample
@@ -28,6 +29,7 @@ IMAGE_SUFFIXES = frozenset(
     if name in Image.OPEN and name not in NOT_DECODED
 )
 FORMATS = tuple(sorted(Image.OPEN.keys() - NOT_DECODED))
+RECOGNISED = tuple(name for name in FORMATS if Image.OPEN[name][1])  # by how their files begin
 
 
 def read_images(
@@ -155,6 +157,7 @@ def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
 def _open(path: str | Path) -> Iterator[Image.Image]:
     """The opened image; any exception in the block becomes a ValueError that names the file."""
     try:
+        require_regular(path)
         with Image.open(path, formats=FORMATS) as image:
             yield image
     except FileNotFoundError:
@@ -200,3 +203,12 @@ def _convert(image: Image.Image, channels: int) -> Image.Image:
         image = Image.alpha_composite(white, image)
     mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
+
+
+def image_kind(path: str | Path) -> str:
+    """The format of an image by its content, such as PNG; empty where it is none of FORMATS."""
+    try:
+        with _without_warnings(), Image.open(path, formats=RECOGNISED) as image:
+            return str(image.format)
+    except Exception:  # other files make Pillow raise nearly anything
+        return ""

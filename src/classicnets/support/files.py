@@ -1,6 +1,7 @@
-"""Atomic writes and file locks."""
+"""Atomic writes, file locks, and which files may be opened."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +38,14 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Writes the content, or leaves what was there if anything fails; see `open_atomic`."""
     with open_atomic(path) as file:
         file.write(content)
+
+
+def require_regular(path: str | Path) -> None:
+    """Raises a ValueError for what may never end, such as a pipe, and a folder; and an OSError."""
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise ValueError(f"it is {kind}")
 
 
 def lock_directory(directory: Path) -> None:
