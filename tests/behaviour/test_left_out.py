@@ -172,7 +172,7 @@ def lacking(root: Path) -> str:
 
 
 def test_all_classes_that_a_split_lacks_are_named_with_what_helps(tmp_path):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="lack|few") as caught:
         open_data(lacking(tmp_path), 8, 3)
     assert str(caught.value) == (
         f"classes 'b', 'd' in {tmp_path}, validation split, have too few readable images: 0, 0, "
@@ -191,9 +191,7 @@ def test_a_rare_class_stays_in_training_where_classes_may_be_missing(tmp_path):
     fill(tmp_path, "a", "b", count=6)
     fill(tmp_path, "rare", count=1)
     fill(tmp_path, "two", count=2)
-    with pytest.raises(
-        ValueError, match=r"classes 'rare', 'two' in .* images: 1, 2, but each need"
-    ):
+    with pytest.raises(ValueError, match=r"classes 'rare', 'two' in .* images: 1, 2, but each"):
         open_data(str(tmp_path), 8, 3)
     counts = open_data(str(tmp_path), 8, 3, allow_missing_classes=True).counts()
     assert counts == {"a": (4, 1, 1), "b": (4, 1, 1), "rare": (1, 0, 0), "two": (1, 1, 0)}
@@ -213,7 +211,7 @@ def test_a_packed_set_may_lack_classes_too(tmp_path):
     with pytest.raises(ValueError, match="--allow-missing-classes"):
         pack(data, out, 8)
     pack(data, out, 8, allow_missing_classes=True)
-    with pytest.raises(ValueError, match="classes 'b', 'd' in .*x.pack, validation split"):
+    with pytest.raises(ValueError, match=r"classes 'b', 'd' in .*x\.pack, validation split"):
         open_data(str(out), 8, 3)
     assert open_data(str(out), 8, 3, allow_missing_classes=True).sizes == (16, 6, 12)
 
@@ -260,9 +258,7 @@ def test_predict_reads_files_without_an_ending_and_names_what_it_leaves_out(run,
 def test_a_folder_of_other_files_says_what_it_has(run, tmp_path):
     (tmp_path / "others").mkdir()
     (tmp_path / "others" / "notes.txt").touch()
-    with pytest.raises(
-        ValueError, match=r"holds no images; left out: not an im.* \(1\): notes.txt"
-    ):
+    with pytest.raises(ValueError, match=r"holds no images; left out: not an .* \(1\): notes.txt"):
         cn.predict(run, [tmp_path / "others"], network=net(2))
 
 
@@ -272,8 +268,8 @@ def test_only_regular_files_are_opened(run, tmp_path, kind):
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "socket":
-        held = socket.socket(socket.AF_UNIX)
-        held.bind(os.path.relpath(path))
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(os.path.relpath(path))
     elif kind == "device":
         path.symlink_to("/dev/zero")
     else:
