@@ -12,7 +12,8 @@ from PIL import Image
 
 from classicnets.data.augment import HorizontalFlip
 from classicnets.data.crops import centre_boxes
-from classicnets.data.decode import IMAGE_SUFFIXES, read_image, read_images
+from classicnets.data.decode import read_image, read_images
+from classicnets.data.image_file import IMAGE_SUFFIXES
 from classicnets.data.images import Images, Splits, evenly_spaced, stratified_split
 from classicnets.data.scaling import Between, Standardise, SubtractMean
 from classicnets.data.sets import open_data, open_test

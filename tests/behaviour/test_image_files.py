@@ -20,8 +20,8 @@ from PIL import Image, features
 
 from classicnets.api.pack import pack
 from classicnets.data import decode, image_file
-from classicnets.data.decode import image_kind, read_image, read_images, read_sizes
-from classicnets.data.image_file import FORMATS, Reading, max_pixels
+from classicnets.data.decode import read_image, read_images, read_sizes
+from classicnets.data.image_file import FORMATS, Reading, image_kind, max_pixels
 from classicnets.data.sets import open_data
 
 TURNS = {  # as the EXIF standard says where row 0 and column 0 of the stored pixels belong

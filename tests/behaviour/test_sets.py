@@ -401,8 +401,8 @@ def test_a_mutated_mat_file_does_not_end_the_process(tmp_path):
     crashing[185] = 127  # the reader of SciPy 1.17 accesses memory that is not its own
     generator = np.random.default_rng(0)
     contents = [bytes(crashing), SVHN[:300], b""]
-    for place in generator.integers(124, 260, 5):
-        contents.append(SVHN[:place] + b"\xff" + SVHN[place + 1 :])
+    places = generator.integers(124, 260, 5)
+    contents += [SVHN[:place] + b"\xff" + SVHN[place + 1 :] for place in places]
     for content in contents:
         try:
             matlab_file.read_mat(Path(put(tmp_path / "x.mat", content) and tmp_path / "x.mat"), "X")

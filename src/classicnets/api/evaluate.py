@@ -100,7 +100,7 @@ def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | I
     if data is not None and resolve(data) != config.data:
         return open_test(data, side, channels, config.classes, whole)
     whole = whole or config.recipe.crop_sampler.whole
-    splits = open_data(config.data, side, channels, whole=whole)
+    splits = open_data(config.data, side, channels, whole=whole, allow_missing_classes=True)
     require_unchanged(config, splits, "; --data evaluates it on other images")
     return splits.test
 

@@ -15,7 +15,7 @@ from classicnets.training.run.directory import Run
 from classicnets.visualize.layers import as_input, class_scores, frozen, stages, stages_and_fc
 from classicnets.visualize.predictions import Predictions, predict_all
 
-from .predict import images_at, read_or_refuse
+from .predict import images_at, left_out, read_or_refuse
 from .runs import build_initial
 
 
@@ -68,9 +68,9 @@ class Inspection:
             return self._samples([name], test.images[:1], test.inputs[:1])
         files = [file for path in map(Path, paths) for file in images_at(path)]
         found, readable, reasons = read_or_refuse(files, set(map(Path, paths)), self.config)
-        self.unreadable = list(reasons.values())
         if not readable:
-            raise ValueError(f"none of {len(files)} images can be read: {self.unreadable[0]}")
+            raise ValueError(f"none of {len(files)} images can be read: {min(reasons.items())[1]}")
+        self.unreadable = [*reasons.values(), *left_out(paths)]
         subset = self._crop(found)
         return self._samples([files[i].name for i in readable], subset.images, subset.inputs)
 
@@ -111,7 +111,8 @@ class Inspection:
 
     @cached_property
     def _splits(self) -> Splits:
-        splits = open_data(self.config.data, self.config.side, self.config.input[0])
+        config = self.config
+        splits = open_data(config.data, config.side, config.input[0], allow_missing_classes=True)
         if splits.classes != self.config.classes:
             raise ValueError(f"{self.config.data} no longer has the classes of the run")
         return splits

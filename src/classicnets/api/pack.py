@@ -24,10 +24,12 @@ def pack(
     side: int = 256,
     channels: int = 3,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    allow_missing_classes: bool = False,
 ) -> Packed:
     """Writes the centre squares of all images of `data`, by split, to the new file `out`.
 
-    `progress` is called with the images done and their total. Raises a ValueError when the file
+    `progress` is called with the images done and their total. With `allow_missing_classes`
+    validation and test images may lack classes. Raises a ValueError when the file
     exists or the data cannot be read, and an OSError when the file cannot be written.
     """
     path = Path(out).expanduser()
@@ -39,7 +41,10 @@ def pack(
         raise ValueError(f"no such folder: {path.parent}")
     if side < 1 or channels not in (1, 3):
         raise ValueError(f"side must be at least 1 and channels 1 or 3, not {side=}, {channels=}")
-    splits = open_data(data, side, channels, whole=True)
+    splits = open_data(
+        data, side, channels, whole=True, allow_missing_classes=allow_missing_classes
+    )
     skipped = write_packed(splits, path, side, progress)
     unreadable = len(skipped) - len(splits.skipped)
-    return Packed(sum(splits.sizes) - unreadable, len(splits.classes), path.stat().st_size, skipped)
+    images, classes = sum(splits.sizes) - unreadable, len(splits.classes)
+    return Packed(images, classes, path.stat().st_size, (*skipped, *splits.left_out))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from classicnets.data.decode import read_images
-from classicnets.data.folder import find_images
+from classicnets.data.files import find_images, summarise
 from classicnets.data.images import Images
 from classicnets.evaluation.protocols import find_protocol, log_probabilities
 from classicnets.support.devices import network_device, select_device
@@ -64,9 +64,17 @@ def images_at(path: Path) -> list[Path]:
     """The file itself, or all the images below a folder, in order."""
     if not path.is_dir():
         return [path]
-    if not (found := find_images(path)):
-        raise ValueError(f"the folder {path} holds no images")
-    return found
+    images, others = find_images(path)
+    if not images:
+        lines = "".join(f"; left out: {line}" for line in summarise(others, path))
+        raise ValueError(f"the folder {path} holds no images{lines}")
+    return list(map(Path, images))
+
+
+def left_out(paths: Sequence[str | Path]) -> list[str]:
+    """What `predict` leaves out of the folders among these paths; a line for each reason."""
+    others = [pair for path in paths if Path(path).is_dir() for pair in find_images(path).left_out]
+    return list(summarise(others, ""))
 
 
 def read_or_refuse(

@@ -36,8 +36,13 @@ def resume(
     found = open_run(Path(run))
     stored = found.config
     recipe = _own_recipe(found) if any(custom_parts(stored.recipe)) else stored.recipe
-    whole = recipe.crop_sampler.whole
-    splits = data or open_data(stored.data, stored.side, stored.input[0], whole=whole)
+    splits = data or open_data(
+        stored.data,
+        stored.side,
+        stored.input[0],
+        whole=recipe.crop_sampler.whole,
+        allow_missing_classes=True,
+    )
     require_unchanged(stored, splits)
     if network is not None and not found.last.exists():
         raise ValueError(f"no checkpoint {found.last} to resume from; train again")

@@ -154,6 +154,7 @@ def train(
     execution: Execution | None = None,
     workers: int | None = None,
     unreadable: str = "skip",
+    allow_missing_classes: bool = False,
 ) -> Training:
     """Prepares a training, to be iterated; nothing is written before all of it has been checked.
 
@@ -163,7 +164,7 @@ def train(
     `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default. `workers`
     processes read files ahead; by default one per processor where a GPU computes, else none, since
     the computing threads then read in between. `unreadable` files are left out ("skip") or an error
-    ("refuse").
+    ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
 
     Raises ValueError for an unknown name, recipe, field or device, for data that cannot be read or
     do not fit the network or the recipe, a seed that torch does not take, and a directory that is
@@ -190,6 +191,7 @@ def train(
             target.channels,
             whole=wanted.crop_sampler.whole,
             unreadable=unreadable,
+            allow_missing_classes=allow_missing_classes,
         )
     )
     wanted, adapted = adapt(wanted, splits)
@@ -293,6 +295,8 @@ def _environment(splits: Splits, network: nn.Module, device: torch.device) -> di
     count = sum(p.numel() for p in network.parameters() if p.requires_grad)
     return {
         "skipped": list(splits.skipped),
+        "left_out": list(splits.left_out),
+        "duplicates": list(splits.duplicates),
         "device": str(device),
         "versions": versions,
         "parameters": count,

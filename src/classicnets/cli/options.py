@@ -40,6 +40,14 @@ Data = Annotated[
         "--data path/to/folder",
     ),
 ]
+MissingClasses = Annotated[
+    bool,
+    typer.Option(
+        "--allow-missing-classes",
+        rich_help_panel=DATA,
+        help="accept validation and test images that lack classes of the training images",
+    ),
+]
 RecipeName = Annotated[
     str,
     typer.Option(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import OUTPUT
+from .options import OUTPUT, MissingClasses
 from .progress import bars
 
 
@@ -23,6 +23,7 @@ def pack(
     channels: Annotated[
         int, typer.Option(metavar="N", rich_help_panel=OUTPUT, help="3, or 1 for grey")
     ] = 3,
+    allow_missing_classes: MissingClasses = False,
 ) -> None:
     """Pack a data set into one file that loads fast.
 
@@ -36,7 +37,14 @@ def pack(
     from classicnets.api.pack import pack
 
     with bars() as report:
-        packed = pack(data, out, side, channels, lambda done, total: report(out.name, done, total))
+        packed = pack(
+            data,
+            out,
+            side,
+            channels,
+            lambda done, total: report(out.name, done, total),
+            allow_missing_classes,
+        )
     for reason in packed.skipped:
         print(f"skipped: {reason}")
     print(

@@ -1,5 +1,6 @@
 """The verb predict: the likeliest classes of your own images."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import OUTPUT, Csv, Device, ImagePaths, Json, RunDirectory, require_at_most_one
+from .report import print_left_out
 
 if TYPE_CHECKING:
     from classicnets.api.predict import Prediction
@@ -40,9 +42,12 @@ def predict(
     from rich.console import Console
 
     import classicnets as cn
+    from classicnets.api.predict import left_out
 
     require_at_most_one(json=json, csv=csv)
-    found = cn.predict(run, _with_stdin(images), top, device=device)
+    paths = _with_stdin(images)
+    found = cn.predict(run, paths, top, device=device)
+    print_left_out(left_out(paths))
     for prediction in found:
         if prediction.unreadable:
             print(f"warning: skipped: {prediction.unreadable}", file=sys.stderr)
@@ -64,7 +69,8 @@ def _with_stdin(paths: list[Path]) -> list[Path]:
         return paths
     if sys.stdin is None:
         raise ValueError("- stands for standard input, which is closed")
-    lines = sys.stdin.read().splitlines()
+    content = os.fsdecode(sys.stdin.buffer.read())
+    lines = (line.removesuffix("\r") for line in content.split("\n"))
     listed = [Path(line) for line in lines if line.strip()]
     return [path for given in paths for path in (listed if given == Path("-") else [given])]
 

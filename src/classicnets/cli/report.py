@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 20  # with more, a confusion table is unreadable
 SHOWN_MISTAKES = 5
+SHOWN_WARNINGS = 10
 WORST = 10  # classes listed in place of a confusion table
 
 
@@ -54,10 +55,9 @@ def print_introduction(training: "Training") -> None:
         print(f"  {name}: {' + '.join(map(str, counts))}")
     if (more := len(splits.classes) - SHOWN_CLASSES) > 0:
         print(f"  and {more} more classes")
-    for reason in splits.skipped:
-        print(f"warning: skipped: {reason}", file=sys.stderr)
-    for pair in splits.duplicates:
-        print(f"warning: {pair}", file=sys.stderr)
+    print_left_out(splits.left_out)
+    warn([f"skipped: {reason}" for reason in splits.skipped], " (run.json names all)")
+    warn(splits.duplicates, " (run.json names all)")
     if training.chosen:
         print(f"execution: {training.chosen}")
 
@@ -74,6 +74,20 @@ def _differences(differences: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[
     (epochs, paper_epochs), (steps, paper_steps) = differences["epochs"], differences["steps"]
     others = {name: pair for name, pair in differences.items() if name not in ("epochs", "steps")}
     return {"length": (_length(epochs, steps), _length(paper_epochs, paper_steps)), **others}
+
+
+def warn(lines: Sequence[str], where: str = "") -> None:
+    """Prints the first lines as warnings, and how many more there are and where."""
+    for line in lines[:SHOWN_WARNINGS]:
+        print(f"warning: {line}", file=sys.stderr)
+    if (more := len(lines) - SHOWN_WARNINGS) > 0:
+        print(f"warning: and {more} more like this{where}", file=sys.stderr)
+
+
+def print_left_out(lines: Sequence[str]) -> None:
+    """Prints what in a folder was not taken for an image."""
+    for line in lines:
+        print(f"left out: {line}", file=sys.stderr)
 
 
 def print_summary(training: "Training") -> None:

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DATA, EXECUTION, OUTPUT, RECIPE, Data, Device, Network, Precision, RecipeName
+from .options import (
+    DATA,
+    EXECUTION,
+    OUTPUT,
+    RECIPE,
+    Data,
+    Device,
+    MissingClasses,
+    Network,
+    Precision,
+    RecipeName,
+)
 from .report import command, is_first_process, print_introduction, print_summary
 
 if TYPE_CHECKING:
@@ -33,6 +44,7 @@ def train(
             help="unreadable files: skip (with a warning) or refuse, such as --unreadable refuse",
         ),
     ] = "skip",
+    allow_missing_classes: MissingClasses = False,
     recipe: RecipeName = "",
     epochs: Annotated[
         int | None,
@@ -161,6 +173,7 @@ def train(
             execution=Execution(precision, layout, compiled, graph),
             workers=workers,
             unreadable=unreadable,
+            allow_missing_classes=allow_missing_classes,
         )
     with _silent_unless_first():
         with bars():  # for downloads

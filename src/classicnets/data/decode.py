@@ -14,8 +14,6 @@ from torch.nn import functional as F
 
 from .crops import Sizes, centre_boxes
 from .image_file import (
-    IMAGE_SUFFIXES as IMAGE_SUFFIXES,
-    image_kind as image_kind,
     max_pixels,
     open_image,
     reading,

@@ -17,7 +17,9 @@ SPLIT_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("te
 SIZES = {"validation": VALIDATION, "test": TEST}
 
 
-def read_hub(name: str, side: int, channels: int, seed: int = 0) -> Splits:
+def read_hub(
+    name: str, side: int, channels: int, seed: int = 0, allow_missing_classes: bool = False
+) -> Splits:
     """The data set of this name as squares of `side` pixels; missing splits are split off.
 
     Raises a ValueError when `datasets` cannot be imported, there is no such data set, or it has no
@@ -53,7 +55,7 @@ def read_hub(name: str, side: int, channels: int, seed: int = 0) -> Splits:
     )
     train = splits["train"]
     missing = {split: size for split, size in SIZES.items() if split not in splits}
-    left = split_off(f"hf:{name}", train, classes, missing, seed)
+    left = split_off(f"hf:{name}", train, classes, missing, seed, allow_missing_classes)
     if missing:
         splits |= {split: train.subset(indices) for split, indices in left.items()}
     return Splits(
@@ -64,7 +66,7 @@ def read_hub(name: str, side: int, channels: int, seed: int = 0) -> Splits:
         splits["test"],
         digest=digest,
         origin=name.rpartition("/")[2],
-    ).require_labels(1)
+    )
 
 
 def _columns(name: str, features: Any) -> tuple[str, str, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .download import Remote, cache, damage_reported, fetch, gunzip, locked
+from .files import LeftOut, list_folders
 from .folder import label_files, list_folder
 from .listing import LabelledFiles, Listing
 from .matlab import read_mat
@@ -57,13 +58,16 @@ def list_imagenet(root: Path) -> Listing:
     for name in ("train", "val"):
         if not (root / name).is_dir():
             raise ValueError(f"{root} has no folder {name}; ImageNet has train and val")
-    classes = tuple(sorted(p.name for p in (root / "train").iterdir() if p.is_dir()))
+    classes = tuple(list_folders(root / "train"))
     if not classes:
         raise ValueError(f"{root / 'train'} has no class folders")
-    has_folders = any(path.is_dir() for path in (root / "val").iterdir())
-    test = label_files(root / "val", classes) if has_folders else _label_flat(root, classes)
-    train = label_files(root / "train", classes)
-    return Listing(root, classes, {"train": train, "test": test}, {"val": VALIDATION})
+    left_out: LeftOut = []
+    if list_folders(root / "val"):
+        test = label_files(root / "val", classes, left_out)
+    else:
+        test = _label_flat(root, classes)
+    splits = {"train": label_files(root / "train", classes, left_out), "test": test}
+    return Listing(root, classes, splits, {"val": VALIDATION}, left_out=left_out)
 
 
 def _label_flat(root: Path, classes: tuple[str, ...]) -> LabelledFiles:
@@ -90,7 +94,7 @@ def _label_flat(root: Path, classes: tuple[str, ...]) -> LabelledFiles:
         raise ValueError(
             f"{root / 'val'} has the class {unknown!r}, which the training split lacks"
         )
-    return [(root / "val" / name, labels[wnid]) for name, wnid in named]
+    return [(str(root / "val" / name), labels[wnid]) for name, wnid in named]
 
 
 def _synsets(path: Path) -> dict[int, str]:

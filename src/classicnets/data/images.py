@@ -10,6 +10,8 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from classicnets.support.errors import first_few
+
 from .crops import Boxes, Sizes, centre_boxes
 from .decode import read_images
 from .resample import resample
@@ -18,6 +20,8 @@ from .transfer import to_device
 Indices = Int64[Tensor, " n"]
 
 VALIDATION, TEST = 0.1, 0.2  # fractions split off from the training images
+SHOWN = 10  # classes that a message names
+MISSING_CLASSES = "; add some, or allow missing classes (--allow-missing-classes)"
 SAMPLE = 200  # images that are looked at where all would take too long
 
 
@@ -116,8 +120,9 @@ class ImageFiles:
 class Splits:
     """A data set: its name, its classes in label order, and its three splits.
 
-    `skipped` lists the files that could not be read, with the reason, and `duplicates` the files
-    that appear in two splits. `digest` is a hash of the data: of files their names, sizes and
+    `skipped` lists the files that could not be read, with the reason, `left_out` counts and names
+    what was not taken for an image, and `duplicates` lists the files that appear in two splits or
+    under two labels. `digest` is a hash of the data: of files their names, sizes and
     classes, otherwise of the values. `origin` is the name of the data set that was packed, where
     `name` is a path. Raises a ValueError when the numbers of images and labels differ, or a label
     is out of range.
@@ -129,6 +134,7 @@ class Splits:
     validation: Images | ImageFiles
     test: Images | ImageFiles
     skipped: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     duplicates: tuple[str, ...] = ()
     digest: str = ""
     origin: str = ""
@@ -174,18 +180,29 @@ class Splits:
         ]
         return dict(zip(self.classes, zip(*splits, strict=True), strict=True))
 
-    def require_labels(self, per_class: int) -> "Splits":
-        """Returns itself, or raises the ValueError of `require_labels` for one of its splits."""
+    def require_labels(self, per_class: int, missing: bool = False) -> "Splits":
+        """Returns itself, or raises the ValueError of `require_labels` for one of its splits.
+
+        With `missing`, validation and test images may lack classes.
+        """
         for name in ("train", "validation", "test"):
             where = f"{self.name}, {name} split,"
-            require_labels(where, getattr(self, name), self.classes, per_class)
+            least = 0 if missing and name != "train" else per_class
+            try:
+                require_labels(where, getattr(self, name), self.classes, least)
+            except ValueError as error:
+                help_ = "" if name == "train" else MISSING_CLASSES
+                raise ValueError(f"{error}{help_ * bool(least)}{because(self.skipped)}") from None
         return self
 
 
 def require_labels(
     where: str, images: Images | ImageFiles, classes: Sequence[str], per_class: int
 ) -> None:
-    """Raises a ValueError unless each image has a legal label, and each class enough images."""
+    """Raises a ValueError unless each image has a legal label, and each class enough images.
+
+    It names all classes that have not, up to ten.
+    """
     labels = images.labels
     count = len(images.pixels if isinstance(images, Images) else images.paths)
     if count != len(labels):
@@ -197,13 +214,23 @@ def require_labels(
         )
     if not per_class:
         return
-    counts = torch.bincount(labels, minlength=len(classes))
-    if counts.min() < per_class:
+    counts = torch.bincount(labels, minlength=len(classes)).tolist()
+    if few := [k for k, count in enumerate(counts) if count < per_class]:
+        names = first_few([repr(classes[k]) for k in few], SHOWN)
+        numbers = first_few([str(counts[k]) for k in few], SHOWN)
+        noun, have, need = (
+            ("class", "has", "it needs") if len(few) == 1 else ("classes", "have", "each needs")
+        )
         raise ValueError(
-            f"class {classes[int(counts.argmin())]!r} in {where} has too few readable images: "
-            f"{counts.min()}, but it needs at least {per_class}"
+            f"{noun} {names} in {where} {have} too few readable images: {numbers}, but {need} "
+            f"at least {per_class}"
             + (", one for each of training, validation and test" if per_class == 3 else "")
         )
+
+
+def because(skipped: Sequence[str]) -> str:
+    """How a message about too few images continues where files were skipped."""
+    return f"; {len(skipped)} skipped: {first_few(skipped)}" if skipped else ""
 
 
 def evenly_spaced(count: int, limit: int) -> Indices:
@@ -227,12 +254,14 @@ def split_off(
     classes: Sequence[str],
     sizes: Mapping[str, float | int],
     seed: int,
+    missing: bool = False,
 ) -> dict[str, Indices]:
     """The indices in `train` of the splits named in `sizes`, and of what is left, as "train".
 
-    Raises a ValueError when a class has too few images for all of them.
+    Raises a ValueError when a class has too few images for all of them; with `missing` it may be
+    missing from a split whose size is a fraction.
     """
-    least = sum(size if isinstance(size, int) else 1 for size in sizes.values())
+    least = sum(size if isinstance(size, int) else not missing for size in sizes.values())
     require_labels(where, train, classes, 1 + least)
     indices = stratified_split(train.labels, seed, tuple(sizes.values()))
     return dict(zip(("train", *sizes), indices, strict=True))
@@ -245,19 +274,21 @@ def stratified_split(
 
     A float is a fraction of each class, an int a number of images of each class. scikit-learn's
     split refuses splits smaller than the number of classes, which small folders have; here each
-    class gives at least one image. Each class must have an image left.
+    class gives at least one image, while it has one left for the first list.
 
     >>> [len(part) for part in stratified_split(torch.tensor([0] * 100 + [1] * 3), seed=0)]
     [71, 11, 21]
     """
     generator = torch.Generator().manual_seed(seed)
     splits: list[list[Tensor]] = [[] for _ in range(len(sizes) + 1)]
-    for label in labels.unique():
-        members = (labels == label).nonzero()[:, 0]
+    counts = torch.bincount(labels)
+    for members in labels.argsort(stable=True).split(counts[counts > 0].tolist()):
         members = members[torch.randperm(len(members), generator=generator)]
-        counts = [s if isinstance(s, int) else max(1, round(s * len(members))) for s in sizes]
-        left = len(members) - sum(counts)
-        assert left > 0
-        for split, chosen in zip(splits, members.split([left, *counts]), strict=True):
+        left, taken = len(members), []
+        for size in sizes:
+            wanted = size if isinstance(size, int) else max(1, round(size * len(members)))
+            taken.append(min(wanted, left - 1))
+            left -= taken[-1]
+        for split, chosen in zip(splits, members.split([left, *taken]), strict=True):
             split.append(chosen)
     return [torch.cat(split).sort().values for split in splits]

@@ -7,12 +7,12 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from .decode import read_images, read_sizes
-from .images import TEST, VALIDATION, ImageFiles, Images, Splits, require_labels, split_off
+from .files import LeftOut, summarise
+from .images import TEST, VALIDATION, ImageFiles, Images, Splits, because, split_off
 
-LabelledFiles = list[tuple[Path, int]]
+LabelledFiles = list[tuple[str, int]]
 
 MEMORY_LIMIT = 4 * 2**30  # bytes of decoded images
 CHECK_LIMIT = 200_000  # files; of more, decoding and comparing them beforehand takes too long
@@ -25,7 +25,8 @@ class Listing:
     """Labelled files for `train` and, where they exist, for `val` and `test`.
 
     A missing split is split off from the training images; `sizes` are as in `stratified_split`.
-    `table` is the CSV file in `root` that lists the files, if there is one.
+    `table` is the CSV file in `root` that lists the files, if there is one. `left_out` has the
+    files below `root` that are not listed.
     """
 
     root: Path
@@ -33,6 +34,7 @@ class Listing:
     splits: dict[str, LabelledFiles]
     sizes: dict[str, float | int] = field(default_factory=lambda: {"val": VALIDATION, "test": TEST})
     table: Path | None = None
+    left_out: LeftOut = field(default_factory=list)
 
 
 def read_listing(
@@ -42,35 +44,35 @@ def read_listing(
     seed: int = 0,
     whole: bool = False,
     unreadable: str = "skip",
+    allow_missing_classes: bool = False,
 ) -> Splits:
     """The images of a listing in three splits; see `open_data`.
 
     Up to CHECK_LIMIT files are decoded beforehand, so that a damaged one does not end a training
-    later. Raises a ValueError when a class has too few images in a split, or a file cannot be read
-    and `unreadable` is "refuse".
+    later. Raises a ValueError when a class has too few images to split off from, or a file cannot
+    be read and `unreadable` is "refuse".
     """
     source, classes = str(listing.table or listing.root), listing.classes
     check = sum(map(len, listing.splits.values())) <= CHECK_LIMIT
     splits: dict[str, Images | ImageFiles] = {}
-    paths: dict[str, list[Path]] = {}
+    paths: dict[str, list[str]] = {}
     skipped: list[str] = []
-    missing = {name: listing.sizes[name] for name in SPLITS if name not in listing.splits}
-    left: dict[str, Tensor] = {}
     for name in (name for name in SPLITS if name in listing.splits):
         files = listing.splits[name]
         splits[name], paths[name], reasons = _read(files, side, channels, whole, check)
         if reasons and unreadable == "refuse":
             raise ValueError(reasons[0])
         skipped += reasons
-        where = f"{source}, {name} split," if len(listing.splits) > 1 else source
-        if name == "train" and missing:
-            left = split_off(where, splits[name], classes, missing, seed)
-        else:
-            require_labels(where, splits[name], classes, 1)
-    train, train_paths = splits["train"], paths["train"]
-    for name, indices in left.items():
-        splits[name] = train.subset(indices)
-        paths[name] = [train_paths[int(i)] for i in indices.tolist()]
+    if missing := {name: listing.sizes[name] for name in SPLITS if name not in splits}:
+        where = f"{source}, train split," if len(splits) > 1 else source
+        train, train_paths = splits["train"], paths["train"]
+        try:
+            left = split_off(where, train, classes, missing, seed, allow_missing_classes)
+        except ValueError as error:
+            raise ValueError(f"{error}{because(skipped)}") from None
+        for name, indices in left.items():
+            splits[name] = train.subset(indices)
+            paths[name] = [train_paths[i] for i in indices.tolist()]
     return Splits(
         name=source,
         classes=classes,
@@ -78,7 +80,8 @@ def read_listing(
         validation=splits["val"],
         test=splits["test"],
         skipped=tuple(skipped),
-        duplicates=tuple(_duplicates(paths)) if check else (),
+        left_out=summarise(listing.left_out, listing.root),
+        duplicates=tuple(_duplicates(paths, splits, classes)) if check else (),
         digest=_digest(listing),
     )
 
@@ -95,13 +98,13 @@ def read_all(
 
 def _read(
     files: LabelledFiles, side: int, channels: int, whole: bool, check: bool
-) -> tuple[Images | ImageFiles, list[Path], list[str]]:
+) -> tuple[Images | ImageFiles, list[str], list[str]]:
     """The readable images, their paths, and the reasons why the others are not readable."""
     paths = [path for path, _ in files]
     labels = torch.tensor([label for _, label in files], dtype=torch.long)
     if whole or len(files) * channels * side**2 > MEMORY_LIMIT:
         sizes, reasons = read_sizes(paths, channels if check else 0)
-        images = ImageFiles([str(path) for path in paths], labels, sizes, channels)
+        images = ImageFiles(paths, labels, sizes, channels)
     else:
         pixels, reasons = read_images(paths, side, channels)
         images = Images(pixels, labels)
@@ -111,32 +114,46 @@ def _read(
     return images, paths, list(reasons.values())
 
 
-def _duplicates(paths: dict[str, list[Path]]) -> list[str]:
-    """Files with the same bytes in two splits, which leak training images into the evaluation."""
-    sizes: dict[int, list[tuple[str, Path]]] = defaultdict(list)
-    for name, files in paths.items():
-        for path in files:
-            sizes[path.stat().st_size].append((name, path))
-    first: dict[str, tuple[str, Path]] = {}
+def _duplicates(
+    paths: dict[str, list[str]], splits: dict[str, Images | ImageFiles], classes: tuple[str, ...]
+) -> list[str]:
+    """Files with the same bytes in two splits, which leak training images into the evaluation, or
+    with two labels, of which one is wrong.
+    """
+    sizes: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
+    for split, files in paths.items():
+        for path, label in zip(files, splits[split].labels.tolist(), strict=True):
+            sizes[os.stat(path).st_size].append((split, classes[label], path))
+    first: dict[str, tuple[str, str, str]] = {}
     duplicates = []
     for same_size in sizes.values():
-        if len({name for name, _ in same_size}) < 2:
+        if len({(split, label) for split, label, _ in same_size}) < 2:
             continue
-        for name, path in same_size:
-            with path.open("rb") as file:
+        for split, label, path in same_size:
+            with Path(path).open("rb") as file:
                 digest = file_digest(file, "sha256").hexdigest()
-            other, twin = first.setdefault(digest, (name, path))
-            if other != name:
-                duplicates.append(f"{twin} ({other}) and {path} ({name}) are the same image")
+            other, wrong, twin = first.setdefault(digest, (split, label, path))
+            if label != wrong:
+                duplicates.append(
+                    f"{twin} ({other}, {wrong}) and {path} ({split}, {label}) are the same image "
+                    "under two labels"
+                )
+            elif split != other:
+                duplicates.append(f"{twin} ({other}) and {path} ({split}) are the same image")
     return duplicates
 
 
 def _digest(listing: Listing) -> str:
     """A hash of names, sizes, classes and splits: hashing all contents would take too long."""
     digest = sha256()
+    top = os.path.join(listing.root, "")
     for split, files in listing.splits.items():
         for path, label in files:
-            size = path.stat().st_size if path.exists() else None  # a table may list missing files
-            facts = (path.relative_to(listing.root), size, listing.classes[label], split)
-            digest.update(os.fsencode("".join(f"{fact}\0" for fact in facts)))
+            try:
+                size = os.stat(path).st_size
+            except (OSError, ValueError):  # a table may list files that are missing or impossible
+                size = None
+            name = os.fsencode(path.removeprefix(top))
+            facts = f"\0{size}\0{listing.classes[label]}\0{split}\0"
+            digest.update(name + facts.encode())
     return digest.hexdigest()

@@ -20,6 +20,7 @@ from classicnets.support.files import open_atomic
 
 from .crops import centre_boxes
 from .decode import read_images
+from .files import as_text
 from .images import SAMPLE, ImageFiles, Images, Splits, evenly_spaced, fingerprint
 from .listing import MEMORY_LIMIT
 
@@ -50,7 +51,7 @@ def read_packed(path: Path, channels: int) -> Splits:
     """The data set in a file of `write_packed`; beyond the memory limit it stays in the file.
 
     Its digest covers all labels and a sample of the images of each split. Raises a ValueError when
-    the file is something else or damaged, has other channels, or lacks a class in a split.
+    the file is something else or damaged, or has other channels.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -75,8 +76,8 @@ def read_packed(path: Path, channels: int) -> Splits:
         for pixels, labels in splits
     )
     origin = metadata.get("origin", "")
-    data = Splits(str(path), classes, train, validation, test, digest=digest, origin=origin)
-    return data.require_labels(1)
+    name = as_text(path)
+    return Splits(name, classes, train, validation, test, digest=digest, origin=origin)
 
 
 def _classes(text: str) -> tuple[str, ...]:

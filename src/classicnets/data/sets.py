@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
-from classicnets.support.errors import suggest
+from classicnets.support.errors import first_few, suggest
 
 from .csv_list import list_table
+from .files import as_path, as_text
 from .folder import list_folder
 from .hub import read_hub
 from .imagenet import list_imagenet, list_imagenette
@@ -35,6 +36,7 @@ def open_data(
     seed: int = 0,
     whole: bool = False,
     unreadable: str = "skip",
+    allow_missing_classes: bool = False,
 ) -> Splits:
     """The data set of this name, or in this folder, CSV file or packed file.
 
@@ -43,20 +45,23 @@ def open_data(
     square. Published sets of small images and packed files keep their size. Unreadable files are
     skipped and named in `skipped`, or refused if `unreadable` is "refuse"; of more than 200,000
     files on disk only the headers are read. `seed` decides missing splits, independently of a run's
-    seed. Raises a ValueError for unknown data, with the nearest names, and for data that cannot be
-    trained on, and an OSError when a download fails.
+    seed. Validation and test images must have every class unless `allow_missing_classes`. Raises a
+    ValueError for unknown data, with the nearest names, and for data that cannot be trained on, and
+    an OSError when a download fails.
     """
     if unreadable not in UNREADABLE:
         raise ValueError(f"unreadable must be {' or '.join(UNREADABLE)}, not {unreadable!r}")
-    name = resolve(spec)
+    name, missing = resolve(spec), allow_missing_classes
     if name in READERS:
-        return READERS[name](side, channels, seed)
-    if name.startswith(HUB):
-        return read_hub(name.removeprefix(HUB), side, channels, seed)
-    if _is_packed(name):
-        return read_packed(Path(name), channels)
-    splits = read_listing(_listing(name), side, channels, seed, whole, unreadable)
-    return replace(splits, name=name)
+        splits = READERS[name](side, channels, seed)
+    elif name.startswith(HUB):
+        splits = read_hub(name.removeprefix(HUB), side, channels, seed, missing)
+    elif _is_packed(name):
+        splits = read_packed(Path(as_path(name)), channels)
+    else:
+        splits = read_listing(_listing(name), side, channels, seed, whole, unreadable, missing)
+        splits = replace(splits, name=name)
+    return splits.require_labels(1, missing)
 
 
 def open_test(
@@ -69,37 +74,38 @@ def open_test(
     """
     name = resolve(spec)
     if name in READERS or name.startswith(HUB) or _is_packed(name):
-        splits = open_data(name, side, channels)
+        splits = open_data(name, side, channels, allow_missing_classes=True)
         found, images = splits.classes, splits.test
     else:
         listing = _listing(name, test=True)
         found, images = listing.classes, read_all(listing.splits["test"], side, channels, whole)
-    if unknown := set(found) - set(classes):
+    labels = {name: k for k, name in enumerate(classes)}
+    if unknown := [repr(name) for name in found if name not in labels]:
         raise ValueError(
-            f"{spec} has the class {min(unknown)!r}, which the network was not trained on; "
+            f"{spec} has the class {first_few(unknown)}, which the network was not trained on; "
             f"it knows {', '.join(classes)}"
         )
-    order = torch.tensor([classes.index(name) for name in found])
+    order = torch.tensor([labels[name] for name in found])
     return replace(images, labels=order[images.labels])
 
 
 def resolve(spec: str) -> str:
-    """The name of a data set as it is, or a path made absolute.
+    """The name of a data set as it is, or a path made absolute, the same in every locale.
 
     Raises a ValueError that offers the nearest names when there is neither.
     """
     if spec in SETS or spec.startswith(HUB):
         return spec
     prefix = IMAGENET if spec.startswith(IMAGENET) else ""
-    path = Path(spec.removeprefix(prefix)).expanduser()
+    path = Path(as_path(spec.removeprefix(prefix))).expanduser()
     if path.is_dir():
-        return prefix + str(path.resolve())
+        return prefix + as_text(path.resolve())
     if prefix:
         raise ValueError(
             f"no such folder: {path}; {IMAGENET} must be followed by the folder that has train"
         )
-    if path.suffix.lower() in (".csv", SUFFIX) and path.is_file():
-        return str(path.resolve())
+    if path.suffix.lower() in (".csv", ".tsv", SUFFIX) and path.is_file():
+        return as_text(path.resolve())
     if path.exists():
         raise ValueError(
             f"{spec} is a file that cannot be read as data; data is a folder with a folder for "
@@ -109,13 +115,13 @@ def resolve(spec: str) -> str:
 
 
 def _is_packed(name: str) -> bool:
-    return name.endswith(SUFFIX) and Path(name).is_file()
+    return name.endswith(SUFFIX) and Path(as_path(name)).is_file()
 
 
 def _listing(name: str, test: bool = False) -> Listing:
     if name == "imagenette":
         return list_imagenette()
     if name.startswith(IMAGENET):
-        return list_imagenet(Path(name.removeprefix(IMAGENET)))
-    path = Path(name)
+        return list_imagenet(Path(as_path(name.removeprefix(IMAGENET))))
+    path = Path(as_path(name))
     return list_folder(path, test) if path.is_dir() else list_table(path, test)

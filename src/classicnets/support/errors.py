@@ -1,7 +1,7 @@
 """What error messages are made of: one-line reasons, nearest names, ranges."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -27,6 +27,16 @@ def suggest(name: str, names: Iterable[str]) -> str:
     names = list(names)
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
+
+
+def first_few(names: Sequence[str], count: int = 3) -> str:
+    """The first names, and how many more there are.
+
+    >>> first_few(["a", "b"]), first_few(["a", "b", "c", "d", "e"])
+    ('a, b', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
 
 
 def check_range(part: Any, **ranges: tuple[float | int, float | int]) -> None:
