@@ -293,64 +293,6 @@ def test_other_safetensors_files_are_refused(tmp_path):
         open_data(str(tmp_path / "x.pack"), 4, 1)
 
 
-NESTED = "[" * 100_000 + "]" * 100_000
-
-
-@pytest.mark.parametrize(
-    ("classes", "message"),
-    [
-        ('[["a"], ["b"]]', "its classes must be a list of names"),
-        ('[{"a": 1}, "b"]', "its classes must be a list of names"),
-        ('{"a": 0, "b": 1}', "its classes must be a list of names"),
-        ('"ab"', "its classes must be a list of names"),
-        ("[0, 1]", "its classes must be a list of names"),
-        (NESTED, "its classes must be a list of names"),
-        ('["a", "a"]', "two of its classes have the same name"),
-        ("[", "Expecting value"),
-    ],
-)
-def test_the_classes_of_a_packed_file_are_names(tmp_path, classes, message):
-    save_packed(tmp_path / "x.pack", classes=classes)
-    with pytest.raises(ValueError, match=rf"x\.pack is not a packed data set, .*{message}"):
-        open_data(str(tmp_path / "x.pack"), 4, 1)
-
-
-def save_packed(path: Path, train=(1, 4, 4), test=(1, 4, 4), classes='["a", "b"]') -> None:
-    tensors = {}
-    for split in SPLITS:
-        shape = test if split == "test" else train
-        tensors[f"{split}.pixels"] = torch.zeros(2, *shape, dtype=torch.uint8)
-        tensors[f"{split}.labels"] = torch.tensor([0, 1])
-    save_file(tensors, path, metadata={"classes": classes})
-
-
-@pytest.mark.parametrize(
-    ("train", "test"),
-    [((1, 0, 0),) * 2, ((1, 4, 0),) * 2, ((0, 4, 4),) * 2, ((1, 4, 4), (1, 5, 5))],
-)
-def test_the_images_of_a_packed_file_have_one_size_that_is_not_empty(tmp_path, train, test):
-    save_packed(tmp_path / "x.pack", train, test)
-    message = (
-        r"x\.pack is not a packed .* its images have the sizes \[\(.*, not one that is not empty"
-    )
-    with pytest.raises(ValueError, match=message):
-        open_data(str(tmp_path / "x.pack"), 4, 1)
-
-
-def test_a_mutated_packed_file_is_read_or_refused_in_one_sentence(tmp_path):
-    save_packed(tmp_path / "x.pack")
-    content, generator = (tmp_path / "x.pack").read_bytes(), np.random.default_rng(0)
-    for k in range(200):
-        mutated = bytearray(content)
-        for place in generator.integers(0, len(content), 3):
-            mutated[place] = generator.integers(256)
-        (tmp_path / "x.pack").write_bytes(mutated[:place] if k % 4 == 0 else mutated)
-        try:
-            open_data(str(tmp_path / "x.pack"), 4, 1)
-        except ValueError as error:
-            assert "\n" not in str(error)  # noqa: PT017  # pixels may have any value
-
-
 # a stand-in for the Hugging Face hub
 
 

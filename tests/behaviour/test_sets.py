@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from classicnets.data import download, imagenet, matlab as matlab_file, published
+from classicnets.data import download, imagenet, published
 from classicnets.data.download import Remote, fetch
 from classicnets.data.sets import SETS, open_data, open_test
 
@@ -365,106 +365,6 @@ def test_the_digit_0_of_svhn_is_not_labelled_10(cache):
     assert data.test.labels[:10].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]
     assert data.test.pixels[5, 1, 3, 4] == 77
     assert data.test.pixels.sum() == 77
-
-
-@pytest.mark.parametrize(
-    ("pixels", "labels", "message"),
-    [
-        (
-            np.zeros((32, 32, 5, 20), np.uint8),
-            range(20),
-            r"X has uint8 \(32, 32, 5, 20\), not uint8",
-        ),
-        (np.zeros((32, 32, 3, 20)), range(20), r"X has float64 .*, not uint8 \(32, 32, 3, n\)"),
-        (np.zeros((32, 32), np.uint8), range(20), r"X has uint8 \(32, 32\), not uint8"),
-        (np.zeros((32, 32, 3, 20), np.uint8), np.arange(20) / 2, "y has float64, not integers"),
-    ],
-)
-def test_svhn_has_bytes_of_three_channels(cache, pixels, labels, message):
-    (cache / "svhn").mkdir(parents=True)
-    savemat(cache / "svhn" / "train_32x32.mat", {"X": pixels, "y": list(labels)})
-    with pytest.raises(ValueError, match=rf"train_32x32\.mat is damaged, or another .*{message}"):
-        open_data("svhn", 32, 3)
-
-
-def matlab(**arrays: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    savemat(out, arrays)
-    return out.getvalue()
-
-
-SVHN = matlab(X=np.zeros((32, 32, 3, 20), np.uint8), y=np.arange(20).reshape(-1, 1))
-
-
-def test_a_mutated_mat_file_does_not_end_the_process(tmp_path):
-    crashing = bytearray(SVHN)
-    crashing[185] = 127  # the reader of SciPy 1.17 accesses memory that is not its own
-    generator = np.random.default_rng(0)
-    contents = [bytes(crashing), SVHN[:300], b""]
-    places = generator.integers(124, 260, 5)
-    contents += [SVHN[:place] + b"\xff" + SVHN[place + 1 :] for place in places]
-    for content in contents:
-        try:
-            matlab_file.read_mat(Path(put(tmp_path / "x.mat", content) and tmp_path / "x.mat"), "X")
-        except ValueError as error:
-            assert "\n" not in str(error)  # noqa: PT017  # some mutations are legal files
-
-
-def test_a_crash_of_the_reader_of_mat_files_is_told(tmp_path, monkeypatch):
-    program = tmp_path / "crash.py"
-    program.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
-    monkeypatch.setattr(matlab_file, "__file__", str(program))
-    with pytest.raises(ValueError, match=r"^SciPy's reader crashed with signal 11$"):
-        matlab_file.read_mat(tmp_path / "x.mat", "X")
-
-
-def test_the_reader_of_mat_files_never_unpickles_and_names_what_is_missing(tmp_path):
-    put(tmp_path / "x.mat", matlab(X=np.array([[1, "a"]], object)))
-    with pytest.raises(ValueError, match="X is not an array of numbers or words"):
-        matlab_file.read_mat(tmp_path / "x.mat", "X")
-    with pytest.raises(ValueError, match="KeyError: 'y'"):
-        matlab_file.read_mat(tmp_path / "x.mat", "y")
-
-
-@pytest.mark.parametrize(
-    ("claimed", "held", "message"),
-    [
-        (1, 2, r"not the 784 bytes that an array of \(1, 28, 28\) has"),
-        (2, 1, r"not the 1,568 bytes that an array of \(2, 28, 28\) has"),
-        (2**31, 1, r"an array of 1,683,627,180,032 bytes; at most 1,073,741,824 are read"),
-    ],
-)
-def test_no_more_of_an_idx_file_is_read_than_its_header_claims(tmp_path, claimed, held, message):
-    header = struct.pack(">HBB3I", 0, 8, 3, claimed, 28, 28)
-    put(tmp_path / "x.gz", gzip.compress(header + bytes(784 * held)))
-    with pytest.raises(ValueError, match=message):
-        published.read_idx(tmp_path / "x.gz", 28, 28)
-
-
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [("cifar10", "cifar-10-binary.tar.gz"), ("imagenette", "imagenette2-320.tgz")],
-)
-def test_an_archive_that_unpacks_to_too_much_is_refused(cache, monkeypatch, name, file):
-    monkeypatch.setattr(download, "UNPACKED", 2**20)
-    archive(cache / name / file, {"test_batch.bin": bytes(2**20)})
-    with pytest.raises(ValueError, match=rf"{file} is damaged, .*it unpacks to more than"):
-        open_data(name, 32, 3)
-    assert [path.name for path in (cache / name).iterdir()] == [file]
-
-
-def test_a_mutated_archive_is_refused_in_one_sentence(cache):
-    path = cache / "cifar10" / "cifar-10-binary.tar.gz"
-    archive(path, {"test_batch.bin": bytes(3073), "batches.meta.txt": b"a b"})
-    content, generator = path.read_bytes(), np.random.default_rng(0)
-    for k in range(40):
-        mutated = bytearray(content)
-        for place in generator.integers(0, len(content), 3):
-            mutated[place] = generator.integers(256)
-        path.write_bytes(mutated[: generator.integers(len(content))] if k % 4 == 0 else mutated)
-        with pytest.raises(ValueError, match="is damaged, or another file") as caught:
-            open_data("cifar10", 32, 3)
-        assert "\n" not in str(caught.value)
 
 
 def test_imagenettes_published_validation_split_is_the_test_split(cache, tmp_path, monkeypatch):
