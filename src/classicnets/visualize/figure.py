@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from classicnets.support.plots import png
 
 from .layers import Image
-from .tiles import enlarge, rgb
+from .tiles import enlarge, fraction_of, rgb
 
 CHARACTERS = 17  # an inch, in the size of the text below a title
 CAPTIONS = {  # kind of plate -> how to read it
@@ -93,7 +93,7 @@ def overlay(values: Tensor, image: Tensor) -> Tensor:
     """A heatmap over the image in grey; dark where the values are not positive."""
     grey = enlarge(image).mean(0).clamp(0, 1)
     smooth = F.interpolate(values[None, None].clamp(min=0), grey.shape, mode="bilinear")[0, 0]
-    colours = colormaps["inferno"]((smooth / smooth.max().clamp(min=1e-12)).numpy())
+    colours = colormaps["inferno"](fraction_of(smooth, smooth.max()).numpy())
     return 0.4 * grey + 0.6 * torch.from_numpy(colours[:, :, :3]).float().permute(2, 0, 1)
 
 

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .layers import get_layer
+from .tiles import fraction_of
 
 DEAD = 0.05  # of the median filter's root mean square
 SATURATED = 3.0
@@ -34,7 +35,7 @@ class Filters:
         """
         w = self.weights
         largest = w.abs().amax() if shared_scale else w.abs().amax(dim=(1, 2, 3), keepdim=True)
-        shades = w / (2 * largest.clamp(min=1e-12)) + 0.5
+        shades = fraction_of(w, largest) / 2 + 0.5
         return shades if w.shape[1] == 3 else shades.flatten(0, 1)[:, None]
 
 

@@ -145,7 +145,7 @@ def occlusion_figure(
     figure = new_figure("occlusion", 11, 3.6, "Occlusion sensitivity", subtitle, details)
     axes = grid(figure, 4, 4)
     show_image(axes[0], image, "image")
-    if found.probability.max() - found.probability.min() > 1e-3:
+    if found.probability.min() < 0.999 * found.probability.max():
         y, x = divmod(int(found.probability.argmin()), found.probability.shape[1])
         square = (found.lefts[x] - 0.5, found.tops[y] - 0.5)
         axes[0].add_patch(Rectangle(square, found.size, found.size, color="0.5"))
@@ -207,7 +207,7 @@ def gradients_figure(found: Mapping[str, Image], image: Image, subtitle: str = "
     show_image(axes[0], image, "image")
     for ax, (name, values) in zip(axes[1:], found.items(), strict=False):
         strength = values.abs().amax(0)
-        peak = strength.flatten().quantile(0.99).item() or 1
+        peak = np.quantile(strength.numpy(), 0.99) or strength.max().item() or 1
         ax.imshow(strength.numpy(), cmap="gray", vmin=0, vmax=peak)
         set_title(ax, name)
     return figure
@@ -284,7 +284,8 @@ def embedding_figure(
     for label in labels.unique().tolist():
         x, y = points[labels == label].numpy().T
         ax.scatter(x, y, s=12, color=class_colour(label), label=classes[label], alpha=0.7, lw=0)
-    apart = (points.amax(0) - points.amin(0)).clamp(min=1e-9) / 13
+    extent = points.amax(0) - points.amin(0)
+    apart = torch.where(extent > 0, extent, 1.0) / 13
     taken: list[Tensor] = []
     for i in torch.randperm(len(points), generator=torch.Generator().manual_seed(0)).tolist():
         point = points[i]
