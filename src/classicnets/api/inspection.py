@@ -12,7 +12,8 @@ from classicnets.data.crops import centre_boxes
 from classicnets.data.images import ImageFiles, Images, Splits
 from classicnets.data.sets import open_data
 from classicnets.training.run.directory import Run
-from classicnets.visualize.layers import as_input, class_scores, frozen, stages, stages_and_fc
+from classicnets.visualize.forward import as_input, class_scores, frozen
+from classicnets.visualize.layers import stages, stages_and_fc
 from classicnets.visualize.predictions import Predictions, predict_all
 
 from .predict import images_at, read_or_refuse

@@ -6,17 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .layers import (
-    Image,
-    as_input,
-    capture_outputs,
-    class_scores,
-    classifier_layer,
-    frozen,
-    get_layer,
-    last_spatial_layer,
-    target_class,
-)
+from .forward import Image, as_input, class_scores, differentiate, frozen, target_class
+from .layers import capture_outputs, classifier_layer, find_calls, get_layer, last_spatial_layer
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,8 @@ def cam(network: nn.Module, image: Image, label: int | None = None) -> Heatmap:
     classifier, layer = classifier_layer(network, image), last_spatial_layer(network, image)
     fc = get_layer(network, classifier)
     x = as_input(network, image[None])
-    with frozen(network), torch.no_grad(), capture_outputs(network, [layer]) as captured:
+    calls = find_calls(network, x, [layer])
+    with frozen(network), torch.no_grad(), capture_outputs(network, calls) as captured:
         scores = class_scores(network, x)[0]
         label = target_class(scores, label)
         maps = captured[layer][0]
@@ -87,7 +79,8 @@ def _maps_and_gradient(
 ) -> tuple[str, int, Tensor, Tensor]:
     layer = last_spatial_layer(network, image) if layer is None else layer
     x = as_input(network, image[None])
-    with frozen(network), capture_outputs(network, [layer]) as captured:
+    calls = find_calls(network, x, [layer])
+    with frozen(network), capture_outputs(network, calls) as captured:
         scores = class_scores(network, x.requires_grad_())[0]
         label = target_class(scores, label)
         maps = captured[layer]
@@ -95,5 +88,5 @@ def _maps_and_gradient(
             raise ValueError(
                 f"{layer} gives {tuple(maps.shape[1:])}, not feature maps, which Grad-CAM needs"
             )
-        (gradient,) = torch.autograd.grad(scores[label], maps)
+        (gradient,) = differentiate(scores[label], [maps])
     return layer, label, maps[0].detach().float().cpu(), gradient[0].float().cpu()

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from classicnets.support.plots import png
 
-from .layers import Image
+from .forward import Image
 from .tiles import enlarge, fraction_of, rgb
 
 CHARACTERS = 17  # an inch, in the size of the text below a title

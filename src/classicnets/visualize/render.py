@@ -26,9 +26,10 @@ from .deconv import Deconv, summary
 from .features import FeatureMaps, Strongest, cut_patch
 from .figure import class_colour, grid, new_figure, overlay, set_title, show_image
 from .filters import Filters
+from .forward import Batch, Image
 from .health import LayerHealth
 from .invariance import Invariance
-from .layers import Batch, Image, target_maps
+from .layers import target_maps
 from .occlusion import Occlusion
 from .predictions import Predictions
 from .tiles import GAP, around_grey, enlarge, format_value, montage, rgb, scale_factor

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .layers import Batch, Image
+from .forward import Batch, Image
 
 GAP = 6  # pixels between tiles
 GAP_COLOUR = (0.82, 0.88, 0.95)  # a pale blue that no tile has
