@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
-from classicnets.support.plots import png
+from classicnets.support.names import short
+from classicnets.support.plots import LiteralFigure
 
 from .forward import Image
 from .tiles import enlarge, fraction_of, rgb
@@ -45,13 +46,6 @@ CAPTIONS = {  # kind of plate -> how to read it
 }
 
 
-class NotebookFigure(Figure):
-    """A figure that a notebook displays."""
-
-    def _repr_png_(self) -> bytes:
-        return png(self)
-
-
 def new_figure(
     kind: str, width: float | int, height: float | int, title: str, *details: str
 ) -> Figure:
@@ -60,10 +54,11 @@ def new_figure(
     lines = [*wrap(" · ".join(filter(None, details)), columns), *wrap(CAPTIONS[kind], columns)]
     header = 0.4 + 0.16 * len(lines)
     height += header
-    figure = NotebookFigure(figsize=(width, height), layout="constrained", dpi=110)
+    figure = LiteralFigure(figsize=(width, height), layout="constrained", dpi=110)
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - header / height))  # pyright: ignore
     top = 1 - 0.08 / height
-    figure.text(0.01, top, title, va="top", fontsize=13, weight="bold")
+    heading = short(title, int(9 * width))
+    figure.text(0.01, top, heading, va="top", fontsize=13, weight="bold")
     text = "\n".join(lines)
     figure.text(0.01, top - 0.27 / height, text, va="top", fontsize=8.5, color="0.35")
     return figure
@@ -79,7 +74,8 @@ def grid(figure: Figure, count: int, columns: int) -> list[Axes]:
 
 def set_title(ax: Axes, title: str) -> None:
     """A small title above one image."""
-    ax.set_title(title, fontsize=8, pad=3)
+    lines = (short(line, 48) for line in title.split("\n"))
+    ax.set_title("\n".join(lines), fontsize=8, pad=3)
 
 
 def show_image(ax: Axes, image: Image, title: str) -> None:

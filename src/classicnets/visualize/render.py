@@ -16,9 +16,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 from torch import Tensor
 
+from classicnets.support.names import short
 from classicnets.support.plots import draw_confusion
 
 from .cam import Heatmap
@@ -242,7 +243,7 @@ def invariance_figure(
         for ax, (title, values) in zip(row, panels.items(), strict=True):
             for name, line in zip(names, values, strict=True):
                 ax.plot(change.amounts, line.numpy(), label=name, lw=1.2)
-            ax.set_title(title, fontsize=9)
+            set_title(ax, title)
             unit = UNITS[change.transformation]
             ax.set_xlabel(f"{change.transformation} ({unit})", fontsize=8)
             ax.set_ylim(0, 1.05 if values is change.probability else None)
@@ -256,7 +257,11 @@ def probes_figure(accuracy: Mapping[str, float], baseline: float, subtitle: str 
     """ZFNet's Table 7: linear probe accuracy by layer, and that of the majority class."""
     figure = new_figure("probes", 8, 3.2, "Linear probes", subtitle)
     ax = figure.subplots()
-    bars = ax.bar(list(accuracy), list(accuracy.values()), color="tab:blue", width=0.6)
+    bars = ax.bar(range(len(accuracy)), list(accuracy.values()), color="tab:blue", width=0.6)
+    names = list(map(short, accuracy))
+    crowded = len(names) * max(map(len, names)) > 80
+    slanted = {"rotation": 30, "ha": "right"} if crowded else {}
+    ax.set_xticks(range(len(names)), names, fontsize=9, **slanted)
     ax.bar_label(bars, fmt="%.1f", fontsize=9)
     ax.axhline(baseline, color="0.4", ls="--", lw=1)
     beside = ax.get_yaxis_transform()
@@ -264,7 +269,6 @@ def probes_figure(accuracy: Mapping[str, float], baseline: float, subtitle: str 
     ax.text(1.01, baseline, "majority\nclass", **style)
     ax.set_ylabel("test accuracy (%)")
     ax.set_ylim(0, 105)
-    ax.tick_params(axis="x", rotation=30 if len(accuracy) > 6 else 0, labelsize=9)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -357,7 +361,12 @@ def health_figure(found: Mapping[str, Sequence[LayerHealth]], subtitle: str = ""
             values = [getattr(layer, field) for layer in layers]
             ax.plot(range(1, len(values) + 1), values, marker=".", lw=1.2, label=name)
         low, high = ax.dataLim.intervaly
-        ax.set(yscale="log") if high > 10 * low > 0 else ax.set_ylim(bottom=0)
+        if high > 10 * low > 0:
+            ax.set_yscale("log")
+            ax.yaxis.set_major_formatter(LogFormatter())
+            ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+        else:
+            ax.set_ylim(bottom=0)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_title(f"standard deviation of {title}", fontsize=10)
         ax.set_xlabel("layer, from the input", fontsize=9)
