@@ -30,6 +30,10 @@ GOLDENS = Path(__file__).parents[1] / "goldens"
 ORACLE = SimpleNamespace(**runpy.run_path(str(GOLDENS / "make_looking.py")))
 STORED = json.loads(ORACLE.FILE.read_text())["attributions"]
 
+# grad-cam adds 1e-6 to the denominator 2 g^2 + S g^3 of Grad-CAM++, which equation 19 does not;
+# with the gradients of this network (about 0.05) it moves the heat by up to 5e-4
+GRAD_CAM_EPSILON = {"grad_cam_plus_plus": {"rtol": 1e-3, "atol": 3e-4}}
+
 pytestmark = pytest.mark.agreement
 
 
@@ -63,7 +67,8 @@ def test_attributions_equal_the_stored_ones(name):
     stored = torch.tensor(STORED[name])
     assert stored[:-2].abs().max() > 1e-4
     digest = torch.tensor(ORACLE.digest(ours(name)))
-    torch.testing.assert_close(digest, stored, rtol=2e-4, atol=2e-5)
+    tolerance = GRAD_CAM_EPSILON.get(name, {"rtol": 2e-4, "atol": 2e-5})
+    torch.testing.assert_close(digest, stored, **tolerance)
 
 
 @pytest.fixture(scope="module")
@@ -98,4 +103,5 @@ def test_torchvisions_googlenet_is_supported_where_captum_gives_the_plain_gradie
 
 @pytest.mark.parametrize("name", STORED)
 def test_attributions_equal_the_live_ones(name, live):
-    torch.testing.assert_close(ours(name), live[name], rtol=1e-4, atol=1e-6)
+    tolerance = GRAD_CAM_EPSILON.get(name, {"rtol": 1e-4, "atol": 1e-6})
+    torch.testing.assert_close(ours(name), live[name], **tolerance)

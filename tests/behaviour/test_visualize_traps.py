@@ -14,7 +14,7 @@ from classicnets.visualize.features import feature_maps, receptive_boxes
 from classicnets.visualize.filters import filters
 from classicnets.visualize.gradients import guided_backpropagation, saliency
 from classicnets.visualize.health import health
-from classicnets.visualize.layers import get_layer, layer_outputs, stages_and_fc
+from classicnets.visualize.layers import find_calls, layer_outputs, stages_and_fc
 from classicnets.visualize.occlusion import occlusion
 
 
@@ -143,8 +143,7 @@ def test_receptive_boxes_of_branches_and_rounded_pools_are_the_support_of_the_gr
     for p in net.parameters():  # no weight cancels another
         torch.nn.init.uniform_(p, 0.01, 0.02)
     x = torch.rand(1, *entry.input, dtype=torch.float64).requires_grad_()
-    get_layer(net, layer)
-    maps = layer_outputs(net, x, [layer])[layer]
+    maps = layer_outputs(net, x, find_calls(net, x, [layer]))[layer]
     (gradient,) = torch.autograd.grad(maps[0, :, position[0], position[1]].sum(), x)
     rows, columns = (gradient[0].abs().sum((0, k)).nonzero()[:, 0] for k in (2, 1))
     box = receptive_boxes(net, entry.input, layer, torch.tensor(position))

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 from sklearn.isotonic import isotonic_regression
 
-from classicnets.support.plots import png
+from classicnets.support.names import short
+from classicnets.support.plots import LiteralFigure, png
 from classicnets.support.tables import align
 from classicnets.training.recipe.recipe import ABOUT_PAPER
 from classicnets.training.run.curves import EpochMetrics, plot_curve
@@ -88,7 +88,8 @@ class Comparison:
 
     def png(self) -> bytes:
         """The top-1 errors epoch by epoch: validation solid, training dashed."""
-        figure = Figure(figsize=(9, max(5, 1.5 + 0.2 * len(self.rows))), layout="constrained")
+        height = max(5, 1.5 + 0.2 * len(self.rows))
+        figure = LiteralFigure(figsize=(9, height), layout="constrained")
         axes = figure.subplots()
         _draw(axes, self.rows, self.curves)
         return png(figure, dpi=150)
@@ -194,7 +195,7 @@ def _draw(axes: Axes, lines: Sequence[Row], curves: Sequence[Sequence[EpochMetri
     _scale(axes, curves)
     _label(axes, lines, curves)
     data = " and ".join(dict.fromkeys(Path(line.data).name for line in lines))
-    axes.set_title(f"top-1 error on {data}, %", loc="left", fontsize=12, pad=22)
+    axes.set_title(f"top-1 error on {short(data, 60)}, %", loc="left", fontsize=12, pad=22)
     axes.text(
         0, 1.025, "solid: validation, best epoch marked; dashed: training",
         transform=axes.transAxes, fontsize=9, color="0.35",
@@ -232,8 +233,8 @@ def _label(axes: Axes, lines: Sequence[Row], curves: Sequence[Sequence[EpochMetr
     for k, height in zip(np.argsort(heights), _apart(sorted(heights), room), strict=True):
         colour = COLOURS[k % len(COLOURS)]
         axes.annotate(
-            lines[k].run, ends[k], (1.03, height), textcoords="axes fraction", va="center",
-            fontsize=9, color=colour, annotation_clip=False,
+            short(lines[k].run, 48), ends[k], (1.03, height), textcoords="axes fraction",
+            va="center", fontsize=9, color=colour, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "relpos": (0, 0.5)},
         )  # fmt: skip
 

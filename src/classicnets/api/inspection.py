@@ -11,8 +11,10 @@ from torch import Generator, Tensor, nn
 from classicnets.data.crops import centre_boxes
 from classicnets.data.images import ImageFiles, Images, Splits
 from classicnets.data.sets import open_data
+from classicnets.support.names import short
 from classicnets.training.run.directory import Run
-from classicnets.visualize.layers import as_input, class_scores, frozen, stages, stages_and_fc
+from classicnets.visualize.forward import as_input, class_scores, frozen
+from classicnets.visualize.layers import stages, stages_and_fc
 from classicnets.visualize.predictions import Predictions, predict_all
 
 from .predict import images_at, left_out, read_or_refuse
@@ -55,6 +57,7 @@ class Inspection:
         method: str = "tsne",
     ):
         self.run, self.config = run, run.config
+        self.classes = tuple(map(short, run.config.classes))  # as they are drawn
         self.network, self.from_catalog = network, from_catalog
         self.layers, self.maps, self.label = list(layers), list(maps) or None, label
         self.limit, self.method = limit, method
@@ -64,7 +67,7 @@ class Inspection:
         """Images from files and folders, read as `predict` does; without any, one test image."""
         if not paths:
             test = self.test
-            name = f"a test image of {self.config.classes[test.labels[0]]}"
+            name = f"a test image of {self.classes[test.labels[0]]}"
             return self._samples([name], test.images[:1], test.inputs[:1])
         files = [file for path in map(Path, paths) for file in images_at(path)]
         found, readable, reasons = read_or_refuse(files, set(map(Path, paths)), self.config)

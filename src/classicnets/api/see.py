@@ -1,13 +1,13 @@
 """Visualising what a run has learnt: `see`, and one function for each kind of plate."""
 
 import io
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from classicnets.evaluation.metrics import confusion_counts
 from classicnets.support.devices import select_device
 from classicnets.support.errors import suggest
 from classicnets.support.files import write_atomic
+from classicnets.support.names import file_names
 from classicnets.support.plots import png
 from classicnets.training.run.directory import open_run
 from classicnets.visualize import cam, gradients, render
@@ -44,28 +45,30 @@ Drawing = tuple[Figure, dict[str, Any]]  # and the arrays it was drawn from
 class Plates:
     """The plates of a run; iterating draws one after another.
 
-    `unreadable` holds why images of a folder were left out.
+    One that cannot be drawn becomes a plate without a figure that gives the reason; if none can,
+    iterating ends in a ValueError. `unreadable` holds why images of a folder were left out.
     """
 
     title: str
     subtitle: str
     steps: list[tuple[str, str, Callable[[], Drawing]]]
-    skip_failures: bool
     unreadable: list[str]
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def __iter__(self) -> Iterator[Plate]:
+        reasons = []
         for name, text, draw in self.steps:
             try:
                 figure, values = draw()
             except (ValueError, OSError) as error:
-                if not self.skip_failures:
-                    raise
+                reasons.append(str(error))
                 yield Plate(name, str(error))
             else:
                 yield Plate(name, text, figure, {k: _array(v) for k, v in values.items()})
+        if len(reasons) == len(self.steps):
+            raise ValueError("; ".join(dict.fromkeys(reasons)))
 
 
 def see(
@@ -82,17 +85,16 @@ def see(
 ) -> Plates:
     """Plates that show what a run has learnt, on these images or on one of its test set.
 
-    `what` names kinds of plates, or is ("all",): then a kind that does not apply to the network or
-    its data becomes a plate without a figure that gives the reason. `layers`, `maps` and `label` (a
-    class) override the defaults: the network's stages, the strongest maps, the predicted class.
+    `what` names kinds of plates, or is ("all",). `layers`, `maps` and `label` (a class) override
+    the defaults: the network's stages, the strongest maps, the predicted class. A layer that runs
+    several times stands for its last call with feature maps, `a (2)` for its second call.
     Kinds that need a data set use at most `limit` images of the run's own. `method` of embedding:
     pca, tsne, or umap where it is installed.
 
     Raises ValueError for an unknown kind, layer, map, class or method, for an image that cannot be
     read unless it was found in a folder, and where `load` does.
     """
-    everything = tuple(what) == ("all",)
-    kinds = tuple(KINDS) if everything else tuple(what)
+    kinds = tuple(KINDS) if tuple(what) == ("all",) else tuple(what)
     for kind in kinds:
         if kind not in KINDS:
             raise ValueError(f"no kind of plate {kind!r}; {suggest(kind, ['all', *KINDS])}")
@@ -110,11 +112,12 @@ def see(
     name, data = opened.config.network, Path(opened.config.data).name
     shown = ", ".join(s.name for s in samples)
     left_out = "".join(f" Left out: {reason}." for reason in of.unreadable)
+    steps = [step for kind in kinds for step in _steps(kind, of, samples, f"{name} on {data}")]
+    files = file_names(step[0] for step in steps)
     return Plates(
         f"What {name} has learnt",
         f"Trained on {data}; run: {run}. Images: {shown}.{left_out}",
-        [step for kind in kinds for step in _steps(kind, of, samples, f"{name} on {data}")],
-        everything,
+        [(file, *step[1:]) for file, step in zip(files, steps, strict=True)],
         of.unreadable,
     )
 
@@ -131,9 +134,7 @@ def save(series: Plates, plates: Sequence[Plate], out: Path, npz: bool = False) 
         if plate.figure is not None and not one:
             write_atomic(folder / f"{plate.name}.png", png(plate.figure))
         if npz and plate.arrays:
-            file = io.BytesIO()
-            np.savez_compressed(file, allow_pickle=False, **plate.arrays)
-            write_atomic(folder / f"{plate.name}.npz", file.getvalue())
+            write_atomic(folder / f"{plate.name}.npz", _npz(plate.arrays))
     if one:
         write_atomic(out, page(series.title, series.subtitle, plates).encode())
 
@@ -146,7 +147,7 @@ def _steps(
     for i, sample in enumerate(samples if kind.per_image else samples[:1]):
         line, suffix = subtitle, ""
         if kind.per_image:
-            line = f"{subtitle} · {sample.name}, predicted {of.config.classes[sample.predicted]}"
+            line = f"{subtitle} · {sample.name}, predicted {of.classes[sample.predicted]}"
             repeated = [s.name for s in samples].count(sample.name) > 1
             suffix = f"{sample.name}{f' {i + 1}' * repeated}" if len(samples) > 1 else ""
         try:
@@ -157,7 +158,7 @@ def _steps(
         for layer in layers:
             parts = "-".join(filter(None, (name, layer, suffix)))
             draw = partial(kind.draw, of, sample, layer, line)
-            yield re.sub(r"[^\w.]+", "-", parts), CAPTIONS[name], draw
+            yield parts, CAPTIONS[name], draw
 
 
 def _layers(kind: "Kind", of: Inspection, sample: Sample) -> Sequence[str | None]:
@@ -168,8 +169,18 @@ def _layers(kind: "Kind", of: Inspection, sample: Sample) -> Sequence[str | None
     if kind.stages:
         return of.map_layers(kind.stages, sample.input)
     if kind.per_layer and of.layers:
-        return [layer for layer in of.layers if kind.applies(of.network, layer)]
+        return [layer for layer in of.layers if kind.applies(of.network, layer)] or of.layers
     return [None]
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """As `np.savez_compressed`, which takes no array of the name `file`."""
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _fail(reason: str) -> Drawing:
@@ -200,7 +211,7 @@ def _strongest(of: Inspection, sample: Sample, layer: str, subtitle: str) -> Dra
 def _occlusion(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
     grey = of.config.scaling(torch.full((1, *of.config.input), 127, dtype=torch.uint8))[0]
     found = occlusion(of.network, sample.input, of.label, layer=layer, grey=grey)
-    figure = render.occlusion_figure(found, sample.image, of.config.classes, subtitle)
+    figure = render.occlusion_figure(found, sample.image, of.classes, subtitle)
     return figure, _arrays(found)
 
 
@@ -215,7 +226,7 @@ def _gradients(of: Inspection, sample: Sample, layer: str | None, subtitle: str)
         guided = gradients.guided_backpropagation(of.network, sample.input, of.label)
         found["guided backpropagation"] = guided
     label = sample.predicted if of.label is None else of.label
-    subtitle = f"{subtitle} · evidence for {of.config.classes[label]}"
+    subtitle = f"{subtitle} · evidence for {of.classes[label]}"
     return render.gradients_figure(found, sample.image, subtitle), {**found, "class": label}
 
 
@@ -224,7 +235,7 @@ def _cam(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Dr
     found = [method(of.network, sample.input, of.label, layer) for method in methods]
     with suppress(ValueError):  # not defined for most networks
         found += [cam.cam(of.network, sample.input, of.label)] if layer is None else []
-    figure = render.heatmap_figure(found, sample.image, of.config.classes, subtitle)
+    figure = render.heatmap_figure(found, sample.image, of.classes, subtitle)
     values = {"class": found[0].label, "layer": found[0].layer}
     return figure, values | {heatmap.method: heatmap.values for heatmap in found}
 
@@ -239,7 +250,7 @@ def _invariance(of: Inspection, sample: Sample, layer: str | None, subtitle: str
         invariance(of.network, inputs[some], labels[some], layers, classifier, transformation)
         for transformation in AMOUNTS
     ]
-    names = [of.config.classes[labels[i]] for i in some]
+    names = [of.classes[labels[i]] for i in some]
     values = {f"{f.transformation}-{name}": d for f in found for name, d in f.distances.items()}
     for f in found:
         prefix = f.transformation
@@ -257,7 +268,7 @@ def _probes(of: Inspection, sample: Sample, layer: str | None, subtitle: str) ->
 def _embedding(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
     points = embedding(of.predictions.features, of.method)
     figure = render.embedding_figure(
-        points, of.test.labels, of.test.images, of.config.classes, of.method, subtitle
+        points, of.test.labels, of.test.images, of.classes, of.method, subtitle
     )
     return figure, {"points": points, "labels": of.test.labels}
 
@@ -272,7 +283,7 @@ def _mistakes(of: Inspection, sample: Sample, layer: str | None, subtitle: str) 
     with suppress(ValueError):  # not defined without feature maps
         heatmaps = [cam.grad_cam(of.network, inputs[i], int(predicted[i])) for i in indices]
     figure = render.mistakes_figure(
-        predictions, indices, heatmaps, of.test.images, of.config.classes, subtitle
+        predictions, indices, heatmaps, of.test.images, of.classes, subtitle
     )
     values = {"images": indices, "probability": predictions.probability[indices]}
     if heatmaps:
@@ -282,8 +293,8 @@ def _mistakes(of: Inspection, sample: Sample, layer: str | None, subtitle: str) 
 
 def _confusion(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
     predicted = of.predictions.probability.argmax(1)
-    counts = confusion_counts(of.predictions.labels, predicted, len(of.config.classes))
-    figure = render.confusion_figure(counts, of.config.classes, subtitle)
+    counts = confusion_counts(of.predictions.labels, predicted, len(of.classes))
+    figure = render.confusion_figure(counts, of.classes, subtitle)
     return figure, {"confusion": counts}
 
 

@@ -41,7 +41,7 @@ def see(
         typer.Option(
             metavar="LAYER,LAYER",
             rich_help_panel=PLATES,
-            help="layers by name, such as --layers conv1,conv5",
+            help="layers by name, such as --layers conv1,conv5, or a call: 'relu (2)'",
             show_default="the network's stages",
         ),
     ] = "",
@@ -94,6 +94,7 @@ def see(
       classicnets see runs/digits one.png --all --out page.html
     """
     from classicnets.api.see import DEFAULT_KINDS, save, see
+    from classicnets.support.names import visible
 
     require_at_most_one(what=bool(what), all=all_)
     kinds = ("all",) if all_ else _split(what) or DEFAULT_KINDS
@@ -105,7 +106,7 @@ def see(
         limit=limit, method=method, device=device,
     )  # fmt: skip
     for reason in series.unreadable:
-        print(f"warning: skipped: {reason}", file=sys.stderr)
+        print(f"warning: skipped: {visible(reason)}", file=sys.stderr)
     place = out or run / ("see.html" if all_ else "see")
     if all_ and place.suffix != ".html":
         place = place / "see.html"
@@ -117,7 +118,8 @@ def see(
     save(series, plates, place, npz)
     for plate in plates:
         if plate.figure is None:
-            print(f"skipped: {plate.name}: {plate.text}")
+            stream = sys.stdout if place.suffix == ".html" else sys.stderr  # or only paths
+            print(f"skipped: {plate.name}: {visible(plate.text)}", file=stream)
         elif place.suffix != ".html":
             print(place / f"{plate.name}.png")
     if place.suffix == ".html":

@@ -5,9 +5,8 @@ import io
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from classicnets.support.plots import draw_confusion, png
+from classicnets.support.plots import LiteralFigure, draw_confusion, png
 
 from .metrics import Evaluation
 
@@ -31,7 +30,7 @@ def class_csv(evaluation: Evaluation) -> str:
 
 def evaluation_png(evaluation: Evaluation) -> bytes:
     """The confusion matrix beside a reliability diagram, as a PNG file."""
-    figure = Figure(figsize=(13, 7), layout="constrained")
+    figure = LiteralFigure(figsize=(13, 7), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(7, 5))
     shading = draw_confusion(left, np.array(evaluation.confusion), evaluation.classes)
     left.set_title("Confusion matrix")

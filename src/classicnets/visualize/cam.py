@@ -6,17 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .layers import (
-    Image,
-    as_input,
-    capture_outputs,
-    class_scores,
-    classifier_layer,
-    frozen,
-    get_layer,
-    last_spatial_layer,
-    target_class,
-)
+from .forward import Image, as_input, class_scores, differentiate, frozen, target_class
+from .layers import capture_outputs, classifier_layer, find_calls, get_layer, last_spatial_layer
 
 
 @dataclass(frozen=True)
@@ -45,11 +36,15 @@ def grad_cam(
 def grad_cam_plus_plus(
     network: nn.Module, image: Image, label: int | None = None, layer: str | None = None
 ) -> Heatmap:
-    """Grad-CAM++: weights that count several objects alike (arXiv:1710.11063, equation 19)."""
+    """Grad-CAM++: weights that count several objects alike (arXiv:1710.11063, equation 19).
+
+    Divided by the square of the gradient g, the equation reads alpha = 1 / (2 + S g), where S is
+    the sum of the map. Only positions with g > 0 count. There the denominator is at least 2 for the
+    rectified maps of the paper; where another layer makes it 0 or negative, the position counts 0.
+    """
     layer, label, maps, g = _maps_and_gradient(network, image, label, layer)
-    below = 2 * g**2 + maps.sum(dim=(1, 2), keepdim=True) * g**3
-    alpha = torch.where(g != 0, g**2 / (below + 1e-6), 0.0)
-    weights = (alpha * g.relu()).sum(dim=(1, 2))
+    below = 2 + maps.sum(dim=(1, 2), keepdim=True) * g
+    weights = torch.where((g > 0) & (below > 0), g / below, 0.0).sum(dim=(1, 2))
     return Heatmap("Grad-CAM++", layer, label, torch.einsum("c,chw->hw", weights, maps).relu())
 
 
@@ -62,14 +57,16 @@ def cam(network: nn.Module, image: Image, label: int | None = None) -> Heatmap:
     classifier, layer = classifier_layer(network, image), last_spatial_layer(network, image)
     fc = get_layer(network, classifier)
     x = as_input(network, image[None])
-    with frozen(network), torch.no_grad(), capture_outputs(network, [layer]) as captured:
+    calls = find_calls(network, x, [layer])
+    with frozen(network), torch.no_grad(), capture_outputs(network, calls) as captured:
         scores = class_scores(network, x)[0]
         label = target_class(scores, label)
         maps = captured[layer][0]
     if isinstance(fc, nn.Linear) and fc.weight.shape == (len(scores), len(maps)):
         values = torch.einsum("c,chw->hw", fc.weight[label].detach(), maps)
         bias = 0.0 if fc.bias is None else fc.bias[label].detach()
-        if torch.allclose(values.mean() + bias, scores[label], rtol=1e-3, atol=1e-4):
+        off = (values.mean() + bias - scores[label]).abs()
+        if off <= 1e-3 * (values.abs().mean() + abs(bias)):  # relative, for scores of any size
             return Heatmap("CAM", layer, label, values.float().cpu())
     raise ValueError(
         f"CAM is not defined for {type(network).__name__}: the network must end in global average "
@@ -82,7 +79,8 @@ def _maps_and_gradient(
 ) -> tuple[str, int, Tensor, Tensor]:
     layer = last_spatial_layer(network, image) if layer is None else layer
     x = as_input(network, image[None])
-    with frozen(network), capture_outputs(network, [layer]) as captured:
+    calls = find_calls(network, x, [layer])
+    with frozen(network), capture_outputs(network, calls) as captured:
         scores = class_scores(network, x.requires_grad_())[0]
         label = target_class(scores, label)
         maps = captured[layer]
@@ -90,5 +88,5 @@ def _maps_and_gradient(
             raise ValueError(
                 f"{layer} gives {tuple(maps.shape[1:])}, not feature maps, which Grad-CAM needs"
             )
-        (gradient,) = torch.autograd.grad(scores[label], maps)
+        (gradient,) = differentiate(scores[label], [maps])
     return layer, label, maps[0].detach().float().cpu(), gradient[0].float().cpu()

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from . import backward
 from .backward import BackwardRules
-from .layers import Batch, Image, as_input, frozen, layer_outputs, target_maps
+from .forward import Batch, Image, as_input, differentiate, frozen
+from .layers import find_calls, layer_outputs, target_maps
 
 LINEAR = dict.fromkeys([*backward.JOINTLY_LINEAR, *backward.MULTILINEAR], backward.linear)
 PUBLISHED = {
@@ -59,8 +60,9 @@ def deconv(
     unknown layer or map, and for a network with an operator that has no inverse here.
     """
     x = as_input(network, image[None])
+    calls = find_calls(network, x, [layer])
     with frozen(network), torch.no_grad():
-        strength, positions = peaks(layer_outputs(network, x, [layer])[layer])
+        strength, positions = peaks(layer_outputs(network, x, calls)[layer])
     numbers = torch.tensor(target_maps(maps, strength.shape[1], layer), device=x.device)
     order = strength[0, numbers].argsort(descending=True, stable=True)
     numbers = numbers[order][: count if maps is None else None]
@@ -99,9 +101,10 @@ def reconstruct(
     """
     rules = OVERWRITING if overwrite else PUBLISHED
     x = as_input(network, x)
+    calls = find_calls(network, x, [layer])  # outside the rules, which count operators
     with frozen(network), BackwardRules(rules, backward.refuse) as mode:
         pixels = x.requires_grad_()
-        out = layer_outputs(network, pixels.clone(), [layer])[layer]
+        out = layer_outputs(network, pixels.clone(), calls)[layer]
         if not out.requires_grad:
             raise ValueError(f"the output of {layer} has no gradient with respect to the image")
     backward.require_known_nodes(out, backward.LINEAR_NODES)
@@ -109,7 +112,7 @@ def reconstruct(
     signal = torch.zeros_like(grid)
     at = (torch.arange(len(x)), maps.cpu(), *positions.cpu().unbind(1))
     signal[at] = grid.detach()[at]
-    (images,) = torch.autograd.grad(out, pixels, signal.view_as(out))
+    (images,) = differentiate(out, [pixels], signal.view_as(out))
     applied = {name: n for name, n in mode.counts.items() if name not in LINEAR}
     return images.float().cpu(), applied
 

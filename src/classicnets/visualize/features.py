@@ -1,5 +1,6 @@
 """Feature maps of an image, and the image patches that activate a map most strongly."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from classicnets.measure import measure
 
 from .deconv import as_maps, peaks, reconstruct
-from .layers import Batch, Image, as_input, frozen, get_layer, layer_outputs, target_maps
+from .forward import Batch, Image, as_input, frozen
+from .layers import find_calls, get_layer, layer_outputs, named_layers, target_maps
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,10 @@ def feature_maps(network: nn.Module, image: Image, layers: Sequence[str]) -> lis
 
     Raises ValueError for an unknown layer.
     """
+    x = as_input(network, image[None])
+    calls = find_calls(network, x, layers)
     with frozen(network), torch.no_grad():
-        outputs = layer_outputs(network, as_input(network, image[None]), layers)
+        outputs = layer_outputs(network, x, calls)
     return [FeatureMaps(name, as_maps(outputs[name])[0].float().cpu()) for name in layers]
 
 
@@ -69,9 +73,10 @@ def strongest_activations(
     Of these maps, or of the `max_maps` with the strongest activations. Raises ValueError for an
     unknown layer or map.
     """
+    calls = find_calls(network, images, [layer])
     with frozen(network), torch.no_grad():
         parts = [
-            peaks(layer_outputs(network, as_input(network, x), [layer])[layer])
+            peaks(layer_outputs(network, as_input(network, x), calls)[layer])
             for x in images.split(batch)
         ]
     values, positions = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
@@ -116,14 +121,19 @@ def receptive_boxes(
     get_layer(network, layer)
     whole = torch.tensor([0, 0, *size[1:]]).expand(*positions.shape[:-1], 4)
     try:
-        rows = measure(network, size).layers
+        call = find_calls(network, torch.zeros(1, *size), [layer])[layer]
+        rows = measure(network, size, batch=2).layers  # normalisation cannot train on one value
     except ValueError:
         return whole
-    # a container has a row for each of its layers: its receptive field is that of the last
-    row = [r for r in rows if r.name == layer or r.name.startswith(f"{layer}.")][-1:]
-    if not row or row[0].receptive_field is None:
+    path = next(n for n, module in named_layers(network).items() if module is call.module)
+    # a container has a row for each of its layers, and each call has as many rows
+    rows = [r for r in rows if re.match(rf"{re.escape(path)}(\.| \(\d+\)$|$)", r.name)]
+    a_call, rest = divmod(len(rows), call.count)
+    if not a_call or rest:
         return whole
-    r = row[0]
+    r = rows[a_call * call.number - 1]
+    if r.receptive_field is None:
+        return whole
     field, stride, offset = (
         torch.tensor(v if isinstance(v, tuple) else (v, v))
         for v in (r.receptive_field, r.stride, r.offset)

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
-from classicnets.support.plots import png
+from classicnets.support.names import short
+from classicnets.support.plots import LiteralFigure
 
-from .layers import Image
-from .tiles import enlarge, rgb
+from .forward import Image
+from .tiles import enlarge, fraction_of, rgb
 
 CHARACTERS = 17  # an inch, in the size of the text below a title
 CAPTIONS = {  # kind of plate -> how to read it
@@ -45,13 +46,6 @@ CAPTIONS = {  # kind of plate -> how to read it
 }
 
 
-class NotebookFigure(Figure):
-    """A figure that a notebook displays."""
-
-    def _repr_png_(self) -> bytes:
-        return png(self)
-
-
 def new_figure(
     kind: str, width: float | int, height: float | int, title: str, *details: str
 ) -> Figure:
@@ -60,10 +54,11 @@ def new_figure(
     lines = [*wrap(" · ".join(filter(None, details)), columns), *wrap(CAPTIONS[kind], columns)]
     header = 0.4 + 0.16 * len(lines)
     height += header
-    figure = NotebookFigure(figsize=(width, height), layout="constrained", dpi=110)
+    figure = LiteralFigure(figsize=(width, height), layout="constrained", dpi=110)
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - header / height))  # pyright: ignore
     top = 1 - 0.08 / height
-    figure.text(0.01, top, title, va="top", fontsize=13, weight="bold")
+    heading = short(title, int(9 * width))
+    figure.text(0.01, top, heading, va="top", fontsize=13, weight="bold")
     text = "\n".join(lines)
     figure.text(0.01, top - 0.27 / height, text, va="top", fontsize=8.5, color="0.35")
     return figure
@@ -79,7 +74,8 @@ def grid(figure: Figure, count: int, columns: int) -> list[Axes]:
 
 def set_title(ax: Axes, title: str) -> None:
     """A small title above one image."""
-    ax.set_title(title, fontsize=8, pad=3)
+    lines = (short(line, 48) for line in title.split("\n"))
+    ax.set_title("\n".join(lines), fontsize=8, pad=3)
 
 
 def show_image(ax: Axes, image: Image, title: str) -> None:
@@ -93,7 +89,7 @@ def overlay(values: Tensor, image: Tensor) -> Tensor:
     """A heatmap over the image in grey; dark where the values are not positive."""
     grey = enlarge(image).mean(0).clamp(0, 1)
     smooth = F.interpolate(values[None, None].clamp(min=0), grey.shape, mode="bilinear")[0, 0]
-    colours = colormaps["inferno"]((smooth / smooth.max().clamp(min=1e-12)).numpy())
+    colours = colormaps["inferno"](fraction_of(smooth, smooth.max()).numpy())
     return 0.4 * grey + 0.6 * torch.from_numpy(colours[:, :, :3]).float().permute(2, 0, 1)
 
 

@@ -4,11 +4,16 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
-from .layers import get_layer
+from .layers import get_layer, named_layers
+from .tiles import fraction_of
 
 DEAD = 0.05  # of the median filter's root mean square
 SATURATED = 3.0
+COMPUTING = (WeightNorm, SpectralNorm, BasePruningMethod)  # hooks that compute a weight
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Filters:
         """
         w = self.weights
         largest = w.abs().amax() if shared_scale else w.abs().amax(dim=(1, 2, 3), keepdim=True)
-        shades = w / (2 * largest.clamp(min=1e-12)) + 0.5
+        shades = fraction_of(w, largest) / 2 + 0.5
         return shades if w.shape[1] == 3 else shades.flatten(0, 1)[:, None]
 
 
@@ -46,18 +51,17 @@ def filters(network: nn.Module, layer: str | None = None) -> Filters:
     >>> filters(nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU())).weights.shape
     torch.Size([8, 3, 5, 5])
     """
-    layers = {
-        name: weights
-        for name, module in network.named_modules()
-        if (weights := _kernels(module)) is not None
-    }
-    if layer is not None and layer not in layers:
-        kind = type(get_layer(network, layer)).__name__
-        raise ValueError(f"{layer} is a {kind} without filters; choose from {', '.join(layers)}")
-    if not layers:
+    modules = {"": network, **named_layers(network)}
+    names = [name for name, module in modules.items() if _kernels(module) is not None]
+    if not names:
         raise ValueError(f"{type(network).__name__} has no layer with filters")
-    name = layer or next(iter(layers))
-    w = layers[name].float().cpu()
+    name = names[0] if layer is None else layer
+    module = modules[name] if layer is None else get_layer(network, name)
+    w = _kernels(module)
+    if w is None:
+        kind = type(module).__name__
+        raise ValueError(f"{layer} is a {kind} without filters; choose from {', '.join(names)}")
+    w = w.float().cpu()
     rms = w.flatten(1).square().mean(dim=1).sqrt()
     median = rms[rms > DEAD * rms.max()].median()  # of the living ones
     return Filters(
@@ -79,6 +83,9 @@ def _kernels(module: nn.Module) -> Tensor | None:
 
     A layer with kernels for some pairs of maps only, such as LeNet-5's C3, has one channel each.
     """
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, COMPUTING):  # it holds the weight of the last forward pass, or none
+            hook(module, ())
     w = getattr(module, "weight", None)
     if not isinstance(w, Tensor) or w.ndim not in (3, 4) or not hasattr(module, "kernel_size"):
         return None

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 from . import backward
 from .backward import BackwardRules
-from .layers import Image, as_input, class_scores, frozen, target_class
+from .forward import Image, as_input, class_scores, differentiate, frozen, target_class
 
 
 def saliency(network: nn.Module, image: Image, label: int | None = None) -> Image:
@@ -106,4 +106,4 @@ def _gradient(
     scores = class_scores(network, pixels.clone())
     if allowed is not None:
         backward.require_known_nodes(scores, allowed)
-    return torch.autograd.grad(scores[:, label].sum(), pixels)[0]
+    return differentiate(scores[:, label].sum(), [pixels])[0]

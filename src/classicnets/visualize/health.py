@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from .deconv import as_maps
-from .layers import Batch, as_input, class_scores, frozen, output_hooks
+from .forward import Batch, as_input, class_scores, differentiate, frozen
+from .layers import find_calls, is_leaf, layers_with_state, named_layers, output_hooks
 
 
 @dataclass(frozen=True)
@@ -37,32 +37,36 @@ def health(network: nn.Module, images: Batch, labels: Int64[Tensor, " n"]) -> li
     nothing is learnt. The loss is cross-entropy.
     """
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    layers = dict(network.named_modules())
-    observed = {n: layer for n, layer in layers.items() if _weighs(layer) or _normalises(layer)}
+    layers = named_layers(network)
+    names = layers_with_state(network, images[0])
+    observed = [n for n in names if _weighs(layers[n]) or _normalises(layers[n])]
+    if not observed:
+        raise ValueError(f"{type(network).__name__} has no layer with weights")
+    calls = find_calls(network, images, observed)
     outputs: dict[str, Tensor] = {}
-    clones: list[Tensor] = []  # passed on in place of the outputs, which no layer may overwrite
-    relu_inputs = _ReluInputs()
+    clones: dict[str, Tensor] = {}  # passed on, so that no layer overwrites the outputs
     x = as_input(network, images).requires_grad_()
 
-    def record(name: str, out: Tensor) -> Tensor:
-        outputs[name] = out
-        clones.append(out.clone())
-        return clones[-1]
+    def record(name: str, out: Any) -> Tensor | None:
+        if not isinstance(out, Tensor):
+            return None
+        outputs[name], clones[name] = out, out.clone()
+        return clones[name]
 
+    before_relu = _BeforeRelu(clones)
     try:
-        with frozen(network), output_hooks(observed, record), relu_inputs:
-            for layer in observed.values():
-                layer.training = _normalises(layer)
+        with frozen(network), output_hooks(network, calls, record), before_relu:
+            for name in observed:
+                layers[name].training = _normalises(layers[name])
             scores = class_scores(network, x.clone())
             loss = F.cross_entropy(scores.float(), labels.to(scores.device))
-            gradients = torch.autograd.grad(loss, list(outputs.values()))
+            of_outputs = differentiate(loss, list(outputs.values()))
     finally:
         for buffer, values in buffers:
             buffer.copy_(values)
     order = list(outputs)
-    before_relu = {n for n, t in zip(order, clones, strict=True) if id(t) in relu_inputs.ids}
     found = []
-    for (name, out), gradient in zip(outputs.items(), gradients, strict=True):
+    for (name, out), gradient in zip(outputs.items(), of_outputs, strict=True):
         if _normalises(layers[name]):
             continue
         after = order[order.index(name) + 1 :][:1]
@@ -74,26 +78,28 @@ def health(network: nn.Module, images: Batch, labels: Int64[Tensor, " n"]) -> li
                 name,
                 out.float().std().item(),
                 gradient.float().std().item(),
-                _largest(layers[name]).detach().float().std().item(),
-                silent if last in before_relu else 0.0,
+                _weight(layers[name]).detach().float().std().item(),
+                silent if last in before_relu.names else 0.0,
                 response.float().std().item(),
             )
         )
     return found
 
 
-class _ReluInputs(TorchFunctionMode):
-    """While active, records the ids of the tensors that ReLU reads."""
+class _BeforeRelu(TorchFunctionMode):
+    """While active, records which of these tensors ReLU reads, by name."""
 
-    def __init__(self):
+    def __init__(self, tensors: dict[str, Tensor]):
         super().__init__()
-        self.ids: set[int] = set()
+        self.tensors = tensors
+        self.names: set[str] = set()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
     ) -> Any:
         if getattr(func, "__name__", "").strip("_") == "relu":
-            self.ids |= {id(t) for t in (*args, *(kwargs or {}).values())}
+            read = {id(t) for t in (*args, *(kwargs or {}).values())}
+            self.names |= {name for name, t in self.tensors.items() if id(t) in read}
         return func(*args, **(kwargs or {}))
 
 
@@ -102,9 +108,10 @@ def _normalises(layer: nn.Module) -> bool:
 
 
 def _weighs(layer: nn.Module) -> bool:
-    leaf = next(layer.children(), None) is None
-    return leaf and any(p.ndim > 1 for p in layer.parameters())
+    return is_leaf(layer) and any(p.ndim > 1 for p in layer.parameters())
 
 
-def _largest(layer: nn.Module) -> Tensor:
-    return max(layer.parameters(), key=Tensor.numel)
+def _weight(layer: nn.Module) -> Tensor:
+    """The weight as it is computed from its parameters, or else the largest parameter."""
+    weight = getattr(layer, "weight", None)
+    return weight if isinstance(weight, Tensor) else max(layer.parameters(), key=Tensor.numel)

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from classicnets.support.errors import suggest
 
-from .layers import Batch, as_input, frozen, layer_outputs
+from .forward import Batch, as_input, frozen
+from .layers import find_calls, layer_outputs
 
 # as in the figure: pixels of 224, factors, degrees
 AMOUNTS = {
@@ -57,10 +58,10 @@ def invariance(
         unit = images.shape[2] / 224 if transformation == "translation" else 1
         amounts = [round(a * unit) if unit != 1 else a for a in AMOUNTS[transformation]]
     amounts = list(dict.fromkeys(float(a) for a in amounts))
-    names = list(dict.fromkeys([*layers, classifier]))
+    calls = find_calls(network, images, list(dict.fromkeys([*layers, classifier])))
     with frozen(network), torch.no_grad():
         original, *changed = (
-            layer_outputs(network, as_input(network, x), names)
+            layer_outputs(network, as_input(network, x), calls)
             for x in (images, *(transform(images, transformation, a) for a in amounts))
         )
     distances = {

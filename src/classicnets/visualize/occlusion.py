@@ -9,16 +9,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from .layers import (
-    Image,
-    as_input,
-    capture_outputs,
-    class_scores,
-    frozen,
-    get_layer,
-    last_spatial_layer,
-    target_class,
-)
+from .forward import Image, as_input, class_scores, frozen, target_class
+from .layers import capture_outputs, find_calls, last_spatial_layer
 
 
 @dataclass(frozen=True)
@@ -70,13 +62,13 @@ def occlusion(
     if stride < 1:
         raise ValueError(f"the stride must be at least 1 pixel, not {stride}")
     layer = last_spatial_layer(network, image) if layer is None else layer
-    get_layer(network, layer)
     x = as_input(network, image[None])
+    calls = find_calls(network, x, [layer])
     fill = torch.as_tensor(grey, dtype=x.dtype, device=x.device).expand(c, h, w)
     tops, lefts = _positions(h, size, stride), _positions(w, size, stride)
     corners = [(top, left) for top in tops for left in lefts]
     parts: list[tuple[Tensor, Tensor]] = []
-    with frozen(network), torch.no_grad(), capture_outputs(network, [layer]) as captured:
+    with frozen(network), torch.no_grad(), capture_outputs(network, calls) as captured:
         whole = class_scores(network, x)[0].float().softmax(0)
         label = target_class(whole, label)
         whole_activity = _activity(captured[layer])[0]

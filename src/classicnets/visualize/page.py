@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 from matplotlib.figure import Figure
 
+from classicnets.support.names import visible
 from classicnets.support.plots import png
 
 STYLE = """
@@ -41,18 +42,19 @@ class Plate:
 
 def page(title: str, subtitle: str, plates: Sequence[Plate]) -> str:
     """An HTML document with all plates, their PNG files embedded."""
+    title, subtitle = (escape(visible(text)) for text in (title, subtitle))
     links = "".join(f'<a href="#{escape(p.name)}">{escape(p.name)}</a>' for p in plates if p.figure)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<header><h1>{escape(title)}</h1><p>{escape(subtitle)}</p><nav>{links}</nav></header>\n"
+        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<header><h1>{title}</h1><p>{subtitle}</p><nav>{links}</nav></header>\n"
         f"<main>\n{''.join(map(_section, plates))}</main>\n</body>\n</html>\n"
     )
 
 
 def _section(plate: Plate) -> str:
-    text = escape(plate.text)
+    text = escape(visible(plate.text))
     if plate.figure is None:
         return f'<figure><p class="none"><b>{escape(plate.name)}</b>: {text}</p></figure>\n'
     image = b64encode(png(plate.figure)).decode()

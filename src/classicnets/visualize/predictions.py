@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from classicnets.support.errors import suggest
 
-from .layers import Batch, as_input, class_scores, classifier_layer, frozen, get_layer
+from .forward import Batch, as_input, class_scores, frozen
+from .layers import classifier_layer, get_layer
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,19 @@ def predict_all(
     network: nn.Module, images: Batch, labels: Int64[Tensor, " n"], batch: int = 64
 ) -> Predictions:
     """Predicts all images in batches, and captures what the classifier layer reads."""
-    features: list[Tensor] = []
-    last = get_layer(network, classifier_layer(network, images[0]))
-    hook = last.register_forward_pre_hook(lambda _, args: features.append(args[0].flatten(1).cpu()))
+    read: list[Tensor] = []
+    features, scores = [], []
+    name = classifier_layer(network, images[0])
+    hook = get_layer(network, name).register_forward_pre_hook(
+        lambda _, args, options: read.extend([*args, *options.values()][:1]), with_kwargs=True
+    )
     with hook, frozen(network), torch.no_grad():
-        scores = [class_scores(network, as_input(network, x)).cpu() for x in images.split(batch)]
+        for x in images.split(batch):
+            scores.append(class_scores(network, as_input(network, x)).cpu())
+            if len(read[-1]) != len(x):
+                raise ValueError(f"{name} reads {len(read[-1])} inputs for {len(x)} images")
+            features.append(read[-1].flatten(1).cpu())  # of its last call
+            read.clear()
     p = torch.cat(scores).float().softmax(1)
     return Predictions(torch.cat(features).float(), p, labels.cpu())
 

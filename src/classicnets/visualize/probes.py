@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .deconv import as_maps
-from .layers import Batch, as_input, frozen, layer_outputs
+from .forward import Batch, as_input, frozen
+from .layers import find_calls, layer_outputs
 
 MAX_FEATURES = 2048  # of a layer
 
@@ -47,9 +48,10 @@ def features(
 ) -> dict[str, np.ndarray]:
     """Layer -> its outputs as rows (n, features), averaged down to at most `limit` features."""
     parts: dict[str, list[Tensor]] = {name: [] for name in layers}
+    calls = find_calls(network, images, layers)
     with frozen(network), torch.no_grad():
         for x in images.split(batch):
-            for name, out in layer_outputs(network, as_input(network, x), layers).items():
+            for name, out in layer_outputs(network, as_input(network, x), calls).items():
                 maps = as_maps(out)
                 side = max(1, int((limit / maps.shape[1]) ** 0.5))
                 h, w = min(side, maps.shape[2]), min(side, maps.shape[3])

@@ -16,9 +16,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 from torch import Tensor
 
+from classicnets.support.names import short
 from classicnets.support.plots import draw_confusion
 
 from .cam import Heatmap
@@ -26,9 +27,10 @@ from .deconv import Deconv, summary
 from .features import FeatureMaps, Strongest, cut_patch
 from .figure import class_colour, grid, new_figure, overlay, set_title, show_image
 from .filters import Filters
+from .forward import Batch, Image
 from .health import LayerHealth
 from .invariance import Invariance
-from .layers import Batch, Image, target_maps
+from .layers import target_maps
 from .occlusion import Occlusion
 from .predictions import Predictions
 from .tiles import GAP, around_grey, enlarge, format_value, montage, rgb, scale_factor
@@ -145,7 +147,7 @@ def occlusion_figure(
     figure = new_figure("occlusion", 11, 3.6, "Occlusion sensitivity", subtitle, details)
     axes = grid(figure, 4, 4)
     show_image(axes[0], image, "image")
-    if found.probability.max() - found.probability.min() > 1e-3:
+    if found.probability.min() < 0.999 * found.probability.max():
         y, x = divmod(int(found.probability.argmin()), found.probability.shape[1])
         square = (found.lefts[x] - 0.5, found.tops[y] - 0.5)
         axes[0].add_patch(Rectangle(square, found.size, found.size, color="0.5"))
@@ -207,7 +209,7 @@ def gradients_figure(found: Mapping[str, Image], image: Image, subtitle: str = "
     show_image(axes[0], image, "image")
     for ax, (name, values) in zip(axes[1:], found.items(), strict=False):
         strength = values.abs().amax(0)
-        peak = strength.flatten().quantile(0.99).item() or 1
+        peak = np.quantile(strength.numpy(), 0.99) or strength.max().item() or 1
         ax.imshow(strength.numpy(), cmap="gray", vmin=0, vmax=peak)
         set_title(ax, name)
     return figure
@@ -241,7 +243,7 @@ def invariance_figure(
         for ax, (title, values) in zip(row, panels.items(), strict=True):
             for name, line in zip(names, values, strict=True):
                 ax.plot(change.amounts, line.numpy(), label=name, lw=1.2)
-            ax.set_title(title, fontsize=9)
+            set_title(ax, title)
             unit = UNITS[change.transformation]
             ax.set_xlabel(f"{change.transformation} ({unit})", fontsize=8)
             ax.set_ylim(0, 1.05 if values is change.probability else None)
@@ -255,7 +257,11 @@ def probes_figure(accuracy: Mapping[str, float], baseline: float, subtitle: str 
     """ZFNet's Table 7: linear probe accuracy by layer, and that of the majority class."""
     figure = new_figure("probes", 8, 3.2, "Linear probes", subtitle)
     ax = figure.subplots()
-    bars = ax.bar(list(accuracy), list(accuracy.values()), color="tab:blue", width=0.6)
+    bars = ax.bar(range(len(accuracy)), list(accuracy.values()), color="tab:blue", width=0.6)
+    names = list(map(short, accuracy))
+    crowded = len(names) * max(map(len, names)) > 80
+    slanted = {"rotation": 30, "ha": "right"} if crowded else {}
+    ax.set_xticks(range(len(names)), names, fontsize=9, **slanted)
     ax.bar_label(bars, fmt="%.1f", fontsize=9)
     ax.axhline(baseline, color="0.4", ls="--", lw=1)
     beside = ax.get_yaxis_transform()
@@ -263,7 +269,6 @@ def probes_figure(accuracy: Mapping[str, float], baseline: float, subtitle: str 
     ax.text(1.01, baseline, "majority\nclass", **style)
     ax.set_ylabel("test accuracy (%)")
     ax.set_ylim(0, 105)
-    ax.tick_params(axis="x", rotation=30 if len(accuracy) > 6 else 0, labelsize=9)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -284,7 +289,8 @@ def embedding_figure(
     for label in labels.unique().tolist():
         x, y = points[labels == label].numpy().T
         ax.scatter(x, y, s=12, color=class_colour(label), label=classes[label], alpha=0.7, lw=0)
-    apart = (points.amax(0) - points.amin(0)).clamp(min=1e-9) / 13
+    extent = points.amax(0) - points.amin(0)
+    apart = torch.where(extent > 0, extent, 1.0) / 13
     taken: list[Tensor] = []
     for i in torch.randperm(len(points), generator=torch.Generator().manual_seed(0)).tolist():
         point = points[i]
@@ -355,7 +361,12 @@ def health_figure(found: Mapping[str, Sequence[LayerHealth]], subtitle: str = ""
             values = [getattr(layer, field) for layer in layers]
             ax.plot(range(1, len(values) + 1), values, marker=".", lw=1.2, label=name)
         low, high = ax.dataLim.intervaly
-        ax.set(yscale="log") if high > 10 * low > 0 else ax.set_ylim(bottom=0)
+        if high > 10 * low > 0:
+            ax.set_yscale("log")
+            ax.yaxis.set_major_formatter(LogFormatter())
+            ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+        else:
+            ax.set_ylim(bottom=0)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_title(f"standard deviation of {title}", fontsize=10)
         ax.set_xlabel("layer, from the input", fontsize=9)

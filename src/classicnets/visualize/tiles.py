@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .layers import Batch, Image
+from .forward import Batch, Image
 
 GAP = 6  # pixels between tiles
 GAP_COLOUR = (0.82, 0.88, 0.95)  # a pale blue that no tile has
@@ -55,7 +55,16 @@ def around_grey(values: Image) -> Image:
     >>> around_grey(torch.tensor([[[-2.0, 0.0, 1.0]]])).flatten().tolist()
     [0.0, 0.5, 0.75]
     """
-    return values / (2 * values.abs().max().clamp(min=1e-12)) + 0.5
+    return fraction_of(values, values.abs().max()) / 2 + 0.5
+
+
+def fraction_of(values: Tensor, peak: Tensor) -> Tensor:
+    """Values as fractions of their largest, however small that is; zeros where it is zero.
+
+    >>> fraction_of(torch.tensor([1e-30, 2e-30]), torch.tensor(2e-30)).tolist()
+    [0.5, 1.0]
+    """
+    return values / torch.where(peak > 0, peak, 1.0)
 
 
 def format_value(value: float) -> str:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from classicnets.support.plots import png
+from classicnets.support.names import short
+from classicnets.support.plots import LiteralFigure, png
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ def plot_curve(axes: Axes, epochs: Sequence[EpochMetrics], measure: str, **style
 
 def learning_curve(epochs: Sequence[EpochMetrics], title: str) -> bytes:
     """Loss above and top-1 error below, training and validation, epoch by epoch; a PNG."""
-    figure = Figure(figsize=(6, 6), layout="constrained")
+    figure = LiteralFigure(figsize=(6, 6), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
     for axes, measure, unit in ((upper, "loss", "loss"), (lower, "error", "top-1 error (%)")):
         plot_curve(axes, epochs, measure)
         axes.set_ylabel(unit)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    upper.set(title=title, xlabel="")
+    upper.set(title=short(title, 60), xlabel="")
     upper.legend()
     return png(figure, dpi=120)

@@ -1,0 +1,65 @@
+"""Names of classes, files and layers as text that is safe to draw, and as file names."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from hashlib import sha256
+
+INVISIBLE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, line separators
+DIRECTIONS = set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+FILE_BYTES = 200  # most file systems allow 255, endings included
+
+
+def visible(text: str) -> str:
+    r"""The text with control characters as escapes, also those that change its direction.
+
+    >>> print(visible("a\x1b[31m\nb"))
+    a\x1b[31m\nb
+    """
+    return "".join(
+        c.encode("unicode_escape").decode()
+        if c in DIRECTIONS or unicodedata.category(c) in INVISIBLE
+        else c
+        for c in text
+    )
+
+
+def short(name: str, length: int = 32) -> str:
+    """A visible name of at most `length` characters; the middle of a longer one is left out.
+
+    >>> short("a" * 40 + "z", 9)
+    'aaaa…aaaz'
+    """
+    name = visible(name)
+    half = (length - 1) // 2
+    return name if len(name) <= length else f"{name[: length - 1 - half]}…{name[-half:]}"
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """Different file names, without an ending, for any names; safe on every file system.
+
+    Letters, digits, underscores and dots stay. A name that is too long ends in its hash instead,
+    and one that is taken, in whatever case, gets a number.
+
+    >>> file_names(["maps-C1", "maps-a/b", "maps-A b"])
+    ['maps-C1', 'maps-a-b', 'maps-A-b-2']
+    """
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        plain = safe = _safe(name)
+        number = 2
+        while safe.casefold() in taken:
+            safe, number = f"{plain}-{number}", number + 1
+        taken.add(safe.casefold())
+        found.append(safe)
+    return found
+
+
+def _safe(name: str) -> str:
+    composed = unicodedata.normalize("NFC", name)  # as some file systems do
+    encoded = re.sub(r"[^\w.]+", "-", composed).strip("-.").encode()
+    if len(encoded) <= FILE_BYTES:
+        return encoded.decode()
+    digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return encoded[: FILE_BYTES - 9].decode(errors="ignore") + "-" + digest
