@@ -25,6 +25,7 @@ from classicnets.support.devices import (
     supports_bf16,
     synchronize,
 )
+from classicnets.support.meta import materialise
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.graph import WARMUP, GraphedCallable
 from classicnets.training.execution.inference import Inference
@@ -64,6 +65,7 @@ def speed(
     reports = {batch: measure(module, size, batch) for batch in batches}
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
         own = module if isinstance(network, str) else copy.deepcopy(module)
+        materialise(own, (2, *size))
         setup = _Setup(own.to(target), recipe, size, target)
         free = free_memory(target)
         workloads = [
@@ -91,7 +93,7 @@ def speed(
         peaks=peaks,
         rows=tuple(workload.timing() for workload in workloads),
         memory_bytes={batch: report.training_memory.total for batch, report in reports.items()},
-        largest_batch=largest_batch(module, size, free),
+        largest_batch=largest_batch(own, size, free),
         free_bytes=free,
         notes=tuple(notes),
     )

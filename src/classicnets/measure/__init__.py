@@ -45,7 +45,7 @@ def measure(
         batch=batch,
         layers=tuple(_layer(call, batch) for call in traced.calls if not call.training_only),
         training_only=tuple(_layer(call, batch) for call in traced.calls if call.training_only),
-        training_memory=training_memory(network.parameters(), saved, optimizer_copies),
+        training_memory=training_memory(traced.parameters, saved, optimizer_copies),
         optimizer_copies=optimizer_copies,
         uncounted=traced.uncounted,
         fused=traced.fused,

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from classicnets.support.errors import one_line
 from classicnets.support.hooks import temporary_hooks
-from classicnets.support.meta import image_dtype, meta_copy, needs_values
+from classicnets.support.meta import image_dtype, materialise, meta_copy, needs_values
 
 from .operations import Cost, cost
 from .receptive_field import Fields, Untracked, image_fields, propagate
@@ -49,6 +49,7 @@ class Trace:
     """The calls of one forward pass in order, and what their numbers leave out."""
 
     calls: list[Call]
+    parameters: tuple[nn.Parameter, ...]  # those of the network, without values
     uncounted: tuple[str, ...]  # operators without a counting rule
     fused: tuple[str, ...]  # calls that a device runs as one kernel, which may save other bytes
     unused: dict[str, int]  # modules with parameters that no operator read, and how many
@@ -62,6 +63,7 @@ def trace(network: nn.Module, size: tuple[int, ...], batch: int) -> Trace:
     take, and for a network that cannot be copied or whose forward reads tensor values.
     """
     twin = meta_copy(network).train()
+    materialise(twin, (2, *size))
     dtype = image_dtype(twin)
     recorder = _Recorder(twin)
     try:
@@ -78,6 +80,7 @@ def trace(network: nn.Module, size: tuple[int, ...], batch: int) -> Trace:
     recorder.assign_saved_bytes()
     return Trace(
         recorder.calls,
+        tuple(twin.parameters()),
         tuple(sorted(recorder.uncounted)),
         tuple(sorted(recorder.fused)),
         recorder.unused(),
