@@ -6,7 +6,7 @@ The only file of this package that uses private parts of torch.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -72,9 +72,7 @@ def trace(network: nn.Module, size: tuple[int, ...], batch: int) -> Trace:
         if not isinstance(output, Tensor):
             evaluation = _Recorder(twin.eval())
             evaluation.run(image)
-            in_evaluation = set(evaluation.entered)
-            for call in recorder.calls:
-                call.training_only = call.path not in in_evaluation
+            _mark_training_only(recorder.entered, evaluation.entered)
     except Exception as error:
         raise ValueError(_reason(network, (batch, *size), dtype, recorder, error)) from error
     recorder.assign_saved_bytes()
@@ -85,6 +83,14 @@ def trace(network: nn.Module, size: tuple[int, ...], batch: int) -> Trace:
         tuple(sorted(recorder.fused)),
         recorder.unused(),
     )
+
+
+def _mark_training_only(training: list[Call], evaluation: list[Call]) -> None:
+    """Calls are the same if they call the same for an output of the same shape, as often."""
+    left = Counter((call.path, call.output) for call in evaluation)
+    for call in training:
+        left[call.path, call.output] -= 1
+        call.training_only = left[call.path, call.output] < 0
 
 
 def _reason(
@@ -102,7 +108,7 @@ def _reason(
             f"tensor, or creates one on a fixed device; torch reports {one_line(error)}"
         )
     if "more than 1 value per channel" in str(error):
-        layer = recorder.entered[-1] or kind
+        layer = recorder.entered[-1].path
         return (
             f"{layer} cannot train on one value per map, from images of {images}; "
             "use a batch of at least 2, or larger images"
@@ -124,7 +130,7 @@ class _Recorder(TorchDispatchMode):
         self.scopes: list[str] = []  # the modules being run, without leaves
         self.current: Call | None = None
         self.calls: list[Call] = []
-        self.entered: list[str] = []
+        self.entered: list[Call] = []  # also calls without operators, such as identities
         self.uncounted: set[str] = set()
         self.fused: set[str] = set()
         self._counts: Counter[str] = Counter()
@@ -162,7 +168,6 @@ class _Recorder(TorchDispatchMode):
         if module not in self.names or self.current:
             return
         path = self.names[module]
-        self.entered.append(path)
         if module in self.leaves:
             kind = type(module).__name__
             self.begin(Call(path or kind, kind, module))
@@ -179,7 +184,6 @@ class _Recorder(TorchDispatchMode):
     def function(self, name: str) -> Iterator[list]:
         """A call of a function between modules; the caller appends its output to the list."""
         path = ".".join(filter(None, (*self.scopes[-1:], name)))
-        self.entered.append(path)
         self.begin(Call(path, name, None))
         output: list = []
         try:
@@ -189,11 +193,12 @@ class _Recorder(TorchDispatchMode):
 
     def begin(self, call: Call) -> None:
         self.current = call
+        self.entered.append(call)
         self.fresh.clear()
 
     def end(self, output: Any) -> None:
-        tensors = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
-        if self.current and self.current.name and tensors:
+        tensors = [*_tensors(output)]
+        if self.current and tensors:
             self._describe(self.current, tensors)
         self.current = None
 
@@ -328,6 +333,15 @@ class _Functions(TorchFunctionMode):
         with self.recorder.function(getattr(func, "__name__", str(func)).strip("_")) as output:
             output.append(func(*args, **(kwargs or {})))
         return output[0]
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """The tensors of an output, in nested containers and dataclasses as well."""
+    for leaf in tree_leaves(output):
+        if isinstance(leaf, Tensor):
+            yield leaf
+        elif is_dataclass(leaf):
+            yield from _tensors([getattr(leaf, f.name, None) for f in fields(leaf)])
 
 
 def _multiply_add_fraction(module: nn.Module | None) -> float:
