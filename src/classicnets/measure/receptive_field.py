@@ -287,6 +287,13 @@ def _cat(args: Sequence[Any], out: Tensor, lookup: Lookup) -> Fields:
     return _union(branches, out)
 
 
+def _glu(args: Sequence[Any], out: Tensor, lookup: Lookup) -> Fields:
+    fields = _input_fields(args, lookup)
+    if any(f.dim in (None, args[1] % out.ndim) for f in fields):
+        raise Untracked("one half of the positions gates the other")
+    return fields
+
+
 def _permute(order: Callable[..., Sequence[int]]) -> FieldRule:
     def rule(args: Sequence[Any], out: Tensor, lookup: Lookup) -> Fields:
         x = args[0]
@@ -348,7 +355,7 @@ RULES: dict[str, FieldRule] = {
     "native_group_norm": _whole(lambda args: range(2, args[0].ndim)),
     "classicnets::lrn": _same, "clone": _same, "_to_copy": _same,
     "detach": _same, "alias": _same, "expand": _same, "native_dropout": _same,
-    "cat": _cat,
+    "cat": _cat, "glu": _glu,
     "permute": _permute(lambda ndim, order: order),
     "transpose": _permute(_swap),
     "t": _permute(lambda ndim: range(ndim)[::-1]),
@@ -356,5 +363,8 @@ RULES: dict[str, FieldRule] = {
     "unsqueeze": _view, "squeeze": _view,
 }  # fmt: skip
 
-# position by position, although torch does not say so; the second permutes the maps of a position
-POINTWISE = {"_prelu_kernel", "native_channel_shuffle", "hardswish", "log_sigmoid_forward"}
+# position by position, although torch does not say so, or permuting the maps of a position
+POINTWISE = {
+    "_prelu_kernel", "channel_shuffle", "hardswish", "log_sigmoid_forward",
+    "native_channel_shuffle", "rrelu_with_noise",
+}  # fmt: skip

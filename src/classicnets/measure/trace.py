@@ -25,6 +25,9 @@ from .operations import Cost, cost
 from .receptive_field import Fields, Untracked, image_fields, propagate
 from .sizes import explain
 
+# besides recurrent layers: of scaled_dot_product_attention, and of embedding_bag
+FUSED = {"_safe_softmax", "_embedding_bag"}
+
 
 @dataclass(eq=False)
 class Call:
@@ -269,7 +272,7 @@ class _Recorder(TorchDispatchMode):
             self.uncounted.add(_name(func))
         else:
             call.cost += arithmetic.with_macs_scaled(_multiply_add_fraction(call.module))
-        if isinstance(call.module, nn.RNNBase) or _name(func) == "_safe_softmax":
+        if isinstance(call.module, nn.RNNBase) or _name(func) in FUSED:
             self.fused.add(call.name)
 
     def _propagate(
