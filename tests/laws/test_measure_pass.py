@@ -112,11 +112,22 @@ def test_a_network_that_reads_values_is_rejected_in_one_sentence(network):
         measure(network, (1, 8, 8))
 
 
-def test_one_value_per_map_cannot_be_normalised_in_training():
-    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    with pytest.raises(ValueError, match=r"^1 cannot train .* 1x3x3; use a batch of at least 2"):
-        measure(net, (1, 3, 3))
-    assert measure(net, (1, 3, 3), batch=2).totals.params == 20 + 4
+class Normalises(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, None, None, training=True)
+
+
+def test_one_value_per_map_has_costs_although_it_cannot_be_trained():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Sequential(Normalises()))
+    one, two = (measure(net, (1, 3, 3), batch) for batch in (1, 2))
+    assert one.totals.params == two.totals.params == 20 + 4
+    for column in ("macs", "additions", "activation_bytes"):
+        assert 2 * getattr(one.totals, column) == getattr(two.totals, column) > 0
+    assert one.totals.macs == 2 * 9
+    assert (one.single, two.single) == (("1", "2.0"), ())
+    words = " ".join(one.text().split())
+    assert "at batch 1, on one value per map: 1, 2.0; use a batch of at least 2, or larger" in words
+    assert "one value per map" not in two.text()
 
 
 @pytest.mark.parametrize(("size", "batch"), [((), 1), ((0, 8, 8), 1), ((1, 8, 8), 0)])

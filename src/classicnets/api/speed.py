@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from classicnets import catalog
 from classicnets.measure import Report, measure, roofline
+from classicnets.measure.report import one_value_per_map
 from classicnets.measure.sizes import scores_shape
 from classicnets.measure.timing import Speed, Timing
 from classicnets.recipes.fast import FAST
@@ -73,9 +74,11 @@ def speed(
             for workload in (setup.inference, setup.training)
             for report in reports.values()
             for execution in executions
+            if workload == setup.inference or not report.single
         ]
         peaks = _time(workloads, target, seconds, progress)
     notes = list(setup.notes)
+    notes += [f"{one_value_per_map(report)}." for report in reports.values() if report.single]
     if not precisions and len(executions) < len(DTYPES):
         notes.append("No bf16 rows: the device only emulates bf16.")
     if load > (cpus := os.cpu_count() or 1):

@@ -36,7 +36,7 @@ def measure(
     if not size or min(size) < 1:
         raise ValueError(f"size must be that of one image, such as (3, 224, 224), not {size}")
     traced = trace(network, size, batch)
-    if not traced.calls:
+    if all(call.training_only for call in traced.calls):
         raise ValueError(f"{type(network).__name__} runs no operator on an image of {size}")
     saved = sum(call.saved_bytes for call in traced.calls)
     return Report(
@@ -49,6 +49,7 @@ def measure(
         optimizer_copies=optimizer_copies,
         uncounted=traced.uncounted,
         fused=traced.fused,
+        single=traced.single,
         unused=traced.unused,
     )
 

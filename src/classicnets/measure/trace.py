@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -55,6 +56,7 @@ class Trace:
     parameters: tuple[nn.Parameter, ...]  # those of the network, without values
     uncounted: tuple[str, ...]  # operators without a counting rule
     fused: tuple[str, ...]  # calls that a device runs as one kernel, which may save other bytes
+    single: tuple[str, ...]  # batch normalisations of one value per map, which cannot train
     unused: dict[str, int]  # modules with parameters that no operator read, and how many
 
 
@@ -84,6 +86,7 @@ def trace(network: nn.Module, size: tuple[int, ...], batch: int) -> Trace:
         tuple(twin.parameters()),
         tuple(sorted(recorder.uncounted)),
         tuple(sorted(recorder.fused)),
+        tuple(call.name for call in recorder.single),
         recorder.unused(),
     )
 
@@ -136,6 +139,7 @@ class _Recorder(TorchDispatchMode):
         self.entered: list[Call] = []  # also calls without operators, such as identities
         self.uncounted: set[str] = set()
         self.fused: set[str] = set()
+        self.single: list[Call] = []
         self._counts: Counter[str] = Counter()
 
         self.own = {_storage(t) for t in (*network.parameters(), *network.buffers())}
@@ -233,7 +237,12 @@ class _Recorder(TorchDispatchMode):
             with self.function(_name(func)) as output:
                 output.append(self.__torch_dispatch__(func, types, args, kwargs))
             return output[0]
-        out = func(*args, **(kwargs or {}))
+        single = _name(func) == "native_batch_norm" and args[5] and _values_per_map(args[0]) == 1
+        if single:
+            self.single.append(self.current)
+        # torch divides by the number of values less one, to update running statistics
+        computed = (*args[:3], None, None, *args[5:]) if single else args
+        out = func(*computed, **(kwargs or {}))
         if not self.current.name:
             self._list(self.current)
         inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
@@ -331,11 +340,21 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
+        if func is F.batch_norm:
+            func = self.batch_norm
         if self.recorder.current:
             return func(*args, **(kwargs or {}))
         with self.recorder.function(getattr(func, "__name__", str(func)).strip("_")) as output:
             output.append(func(*args, **(kwargs or {})))
         return output[0]
+
+    @staticmethod
+    def batch_norm(
+        x: Tensor, mean: Any, var: Any, weight: Any = None, bias: Any = None,
+        training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+    ) -> Tensor:  # fmt: skip
+        """torch's function, which refuses to train on one value per map, although it has costs."""
+        return torch.batch_norm(x, weight, bias, mean, var, training, momentum, eps, False)
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
@@ -356,6 +375,10 @@ def _multiply_add_fraction(module: nn.Module | None) -> float:
 def _name(func: Any) -> str:
     """`relu` for aten's relu and relu_; other libraries stay in the name: `classicnets::lrn`."""
     return func._schema.name.removeprefix("aten::").rstrip("_")
+
+
+def _values_per_map(x: Tensor) -> int:
+    return x.numel() // x.shape[1]
 
 
 def _storage(t: Tensor) -> int:
