@@ -1,6 +1,5 @@
 """Timing inference and training steps of a network on this machine."""
 
-import copy
 import math
 import os
 import statistics
@@ -26,7 +25,7 @@ from classicnets.support.devices import (
     supports_bf16,
     synchronize,
 )
-from classicnets.support.meta import materialise
+from classicnets.support.meta import materialise, whole_copy
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.graph import WARMUP, GraphedCallable
 from classicnets.training.execution.inference import Inference
@@ -65,7 +64,7 @@ def speed(
     executions = [Execution(name) for name in dict.fromkeys(precisions or _precisions(target))]
     reports = {batch: measure(module, size, batch) for batch in batches}
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
-        own = module if isinstance(network, str) else copy.deepcopy(module)
+        own = module if isinstance(network, str) else whole_copy(module)
         materialise(own, (2, *size))
         setup = _Setup(own.to(target), recipe, size, target)
         free = free_memory(target)

@@ -154,7 +154,7 @@ _exponential = _each(exponentials=1)
 _softmax = _each(exponentials=1, additions=1, divisions=1)
 
 RULES: dict[str, CostRule] = {
-    "convolution": _convolution,
+    "convolution": _convolution, "_convolution": _convolution,  # the second where it is traced
     "mm": _product(0), "mv": _product(0), "bmm": _product(0), "dot": _product(0),
     "addmm": _product(1), "addmv": _product(1), "baddbmm": _product(1),
     "_trilinear": _bilinear,

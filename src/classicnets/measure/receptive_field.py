@@ -340,7 +340,7 @@ def _viewed_dim(dim: int, before: Sequence[int], after: Sequence[int]) -> int:
 
 
 RULES: dict[str, FieldRule] = {
-    "convolution": _convolution,
+    "convolution": _convolution, "_convolution": _convolution,  # the second where it is traced
     "max_pool2d_with_indices": _max_pool, "max_pool3d_with_indices": _max_pool,
     "avg_pool1d": _average_pool, "avg_pool2d": _average_pool, "avg_pool3d": _average_pool,
     "_adaptive_avg_pool2d": _adaptive_pool, "_adaptive_avg_pool3d": _adaptive_pool,

@@ -53,7 +53,7 @@ class Trace:
     """The calls of one forward pass in order, and what their numbers leave out."""
 
     calls: list[Call]
-    parameters: tuple[nn.Parameter, ...]  # those of the network, without values
+    parameters: tuple[Tensor, ...]  # those of the network, without values
     uncounted: tuple[str, ...]  # operators without a counting rule
     fused: tuple[str, ...]  # calls that a device runs as one kernel, which may save other bytes
     single: tuple[str, ...]  # batch normalisations of one value per map, which cannot train
@@ -114,7 +114,8 @@ def _reason(
             f"tensor, or creates one on a fixed device; torch reports {one_line(error)}"
         )
     if "more than 1 value per channel" in str(error):
-        layer = recorder.entered[-1].path
+        scripted = any(isinstance(m, torch.jit.ScriptModule) for m in network.modules())
+        layer = kind if scripted else recorder.entered[-1].path
         return (
             f"{layer} cannot train on one value per map, from images of {images}; "
             "use a batch of at least 2, or larger images"
@@ -144,7 +145,7 @@ class _Recorder(TorchDispatchMode):
 
         self.own = {_storage(t) for t in (*network.parameters(), *network.buffers())}
         self.unclaimed = {_storage(p): p for p in network.parameters()}
-        self.alive: dict[int, torch.UntypedStorage] = {}  # ids of live storages are unique
+        self.alive: dict[int, Any] = {}  # ids of live storages are unique
         self.fresh: set[int] = set()  # storages that the current call created
         self.savers: dict[int, list[Call | None]] = {}
 
@@ -153,7 +154,7 @@ class _Recorder(TorchDispatchMode):
 
     def run(self, image: Tensor) -> Any:
         """The network's output for this image; every hook is removed again."""
-        self.alive[_storage(image)] = image.untyped_storage()
+        self.alive[_storage(image)] = _memory(image)
         self.fields[_storage(image)] = {_view(image): image_fields(image)}
         hooks = (
             register_module_forward_pre_hook(self.enter_module),
@@ -213,7 +214,9 @@ class _Recorder(TorchDispatchMode):
         call.output = tuple(tensors[0].shape)
         outputs = {_storage(t): t for t in tensors}
         call.activation_bytes = sum(
-            t.untyped_storage().nbytes() for key, t in outputs.items() if key in self.fresh
+            t.untyped_storage().nbytes()
+            for key, t in outputs.items()
+            if key in self.fresh and t.layout == torch.strided
         )
         try:
             call.fields = self.lookup(tensors[0])
@@ -253,7 +256,7 @@ class _Recorder(TorchDispatchMode):
             self._propagate(func, args, inputs, outputs)
         for t in outputs:
             if _storage(t) not in self.alive and _storage(t) not in self.own:
-                self.alive[_storage(t)] = t.untyped_storage()
+                self.alive[_storage(t)] = _memory(t)
                 self.fresh.add(_storage(t))
         return out
 
@@ -317,7 +320,7 @@ class _Recorder(TorchDispatchMode):
     def save(self, t: Tensor) -> Tensor:
         key = _storage(t)
         if key not in self.own:
-            self.alive.setdefault(key, t.untyped_storage())
+            self.alive.setdefault(key, _memory(t))
             latest = self.calls[-1] if self.calls else None
             self.savers.setdefault(key, []).append(self.current or latest)
         return t
@@ -327,7 +330,10 @@ class _Recorder(TorchDispatchMode):
         for key, savers in self.savers.items():
             calls = [call or self.calls[0] for call in savers]
             first = next((call for call in calls if not call.training_only), calls[0])
-            first.saved_bytes += self.alive[key].nbytes()
+            if isinstance(self.alive[key], Tensor):  # sparse: its bytes depend on values
+                self.fused.add(first.name)
+            else:
+                first.saved_bytes += self.alive[key].nbytes()
 
 
 class _Functions(TorchFunctionMode):
@@ -381,9 +387,16 @@ def _values_per_map(x: Tensor) -> int:
     return x.numel() // x.shape[1]
 
 
+def _memory(t: Tensor) -> Any:
+    """What holds the values: a storage, which views share; a sparse tensor has none."""
+    return t.untyped_storage() if t.layout == torch.strided else t
+
+
 def _storage(t: Tensor) -> int:
-    return t.untyped_storage()._cdata
+    return t.untyped_storage()._cdata if t.layout == torch.strided else id(t)
 
 
 def _view(t: Tensor) -> tuple:
+    if t.layout != torch.strided:
+        return ()
     return t.storage_offset(), tuple(t.shape), t.stride()

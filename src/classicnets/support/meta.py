@@ -1,8 +1,9 @@
 """Copies of a network on the meta device: shapes without values, at no memory."""
 
 import copy
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from typing import Any
@@ -21,11 +22,25 @@ def meta_copy(network: nn.Module) -> nn.Module:
 
     Raises ValueError for a network that cannot be copied, such as one that holds a lock.
     """
+    return _copy(network, "meta")
+
+
+def whole_copy(network: nn.Module) -> nn.Module:
+    """The same network in memory of its own, cut off from any graph that its tensors belong to.
+
+    Raises ValueError for a network that cannot be copied, such as one that holds a lock.
+    """
+    return _copy(network)
+
+
+def _copy(network: nn.Module, device: str | None = None) -> nn.Module:
     try:
-        tensors: dict[int, Any] = {id(p): _without_values(p) for p in network.parameters()}
-        tensors |= {id(b): _without_values(b) for b in network.buffers() if is_lazy(b)}
-        with _WithoutValues():
-            return copy.deepcopy(network, tensors)
+        copies: dict[int, Any] = {id(m): _script_copy(m, device) for m in _scripts(network)}
+        if device:
+            copies |= {id(p): _without_values(p) for p in network.parameters()}
+            copies |= {id(b): _without_values(b) for b in network.buffers() if is_lazy(b)}
+        with _Copies(device):
+            return copy.deepcopy(network, copies)
     except Exception as error:
         raise ValueError(f"{type(network).__name__} cannot be copied: {one_line(error)}") from error
 
@@ -37,8 +52,27 @@ def _without_values(t: Tensor) -> Tensor:
     return nn.Parameter(t.detach().to("meta"), t.requires_grad)
 
 
-class _WithoutValues(TorchFunctionMode):
-    """Copies tensors onto the meta device, also those that are neither parameter nor buffer."""
+def _scripts(module: nn.Module) -> Iterator[torch.jit.ScriptModule]:
+    """The TorchScript modules in a network, without those inside them."""
+    if isinstance(module, torch.jit.ScriptModule):
+        yield module
+    else:
+        for child in module.children():
+            yield from _scripts(child)
+
+
+def _script_copy(script: torch.jit.ScriptModule, device: str | None) -> nn.Module:
+    file = io.BytesIO()  # its tensors are not Python's to copy
+    torch.jit.save(script, file)
+    return torch.jit.load(io.BytesIO(file.getvalue()), map_location=device)
+
+
+class _Copies(TorchFunctionMode):
+    """Copies tensors, those of a graph as well, onto a device; all of them if it is "meta"."""
+
+    def __init__(self, device: str | None = None):
+        super().__init__()
+        self.device = device
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
@@ -46,8 +80,10 @@ class _WithoutValues(TorchFunctionMode):
         if func is not Tensor.__deepcopy__:
             return func(*args, **(kwargs or {}))
         tensor, copies = args
-        empty = tensor.detach().to("meta").requires_grad_(tensor.requires_grad)
-        return copies.setdefault(id(tensor), empty)
+        if not self.device and tensor.is_leaf and tensor.layout == torch.strided:
+            return func(*args)
+        values = tensor.detach().to(self.device or tensor.device, copy=True)
+        return copies.setdefault(id(tensor), values.requires_grad_(tensor.requires_grad))
 
 
 def materialise(network: nn.Module, shape: Sequence[int]) -> None:
