@@ -6,8 +6,9 @@ from torch import nn
 
 from .memory import TrainingMemory, training_memory
 from .receptive_field import ReceptiveField
+from .recorder import Call
 from .report import Layer, Pixels, Report, Stage
-from .trace import Call, trace
+from .trace import trace
 
 __all__ = ["Layer", "Report", "Stage", "TrainingMemory", "measure"]
 

@@ -162,7 +162,7 @@ RULES: dict[str, CostRule] = {
     "avg_pool1d": _average_pool, "avg_pool2d": _average_pool, "avg_pool3d": _average_pool,
     "adaptive_max_pool2d": _adaptive_max_pool, "adaptive_max_pool3d": _adaptive_max_pool,
     "_adaptive_avg_pool2d": _adaptive_average_pool, "_adaptive_avg_pool3d": _adaptive_average_pool,
-    "native_batch_norm": _batch_norm,
+    "native_batch_norm": _batch_norm, "cudnn_batch_norm": _batch_norm,
     "native_layer_norm": _layer_norm, "native_group_norm": _group_norm,
     "classicnets::lrn": _lrn,
     "relu": _compare, "threshold": _compare, "hardtanh": _compare, "clamp": _compare,

@@ -350,7 +350,7 @@ RULES: dict[str, FieldRule] = {
     "mm": _product(0), "bmm": _product(0),
     "addmm": _product(1), "baddbmm": _product(1),
     "_softmax": _whole(lambda args: (args[1],)), "_log_softmax": _whole(lambda args: (args[1],)),
-    "native_batch_norm": _batch_norm,
+    "native_batch_norm": _batch_norm, "cudnn_batch_norm": _batch_norm,
     "native_layer_norm": _whole(lambda args: range(-len(args[1]), 0)),
     "native_group_norm": _whole(lambda args: range(2, args[0].ndim)),
     "classicnets::lrn": _same, "clone": _same, "_to_copy": _same,

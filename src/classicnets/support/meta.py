@@ -17,12 +17,13 @@ from torch.overrides import TorchFunctionMode
 from .errors import one_line
 
 
-def meta_copy(network: nn.Module) -> nn.Module:
+def meta_copy(network: nn.Module, device: str = "meta") -> nn.Module:
     """The same network with tensors that have shapes but no values; nothing is allocated.
 
+    Within torch's FakeTensorMode the tensors may claim to be on another `device`.
     Raises ValueError for a network that cannot be copied, such as one that holds a lock.
     """
-    return _copy(network, "meta")
+    return _copy(network, device)
 
 
 def whole_copy(network: nn.Module) -> nn.Module:
@@ -37,19 +38,19 @@ def _copy(network: nn.Module, device: str | None = None) -> nn.Module:
     try:
         copies: dict[int, Any] = {id(m): _script_copy(m, device) for m in _scripts(network)}
         if device:
-            copies |= {id(p): _without_values(p) for p in network.parameters()}
-            copies |= {id(b): _without_values(b) for b in network.buffers() if is_lazy(b)}
+            copies |= {id(p): _without_values(p, device) for p in network.parameters()}
+            copies |= {id(b): _without_values(b, device) for b in network.buffers() if is_lazy(b)}
         with _Copies(device):
             return copy.deepcopy(network, copies)
     except Exception as error:
         raise ValueError(f"{type(network).__name__} cannot be copied: {one_line(error)}") from error
 
 
-def _without_values(t: Tensor) -> Tensor:
+def _without_values(t: Tensor, device: str) -> Tensor:
     if is_lazy(t):
         uninitialized: Any = type(t)
-        return uninitialized(t.requires_grad, "meta", t.dtype)
-    return nn.Parameter(t.detach().to("meta"), t.requires_grad)
+        return uninitialized(t.requires_grad, device, t.dtype)
+    return nn.Parameter(t.detach().to(device), t.requires_grad)
 
 
 def _scripts(module: nn.Module) -> Iterator[torch.jit.ScriptModule]:
@@ -68,7 +69,7 @@ def _script_copy(script: torch.jit.ScriptModule, device: str | None) -> nn.Modul
 
 
 class _Copies(TorchFunctionMode):
-    """Copies tensors, those of a graph as well, onto a device; all of them if it is "meta"."""
+    """Copies tensors, those of a graph as well, onto a device or where they are."""
 
     def __init__(self, device: str | None = None):
         super().__init__()

@@ -173,7 +173,7 @@ class DiagonalLevenbergMarquardt(Optimizer):
 
 
 def _trainable(network: nn.Module) -> list[Tensor]:
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError(f"{type(network).__name__} has no parameters to train")
     return parameters
