@@ -143,6 +143,27 @@ def test_a_module_and_the_random_state_are_left_unchanged():
 
 
 @pytest.mark.usefixtures("quick")
+def test_lazy_modules_are_timed_in_a_copy_that_has_sizes():
+    network = net()
+    found = cn.speed(network, (3, 8, 8), batches=(2,), precisions=("fp32",), seconds=1e-6)
+    conv, fc = 4 * 36 * 3 * 9, 4 * 36 * 5  # multiply-adds for one image
+    assert [row.flop for row in found.rows] == [4 * (conv + fc), 4 * (2 * conv + 3 * fc)]
+    assert network[3].has_uninitialized_params()
+
+
+@pytest.mark.usefixtures("quick")
+def test_training_on_one_value_per_map_is_left_out_and_noted():
+    network = nn.Sequential(nn.Conv2d(3, 4, 8), nn.BatchNorm2d(4), nn.Flatten())
+    found = cn.speed(network, (3, 8, 8), batches=(1, 2), precisions=("fp32",), seconds=1e-6)
+    rows = [("inference", 1), ("inference", 2), ("training", 2)]
+    assert [(row.mode, row.batch) for row in found.rows] == rows
+    assert found.notes[0] == (
+        "Cannot train at batch 1, on one value per map: 1; "
+        "use a batch of at least 2, or larger images."
+    )
+
+
+@pytest.mark.usefixtures("quick")
 def test_left_out_rows_split_batches_and_a_busy_machine_are_noted(monkeypatch):
     monkeypatch.setattr(speed, "supports_bf16", lambda device: False)
     monkeypatch.setattr(execution, "free_memory", lambda device: 0.0)

@@ -1,5 +1,6 @@
 """The reported bytes are those that autograd saves when the network runs on values."""
 
+import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
@@ -68,6 +69,25 @@ def test_saved_bytes_are_those_that_autograd_saves(layers, pool, batch):
     report = measure(net, (WIDTH, SIDE, SIDE), batch=batch)
     saved = bytes_saved(net, torch.rand(batch, WIDTH, SIDE, SIDE))
     assert report.totals.saved_bytes == report.training_memory.activations == saved
+
+
+@pytest.mark.parametrize("device", ["cpu", None])
+def test_saved_bytes_follow_autocast_inside_the_forward(device):
+    class Casts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = network([nn.BatchNorm2d(WIDTH), nn.GELU(), nn.Dropout()], pool=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast(device or x.device.type, torch.bfloat16):
+                return self.body(x)
+
+    net = Casts()
+    whole, cast = (measure(n, (WIDTH, SIDE, SIDE), batch=2) for n in (net.body, net))
+    assert cast.totals.saved_bytes == bytes_saved(net, torch.rand(2, WIDTH, SIDE, SIDE))
+    assert cast.totals.saved_bytes < whole.totals.saved_bytes
+    assert cast.totals.macs == whole.totals.macs
+    assert cast.totals.receptive_field == whole.totals.receptive_field
 
 
 def test_views_and_in_place_changes_take_no_memory():

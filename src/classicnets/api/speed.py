@@ -1,6 +1,5 @@
 """Timing inference and training steps of a network on this machine."""
 
-import copy
 import math
 import os
 import statistics
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from classicnets import catalog
 from classicnets.measure import Report, measure, roofline
+from classicnets.measure.report import one_value_per_map
 from classicnets.measure.sizes import scores_shape
 from classicnets.measure.timing import Speed, Timing
 from classicnets.recipes.fast import FAST
@@ -25,6 +25,7 @@ from classicnets.support.devices import (
     supports_bf16,
     synchronize,
 )
+from classicnets.support.meta import materialise, whole_copy
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.graph import WARMUP, GraphedCallable
 from classicnets.training.execution.inference import Inference
@@ -63,7 +64,8 @@ def speed(
     executions = [Execution(name) for name in dict.fromkeys(precisions or _precisions(target))]
     reports = {batch: measure(module, size, batch) for batch in batches}
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
-        own = module if isinstance(network, str) else copy.deepcopy(module)
+        own = module if isinstance(network, str) else whole_copy(module)
+        materialise(own, (2, *size))
         setup = _Setup(own.to(target), recipe, size, target)
         free = free_memory(target)
         workloads = [
@@ -71,9 +73,11 @@ def speed(
             for workload in (setup.inference, setup.training)
             for report in reports.values()
             for execution in executions
+            if workload == setup.inference or not report.single
         ]
         peaks = _time(workloads, target, seconds, progress)
     notes = list(setup.notes)
+    notes += [f"{one_value_per_map(report)}." for report in reports.values() if report.single]
     if not precisions and len(executions) < len(DTYPES):
         notes.append("No bf16 rows: the device only emulates bf16.")
     if load > (cpus := os.cpu_count() or 1):
@@ -91,7 +95,7 @@ def speed(
         peaks=peaks,
         rows=tuple(workload.timing() for workload in workloads),
         memory_bytes={batch: report.training_memory.total for batch, report in reports.items()},
-        largest_batch=largest_batch(module, size, free),
+        largest_batch=largest_batch(own, size, free),
         free_bytes=free,
         notes=tuple(notes),
     )

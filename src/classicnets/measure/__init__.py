@@ -6,8 +6,9 @@ from torch import nn
 
 from .memory import TrainingMemory, training_memory
 from .receptive_field import ReceptiveField
+from .recorder import Call
 from .report import Layer, Pixels, Report, Stage
-from .trace import Call, trace
+from .trace import trace
 
 __all__ = ["Layer", "Report", "Stage", "TrainingMemory", "measure"]
 
@@ -36,7 +37,7 @@ def measure(
     if not size or min(size) < 1:
         raise ValueError(f"size must be that of one image, such as (3, 224, 224), not {size}")
     traced = trace(network, size, batch)
-    if not traced.calls:
+    if all(call.training_only for call in traced.calls):
         raise ValueError(f"{type(network).__name__} runs no operator on an image of {size}")
     saved = sum(call.saved_bytes for call in traced.calls)
     return Report(
@@ -45,10 +46,11 @@ def measure(
         batch=batch,
         layers=tuple(_layer(call, batch) for call in traced.calls if not call.training_only),
         training_only=tuple(_layer(call, batch) for call in traced.calls if call.training_only),
-        training_memory=training_memory(network.parameters(), saved, optimizer_copies),
+        training_memory=training_memory(traced.parameters, saved, optimizer_copies),
         optimizer_copies=optimizer_copies,
         uncounted=traced.uncounted,
         fused=traced.fused,
+        single=traced.single,
         unused=traced.unused,
     )
 

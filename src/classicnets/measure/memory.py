@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class TrainingMemory:
 
 
 def training_memory(
-    parameters: Iterable[nn.Parameter], saved_bytes: int, optimizer_copies: int
+    parameters: Iterable[Tensor], saved_bytes: int, optimizer_copies: int
 ) -> TrainingMemory:
     """The memory for these parameters and `saved_bytes` of activations saved for backward.
 

@@ -59,6 +59,12 @@ def _each(**arithmetic: int) -> CostRule:
     return lambda args, out: Cost(**{kind: n * out.numel() for kind, n in arithmetic.items()})
 
 
+def _bilinear(args: Sequence[Any], out: Tensor) -> Cost:
+    # a matrix per output value, times one input and then the other
+    _, n, m = args[1].shape
+    return Cost(macs=out.numel() * (n * m + m))
+
+
 def _max_pool(args: Sequence[Any], out: Tensor) -> Cost:
     return Cost(comparisons=out.numel() * _window(args, out))
 
@@ -91,6 +97,8 @@ def _adaptive_reads(args: Sequence[Any], out: Tensor) -> int:
 
 
 def _batch_norm(args: Sequence[Any], out: Tensor) -> Cost:
+    if args[3] is None:  # without running statistics, those of the image: instance normalisation
+        return _per_image_norm(out, weight=args[1], bias=args[2])
     # - mean, / deviation, * gamma, + beta
     affine = args[1] is not None
     n = out.numel()
@@ -146,14 +154,15 @@ _exponential = _each(exponentials=1)
 _softmax = _each(exponentials=1, additions=1, divisions=1)
 
 RULES: dict[str, CostRule] = {
-    "convolution": _convolution,
+    "convolution": _convolution, "_convolution": _convolution,  # the second where it is traced
     "mm": _product(0), "mv": _product(0), "bmm": _product(0), "dot": _product(0),
     "addmm": _product(1), "addmv": _product(1), "baddbmm": _product(1),
+    "_trilinear": _bilinear,
     "max_pool2d_with_indices": _max_pool, "max_pool3d_with_indices": _max_pool,
     "avg_pool1d": _average_pool, "avg_pool2d": _average_pool, "avg_pool3d": _average_pool,
     "adaptive_max_pool2d": _adaptive_max_pool, "adaptive_max_pool3d": _adaptive_max_pool,
     "_adaptive_avg_pool2d": _adaptive_average_pool, "_adaptive_avg_pool3d": _adaptive_average_pool,
-    "native_batch_norm": _batch_norm,
+    "native_batch_norm": _batch_norm, "cudnn_batch_norm": _batch_norm,
     "native_layer_norm": _layer_norm, "native_group_norm": _group_norm,
     "classicnets::lrn": _lrn,
     "relu": _compare, "threshold": _compare, "hardtanh": _compare, "clamp": _compare,
@@ -162,6 +171,9 @@ RULES: dict[str, CostRule] = {
     "ge": _compare, "lt": _compare, "le": _compare, "where": _compare,
     "leaky_relu": _each(comparisons=1, multiplications=1),
     "_prelu_kernel": _each(comparisons=1, multiplications=1),
+    "rrelu_with_noise": _each(comparisons=1, multiplications=1),
+    "hardshrink": _compare, "softshrink": _each(comparisons=1, additions=1),
+    "glu": _each(exponentials=1, divisions=1, additions=1, multiplications=1),
     "max": _extreme, "min": _extreme, "amax": _extreme, "amin": _extreme, "argmax": _extreme,
     "add": _add, "sub": _add, "rsub": _add, "sum": _sum, "mean": _mean,
     "mul": _multiply, "square": _multiply,
@@ -190,14 +202,17 @@ RULES: dict[str, CostRule] = {
 
 # these move, create or index values without arithmetic, as all views do
 FREE = {
-    "alias", "arange", "bernoulli", "cat", "clone", "constant_pad_nd", "contiguous", "copy",
-    "detach", "empty", "empty_like", "empty_strided", "eye", "fill", "flip", "full",
-    "full_like", "gather", "index", "index_copy", "index_fill", "index_put", "index_select",
-    "lift_fresh", "linspace", "masked_fill", "masked_select", "neg", "new_empty",
-    "new_empty_strided", "new_full", "new_ones", "new_zeros", "normal", "ones", "ones_like",
-    "pixel_shuffle", "pixel_unshuffle", "rand", "rand_like", "randint", "randn", "randn_like",
-    "reflection_pad1d", "reflection_pad2d", "repeat", "replication_pad2d", "roll",
-    "scalar_tensor", "scatter", "squeeze", "stack", "t", "_to_copy", "transpose", "tril", "triu",
-    "uniform", "unsafe_split", "_unsafe_view", "unsqueeze", "upsample_nearest1d",
-    "upsample_nearest2d", "upsample_nearest3d", "zero", "zeros", "zeros_like",
+    "alias", "arange", "bernoulli", "cat", "channel_shuffle", "clone", "constant_pad_nd",
+    "contiguous", "copy", "detach", "embedding", "empty", "empty_like", "empty_strided", "eye",
+    "fill", "flip", "full", "full_like", "gather", "im2col", "index", "index_copy",
+    "index_fill", "index_put", "index_select", "lift_fresh", "linspace", "masked_fill",
+    "masked_select", "max_unpool2d", "max_unpool3d", "native_channel_shuffle", "neg",
+    "new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros", "normal", "ones",
+    "ones_like", "_pack_padded_sequence", "pixel_shuffle", "pixel_unshuffle", "rand",
+    "rand_like", "randint", "randn", "randn_like", "reflection_pad1d", "reflection_pad2d",
+    "reflection_pad3d", "repeat", "replication_pad1d", "replication_pad2d", "replication_pad3d",
+    "resize_as", "roll", "scalar_tensor", "scatter", "squeeze", "stack", "t", "_to_copy",
+    "transpose", "tril", "triu", "uniform", "unsafe_split", "_unsafe_view", "unsqueeze",
+    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "zero", "zeros",
+    "zeros_like",
 }  # fmt: skip

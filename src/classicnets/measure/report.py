@@ -72,8 +72,9 @@ class Report:
 
     `training_only` are layers that run in training only (auxiliary heads): not in the totals, but
     in the training memory. `uncounted` are operators without a counting rule, `fused` layers that
-    a device runs as one kernel, which may save other bytes, and `unused` the modules with
-    parameters that the forward pass did not read, and how many: not in the totals.
+    a device runs as one kernel, which may save other bytes, `single` those that normalise over one
+    value per map, which torch refuses in training, and `unused` the modules with parameters that
+    the forward pass did not read, and how many: not in the totals.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Report:
     optimizer_copies: int
     uncounted: tuple[str, ...]
     fused: tuple[str, ...]
+    single: tuple[str, ...]
     unused: Mapping[str, int]
 
     @property
@@ -193,10 +195,20 @@ class Report:
                 " A device may run these as one kernel and save other bytes: "
                 f"{', '.join(self.fused)}."
             )
+        if self.single:
+            notes += f" {one_value_per_map(self)}."
         if self.unused:
             unused = (f"{name} ({count:,} parameters)" for name, count in self.unused.items())
             notes += f" Not used in the forward pass: {', '.join(unused)}."
         return textwrap.wrap(notes, width, break_on_hyphens=False)
+
+
+def one_value_per_map(report: Report) -> str:
+    """What to do about the layers of a report that cannot train on its batch."""
+    return (
+        f"Cannot train at batch {report.batch}, on one value per map: {', '.join(report.single)}; "
+        "use a batch of at least 2, or larger images"
+    )
 
 
 def _fold(layers: Iterable[Layer]) -> tuple[Layer, ...]:

@@ -108,8 +108,9 @@ def _attempt(twin: nn.Module, shape: Sequence[int]) -> list[_Call]:
         _, got = entered.pop()
         calls.append(_Call(names[layer], layer, got, tuple(getattr(out, "shape", ()))))
 
-    hooks = [layer.register_forward_pre_hook(enter) for layer in names]
-    hooks += [layer.register_forward_hook(leave) for layer in names]
+    hooked = [layer for layer in names if not isinstance(layer, torch.jit.ScriptModule)]
+    hooks = [layer.register_forward_pre_hook(enter) for layer in hooked]
+    hooks += [layer.register_forward_hook(leave) for layer in hooked]
     try:
         with temporary_hooks(hooks):
             # two images: batch normalisation refuses to train on a single value

@@ -1,47 +1,17 @@
-"""One forward pass on the meta device, in which every operator is recorded.
-
-The only file of this package that uses private parts of torch.
-"""
+"""The calls of a network in one forward pass, without values, and why there are none."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from classicnets.support.errors import one_line
-from classicnets.support.hooks import temporary_hooks
-from classicnets.support.meta import image_dtype, meta_copy, needs_values
+from classicnets.support.meta import image_dtype, materialise, meta_copy, needs_values
 
-from .operations import Cost, cost
-from .receptive_field import Fields, Untracked, image_fields, propagate
+from .recorder import Call, Recorder
 from .sizes import explain
-
-
-@dataclass(eq=False)
-class Call:
-    """One call of a leaf module, or of a function outside any leaf: a future row of the report."""
-
-    path: str  # of the module or function; repeated calls have the same
-    type: str
-    module: nn.Module | None  # None for a function
-    name: str = ""  # the path and the number of the call; "" until an operator has run
-    output: tuple[int, ...] = ()
-    cost: Cost = field(default_factory=Cost)
-    params: int = 0
-    parameter_bytes: int = 0
-    activation_bytes: int = 0
-    saved_bytes: int = 0
-    fields: Fields | None = None  # None where they cannot be followed
-    training_only: bool = False
 
 
 @dataclass
@@ -49,8 +19,10 @@ class Trace:
     """The calls of one forward pass in order, and what their numbers leave out."""
 
     calls: list[Call]
+    parameters: tuple[Tensor, ...]  # those of the network, without values
     uncounted: tuple[str, ...]  # operators without a counting rule
     fused: tuple[str, ...]  # calls that a device runs as one kernel, which may save other bytes
+    single: tuple[str, ...]  # batch normalisations of one value per map, which cannot train
     unused: dict[str, int]  # modules with parameters that no operator read, and how many
 
 
@@ -58,37 +30,63 @@ def trace(network: nn.Module, size: tuple[int, ...], batch: int) -> Trace:
     """Records one forward pass in training mode over a copy with shapes but no values.
 
     Where the network returns more than scores in training, a second pass in evaluation mode finds
-    the calls that happen in training only. Raises a ValueError for images that the network cannot
-    take, and for a network that cannot be copied or whose forward reads tensor values.
+    the calls that happen in training only. Under autocast the pass is repeated over tensors that
+    claim to be on the device, since casts depend on it. Raises a ValueError for images that the
+    network cannot take, and for a network that cannot be copied or whose forward reads tensor
+    values.
     """
     twin = meta_copy(network).train()
+    materialise(twin, (2, *size))
     dtype = image_dtype(twin)
-    recorder = _Recorder(twin)
+    recorder = Recorder(twin)
     try:
-        image = torch.empty(batch, *size, dtype=dtype, device="meta")
-        output = recorder.run(image)
-        if not isinstance(output, Tensor):
-            evaluation = _Recorder(twin.eval())
-            evaluation.run(image)
-            in_evaluation = set(evaluation.entered)
-            for call in recorder.calls:
-                call.training_only = call.path not in in_evaluation
+        if device := _record(recorder, (batch, *size), "meta"):
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                recorder = Recorder(meta_copy(twin, device))
+                _record(recorder, (batch, *size), device)
     except Exception as error:
         raise ValueError(_reason(network, (batch, *size), dtype, recorder, error)) from error
     recorder.assign_saved_bytes()
     return Trace(
         recorder.calls,
+        tuple(twin.parameters()),
         tuple(sorted(recorder.uncounted)),
         tuple(sorted(recorder.fused)),
+        tuple(call.name for call in recorder.single),
         recorder.unused(),
     )
+
+
+def _record(recorder: Recorder, shape: tuple[int, ...], device: str) -> str:
+    """Records a pass over images on a device; returns the one that operators are cast on, or ""."""
+    network = recorder.network.train()
+    image = torch.empty(*shape, dtype=image_dtype(network), device=device)
+    try:
+        output = recorder.run(image)
+    except RuntimeError as error:
+        if "unsupported autocast device_type 'meta'" in str(error):
+            return "cpu"
+        raise
+    if not isinstance(output, Tensor):
+        evaluation = Recorder(network.eval())
+        evaluation.run(image)
+        _mark_training_only(recorder.entered, evaluation.entered)
+    return recorder.autocast
+
+
+def _mark_training_only(training: list[Call], evaluation: list[Call]) -> None:
+    """Calls are the same if they call the same for an output of the same shape, as often."""
+    left = Counter((call.path, call.output) for call in evaluation)
+    for call in training:
+        left[call.path, call.output] -= 1
+        call.training_only = left[call.path, call.output] < 0
 
 
 def _reason(
     network: nn.Module,
     shape: tuple[int, ...],
     dtype: torch.dtype,
-    recorder: "_Recorder",
+    recorder: Recorder,
     error: Exception,
 ) -> str:
     kind = type(network).__name__
@@ -99,7 +97,8 @@ def _reason(
             f"tensor, or creates one on a fixed device; torch reports {one_line(error)}"
         )
     if "more than 1 value per channel" in str(error):
-        layer = recorder.entered[-1] or kind
+        scripted = any(isinstance(m, torch.jit.ScriptModule) for m in network.modules())
+        layer = kind if scripted else recorder.entered[-1].path
         return (
             f"{layer} cannot train on one value per map, from images of {images}; "
             "use a batch of at least 2, or larger images"
@@ -108,239 +107,3 @@ def _reason(
         return f"{shape[0]} images of {images} are more than a tensor can hold; use fewer"
     reason = explain(network, shape, dtype) if len(shape) == 4 else ""
     return reason or f"{kind} cannot take images of {images}; its forward raised {one_line(error)}"
-
-
-class _Recorder(TorchDispatchMode):
-    """Records every operator of one forward pass, under the call that it belongs to."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-        self.names = {module: name for name, module in network.named_modules()}
-        self.leaves = {module for module in self.names if next(module.children(), None) is None}
-        self.scopes: list[str] = []  # the modules being run, without leaves
-        self.current: Call | None = None
-        self.calls: list[Call] = []
-        self.entered: list[str] = []
-        self.uncounted: set[str] = set()
-        self.fused: set[str] = set()
-        self._counts: Counter[str] = Counter()
-
-        self.own = {_storage(t) for t in (*network.parameters(), *network.buffers())}
-        self.unclaimed = {_storage(p): p for p in network.parameters()}
-        self.alive: dict[int, torch.UntypedStorage] = {}  # ids of live storages are unique
-        self.fresh: set[int] = set()  # storages that the current call created
-        self.savers: dict[int, list[Call | None]] = {}
-
-        # storage -> view -> receptive fields; a storage without an entry holds constants
-        self.fields: dict[int, dict[tuple, Fields | None]] = {}
-
-    def run(self, image: Tensor) -> Any:
-        """The network's output for this image; every hook is removed again."""
-        self.alive[_storage(image)] = image.untyped_storage()
-        self.fields[_storage(image)] = {_view(image): image_fields(image)}
-        hooks = (
-            register_module_forward_pre_hook(self.enter_module),
-            register_module_forward_hook(self.leave_module, always_call=True),
-        )
-        with (
-            temporary_hooks(hooks),
-            torch.enable_grad(),
-            torch.device("meta"),  # for tensors that a forward creates
-            _Functions(self),
-            self,
-            saved_tensors_hooks(self.save, lambda t: t),
-        ):
-            return self.network(image)
-
-    # --- which call is this? ---
-
-    def enter_module(self, module: nn.Module, args: Any) -> None:
-        if module not in self.names or self.current:
-            return
-        path = self.names[module]
-        self.entered.append(path)
-        if module in self.leaves:
-            kind = type(module).__name__
-            self.begin(Call(path or kind, kind, module))
-        else:
-            self.scopes.append(path)
-
-    def leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self.current and self.current.module is module:
-            self.end(output)
-        elif module in self.names and not self.current:
-            self.scopes.pop()
-
-    @contextmanager
-    def function(self, name: str) -> Iterator[list]:
-        """A call of a function between modules; the caller appends its output to the list."""
-        path = ".".join(filter(None, (*self.scopes[-1:], name)))
-        self.entered.append(path)
-        self.begin(Call(path, name, None))
-        output: list = []
-        try:
-            yield output
-        finally:
-            self.end(output)
-
-    def begin(self, call: Call) -> None:
-        self.current = call
-        self.fresh.clear()
-
-    def end(self, output: Any) -> None:
-        tensors = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
-        if self.current and self.current.name and tensors:
-            self._describe(self.current, tensors)
-        self.current = None
-
-    def _describe(self, call: Call, tensors: list[Tensor]) -> None:
-        call.output = tuple(tensors[0].shape)
-        outputs = {_storage(t): t for t in tensors}
-        call.activation_bytes = sum(
-            t.untyped_storage().nbytes() for key, t in outputs.items() if key in self.fresh
-        )
-        try:
-            call.fields = self.lookup(tensors[0])
-        except Untracked:
-            call.fields = None
-
-    def _list(self, call: Call) -> None:
-        """Adds a call to the list, with the first operator that it runs."""
-        self._counts[call.path] += 1
-        count = self._counts[call.path]
-        suffix = f" ({count})" if call.module else f"_{count}"
-        call.name = call.path + (suffix if count > 1 else "")
-        self.calls.append(call)
-
-    # --- what does this operator do? ---
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        if self.current is None:  # called inside torch, outside any function
-            with self.function(_name(func)) as output:
-                output.append(self.__torch_dispatch__(func, types, args, kwargs))
-            return output[0]
-        out = func(*args, **(kwargs or {}))
-        if not self.current.name:
-            self._list(self.current)
-        inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-        outputs = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
-        self._claim(self.current, inputs)
-        if outputs:
-            self._count(self.current, func, args, outputs[0])
-            self._propagate(func, args, inputs, outputs)
-        for t in outputs:
-            if _storage(t) not in self.alive and _storage(t) not in self.own:
-                self.alive[_storage(t)] = t.untyped_storage()
-                self.fresh.add(_storage(t))
-        return out
-
-    def _claim(self, call: Call, inputs: list[Tensor]) -> None:
-        """Counts parameters for the first call that reads them."""
-        for t in inputs:
-            if (parameter := self.unclaimed.pop(_storage(t), None)) is not None:
-                call.params += parameter.numel()
-                call.parameter_bytes += parameter.numel() * parameter.element_size()
-
-    def unused(self) -> dict[str, int]:
-        """The number of parameters that no operator has read, by the module that holds them."""
-        counts: Counter[str] = Counter()
-        for name, parameter in self.network.named_parameters():
-            if _storage(parameter) in self.unclaimed:
-                counts[name.rpartition(".")[0] or name] += parameter.numel()
-        return dict(counts)
-
-    def _count(self, call: Call, func: Any, args: tuple, out: Tensor) -> None:
-        bookkeeping = func._schema.is_mutable and _storage(out) in self.own  # num_batches_tracked
-        if func.is_view or bookkeeping:
-            return
-        arithmetic = cost(_name(func), args, out)
-        if arithmetic is None:
-            self.uncounted.add(_name(func))
-        else:
-            call.cost += arithmetic.with_macs_scaled(_multiply_add_fraction(call.module))
-        if isinstance(call.module, nn.RNNBase) or _name(func) == "_safe_softmax":
-            self.fused.add(call.name)
-
-    def _propagate(
-        self, func: Any, args: tuple, inputs: list[Tensor], outputs: list[Tensor]
-    ) -> None:
-        name = _name(func)
-        if name.startswith("new_") or name.endswith("_like"):
-            return  # reads the shape of its input, not the values
-        if not any(_storage(t) in self.fields for t in inputs):
-            return
-        try:
-            pointwise = torch.Tag.pointwise in func.tags
-            fields = propagate(name, pointwise, args, outputs[0], self.lookup)
-        except Untracked:
-            fields = None
-        for t in outputs:
-            if func._schema.is_mutable:
-                self.fields.pop(_storage(t), None)  # other views of it hold new values now
-            self.fields.setdefault(_storage(t), {})[_view(t)] = fields
-            fields = None  # indices and statistics are not tracked
-
-    def lookup(self, t: Tensor) -> Fields | None:
-        """The receptive fields of a tensor; None for a constant. Raises Untracked."""
-        views = self.fields.get(_storage(t))
-        if views is None:
-            return None
-        if (fields := views.get(_view(t))) is None:
-            raise Untracked("not tracked")
-        return fields
-
-    # --- what does autograd save? ---
-
-    def save(self, t: Tensor) -> Tensor:
-        key = _storage(t)
-        if key not in self.own:
-            self.alive.setdefault(key, t.untyped_storage())
-            latest = self.calls[-1] if self.calls else None
-            self.savers.setdefault(key, []).append(self.current or latest)
-        return t
-
-    def assign_saved_bytes(self) -> None:
-        """Counts each saved storage for the first call that saved it, if possible in evaluation."""
-        for key, savers in self.savers.items():
-            calls = [call or self.calls[0] for call in savers]
-            first = next((call for call in calls if not call.training_only), calls[0])
-            first.saved_bytes += self.alive[key].nbytes()
-
-
-class _Functions(TorchFunctionMode):
-    """Begins a call in the recorder for every function outside leaf modules."""
-
-    def __init__(self, recorder: _Recorder):
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        if self.recorder.current:
-            return func(*args, **(kwargs or {}))
-        with self.recorder.function(getattr(func, "__name__", str(func)).strip("_")) as output:
-            output.append(func(*args, **(kwargs or {})))
-        return output[0]
-
-
-def _multiply_add_fraction(module: nn.Module | None) -> float:
-    """The fraction of its multiply-adds that a sparse layer does not spend on zeros."""
-    fraction = getattr(module, "multiply_add_fraction", 1.0)
-    return fraction if isinstance(fraction, float) and 0 < fraction <= 1 else 1.0
-
-
-def _name(func: Any) -> str:
-    """`relu` for aten's relu and relu_; other libraries stay in the name: `classicnets::lrn`."""
-    return func._schema.name.removeprefix("aten::").rstrip("_")
-
-
-def _storage(t: Tensor) -> int:
-    return t.untyped_storage()._cdata
-
-
-def _view(t: Tensor) -> tuple:
-    return t.storage_offset(), tuple(t.shape), t.stride()

@@ -1,34 +1,79 @@
 """Copies of a network on the meta device: shapes without values, at no memory."""
 
 import copy
+import io
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from .errors import one_line
 
 
-def meta_copy(network: nn.Module) -> nn.Module:
+def meta_copy(network: nn.Module, device: str = "meta") -> nn.Module:
     """The same network with tensors that have shapes but no values; nothing is allocated.
+
+    Within torch's FakeTensorMode the tensors may claim to be on another `device`.
+    Raises ValueError for a network that cannot be copied, such as one that holds a lock.
+    """
+    return _copy(network, device)
+
+
+def whole_copy(network: nn.Module) -> nn.Module:
+    """The same network in memory of its own, cut off from any graph that its tensors belong to.
 
     Raises ValueError for a network that cannot be copied, such as one that holds a lock.
     """
+    return _copy(network)
+
+
+def _copy(network: nn.Module, device: str | None = None) -> nn.Module:
     try:
-        parameters: dict[int, Any] = {
-            id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad)
-            for p in network.parameters()
-        }
-        with _WithoutValues():
-            return copy.deepcopy(network, parameters)
+        copies: dict[int, Any] = {id(m): _script_copy(m, device) for m in _scripts(network)}
+        if device:
+            copies |= {id(p): _without_values(p, device) for p in network.parameters()}
+            copies |= {id(b): _without_values(b, device) for b in network.buffers() if is_lazy(b)}
+        with _Copies(device):
+            return copy.deepcopy(network, copies)
     except Exception as error:
         raise ValueError(f"{type(network).__name__} cannot be copied: {one_line(error)}") from error
 
 
-class _WithoutValues(TorchFunctionMode):
-    """Copies tensors onto the meta device, also those that are neither parameter nor buffer."""
+def _without_values(t: Tensor, device: str) -> Tensor:
+    if is_lazy(t):
+        uninitialized: Any = type(t)
+        return uninitialized(t.requires_grad, device, t.dtype)
+    return nn.Parameter(t.detach().to(device), t.requires_grad)
+
+
+def _scripts(module: nn.Module) -> Iterator[torch.jit.ScriptModule]:
+    """The TorchScript modules in a network, without those inside them."""
+    if isinstance(module, torch.jit.ScriptModule):
+        yield module
+    else:
+        for child in module.children():
+            yield from _scripts(child)
+
+
+def _script_copy(script: torch.jit.ScriptModule, device: str | None) -> nn.Module:
+    file = io.BytesIO()  # its tensors are not Python's to copy
+    torch.jit.save(script, file)
+    return torch.jit.load(io.BytesIO(file.getvalue()), map_location=device)
+
+
+class _Copies(TorchFunctionMode):
+    """Copies tensors, those of a graph as well, onto a device or where they are."""
+
+    def __init__(self, device: str | None = None):
+        super().__init__()
+        self.device = device
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
@@ -36,8 +81,64 @@ class _WithoutValues(TorchFunctionMode):
         if func is not Tensor.__deepcopy__:
             return func(*args, **(kwargs or {}))
         tensor, copies = args
-        empty = tensor.detach().to("meta").requires_grad_(tensor.requires_grad)
-        return copies.setdefault(id(tensor), empty)
+        if not self.device and tensor.is_leaf and tensor.layout == torch.strided:
+            return func(*args)
+        values = tensor.detach().to(self.device or tensor.device, copy=True)
+        return copies.setdefault(id(tensor), values.requires_grad_(tensor.requires_grad))
+
+
+def materialise(network: nn.Module, shape: Sequence[int]) -> None:
+    """Gives the lazy modules of a network their sizes, by passes over black images of this shape.
+
+    Does nothing to a network without lazy modules. The network keeps its mode and its statistics;
+    `shape` is (n, c, h, w). Raises ValueError where the forward fails, and for parameters that it
+    leaves without a size.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+    >>> materialise(network, (2, 3, 8, 8)); network[1].in_features
+    192
+    """
+    kind = type(network).__name__
+    modes = {module: module.training for module in network.modules()}
+    statistics = {b: b.detach().clone() for b in network.buffers() if not is_lazy(b)}
+    try:
+        for training in (False, True):  # some modules run in training only
+            if lazy_modules(network):
+                _dry_pass(network.train(training), shape)
+    except Exception as error:
+        images = "x".join(map(str, shape[1:]))
+        raise ValueError(
+            f"the lazy modules of {kind} cannot take their sizes from images of {images}; "
+            f"its forward raised {one_line(error)}"
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for buffer, values in statistics.items():
+            buffer.copy_(values)
+    if left := [name for name in lazy_modules(network) if name in _without_sizes(network)]:
+        raise ValueError(
+            f"{left[0]} of {kind} has no size: it is lazy and the forward does not call it; "
+            "call it there, give its sizes, or remove it"
+        )
+
+
+def lazy_modules(network: nn.Module) -> list[str]:
+    """The names of the modules that take their sizes from their first input."""
+    lazy = {name for name, m in network.named_modules() if isinstance(m, LazyModuleMixin)}
+    return sorted(lazy | _without_sizes(network))
+
+
+def _without_sizes(network: nn.Module) -> set[str]:
+    tensors = chain(network.named_parameters(), network.named_buffers())
+    return {name.rpartition(".")[0] for name, t in tensors if is_lazy(t)}
+
+
+@torch.no_grad()
+def _dry_pass(network: nn.Module, shape: Sequence[int]) -> None:
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    with device if device.type == "meta" else nullcontext():  # for tensors that a forward creates
+        network(torch.zeros(*shape, dtype=image_dtype(network), device=device))
 
 
 def needs_values(error: Exception) -> bool:

@@ -112,7 +112,7 @@ class LevenbergMarquardt(OptimizerSpec):
 class CaffeSGDOptimizer(Optimizer):
     """What `CaffeSGD` builds; the state of a parameter is its velocity."""
 
-    def __init__(self, parameters: list[nn.Parameter], momentum: float, weight_decay: float):
+    def __init__(self, parameters: list[Tensor], momentum: float, weight_decay: float):
         defaults = {"lr": 0.0, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(parameters, defaults)
 
@@ -138,7 +138,7 @@ class DiagonalLevenbergMarquardt(Optimizer):
     """What `LevenbergMarquardt` builds; the state of a parameter is its curvature h."""
 
     # lr / (mu + h / divisor) gradient / divisor is lr / (mu divisor + h) gradient
-    def __init__(self, parameters: list[nn.Parameter], mu: float):
+    def __init__(self, parameters: list[Tensor], mu: float):
         super().__init__(parameters, {"lr": 0.0, "mu": mu})
         self.scales: dict[Tensor, Tensor] = {}
 
@@ -172,14 +172,14 @@ class DiagonalLevenbergMarquardt(Optimizer):
             torch._foreach_addcmul_(parameters, gradients, scales, value=-group["lr"])
 
 
-def _trainable(network: nn.Module) -> list[nn.Parameter]:
-    parameters = [p for p in network.parameters() if p.requires_grad]
+def _trainable(network: nn.Module) -> list[Tensor]:
+    parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError(f"{type(network).__name__} has no parameters to train")
     return parameters
 
 
-def _with_gradients(parameters: list[nn.Parameter]) -> tuple[list[Tensor], list[Tensor]]:
+def _with_gradients(parameters: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """Those that this step's loss depends on, and their gradients."""
     pairs = [(p, p.grad) for p in parameters if p.grad is not None]
     assert pairs, "backward comes before a step"
