@@ -21,6 +21,7 @@ from classicnets.measure.sizes import scores_shape
 from classicnets.recipes.adapt import adapt
 from classicnets.support.devices import select_device
 from classicnets.support.files import lock_directory
+from classicnets.support.modules import evaluation_mode, require_plain
 from classicnets.training.execution import distributed
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.recipe.recipe import Recipe, differences
@@ -194,6 +195,7 @@ def train(
     )
     wanted, adapted = adapt(wanted, splits)
     module = build_seeded(target.build, len(splits.classes), splits.channels, seed)
+    require_plain(module)
     wanted, fixed = _fit_to_network(wanted, module, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed
@@ -307,6 +309,7 @@ def _plain(value: object) -> int | str:
 def _output_shape(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of the output for blank images, for a network whose forward depends on values."""
     try:
-        return tuple(network.cpu().eval()(torch.zeros(shape)).shape)
+        with evaluation_mode(network.cpu()):
+            return tuple(network(torch.zeros(shape)).shape)
     except Exception as error:  # anything can happen in your own network
         raise ValueError(f"the network fails on blank images of {shape}: {error}") from error

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 20  # with more, a confusion table is unreadable
 SHOWN_MISTAKES = 5
+SHOWN_NAMES = 8  # of frozen parameters
 WORST = 10  # classes listed in place of a confusion table
 
 
@@ -45,6 +47,8 @@ def print_introduction(training: "Training") -> None:
         print(f"  adapted {name}: {reason}")
     for name, (ours, paper) in training.config.differences.items():
         print(f"  differs from the paper: {name} {ours} (paper: {paper})")
+    for line in _starting_point(training):
+        print(line)
     sizes = splits.sizes
     print(
         f"{splits.name}: {len(splits.classes)} classes; {sizes[0]} images for training, "
@@ -60,6 +64,31 @@ def print_introduction(training: "Training") -> None:
         print(f"warning: {pair}", file=sys.stderr)
     if training.chosen:
         print(f"execution: {training.chosen}")
+
+
+def _starting_point(training: "Training") -> Iterator[str]:
+    """The values that training starts from, and what of the network stays as it is."""
+    from classicnets.training.recipe.init import AsBuilt
+
+    init, step = training.recipe.init, training.state.step
+    if step:
+        yield f"weights: those of step {step:,}"
+    elif isinstance(init, AsBuilt):
+        yield "initial values: as the builder left them"
+    else:
+        name = getattr(init, "__name__", type(init).__name__)
+        yield f"initial values: drawn by {name}, the recipe's init"
+    frozen = [n for n, p in training.network.named_parameters() if not p.requires_grad]
+    if frozen:
+        yield f"frozen: {_listed(frozen)}"
+    evaluating = set(training.state.evaluating)
+    if names := [n for n, m in training.network.named_modules() if m in evaluating]:
+        yield f"in evaluation mode throughout: {_listed(names)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + f" and {more} more" * (more > 0)
 
 
 def print_summary(training: "Training") -> None:

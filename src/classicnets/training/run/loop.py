@@ -17,6 +17,7 @@ from classicnets.support.rng import generator_for, seeded_torch
 from classicnets.training.execution import distributed
 from classicnets.training.execution.graph import GraphedCallable
 from classicnets.training.execution.step import backends_for, make_graphable, set_lr, step
+from classicnets.training.recipe.constraint import FilterRms
 from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.recipe.schedules import History
 
@@ -38,11 +39,16 @@ def initialise(network: nn.Module, recipe: Recipe, seed: int) -> None:
 
 
 def start(network: nn.Module, config: RunConfig) -> TrainingState:
-    """The state before the first step, for a network that has its initial values."""
+    """The state before the first step, for a network that has its initial values.
+
+    A network in evaluation mode is trained as a whole; of one in training mode the parts in
+    evaluation mode stay so.
+    """
     device = network_device(network)
     recipe, execution = config.recipe, config.execution
-    model = execution.wrap(network, device)
     optimizer = recipe.optimizer.build(network)
+    model = execution.wrap(network, device)
+    evaluating = [m for m in network.modules() if not m.training] if network.training else []
     graph = None
     if execution.graph:
         make_graphable(optimizer, device)
@@ -54,6 +60,7 @@ def start(network: nn.Module, config: RunConfig) -> TrainingState:
         average=recipe.average.build(network) if recipe.average else None,
         totals=torch.zeros(3, device=device, dtype=torch.float64),
         graph=graph,
+        evaluating=tuple(evaluating),
     )
 
 
@@ -86,6 +93,8 @@ def dry_run(state: TrainingState, config: RunConfig, data: Splits) -> None:
         except RuntimeError as error:
             raise ValueError(f"{augmentation!r} does not fit these images: {error}") from error
     x = config.scaling(x)
+    if isinstance(recipe.constraint, FilterRms):
+        recipe.constraint.filters(state.network)
     recipe.optimizer.before_epoch(state.optimizer, state.network, lambda count: x)
     try:
         float(recipe.lr(0.0, History()))
@@ -195,8 +204,7 @@ def _step(
     if (processes := distributed.world_size()) > 1:
         left = len(data.train) - state.step % per_epoch * recipe.batch
         weight = processes * len(x) / min(recipe.batch, left)
-    if not state.network.training:  # as after a validation; asking every layer takes its time
-        state.model.train()
+    state.set_training()
     if config.augment:
         generator = generator_for(config.seed, f"augment {distributed.rank()}", state.step)
         for augmentation in config.augment:

@@ -1,0 +1,88 @@
+"""What holds for any module: which kinds cannot be used, how to copy one, and its modes."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+
+def require_plain(network: nn.Module) -> None:
+    """Raises a ValueError for a compiled, exported or wrapped module: the one inside is needed."""
+    for name, module in network.named_modules():
+        if reason := _not_plain(module):
+            where = f"{name}, a {type(module).__name__}," if name else type(module).__name__
+            raise ValueError(f"{where} {reason}")
+
+
+def _not_plain(module: nn.Module) -> str:
+    original = "give the module that it was made from"
+    if isinstance(module, torch.jit.ScriptModule):
+        return f"is compiled by torch.jit, and its layers cannot be reached; {original}"
+    if hasattr(module, "_orig_mod"):
+        return f"is compiled by torch.compile; {original}, and compile it with --compile"
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return f"wraps a network for several devices; {original}, and start it with torchrun"
+    if isinstance(module, torch.fx.GraphModule) and "eval" in vars(module):
+        return f"is exported by torch.export, which fixes its mode; {original}"
+    return ""
+
+
+def copy_network(network: nn.Module, held: Mapping[int, Any] | None = None) -> nn.Module:
+    """A deep copy. `held` is id -> what takes the place of that object in the copy.
+
+    An activation that a module keeps is copied without its graph. What cannot be copied, such as a
+    lock or an open file, is shared.
+    """
+    held = dict(held or {})
+    with _WithoutGraphs():
+        try:
+            return copy.deepcopy(network, dict(held))
+        except Exception:  # whatever an attribute of your own raises
+            attributes = [value for m in network.modules() for value in vars(m).values()]
+            return copy.deepcopy(
+                network, held | {id(v): v for v in attributes if not _can_be_copied(v)}
+            )
+
+
+def _can_be_copied(value: object) -> bool:
+    try:
+        copy.deepcopy(value)
+    except Exception:
+        return False
+    return True
+
+
+class _WithoutGraphs(TorchFunctionMode):
+    """Copies results of operations, which torch refuses to copy, as constants."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        if func is not Tensor.__deepcopy__ or args[0].is_leaf:
+            return func(*args, **(kwargs or {}))
+        tensor, copies = args
+        return copies.setdefault(id(tensor), tensor.detach().clone())
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode; afterwards each module has the mode that it had.
+
+    >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3).eval())
+    >>> with evaluation_mode(network):
+    ...     [module.training for module in network]
+    [False, False]
+    >>> [module.training for module in network]
+    [True, False]
+    """
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
