@@ -1,6 +1,5 @@
 """Timing inference and training steps of a network on this machine."""
 
-import copy
 import math
 import os
 import statistics
@@ -25,6 +24,8 @@ from classicnets.support.devices import (
     supports_bf16,
     synchronize,
 )
+from classicnets.support.modules import copy_network, require_plain
+from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.graph import WARMUP, GraphedCallable
 from classicnets.training.execution.inference import Inference
@@ -59,17 +60,19 @@ def speed(
         raise ValueError(f"seconds must be more than 0, not {seconds}")
     target, load = select_device(device), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     name, module, recipe, size = _resolve(network, size)
+    require_plain(module)
     batches = batches or (1, 128 if max(size[1:]) <= SMALL else 16)
     executions = [Execution(name) for name in dict.fromkeys(precisions or _precisions(target))]
     reports = {batch: measure(module, size, batch) for batch in batches}
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
-        own = module if isinstance(network, str) else copy.deepcopy(module)
+        own = module if isinstance(network, str) else copy_network(module)
         setup = _Setup(own.to(target), recipe, size, target)
         free = free_memory(target)
         workloads = [
             workload(report, execution)
             for workload in (setup.inference, setup.training)
             for report in reports.values()
+            if workload == setup.inference or setup.can_train(report.batch)
             for execution in executions
         ]
         peaks = _time(workloads, target, seconds, progress)
@@ -164,6 +167,15 @@ class _Setup:
         flop, warmup = 2.0 * report.training_macs, _warmup(execution)
         train = self.network.train
         return _Workload("training", report, execution.precision, flop, train, run, warmup)
+
+    def can_train(self, batch: int) -> bool:
+        """Whether the network can be trained on so many images; a note says where it cannot."""
+        if batch >= images_needed(self.network, self.size, self.classes):
+            return True
+        self.notes[f"No training at batch {batch}: the network does not take a single image."] = (
+            None
+        )
+        return False
 
     def _batch(self, batch: int) -> tuple[Tensor, Tensor]:
         x = torch.randn(batch, *self.size, device=self.device)

@@ -21,6 +21,12 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def is_first_to_fail() -> bool:
+    """Whether this process is to tell the user of its error: no other one has failed before."""
+    module = sys.modules.get("classicnets.training.execution.distributed")
+    return module.is_first_to_fail() if module else is_first_process()
+
+
 def command() -> str:
     """The command that runs this program here: its name if that is on the PATH, else its path."""
     from shutil import which
@@ -62,8 +68,8 @@ def print_introduction(training: "Training") -> None:
         print(f"warning: skipped: {reason}", file=sys.stderr)
     for pair in splits.duplicates:
         print(f"warning: {pair}", file=sys.stderr)
-    if training.chosen:
-        print(f"execution: {training.chosen}")
+    for line in _execution(training):
+        print(line)
 
 
 def _starting_point(training: "Training") -> Iterator[str]:
@@ -84,6 +90,16 @@ def _starting_point(training: "Training") -> Iterator[str]:
     evaluating = set(training.state.evaluating)
     if names := [n for n, m in training.network.named_modules() if m in evaluating]:
         yield f"in evaluation mode throughout: {_listed(names)}"
+
+
+def _execution(training: "Training") -> Iterator[str]:
+    """How steps are executed, and the last batch of an epoch where it is larger than the others."""
+    if training.chosen:
+        yield f"execution: {training.chosen}"
+    *_, last = training.config.batches()
+    if (left := last - training.recipe.batch) > 0:
+        needed = training.config.smallest
+        yield f"last batch: {last} images, with the {left} left over; a batch needs {needed}"
 
 
 def _listed(names: Sequence[str]) -> str:

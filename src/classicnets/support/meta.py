@@ -2,10 +2,15 @@
 
 import copy
 import re
+from collections.abc import Sequence
+from contextlib import nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from .errors import one_line
@@ -17,14 +22,19 @@ def meta_copy(network: nn.Module) -> nn.Module:
     Raises ValueError for a network that cannot be copied, such as one that holds a lock.
     """
     try:
-        parameters: dict[int, Any] = {
-            id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad)
-            for p in network.parameters()
-        }
+        tensors: dict[int, Any] = {id(p): _without_values(p) for p in network.parameters()}
+        tensors |= {id(b): _without_values(b) for b in network.buffers() if is_lazy(b)}
         with _WithoutValues():
-            return copy.deepcopy(network, parameters)
+            return copy.deepcopy(network, tensors)
     except Exception as error:
         raise ValueError(f"{type(network).__name__} cannot be copied: {one_line(error)}") from error
+
+
+def _without_values(t: Tensor) -> Tensor:
+    if is_lazy(t):
+        uninitialized: Any = type(t)
+        return uninitialized(t.requires_grad, "meta", t.dtype)
+    return nn.Parameter(t.detach().to("meta"), t.requires_grad)
 
 
 class _WithoutValues(TorchFunctionMode):
@@ -38,6 +48,60 @@ class _WithoutValues(TorchFunctionMode):
         tensor, copies = args
         empty = tensor.detach().to("meta").requires_grad_(tensor.requires_grad)
         return copies.setdefault(id(tensor), empty)
+
+
+def materialise(network: nn.Module, shape: Sequence[int]) -> None:
+    """Gives the lazy modules of a network their sizes, by passes over black images of this shape.
+
+    Does nothing to a network without lazy modules. The network keeps its mode and its statistics;
+    `shape` is (n, c, h, w). Raises ValueError where the forward fails, and for parameters that it
+    leaves without a size.
+
+    >>> network = nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+    >>> materialise(network, (2, 3, 8, 8)); network[1].in_features
+    192
+    """
+    kind = type(network).__name__
+    modes = {module: module.training for module in network.modules()}
+    statistics = {b: b.detach().clone() for b in network.buffers() if not is_lazy(b)}
+    try:
+        for training in (False, True):  # some modules run in training only
+            if lazy_modules(network):
+                _dry_pass(network.train(training), shape)
+    except Exception as error:
+        images = "x".join(map(str, shape[1:]))
+        raise ValueError(
+            f"the lazy modules of {kind} cannot take their sizes from images of {images}; "
+            f"its forward raised {one_line(error)}"
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for buffer, values in statistics.items():
+            buffer.copy_(values)
+    if left := [name for name in lazy_modules(network) if name in _without_sizes(network)]:
+        raise ValueError(
+            f"{left[0]} of {kind} has no size: it is lazy and the forward does not call it; "
+            "call it there, give its sizes, or remove it"
+        )
+
+
+def lazy_modules(network: nn.Module) -> list[str]:
+    """The names of the modules that take their sizes from their first input."""
+    lazy = {name for name, m in network.named_modules() if isinstance(m, LazyModuleMixin)}
+    return sorted(lazy | _without_sizes(network))
+
+
+def _without_sizes(network: nn.Module) -> set[str]:
+    tensors = chain(network.named_parameters(), network.named_buffers())
+    return {name.rpartition(".")[0] for name, t in tensors if is_lazy(t)}
+
+
+@torch.no_grad()
+def _dry_pass(network: nn.Module, shape: Sequence[int]) -> None:
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    with device if device.type == "meta" else nullcontext():  # for tensors that a forward creates
+        network(torch.zeros(*shape, dtype=image_dtype(network), device=device))
 
 
 def needs_values(error: Exception) -> bool:

@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from classicnets.layers.wiring import Network
 from classicnets.measure import measure
 from classicnets.support.devices import free_memory, network_device, supports_bf16
 from classicnets.training.recipe.optimizers import SGD
@@ -71,9 +72,10 @@ class Execution:
         """The network laid out, compiled and wrapped in DDP as asked; it shares the weights."""
         if self.layout == "channels_last":
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        fixed = isinstance(network, Network)  # every step uses all of its parameters
         if self.compile:
             network = cast(nn.Module, torch.compile(network))
-        return distributed.wrap_ddp(network, device)
+        return distributed.wrap_ddp(network, device, fixed)
 
     def on(self, device: torch.device) -> "Execution":
         """The same on another device: without CUDA graphs where there are none."""
