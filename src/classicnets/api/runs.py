@@ -12,7 +12,7 @@ from classicnets.data.crops import ScaleJitter
 from classicnets.data.images import Splits
 from classicnets.evaluation.protocols import TrainScale
 from classicnets.support.meta import materialise
-from classicnets.support.modules import require_plain
+from classicnets.support.modules import require_float32, require_plain
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.inference import Inference
 from classicnets.training.recipe.recipe import custom_parts
@@ -80,9 +80,10 @@ def build_seeded(
 def with_sizes(network: nn.Module, shape: tuple[int, int, int], seed: int) -> nn.Module:
     """The network, whose lazy modules take their sizes and values under this seed.
 
-    Raises a ValueError for a compiled, exported or wrapped module.
+    Raises a ValueError for a module that is compiled, exported, wrapped or not in float32.
     """
     require_plain(network)
+    require_float32(network)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         materialise(network, (2, *shape))

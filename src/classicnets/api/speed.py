@@ -24,7 +24,7 @@ from classicnets.support.devices import (
     supports_bf16,
     synchronize,
 )
-from classicnets.support.modules import copy_network, require_plain
+from classicnets.support.modules import copy_network, require_float32, require_plain
 from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.graph import WARMUP, GraphedCallable
@@ -61,6 +61,7 @@ def speed(
     target, load = select_device(device), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     name, module, recipe, size = _resolve(network, size)
     require_plain(module)
+    require_float32(module)
     batches = batches or (1, 128 if max(size[1:]) <= SMALL else 16)
     executions = [Execution(name) for name in dict.fromkeys(precisions or _precisions(target))]
     reports = {batch: measure(module, size, batch) for batch in batches}
@@ -172,9 +173,7 @@ class _Setup:
         """Whether the network can be trained on so many images; a note says where it cannot."""
         if batch >= images_needed(self.network, self.size, self.classes):
             return True
-        self.notes[f"No training at batch {batch}: the network does not take a single image."] = (
-            None
-        )
+        self.notes[f"No training at batch {batch}: the network needs more than one image."] = None
         return False
 
     def _batch(self, batch: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from .meta import image_dtype
+
 
 def require_plain(network: nn.Module) -> None:
     """Raises a ValueError for a compiled, exported or wrapped module: the one inside is needed."""
@@ -16,6 +18,15 @@ def require_plain(network: nn.Module) -> None:
         if reason := _not_plain(module):
             where = f"{name}, a {type(module).__name__}," if name else type(module).__name__
             raise ValueError(f"{where} {reason}")
+
+
+def require_float32(network: nn.Module) -> None:
+    """Raises a ValueError for weights of another type than the images of training have."""
+    if (dtype := image_dtype(network)) != torch.float32:
+        raise ValueError(
+            f"{type(network).__name__} has weights of {dtype}, and images are torch.float32; "
+            "convert it with .float(), and let --precision choose what it computes in"
+        )
 
 
 def _not_plain(module: nn.Module) -> str:

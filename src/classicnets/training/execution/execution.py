@@ -148,6 +148,6 @@ def _depends_on_values(network: nn.Module, shape: tuple[int, int, int]) -> bool:
     """Whether the forward pass reads values of tensors, which a graph cannot record."""
     try:
         measure(network, shape)
-    except ValueError:
+    except (ValueError, RuntimeError):
         return True
     return False
