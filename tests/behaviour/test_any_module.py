@@ -279,3 +279,40 @@ def test_a_parametrization_without_an_inverse_is_named():
         HeNormal()(network, torch.Generator())
     with pytest.raises(ValueError, match=r"cannot scale 0\.weight"):
         FilterRms()(network)
+
+
+def test_a_last_batch_of_one_joins_the_one_before_and_resumes_bit_for_bit(tmp_path):
+    def network() -> nn.Module:
+        torch.manual_seed(1)
+        return nn.Sequential(body(), nn.BatchNorm1d(4))
+
+    changes = {"batch": "9", "lr": "Constant(0.01)"}  # 28 images: 9 + 9 + 10
+    whole = cn.train(network(), DATA, RECIPE, 2, tmp_path / "whole", overrides=changes)
+    assert whole.config.batches() == [9, 9, 10]
+    assert [record.images for record in whole] == [9, 18, 28] * 2
+    stopped = cn.train(network(), DATA, RECIPE, 2, tmp_path / "stopped", overrides=changes)
+    for record in stopped:
+        if record.step == 2:
+            break
+    stopped.save()
+    resumed = cn.resume(tmp_path / "stopped", network(), DATA)
+    assert resumed.config.batches() == [9, 9, 10]
+    resumed.finish()
+    assert equal(whole.state.network, resumed.state.network)
+
+
+def test_scores_that_are_not_numbers_are_refused_by_evaluate(tmp_path):
+    network = body()
+    training = cn.train(network, DATA, RECIPE, 1, tmp_path / "run")
+    training.finish()
+    network[4].weight.data.fill_(float("nan"))
+    training.run.save_weights(network)
+    with pytest.raises(ValueError, match="scores are not numbers for 8 of 8 images"):
+        cn.evaluate(tmp_path / "run", DATA.test, network=body())
+
+
+def test_no_training_of_one_image_is_timed_where_the_network_needs_two():
+    timed = cn.speed(nn.Sequential(body(), nn.BatchNorm1d(4)), (3, 12, 12), (1, 2), seconds=0.01)
+    rows = {(row.mode, row.batch) for row in timed.rows}
+    assert rows == {("inference", 1), ("inference", 2), ("training", 2)}
+    assert "No training at batch 1: the network needs more than one image." in timed.notes

@@ -1,11 +1,15 @@
 """The batches of an epoch: how many images each needs, and where those left over go."""
 
+from collections.abc import Callable
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from classicnets.support.meta import image_dtype, meta_copy, needs_values
-from classicnets.training.recipe.loss import main_head
+from classicnets.training.recipe.loss import Scores, main_head
+
+PASSES = 3  # of a network that may choose its way at random
 
 
 def batch_sizes(images: int, batch: int, smallest: int) -> list[int]:
@@ -32,11 +36,36 @@ def images_needed(network: nn.Module, shape: tuple[int, int, int], classes: int)
         twin = meta_copy(network)
     except ValueError:
         return 1 + normalises
-    if not twin.training:
-        twin.train()
     try:
-        with torch.no_grad(), torch.device("meta"):
-            scores = main_head(twin(torch.empty(1, *shape, dtype=image_dtype(twin))))
+        with torch.no_grad():
+            scores = main_head(_pass(twin, (1, *shape)))
     except Exception as error:  # anything can happen in your own network
         return 1 + normalises if needs_values(error) else 2
     return 1 if tuple(scores.shape) == (1, classes) else 2
+
+
+def leaves_out_parameters(
+    network: nn.Module, shape: tuple[int, int, int], loss: Callable[[Scores, Tensor], Tensor]
+) -> bool:
+    """Whether a training step may not use all parameters: the loss of one of some passes does not
+    depend on them, or cannot be followed without values.
+    """
+    try:
+        twin = meta_copy(network)
+        trained = [p for p in twin.parameters() if p.requires_grad]
+        labels = torch.zeros(2, dtype=torch.long, device="meta")
+        for _ in range(PASSES):
+            value = loss(_pass(twin, (2, *shape)), labels)
+            if any(g is None for g in torch.autograd.grad(value, trained, allow_unused=True)):
+                return True
+    except Exception:  # anything can happen in your own network, or in your own loss
+        return True
+    return False
+
+
+def _pass(twin: nn.Module, shape: tuple[int, ...]) -> Scores:
+    """The scores in training mode, on the meta device."""
+    if not twin.training:
+        twin.train()
+    with torch.device("meta"):
+        return twin(torch.empty(shape, dtype=image_dtype(twin)))

@@ -4,7 +4,6 @@ Each process takes its shard of every batch and of all that is evaluated; rank 0
 """
 
 import os
-import warnings
 from inspect import signature
 from typing import Any, TypeVar
 
@@ -72,15 +71,14 @@ def broadcast(value: T) -> T:
     return held[0]
 
 
-def wrap_ddp(network: nn.Module, device: torch.device, fixed: bool) -> nn.Module:
+def wrap_ddp(network: nn.Module, device: torch.device, unused: bool) -> nn.Module:
     """The network in DistributedDataParallel, which averages gradients over all processes.
 
-    Unless the network is `fixed` its steps may leave out parameters, which DDP then looks for.
+    With `unused` each step looks for the parameters that it leaves out, which takes some time.
     """
     if not _is_distributed():
         return network
-    options: dict[str, Any] = {SYNC_BUFFERS: False, "find_unused_parameters": not fixed}
-    warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
+    options: dict[str, Any] = {SYNC_BUFFERS: False, "find_unused_parameters": unused}
     if device.type == "cuda":
         options["device_ids"] = [device]
     return DistributedDataParallel(network, **options)

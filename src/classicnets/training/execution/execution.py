@@ -11,7 +11,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from classicnets.layers.wiring import Network
 from classicnets.measure import measure
 from classicnets.support.devices import free_memory, network_device, supports_bf16
 from classicnets.training.recipe.optimizers import SGD
@@ -68,14 +67,16 @@ class Execution:
         last = self.layout == "channels_last"
         return x.contiguous(memory_format=torch.channels_last) if last else x
 
-    def wrap(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """The network laid out, compiled and wrapped in DDP as asked; it shares the weights."""
+    def wrap(self, network: nn.Module, device: torch.device, unused: bool = False) -> nn.Module:
+        """The network laid out, compiled and wrapped in DDP as asked; it shares the weights.
+
+        `unused` says that steps may leave out parameters.
+        """
         if self.layout == "channels_last":
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        fixed = isinstance(network, Network)  # every step uses all of its parameters
         if self.compile:
             network = cast(nn.Module, torch.compile(network))
-        return distributed.wrap_ddp(network, device, fixed)
+        return distributed.wrap_ddp(network, device, unused)
 
     def on(self, device: torch.device) -> "Execution":
         """The same on another device: without CUDA graphs where there are none."""

@@ -15,6 +15,7 @@ from classicnets.support.devices import network_device
 from classicnets.support.errors import one_line
 from classicnets.support.rng import generator_for, seeded_torch
 from classicnets.training.execution import distributed
+from classicnets.training.execution.batches import leaves_out_parameters
 from classicnets.training.execution.graph import GraphedCallable
 from classicnets.training.execution.step import backends_for, make_graphable, set_lr, step
 from classicnets.training.recipe.constraint import FilterRms
@@ -47,7 +48,10 @@ def start(network: nn.Module, config: RunConfig) -> TrainingState:
     device = network_device(network)
     recipe, execution = config.recipe, config.execution
     optimizer = recipe.optimizer.build(network)
-    model = execution.wrap(network, device)
+    unused = distributed.world_size() > 1 and leaves_out_parameters(
+        network, config.input, recipe.loss
+    )
+    model = execution.wrap(network, device, unused)
     evaluating = [m for m in network.modules() if not m.training] if network.training else []
     graph = None
     if execution.graph:
