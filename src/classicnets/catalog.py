@@ -22,7 +22,7 @@ from classicnets.recipes import (
     vgg as vgg_recipe,
     zfnet as zfnet_recipe,
 )
-from classicnets.recipes.fast import FAST
+from classicnets.recipes.fast import OWN
 from classicnets.support.errors import one_line, suggest
 from classicnets.training.recipe import Recipe
 
@@ -118,7 +118,7 @@ def _from_file(name: str) -> Entry:
             raise ValueError(f"{name} gave a {type(network).__name__}, not a torch.nn.Module")
         return network
 
-    return Entry(name, build, FAST, None, (3, 224, 224))
+    return Entry(name, build, OWN, None, (3, 224, 224))
 
 
 def run_file(path: Path) -> ModuleType:

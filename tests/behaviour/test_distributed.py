@@ -3,13 +3,21 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from classicnets.data.synthetic import shapes
+from classicnets.models.googlenet import googlenet
+from classicnets.recipes.fast import fast
 from classicnets.training.execution import distributed
+from classicnets.training.execution.batches import batch_sizes, leaves_out_parameters
+from classicnets.training.execution.execution import Execution
+from classicnets.training.recipe.loss import CrossEntropy, WithAuxiliaries
+from classicnets.training.run.config import RunConfig
 
 # no batch normalisation and no dropout: these see a process's own part
 SCRIPT = """
@@ -63,8 +71,114 @@ def test_a_process_that_stands_alone_has_everything():
     assert (distributed.rank(), distributed.world_size()) == (0, 1)
 
 
-def test_a_batch_too_small_for_all_processes_is_refused(monkeypatch):
-    monkeypatch.setattr(distributed, "world_size", lambda: 4)
-    distributed.require_full_batches(100, 25)
-    with pytest.raises(ValueError, match=r"101 images in batches of 25 leave 1 for the last"):
-        distributed.require_full_batches(101, 25)
+NETWORKS = """
+import torch
+from torch import nn
+
+
+class Unused(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.norm, self.fc = nn.BatchNorm1d(4), nn.Linear(4, classes)
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.fc(self.norm(self.body(x)))
+
+
+class Fails(Unused):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += self.training
+        if self.calls == 6 and torch.distributed.get_rank() == 1:
+            raise {error}
+        return super().forward(x)
+"""
+
+
+def train(tmp_path: Path, name: str, error: str = "ValueError('no way')"):
+    """Two processes on 420 images in batches of 32, which leave 4, and 2 for each."""
+    (tmp_path / "nets.py").write_text(NETWORKS.replace("{error}", error))
+    words = ["train", "nets.py:" + name, "--data", "synthetic", "--epochs", "1", "--out", "run"]
+    changes = ["batch=32", "side=8", "crop=8", "average=None"]
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+        + ["-m", "classicnets", *words]
+        + [word for change in changes for word in ("--set", change)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_parameters_that_no_step_uses_do_not_stop_two_processes(tmp_path):
+    done = train(tmp_path, "Unused")
+    assert done.returncode == 0, done.stderr
+    assert "initial values: as the builder left them" in done.stdout
+    assert "find_unused_parameters" not in done.stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["processes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("ValueError('no way')", "classicnets: no way\n"),
+        pytest.param("RuntimeError('a bug')", "RuntimeError: a bug\n", marks=pytest.mark.slow),
+        pytest.param("MemoryError", "classicnets: out of memory; ", marks=pytest.mark.slow),
+    ],
+)
+def test_the_error_of_the_second_process_is_told_once_and_the_other_one_ends(tmp_path, error, told):
+    done = train(tmp_path, "Fails", error)
+    assert done.returncode != 0
+    ours, _, _ = done.stderr.partition("elastic")  # torchrun's own words come after
+    assert ours.count(told) == 1
+    assert "Connection closed" not in done.stderr
+    assert ours.count("Traceback") == ("bug" in error)
+
+
+def test_images_left_over_join_the_batch_before_if_they_are_too_few():
+    assert batch_sizes(101, 25, 1) == [25, 25, 25, 25, 1]
+    assert batch_sizes(101, 25, 2) == [25, 25, 25, 26]
+    assert batch_sizes(103, 25, 4) == [25, 25, 25, 28]
+    assert batch_sizes(3, 25, 4) == [3]
+    for images in range(1, 40):
+        for batch in range(1, 12):
+            for smallest in range(1, batch + 1):
+                sizes = batch_sizes(images, batch, smallest)
+                assert sum(sizes) == images
+                assert len(sizes) == replace(fast(16), batch=batch).steps_per_epoch(
+                    images, smallest
+                )
+                assert min(sizes) >= min(smallest, images)
+
+
+@pytest.mark.parametrize(
+    ("batch", "minimum", "words"),
+    [
+        (3, 2, "leave 3 for the smallest, but 2 processes need 2 each and the network cannot be"),
+        (
+            1,
+            1,
+            "leave 1 for the smallest, but 2 processes need 1 each; choose a batch of at",
+        ),
+    ],
+)
+def test_a_batch_too_small_for_all_processes_is_refused(monkeypatch, batch, minimum, words):
+    data = shapes(60, side=16)
+    config = RunConfig.fit(replace(fast(16), batch=batch), data, Execution(), minimum=minimum)
+    if minimum == 1:
+        config.require_batches()
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    with pytest.raises(ValueError, match=words):
+        config.require_batches()
+
+
+def test_steps_that_leave_out_parameters_are_known_beforehand():
+    heads = googlenet(classes=4)
+    shape = (3, 224, 224)
+    assert leaves_out_parameters(heads, shape, CrossEntropy())
+    assert not leaves_out_parameters(heads, shape, WithAuxiliaries(0.3))

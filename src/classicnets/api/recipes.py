@@ -14,18 +14,22 @@ from classicnets.recipes import FOR_SETS, MORE
 from classicnets.recipes.adapt import NOT_MIRRORED
 from classicnets.recipes.fast import fast
 from classicnets.support.errors import suggest
-from classicnets.training.recipe.init import AsBuilt
+from classicnets.training.recipe.init import AsBuilt, HeNormal, Init
 from classicnets.training.recipe.overrides import override
 from classicnets.training.recipe.recipe import Recipe
 
 
 class Target(NamedTuple):
-    """A network to train: its name, its default recipe, its input channels and its builder."""
+    """A network to train: its name, its default recipe, its input channels and its builder.
+
+    `init` is what "fast" starts from: a network of your own keeps the values it has.
+    """
 
     name: str
     recipe: Recipe
     channels: int
     build: Callable[..., nn.Module]
+    init: Init = AsBuilt()
 
 
 def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
@@ -34,15 +38,16 @@ def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
         entry = catalog.find(network)
         channels, side, _ = entry.input
         if entry.paper:
-            return Target(entry.name, entry.recipe, channels, entry.build)
+            return Target(entry.name, entry.recipe, channels, entry.build, HeNormal())
         path, _, builder = entry.name.rpartition(":")
         name = f"{Path(path).resolve()}:{builder}"
         return Target(name, _fast(side, channels, data), channels, entry.build)
-    kernels = next((p for p in network.parameters() if p.ndim == 4), None)
-    channels, side = 3 if kernels is None else kernels.shape[1], 224
+    convs = (m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd))
+    kernels = (p.shape[1] for p in network.parameters() if p.ndim == 4)
+    channels, side = next((conv.in_channels for conv in convs), next(kernels, 3)), 224
     if isinstance(data, Splits):
         channels, side = data.channels, int(data.train.sizes.min())
-    recipe = replace(_fast(side, channels, data), init=AsBuilt())
+    recipe = _fast(side, channels, data)
     return Target(type(network).__name__, recipe, channels, lambda **_: network)
 
 
@@ -53,7 +58,8 @@ def choose_recipe(target: Target, recipe: str | Recipe | None, data: str | Split
     """
     if isinstance(recipe, Recipe):
         return recipe
-    named = {"paper": target.recipe, "fast": _fast(target.recipe.crop, target.channels, data)}
+    modern = _fast(target.recipe.crop, target.channels, data, target.init)
+    named = {"paper": target.recipe, "fast": modern}
     for family, others in MORE.items():
         named |= others if target.name.startswith(family) else {}
     if recipe is None:
@@ -100,10 +106,10 @@ def load_recipe(name: str) -> Recipe:
     raise ValueError(f"{path} has {', '.join(own)}; name one, as in {path}:{next(iter(own))}")
 
 
-def _fast(side: int, channels: int, data: str | Splits) -> Recipe:
+def _fast(side: int, channels: int, data: str | Splits, init: Init = AsBuilt()) -> Recipe:  # noqa: B008
     """It mirrors neither grey images nor sets whose images would then mean something else."""
     name = data if isinstance(data, str) else data.name
-    return fast(side, flip=channels > 1 and name not in NOT_MIRRORED)
+    return fast(side, channels > 1 and name not in NOT_MIRRORED, init)
 
 
 def _is_ours(recipe: Recipe) -> bool:

@@ -15,8 +15,8 @@ from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.directory import Run, open_run
 
 from .recipes import load_recipe, with_overrides
-from .runs import build, require_unchanged
-from .train import Training, begin
+from .runs import build, require_unchanged, with_sizes
+from .train import Training, begin, check_arguments
 
 
 def resume(
@@ -32,6 +32,7 @@ def resume(
     Raises ValueError when the run is missing, damaged, of another network, when its recipe, data
     or the file of its recipe have changed since, and for an unknown device.
     """
+    check_arguments(0, workers)
     where = distributed.init(select_device(device))
     found = open_run(Path(run))
     stored = found.config
@@ -46,7 +47,7 @@ def resume(
     require_unchanged(stored, splits)
     if network is not None and not found.last.exists():
         raise ValueError(f"no checkpoint {found.last} to resume from; train again")
-    module = build(found) if network is None else network
+    module = build(found) if network is None else with_sizes(network, stored.input, stored.seed)
     augment = stored.augment
     if any(custom_parts(augment)):
         augment = tuple(part.fit(splits.train) for part in recipe.augment)

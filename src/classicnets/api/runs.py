@@ -11,6 +11,8 @@ from classicnets import catalog
 from classicnets.data.crops import ScaleJitter
 from classicnets.data.images import Splits
 from classicnets.evaluation.protocols import TrainScale
+from classicnets.support.meta import materialise
+from classicnets.support.modules import require_float32, require_plain
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.inference import Inference
 from classicnets.training.recipe.recipe import custom_parts
@@ -32,7 +34,8 @@ def load(run: str | Path, network: nn.Module | None = None) -> nn.Module:
 
 def load_best(run: Run, network: nn.Module | None) -> nn.Module:
     """The network of an opened run with its best weights, in evaluation mode."""
-    module = network if network is not None else build(run)
+    config = run.config
+    module = build(run) if network is None else with_sizes(network, config.input, config.seed)
     run.load_weights(module)
     return module.eval()
 
@@ -47,7 +50,7 @@ def build(run: Run) -> nn.Module:
             f"{run.directory} is a run of {config.network}, which can only be used from Python, "
             "as network="
         ) from error
-    return build_seeded(entry.build, len(config.classes), config.input[0], config.seed)
+    return build_seeded(entry.build, len(config.classes), config.input, config.seed)
 
 
 def build_initial(run: Run) -> nn.Module | None:
@@ -62,12 +65,29 @@ def build_initial(run: Run) -> nn.Module | None:
 
 
 def build_seeded(
-    builder: Callable[..., nn.Module], classes: int, channels: int, seed: int
+    builder: Callable[..., nn.Module], classes: int, shape: tuple[int, int, int], seed: int
 ) -> nn.Module:
-    """A network as built under this seed: what the recipe does not initialise keeps its values."""
+    """A network as built under this seed: what the recipe does not initialise keeps its values.
+
+    `shape` is that of one image, (c, h, w), from which lazy modules take their sizes.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return builder(classes=classes, channels=channels)
+        network = builder(classes=classes, channels=shape[0])
+    return with_sizes(network, shape, seed)
+
+
+def with_sizes(network: nn.Module, shape: tuple[int, int, int], seed: int) -> nn.Module:
+    """The network, whose lazy modules take their sizes and values under this seed.
+
+    Raises a ValueError for a module that is compiled, exported, wrapped or not in float32.
+    """
+    require_plain(network)
+    require_float32(network)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        materialise(network, (2, *shape))
+    return network
 
 
 def for_inference(

@@ -6,6 +6,7 @@ from torch import nn
 from classicnets import catalog
 from classicnets.catalog import Entry
 from classicnets.measure import Report, measure
+from classicnets.support.modules import require_plain
 
 
 def show(
@@ -27,6 +28,7 @@ def show(
     if isinstance(network, nn.Module):
         if size is None:
             raise ValueError("a module needs the size of one image, such as (3, 224, 224)")
+        require_plain(network)
         return measure(network, size, batch)
     entry = network if isinstance(network, Entry) else catalog.find(network)
     size = size or entry.input
@@ -35,4 +37,5 @@ def show(
             built = entry.build(channels=size[0])
     except ValueError:  # a builder may compute with values, which meta tensors lack
         built = entry.build(channels=size[0])
+    require_plain(built)
     return measure(built, size, batch, name=entry.name)

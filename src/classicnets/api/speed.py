@@ -25,7 +25,9 @@ from classicnets.support.devices import (
     supports_bf16,
     synchronize,
 )
-from classicnets.support.meta import materialise, whole_copy
+from classicnets.support.meta import materialise
+from classicnets.support.modules import copy_network, require_float32, require_plain
+from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.graph import WARMUP, GraphedCallable
 from classicnets.training.execution.inference import Inference
@@ -60,11 +62,13 @@ def speed(
         raise ValueError(f"seconds must be more than 0, not {seconds}")
     target, load = select_device(device), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     name, module, recipe, size = _resolve(network, size)
+    require_plain(module)
+    require_float32(module)
     batches = batches or (1, 128 if max(size[1:]) <= SMALL else 16)
     executions = [Execution(name) for name in dict.fromkeys(precisions or _precisions(target))]
     reports = {batch: measure(module, size, batch) for batch in batches}
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
-        own = module if isinstance(network, str) else whole_copy(module)
+        own = module if isinstance(network, str) else copy_network(module)
         materialise(own, (2, *size))
         setup = _Setup(own.to(target), recipe, size, target)
         free = free_memory(target)
@@ -72,12 +76,11 @@ def speed(
             workload(report, execution)
             for workload in (setup.inference, setup.training)
             for report in reports.values()
+            if workload == setup.inference or setup.can_train(report)
             for execution in executions
-            if workload == setup.inference or not report.single
         ]
         peaks = _time(workloads, target, seconds, progress)
     notes = list(setup.notes)
-    notes += [f"{one_value_per_map(report)}." for report in reports.values() if report.single]
     if not precisions and len(executions) < len(DTYPES):
         notes.append("No bf16 rows: the device only emulates bf16.")
     if load > (cpus := os.cpu_count() or 1):
@@ -168,6 +171,14 @@ class _Setup:
         flop, warmup = 2.0 * report.training_macs, _warmup(execution)
         train = self.network.train
         return _Workload("training", report, execution.precision, flop, train, run, warmup)
+
+    def can_train(self, report: Report) -> bool:
+        """Whether the network can be trained on batches of this size; a note says where not."""
+        if report.batch >= images_needed(self.network, self.size, self.classes):
+            return True
+        reason = f"Cannot train at batch {report.batch}, where the output has another shape"
+        self.notes[f"{one_value_per_map(report) if report.single else reason}."] = None
+        return False
 
     def _batch(self, batch: int) -> tuple[Tensor, Tensor]:
         x = torch.randn(batch, *self.size, device=self.device)

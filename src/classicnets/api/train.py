@@ -21,7 +21,9 @@ from classicnets.measure.sizes import scores_shape
 from classicnets.recipes.adapt import adapt
 from classicnets.support.devices import select_device
 from classicnets.support.files import lock_directory
+from classicnets.support.modules import evaluation_mode
 from classicnets.training.execution import distributed
+from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.recipe.recipe import Recipe, differences
 from classicnets.training.run import checkpoint, loop
@@ -89,6 +91,8 @@ class Training:
         except loop.Diverged:
             raise
         except (ValueError, OSError) as error:  # a file has gone, or the disk is full
+            if distributed.rank() > 0:  # another process writes
+                raise
             with suppress(ValueError, OSError):
                 self.save()
             held = "no checkpoint" if self.saved is None else f"a checkpoint of step {self.saved}"
@@ -176,7 +180,7 @@ def train(
     >>> train(net, shapes(), epochs=1, out=mkdtemp()).finish().images
     24
     """
-    _check_arguments(seed, workers)
+    check_arguments(seed, workers)
     where = distributed.init(select_device(device))
     target = resolve_network(network, data)
     wanted = with_overrides(choose_recipe(target, recipe, data), epochs, overrides)
@@ -195,13 +199,15 @@ def train(
         )
     )
     wanted, adapted = adapt(wanted, splits)
-    module = build_seeded(target.build, len(splits.classes), splits.channels, seed)
+    shape = (splits.channels, wanted.crop, wanted.crop)
+    module = build_seeded(target.build, len(splits.classes), shape, seed)
     wanted, fixed = _fit_to_network(wanted, module, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed
     )
     loop.initialise(module, wanted, seed)
     training = begin(Run(directory, config), config, splits, module, where, workers)
+    training.run.require_storable(module)
     loop.dry_run(training.state, training.config, training.splits)
     training.adapted, training.chosen = adapted | fixed, chosen
     if distributed.rank() == 0:
@@ -221,12 +227,14 @@ def begin(
     workers: int | None,
 ) -> Training:
     """The training of a network that has its initial values, with all data on the device."""
+    config.require_batches()
     config = replace(config, scaling=config.scaling.to(device))
     state = loop.start(network, config)
     return Training(run, config, splits.to(device), state, workers)
 
 
-def _check_arguments(seed: int, workers: int | None) -> None:
+def check_arguments(seed: int, workers: int | None) -> None:
+    """Raises a ValueError for a seed or a number of workers that is out of range."""
     if not isinstance(seed, int) or not 0 <= seed < 2**64:
         raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed!r}")
     if workers is not None and workers < 0:
@@ -252,14 +260,15 @@ def _fit_to_network(
 
     Raises a ValueError when network, data and recipe do not fit together.
     """
-    distributed.require_full_batches(len(splits.train), recipe.batch)
-    shape, classes = (2, splits.channels, recipe.crop, recipe.crop), len(splits.classes)
-    output = scores_shape(network, shape) or _output_shape(network, shape)
-    if output != (2, classes):
-        raise ValueError(
-            f"the network gives {output} for two images of {classes} classes; "
-            f"it should give (2, {classes})"
-        )
+    classes = len(splits.classes)
+    for count, images in ((2, "two images"), (1, "one image")):
+        shape = (count, splits.channels, recipe.crop, recipe.crop)
+        output = scores_shape(network, shape) or _output_shape(network, shape)
+        if output != (count, classes):
+            raise ValueError(
+                f"the network gives {output} for {images} of {classes} classes; "
+                f"it should give ({count}, {classes})"
+            )
     if recipe.progressive_resizing is None:
         return recipe, {}
     small = recipe.progressive_resizing(recipe.crop, 0.0)
@@ -284,7 +293,10 @@ def _configure(
     execution, chosen = resolve_execution(execution, network, shape, recipe.batch, recipe.optimizer)
     differing = differences(recipe, target.recipe)
     differing = {name: (_plain(a), _plain(b)) for name, (a, b) in differing.items()}
-    config = RunConfig.fit(recipe, splits, execution, seed, target.name, differing)
+    resize = recipe.progressive_resizing
+    side = resize(recipe.crop, 0.0) if resize else recipe.crop
+    minimum = images_needed(network, (splits.channels, side, side), len(splits.classes))
+    config = RunConfig.fit(recipe, splits, execution, seed, target.name, differing, minimum)
     return config, chosen
 
 
@@ -311,6 +323,7 @@ def _plain(value: object) -> int | str:
 def _output_shape(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of the output for blank images, for a network whose forward depends on values."""
     try:
-        return tuple(network.cpu().eval()(torch.zeros(shape)).shape)
+        with evaluation_mode(network.cpu()):
+            return tuple(network(torch.zeros(shape)).shape)
     except Exception as error:  # anything can happen in your own network
         raise ValueError(f"the network fails on blank images of {shape}: {error}") from error

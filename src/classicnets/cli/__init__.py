@@ -22,7 +22,7 @@ from .options import SectionedCommand
 from .pack import pack
 from .predict import predict
 from .recipe import recipe
-from .report import is_first_process
+from .report import is_first_to_fail
 from .see import see
 from .show import show
 from .speed import speed
@@ -85,13 +85,22 @@ def main() -> None:
         sys.exit(1)
     except (ValueError, OSError) as error:
         _fail(error)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not re.search("(of|allocate) memory", str(error)):
-            raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            if is_first_to_fail():
+                raise
+            sys.exit(1)
         _fail("out of memory; smaller images or a smaller batch need less")
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, of the computer or of a GPU."""
+    if isinstance(error, RuntimeError):
+        return bool(re.search("(of|allocate) memory", str(error)))
+    return isinstance(error, MemoryError)
+
+
 def _fail(reason: object) -> NoReturn:
-    if is_first_process():
+    if is_first_to_fail():
         print(f"classicnets: {reason}", file=sys.stderr)
     sys.exit(2)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 20  # with more, a confusion table is unreadable
 SHOWN_MISTAKES = 5
+SHOWN_NAMES = 8  # of frozen parameters
 SHOWN_WARNINGS = 10
 WORST = 10  # classes listed in place of a confusion table
 
@@ -19,6 +20,12 @@ WORST = 10  # classes listed in place of a confusion table
 def is_first_process() -> bool:
     """Whether this is the only process, or rank 0 of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def is_first_to_fail() -> bool:
+    """Whether this process is to tell the user of its error: no other one has failed before."""
+    module = sys.modules.get("classicnets.training.execution.distributed")
+    return module.is_first_to_fail() if module else is_first_process()
 
 
 def command() -> str:
@@ -46,6 +53,8 @@ def print_introduction(training: "Training") -> None:
         print(f"  adapted {name}: {reason}")
     for name, (ours, paper) in _differences(training.config.differences).items():
         print(f"  differs from the paper: {name} {ours} (paper: {paper})")
+    for line in _starting_point(training):
+        print(line)
     sizes = splits.sizes
     print(
         f"{splits.name}: {len(splits.classes)} classes; {sizes[0]} images for training, "
@@ -58,8 +67,43 @@ def print_introduction(training: "Training") -> None:
     print_left_out(splits.left_out)
     warn([f"skipped: {reason}" for reason in splits.skipped], " (run.json names all)")
     warn(splits.duplicates, " (run.json names all)")
+    for line in _execution(training):
+        print(line)
+
+
+def _starting_point(training: "Training") -> Iterator[str]:
+    """The values that training starts from, and what of the network stays as it is."""
+    from classicnets.training.recipe.init import AsBuilt
+
+    init, step = training.recipe.init, training.state.step
+    if step:
+        yield f"weights: those of step {step:,}"
+    elif isinstance(init, AsBuilt):
+        yield "initial values: as the builder left them"
+    else:
+        name = getattr(init, "__name__", type(init).__name__)
+        yield f"initial values: drawn by {name}, the recipe's init"
+    frozen = [n for n, p in training.network.named_parameters() if not p.requires_grad]
+    if frozen:
+        yield f"frozen: {_listed(frozen)}"
+    evaluating = set(training.state.evaluating)
+    if names := [n for n, m in training.network.named_modules() if m in evaluating]:
+        yield f"in evaluation mode throughout: {_listed(names)}"
+
+
+def _execution(training: "Training") -> Iterator[str]:
+    """How steps are executed, and the last batch of an epoch where it is larger than the others."""
     if training.chosen:
-        print(f"execution: {training.chosen}")
+        yield f"execution: {training.chosen}"
+    *_, last = training.config.batches()
+    if (left := last - training.recipe.batch) > 0:
+        needed = training.config.smallest
+        yield f"last batch: {last} images, with the {left} left over; a batch needs {needed}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + f" and {more} more" * (more > 0)
 
 
 def _length(epochs: int | str | None, steps: int | str | None) -> str:

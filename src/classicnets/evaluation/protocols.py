@@ -176,7 +176,13 @@ def log_probabilities(
     else:
         parts = list(_score_dense(network, images, protocol, scale, scaling))
     order = torch.cat([indices for indices, _ in parts])
-    return torch.cat([log_p for _, log_p in parts])[order.argsort()]
+    scores = torch.cat([log_p for _, log_p in parts])[order.argsort()]
+    if bad := int(scores.isnan().any(1).sum()):
+        raise ValueError(
+            f"the network's scores are not numbers for {bad} of {len(images)} images; "
+            "its weights or its arithmetic overflow"
+        )
+    return scores
 
 
 def mean_log_probabilities(

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from classicnets.support.errors import one_line
 from classicnets.support.hooks import temporary_hooks
-from classicnets.support.meta import image_dtype, meta_copy, needs_values
+from classicnets.support.meta import meta_copy, needs_values
+from classicnets.support.modules import image_dtype
 
 LARGEST = 4096  # pixels per side, the end of the search for legal sizes
 
@@ -108,9 +109,8 @@ def _attempt(twin: nn.Module, shape: Sequence[int]) -> list[_Call]:
         _, got = entered.pop()
         calls.append(_Call(names[layer], layer, got, tuple(getattr(out, "shape", ()))))
 
-    hooked = [layer for layer in names if not isinstance(layer, torch.jit.ScriptModule)]
-    hooks = [layer.register_forward_pre_hook(enter) for layer in hooked]
-    hooks += [layer.register_forward_hook(leave) for layer in hooked]
+    hooks = [layer.register_forward_pre_hook(enter) for layer in names]
+    hooks += [layer.register_forward_hook(leave) for layer in names]
     try:
         with temporary_hooks(hooks):
             # two images: batch normalisation refuses to train on a single value

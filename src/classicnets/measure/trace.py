@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from classicnets.support.errors import one_line
-from classicnets.support.meta import image_dtype, materialise, meta_copy, needs_values
+from classicnets.support.meta import materialise, meta_copy, needs_values
+from classicnets.support.modules import image_dtype
 
 from .recorder import Call, Recorder
 from .sizes import explain
@@ -97,8 +98,7 @@ def _reason(
             f"tensor, or creates one on a fixed device; torch reports {one_line(error)}"
         )
     if "more than 1 value per channel" in str(error):
-        scripted = any(isinstance(m, torch.jit.ScriptModule) for m in network.modules())
-        layer = kind if scripted else recorder.entered[-1].path
+        layer = recorder.entered[-1].path
         return (
             f"{layer} cannot train on one value per map, from images of {images}; "
             "use a batch of at least 2, or larger images"

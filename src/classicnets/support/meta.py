@@ -1,9 +1,7 @@
 """Copies of a network on the meta device: shapes without values, at no memory."""
 
-import copy
-import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import chain
 from typing import Any
@@ -12,36 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
-from torch.overrides import TorchFunctionMode
 
 from .errors import one_line
+from .modules import copy_network, image_dtype
 
 
 def meta_copy(network: nn.Module, device: str = "meta") -> nn.Module:
     """The same network with tensors that have shapes but no values; nothing is allocated.
 
     Within torch's FakeTensorMode the tensors may claim to be on another `device`.
-    Raises ValueError for a network that cannot be copied, such as one that holds a lock.
+    Raises ValueError for a network that cannot be copied.
     """
-    return _copy(network, device)
-
-
-def whole_copy(network: nn.Module) -> nn.Module:
-    """The same network in memory of its own, cut off from any graph that its tensors belong to.
-
-    Raises ValueError for a network that cannot be copied, such as one that holds a lock.
-    """
-    return _copy(network)
-
-
-def _copy(network: nn.Module, device: str | None = None) -> nn.Module:
+    held: dict[int, Any] = {id(p): _without_values(p, device) for p in network.parameters()}
+    held |= {id(b): _without_values(b, device) for b in network.buffers() if is_lazy(b)}
     try:
-        copies: dict[int, Any] = {id(m): _script_copy(m, device) for m in _scripts(network)}
-        if device:
-            copies |= {id(p): _without_values(p, device) for p in network.parameters()}
-            copies |= {id(b): _without_values(b, device) for b in network.buffers() if is_lazy(b)}
-        with _Copies(device):
-            return copy.deepcopy(network, copies)
+        return copy_network(network, held, device)
     except Exception as error:
         raise ValueError(f"{type(network).__name__} cannot be copied: {one_line(error)}") from error
 
@@ -51,40 +34,6 @@ def _without_values(t: Tensor, device: str) -> Tensor:
         uninitialized: Any = type(t)
         return uninitialized(t.requires_grad, device, t.dtype)
     return nn.Parameter(t.detach().to(device), t.requires_grad)
-
-
-def _scripts(module: nn.Module) -> Iterator[torch.jit.ScriptModule]:
-    """The TorchScript modules in a network, without those inside them."""
-    if isinstance(module, torch.jit.ScriptModule):
-        yield module
-    else:
-        for child in module.children():
-            yield from _scripts(child)
-
-
-def _script_copy(script: torch.jit.ScriptModule, device: str | None) -> nn.Module:
-    file = io.BytesIO()  # its tensors are not Python's to copy
-    torch.jit.save(script, file)
-    return torch.jit.load(io.BytesIO(file.getvalue()), map_location=device)
-
-
-class _Copies(TorchFunctionMode):
-    """Copies tensors, those of a graph as well, onto a device or where they are."""
-
-    def __init__(self, device: str | None = None):
-        super().__init__()
-        self.device = device
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        if func is not Tensor.__deepcopy__:
-            return func(*args, **(kwargs or {}))
-        tensor, copies = args
-        if not self.device and tensor.is_leaf and tensor.layout == torch.strided:
-            return func(*args)
-        values = tensor.detach().to(self.device or tensor.device, copy=True)
-        return copies.setdefault(id(tensor), values.requires_grad_(tensor.requires_grad))
 
 
 def materialise(network: nn.Module, shape: Sequence[int]) -> None:
@@ -152,9 +101,3 @@ def needs_values(error: Exception) -> bool:
     """
     words = r"\bmeta\b|\bregister_meta\b|Tensor\.__format__"
     return isinstance(error, RuntimeError | TypeError) and bool(re.search(words, str(error), re.I))
-
-
-def image_dtype(network: nn.Module) -> torch.dtype:
-    """What the network computes in: the type of its first floating-point parameter."""
-    dtypes = (p.dtype for p in network.parameters() if p.is_floating_point())
-    return next(dtypes, torch.get_default_dtype())

@@ -15,7 +15,7 @@ from torch.jit import ScriptModule
 
 from classicnets.measure.sizes import explain
 from classicnets.support.errors import one_line
-from classicnets.support.meta import image_dtype
+from classicnets.support.modules import image_dtype
 
 Image = Float[Tensor, "c h w"]
 Batch = Float[Tensor, "n c h w"]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
+_STORE: list[Any] = []  # shared by the processes
 # torch 2.13 renamed it
 SYNC_BUFFERS = next(
     name
@@ -32,7 +33,10 @@ def init(device: torch.device) -> torch.device:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        store, number, count = next(dist.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
+        _STORE.append(store)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=number, world_size=count)
     return device
 
 
@@ -67,11 +71,14 @@ def broadcast(value: T) -> T:
     return held[0]
 
 
-def wrap_ddp(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network in DistributedDataParallel, which averages gradients over all processes."""
+def wrap_ddp(network: nn.Module, device: torch.device, unused: bool) -> nn.Module:
+    """The network in DistributedDataParallel, which averages gradients over all processes.
+
+    With `unused` each step looks for the parameters that it leaves out, which takes some time.
+    """
     if not _is_distributed():
         return network
-    options: dict[str, Any] = {SYNC_BUFFERS: False}
+    options: dict[str, Any] = {SYNC_BUFFERS: False, "find_unused_parameters": unused}
     if device.type == "cuda":
         options["device_ids"] = [device]
     return DistributedDataParallel(network, **options)
@@ -84,14 +91,17 @@ def broadcast_buffers(network: nn.Module) -> None:
             dist.broadcast(buffer, 0)
 
 
-def require_full_batches(images: int, batch: int) -> None:
-    """Raises a ValueError when the last batch of an epoch has too few images for every process."""
-    last = images % batch or batch
-    if last < world_size():
-        raise ValueError(
-            f"{images} images in batches of {batch} leave {last} for the last batch, fewer than "
-            f"the {world_size()} processes; choose another batch size"
-        )
+def is_first_to_fail() -> bool:
+    """Whether no other process has called this before: the others fail because this one has gone.
+
+    Without a process group, rank 0 is the first.
+    """
+    if not dist.is_available() or not dist.is_initialized():
+        return os.environ.get("RANK", "0") == "0"
+    try:
+        return _STORE[0].add("failures", 1) == 1
+    except RuntimeError:  # the process that holds the store has gone as well
+        return False
 
 
 def _is_distributed() -> bool:

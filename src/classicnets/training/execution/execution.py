@@ -67,13 +67,16 @@ class Execution:
         last = self.layout == "channels_last"
         return x.contiguous(memory_format=torch.channels_last) if last else x
 
-    def wrap(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """The network laid out, compiled and wrapped in DDP as asked; it shares the weights."""
+    def wrap(self, network: nn.Module, device: torch.device, unused: bool = False) -> nn.Module:
+        """The network laid out, compiled and wrapped in DDP as asked; it shares the weights.
+
+        `unused` says that steps may leave out parameters.
+        """
         if self.layout == "channels_last":
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if self.compile:
             network = cast(nn.Module, torch.compile(network))
-        return distributed.wrap_ddp(network, device)
+        return distributed.wrap_ddp(network, device, unused)
 
     def on(self, device: torch.device) -> "Execution":
         """The same on another device: without CUDA graphs where there are none."""
@@ -146,6 +149,6 @@ def _depends_on_values(network: nn.Module, shape: tuple[int, int, int]) -> bool:
     """Whether the forward pass reads values of tensors, which a graph cannot record."""
     try:
         measure(network, shape)
-    except ValueError:
+    except (ValueError, RuntimeError):
         return True
     return False

@@ -6,7 +6,6 @@ not built from this package's parts is left as it is, since the order in which i
 is unknown.
 """
 
-import copy
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -18,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from classicnets.layers.wiring import Network, Residual
 from classicnets.support.devices import DTYPES, network_device
+from classicnets.support.modules import copy_network
 
 from .execution import Execution, require_graphs
 from .graph import GraphedCallable
@@ -147,7 +147,7 @@ def _shared_copy(network: nn.Module) -> nn.Module:
     """A copy of the modules that shares parameters and buffers."""
     held: dict[int, Any] = {id(b): b.detach() for b in network.buffers()}
     held |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
-    return copy.deepcopy(network, held)
+    return copy_network(network, held)
 
 
 def _fold_batch_norm(module: nn.Module) -> None:

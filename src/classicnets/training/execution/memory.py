@@ -16,11 +16,12 @@ def largest_batch(
     """The largest batch of images of `shape` (c, h, w) that a training step fits in `free` bytes.
 
     In bf16 the activations saved for backward take half as much. Infinite where it is unknown:
-    for a network whose forward depends on values, or unknown free memory.
+    for a network that cannot be measured, such as one whose forward depends on values or that has
+    sparse tensors, or unknown free memory.
     """
     try:
         one = measure(network, shape).training_memory
-    except ValueError:
+    except (ValueError, RuntimeError):
         return math.inf
     if math.isinf(free) or not one.activations:
         return math.inf

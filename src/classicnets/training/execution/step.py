@@ -1,5 +1,6 @@
 """One training step, and the backend settings it runs under."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 
 from classicnets.training.recipe.loss import Scores, main_head
 
+from .batches import batch_sizes
 from .execution import TINY, Execution, require_graphs
 
 SMALL = 2**15  # elements in a batch; below, threads wait for one another longer than they work
@@ -24,16 +26,19 @@ def step(
     labels: Int64[Tensor, " n"],
     execution: Execution,
     weight: float = 1.0,
+    minimum: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """One update. Returns the mean loss and the number of wrong answers, still on the device.
 
-    `weight` scales the gradients where these images are only a shard of the batch.
+    `weight` scales the gradients where these images are only a shard of the batch. Parts of a batch
+    whose gradients are accumulated have at least `minimum` images.
     """
     for p in (p for group in optimizer.param_groups for p in group["params"]):
         p.grad = None  # zero_grad has overhead that a small network feels
     losses, wrongs = [], []
     count = execution.accumulation_steps
-    parts = list(zip(x.chunk(count), labels.chunk(count), strict=True))  # there may be fewer
+    sizes = batch_sizes(len(x), max(math.ceil(len(x) / count), minimum), minimum)
+    parts = list(zip(x.split(sizes), labels.split(sizes), strict=True))  # there may be fewer
     for i, (part, answers) in enumerate(parts, start=1):
         with _synchronized_at(model, last=i == len(parts)):
             with execution.autocast(x.device):

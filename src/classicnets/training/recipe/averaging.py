@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from classicnets.support.errors import check_range
+from classicnets.support.modules import copy_network
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class _Average(AveragedModel):
     """
 
     def __init__(self, network: nn.Module, weight: Callable[[int], float]):
-        super().__init__(network, use_buffers=True)
+        super().__init__(nn.Identity(), use_buffers=True)
+        self.module = copy_network(network)
         self.weight = weight
 
     @torch.no_grad()
@@ -62,11 +64,16 @@ class _Average(AveragedModel):
         n = int(self.n_averaged)  # which never leaves the CPU
         averages = chain(self.module.parameters(), self.module.buffers())
         pairs = list(zip(averages, chain(model.parameters(), model.buffers()), strict=True))
-        floats = [(old, new) for old, new in pairs if old.is_floating_point()]
+        floats = [(old, new) for old, new in pairs if _is_averaged(old)]
         if floats:
             olds, news = map(list, zip(*floats, strict=True))
             torch._foreach_lerp_(olds, news, self.weight(n) if n else 1.0)
         for old, new in pairs:
-            if not old.is_floating_point():  # a count
+            if not _is_averaged(old):
                 old.copy_(new)
         self.n_averaged += 1
+
+
+def _is_averaged(t: Tensor) -> bool:
+    """Unlike a count, and unlike a sparse tensor, whose entries may move."""
+    return (t.is_floating_point() or t.is_complex()) and t.layout is torch.strided

@@ -12,7 +12,8 @@ class FilterRms:
 
     Zeiler and Fergus, arXiv:1311.2901v3, section 3, so that a few filters of the first layer do not
     dominate. A filter covers all input maps of one output map; biases and fully connected layers
-    are left alone. Raises a ValueError for a limit that is not positive.
+    are left alone, and so are frozen filters. Raises a ValueError for a limit that is not positive,
+    and for filters that are computed from other parameters.
     """
 
     limit: float = 0.1
@@ -23,7 +24,19 @@ class FilterRms:
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:
-        for layer in network.modules():
+        for weight in self.filters(network):
+            rms = weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+            weight.mul_((self.limit / rms).clamp(max=1))
+
+    def filters(self, network: nn.Module) -> list[nn.Parameter]:
+        """The weights that are constrained."""
+        found = []
+        for name, layer in network.named_modules():
             if isinstance(layer, nn.Conv2d):
-                rms = layer.weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-                layer.weight.mul_((self.limit / rms).clamp(max=1))
+                if not isinstance(layer.weight, nn.Parameter):
+                    raise ValueError(
+                        f"constraint={self!r} cannot scale {name}.weight, which is computed from "
+                        "other parameters; leave it out with constraint=None"
+                    )
+                found += [layer.weight] * layer.weight.requires_grad
+        return found

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vjp
 
 from classicnets.support.hooks import temporary_hooks
+from classicnets.support.modules import evaluation_mode
 
 PLAIN_CHAINS = "curvature is estimated along plain chains of layers"
 NEARLY = 1e-2, 1e-5  # relative, absolute; some GPUs multiply with reduced precision
@@ -28,12 +29,8 @@ def curvature(network: nn.Module, x: Float[Tensor, "n ..."]) -> dict[str, Tensor
     labels. Layers may be convolutional, fully connected, element-wise, flattening and pooling.
     Raises a ValueError that names the first layer of another kind.
     """
-    training = network.training
-    network.eval()
-    try:
+    with evaluation_mode(network):
         return _curvature(network, x)
-    finally:
-        network.train(training)
 
 
 def _curvature(network: nn.Module, x: Tensor) -> dict[str, Tensor]:

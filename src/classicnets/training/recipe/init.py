@@ -1,11 +1,13 @@
 """Initial values as the papers draw them: functions of a network and a generator.
 
 Only weights of convolutions and fully connected layers and their biases are drawn; what other
-layers learn (the scale and shift of batch normalisation) keeps the value it was built with.
+layers learn (the scale and shift of batch normalisation) keeps the value it was built with, and so
+do frozen parameters. A parametrized weight is assigned through its parametrization.
 """
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
-from classicnets.support.errors import check_range
+from classicnets.support.errors import check_range, one_line
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Gaussian:
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
         for name, layer in _weighted(network):
-            nn.init.normal_(_weight(layer), std=self.std, generator=generator)
+            with _weight(name, layer, generator) as weight:
+                nn.init.normal_(weight, std=self.std, generator=generator)
             _fill_bias(layer, self.bias if name in self.bias_layers else 0.0)
 
 
@@ -47,10 +51,10 @@ class HeNormal:
     """N(0, 2 / fan-in), He et al., arXiv:1502.01852, equation 10; biases are zero."""
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
-        for _, layer in _weighted(network):
-            weight = _weight(layer)
-            std = math.sqrt(2 / weight[0].numel())
-            nn.init.normal_(weight, std=std, generator=generator)
+        for name, layer in _weighted(network):
+            with _weight(name, layer, generator) as weight:
+                std = math.sqrt(2 / weight[0].numel())
+                nn.init.normal_(weight, std=std, generator=generator)
             _fill_bias(layer, 0.0)
 
 
@@ -61,8 +65,9 @@ class Glorot:
     bias: float = 0.0
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
-        for _, layer in _weighted(network):
-            nn.init.xavier_uniform_(_weight(layer), generator=generator)
+        for name, layer in _weighted(network):
+            with _weight(name, layer, generator) as weight:
+                nn.init.xavier_uniform_(weight, generator=generator)
             _fill_bias(layer, self.bias)
 
 
@@ -77,9 +82,9 @@ class LecunUniform:
     fan_in: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
-        for _, layer in _weighted(network):
-            weight = _weight(layer)
-            _draw(weight, weight[0].numel(), generator)
+        for name, layer in _weighted(network):
+            with _weight(name, layer, generator) as weight:
+                _draw(weight, weight[0].numel(), generator)
             _fill_bias(layer, 0.0)
         parameters = dict(network.named_parameters())
         for name, counts in self.fan_in:
@@ -148,17 +153,53 @@ def _of_layer(layer: str, own: Mapping[str, Tensor]) -> list[str]:
 
 
 def _weighted(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The convolutions and fully connected layers whose weights are trained."""
     for name, layer in network.named_modules():
         if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear):
-            yield name, layer
+            named = [(n, p) for n, p in layer.named_parameters() if not n.endswith("bias")]
+            if any(p.requires_grad for _, p in named):
+                yield name, layer
 
 
-def _weight(layer: nn.Module) -> Tensor:
-    return layer.get_parameter("weight")
+@contextmanager
+def _weight(name: str, layer: nn.Module, generator: Generator) -> Iterator[Tensor]:
+    """The weight to draw into; one that is computed from other parameters is assigned afterwards.
+
+    Raises a ValueError for one that cannot be assigned.
+    """
+    if isinstance(weight := getattr(layer, "weight", None), nn.Parameter):
+        yield weight
+        return
+    assert isinstance(weight, Tensor)
+    drawn = torch.empty_like(weight.detach())
+    yield drawn
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            # an orthogonal matrix is completed at random
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            _assign(layer, drawn)
+    except Exception as error:  # a parametrization of your own may do anything
+        raise ValueError(
+            f"initial values cannot be assigned to {name}.weight, which is computed from other "
+            f"parameters ({one_line(error)}); keep those it has with init=AsBuilt()"
+        ) from error
+
+
+def _assign(layer: nn.Module, value: Tensor) -> None:
+    own = dict(layer.named_parameters(recurse=False))
+    if is_parametrized(layer, "weight"):
+        layer.weight = value  # pyright: ignore[reportArgumentType]
+    elif "weight_g" in own:  # torch.nn.utils.weight_norm: g v / |v|
+        own["weight_v"].copy_(value)
+        axes = [axis for axis, size in enumerate(own["weight_g"].shape) if size == 1]
+        own["weight_g"].copy_(torch.linalg.vector_norm(value, dim=axes or None, keepdim=bool(axes)))
+    else:  # torch.nn.utils.spectral_norm and prune
+        own["weight_orig"].copy_(value)
 
 
 def _fill_bias(layer: nn.Module, value: float) -> None:
-    if isinstance(bias := getattr(layer, "bias", None), nn.Parameter):
+    bias = getattr(layer, "bias", None)
+    if isinstance(bias, nn.Parameter) and bias.requires_grad:
         nn.init.constant_(bias, value)
 
 

@@ -61,7 +61,7 @@ class SGD(OptimizerSpec):
             lr=0.0,
             momentum=self.momentum,
             nesterov=self.nesterov,
-            fused=all(p.device.type in FUSED_ON for p in trainable),
+            fused=all(p.device.type in FUSED_ON and p.is_floating_point() for p in trainable),
         )
 
 

@@ -114,13 +114,16 @@ class Recipe:
         if self.crop > self.side:
             raise ValueError(f"a crop of {self.crop} pixels does not fit into {self.side}")
 
-    def steps_per_epoch(self, images: int) -> int:
-        """How many steps one epoch over so many training images takes."""
-        return math.ceil(images / self.batch)
+    def steps_per_epoch(self, images: int, smallest: int = 1) -> int:
+        """How many steps one epoch over so many training images takes.
 
-    def total_steps(self, images: int) -> int:
+        Fewer than `smallest` that are left over join the batch before.
+        """
+        return max(1, math.ceil((images - smallest + 1) / self.batch))
+
+    def total_steps(self, images: int, smallest: int = 1) -> int:
         """How many steps the whole training takes."""
-        return self.steps or self.steps_per_epoch(images) * (self.epochs or 1)
+        return self.steps or self.steps_per_epoch(images, smallest) * (self.epochs or 1)
 
 
 def custom_parts(value: Any) -> Iterator[CustomPart]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from classicnets.data.images import Splits
 from classicnets.data.scaling import Scaling
+from classicnets.training.execution import distributed
+from classicnets.training.execution.batches import batch_sizes
 from classicnets.training.execution.execution import Execution
 from classicnets.training.recipe.recipe import CustomPart, Fitted, Recipe
 from classicnets.training.recipe.serialization import to_json
@@ -21,7 +23,8 @@ class RunConfig:
     `side` is what the shorter side of an image is resized to before it is cropped to `input`
     (c, h, w); `images` counts those for training, validation and test, `digest` is as in `Splits`.
     `differences` has field -> (value in the recipe, value in the paper's). `scaling` and `augment`
-    are the recipe's, with their statistics of the training images.
+    are the recipe's, with their statistics of the training images. Each of `processes` needs
+    `minimum` images of a batch.
     """
 
     network: str
@@ -37,6 +40,8 @@ class RunConfig:
     augment: tuple[Fitted | CustomPart, ...]
     execution: Execution
     seed: int
+    minimum: int = 1
+    processes: int = 1
 
     @classmethod
     def fit(
@@ -47,6 +52,7 @@ class RunConfig:
         seed: int = 0,
         network: str = "",
         differences: Mapping[str, tuple[int | str, int | str]] | None = None,
+        minimum: int = 1,
     ) -> "RunConfig":
         """The configuration for these data, of which scaling and augmentation take statistics."""
         return cls(
@@ -63,7 +69,38 @@ class RunConfig:
             augment=tuple(part.fit(data.train) for part in recipe.augment),
             execution=execution,
             seed=seed,
+            minimum=minimum,
+            processes=distributed.world_size(),
         )
+
+    @property
+    def smallest(self) -> int:
+        """The images that a batch needs; fewer that are left over join the batch before."""
+        return self.minimum * self.processes
+
+    def batches(self) -> list[int]:
+        """The sizes of the batches of an epoch."""
+        return batch_sizes(self.images[0], self.recipe.batch, self.smallest)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.recipe.steps_per_epoch(self.images[0], self.smallest)
+
+    @property
+    def total_steps(self) -> int:
+        return self.recipe.total_steps(self.images[0], self.smallest)
+
+    def require_batches(self) -> None:
+        """Raises a ValueError when a batch has too few images for the processes that run now."""
+        processes, least = distributed.world_size(), min(self.batches())
+        if least < self.minimum * processes:
+            reason = "the network cannot be trained on a single one" * (self.minimum > 1)
+            many = f"{processes} processes need {self.minimum} each" * (processes > 1)
+            raise ValueError(
+                f"batches of {self.recipe.batch} from {self.images[0]} images for training leave "
+                f"{least} for the smallest, but {' and '.join(filter(None, (many, reason)))}; "
+                f"choose a batch of at least {self.minimum * processes}"
+            )
 
     def fixed(self) -> dict[str, Any]:
         """What must be the same when training resumes, field by field, as JSON."""

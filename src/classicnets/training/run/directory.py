@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from classicnets.support.files import write_atomic
 from classicnets.training.recipe.serialization import from_json, to_json
@@ -61,6 +62,21 @@ class Run:
         """Drops the epochs after the saved state, which will run again."""
         self.epochs = [epoch for epoch in self.epochs if epoch.step <= step]
         self._write_epochs()
+
+    def require_storable(self, network: nn.Module) -> None:
+        """Raises a ValueError for a buffer or other state that weights.safetensors cannot hold."""
+        for name, t in network.state_dict().items():
+            kind = f"a {type(t).__name__}"
+            if isinstance(t, Tensor):
+                kind = str(t.dtype) if t.layout is torch.strided else f"{t.layout}"
+                with suppress(KeyError, SafetensorError, ValueError):
+                    if t.layout is torch.strided:
+                        safetensors.torch.save({name: t.detach().flatten()[:0].cpu()})
+                        continue
+            raise ValueError(
+                f"{name} is {kind}, which weights.safetensors cannot hold; register it with "
+                "persistent=False, or keep it as dense numbers"
+            )
 
     def save_weights(self, network: nn.Module) -> None:
         """Saves these weights as the best. Shared ones are stored once for each of their names."""

@@ -15,8 +15,10 @@ from classicnets.support.devices import network_device
 from classicnets.support.errors import one_line
 from classicnets.support.rng import generator_for, seeded_torch
 from classicnets.training.execution import distributed
+from classicnets.training.execution.batches import leaves_out_parameters
 from classicnets.training.execution.graph import GraphedCallable
 from classicnets.training.execution.step import backends_for, make_graphable, set_lr, step
+from classicnets.training.recipe.constraint import FilterRms
 from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.recipe.schedules import History
 
@@ -38,15 +40,24 @@ def initialise(network: nn.Module, recipe: Recipe, seed: int) -> None:
 
 
 def start(network: nn.Module, config: RunConfig) -> TrainingState:
-    """The state before the first step, for a network that has its initial values."""
+    """The state before the first step, for a network that has its initial values.
+
+    A network in evaluation mode is trained as a whole; of one in training mode the parts in
+    evaluation mode stay so.
+    """
     device = network_device(network)
     recipe, execution = config.recipe, config.execution
-    model = execution.wrap(network, device)
     optimizer = recipe.optimizer.build(network)
+    unused = distributed.world_size() > 1 and leaves_out_parameters(
+        network, config.input, recipe.loss
+    )
+    model = execution.wrap(network, device, unused)
+    evaluating = [m for m in network.modules() if not m.training] if network.training else []
     graph = None
     if execution.graph:
         make_graphable(optimizer, device)
-        graph = GraphedCallable(partial(step, model, optimizer, recipe.loss, execution=execution))
+        once = partial(step, minimum=config.minimum, execution=execution)
+        graph = GraphedCallable(partial(once, model, optimizer, recipe.loss))
     return TrainingState(
         network=network,
         model=model,
@@ -54,6 +65,7 @@ def start(network: nn.Module, config: RunConfig) -> TrainingState:
         average=recipe.average.build(network) if recipe.average else None,
         totals=torch.zeros(3, device=device, dtype=torch.float64),
         graph=graph,
+        evaluating=tuple(evaluating),
     )
 
 
@@ -66,7 +78,7 @@ def train(
     does anything done in between. `workers` is as in `stream`. Raises a ValueError when the loss is
     no longer finite.
     """
-    while state.step < config.recipe.total_steps(len(data.train)):
+    while state.step < config.total_steps:
         yield from _epoch(state, config, data, workers)
 
 
@@ -86,6 +98,8 @@ def dry_run(state: TrainingState, config: RunConfig, data: Splits) -> None:
         except RuntimeError as error:
             raise ValueError(f"{augmentation!r} does not fit these images: {error}") from error
     x = config.scaling(x)
+    if isinstance(recipe.constraint, FilterRms):
+        recipe.constraint.filters(state.network)
     recipe.optimizer.before_epoch(state.optimizer, state.network, lambda count: x)
     try:
         float(recipe.lr(0.0, History()))
@@ -127,7 +141,7 @@ def _epoch(
 ) -> Iterator[Record]:
     """What is left of this epoch, and the validation at its end."""
     recipe, train, device = config.recipe, data.train, state.totals.device
-    per_epoch, steps = recipe.steps_per_epoch(len(train)), recipe.total_steps(len(train))
+    per_epoch, steps = config.steps_per_epoch, config.total_steps
     epoch, done = divmod(state.step, per_epoch)
     epochs = math.ceil(steps / per_epoch)
     if done == 0:
@@ -146,7 +160,7 @@ def _epoch(
             backends_for(elements, benchmark=True),
             seeded_torch(config.seed, purpose, state.step, device),
         ):
-            _step(state, config, data, lr, x, labels)
+            _step(state, config, lr, x, labels)
             last = state.step % per_epoch == 0 or state.step == steps
             totals = state.totals.clone()
             if last or state.step % CHECK_EVERY == 0:
@@ -173,7 +187,8 @@ def _requests(config: RunConfig, data: Splits, epoch: int) -> Iterator[tuple[Ten
     generator = generator_for(config.seed, "window", epoch)
     # all of an epoch at once: with one image a step this is what takes the time
     boxes = recipe.crop_sampler.sample(train.sizes[order], recipe.side, recipe.crop, generator)
-    for request in zip(order.split(recipe.batch), boxes.split(recipe.batch), strict=True):
+    sizes = config.batches()
+    for request in zip(order.split(sizes), boxes.split(sizes), strict=True):
         yield distributed.shard(request[0]), distributed.shard(request[1])
 
 
@@ -187,16 +202,14 @@ def _draw_images(config: RunConfig, data: Splits, epoch: int, count: int) -> Ten
     return torch.cat([config.scaling(x) for x, _ in batches])
 
 
-def _step(
-    state: TrainingState, config: RunConfig, data: Splits, lr: float, x: Tensor, labels: Tensor
-) -> None:
+def _step(state: TrainingState, config: RunConfig, lr: float, x: Tensor, labels: Tensor) -> None:
     recipe, weight = config.recipe, 1.0
-    per_epoch = recipe.steps_per_epoch(len(data.train))
     if (processes := distributed.world_size()) > 1:
-        left = len(data.train) - state.step % per_epoch * recipe.batch
-        weight = processes * len(x) / min(recipe.batch, left)
-    if not state.network.training:  # as after a validation; asking every layer takes its time
-        state.model.train()
+        done = state.step % config.steps_per_epoch
+        last = done == config.steps_per_epoch - 1
+        whole = config.images[0] - done * recipe.batch if last else recipe.batch
+        weight = processes * len(x) / whole
+    state.set_training()
     if config.augment:
         generator = generator_for(config.seed, f"augment {distributed.rank()}", state.step)
         for augmentation in config.augment:
@@ -206,15 +219,14 @@ def _step(
     if state.graph is not None:
         loss, wrong = state.graph(x, labels)
     else:
-        loss, wrong = step(
-            state.model, state.optimizer, recipe.loss, x, labels, config.execution, weight
-        )
+        parts = state.model, state.optimizer, recipe.loss
+        loss, wrong = step(*parts, x, labels, config.execution, weight, config.minimum)
     if recipe.constraint is not None:
         recipe.constraint(state.network)
     state.totals += torch.stack([torch.full_like(loss, len(x)), loss * len(x), wrong])
     state.step += 1
-    average, steps = recipe.average, recipe.total_steps(len(data.train))
-    if state.average is not None and average is not None and state.step > average.since * steps:
+    average = recipe.average
+    if average is not None and state.average and state.step > average.since * config.total_steps:
         state.average.update_parameters(state.network)
 
 

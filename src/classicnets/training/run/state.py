@@ -14,7 +14,8 @@ from classicnets.training.execution.graph import GraphedCallable
 class TrainingState:
     """All that changes in training, and so, but for `model` and `graph`, what a checkpoint holds.
 
-    `model` is the network as steps call it, possibly compiled or in DDP; `average` holds the
+    `model` is the network as steps call it, possibly compiled or in DDP; `evaluating` are the parts
+    of it that stay in evaluation mode, such as frozen batch normalisation; `average` holds the
     averaged weights, `graph` the step where it is recorded. `totals` are of this epoch: images
     seen, the sum of their losses, wrong answers. `validation` has the top-1 error of each epoch,
     `lowest` the lowest training error seen, `best` the best validation so far: top-1 error, loss.
@@ -26,10 +27,18 @@ class TrainingState:
     average: AveragedModel | None
     totals: Tensor
     graph: GraphedCallable | None = None
+    evaluating: tuple[nn.Module, ...] = ()
     step: int = 0
     validation: tuple[float, ...] = ()
     lowest: float = math.inf
     best: tuple[float, float] = (math.inf, math.inf)
+
+    def set_training(self) -> None:
+        """Training mode, after an evaluation; asking every layer takes its time."""
+        if not self.network.training:
+            self.model.train()
+            for part in self.evaluating:
+                part.training = False
 
     @property
     def evaluated(self) -> nn.Module:

@@ -1,0 +1,321 @@
+"""Modules of one's own: what trains, what is kept as it was built, and what is refused."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+
+import classicnets as cn
+from classicnets.api.train import Training
+from classicnets.data.synthetic import shapes
+from classicnets.recipes.fast import fast
+from classicnets.training.recipe.constraint import FilterRms
+from classicnets.training.recipe.init import AsBuilt, Gaussian, HeNormal
+
+DATA = shapes(40, side=12)  # 28 for training
+RECIPE = fast(12)
+IMAGE = torch.zeros(1, 3, 12, 12)
+
+
+def body(first: Callable[[nn.Module], nn.Module] = lambda layer: layer) -> nn.Sequential:
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
+    return nn.Sequential(first(nn.Conv2d(3, 4, 5)), nn.ReLU(), *head)
+
+
+class Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = body()
+
+    def forward(self, x):
+        return self.body(x)
+
+
+class Keeps(Own):
+    """Keeps its features, as for Grad-CAM."""
+
+    def __init__(self):
+        super().__init__()
+        self.body[0].register_forward_hook(lambda _layer, _args, out: setattr(self, "maps", out))
+
+
+class Locked(Own):
+    def __init__(self):
+        super().__init__()
+        self.lock, self.nested = threading.Lock(), {"locks": [threading.Lock()]}
+
+
+class Sparse(Own):
+    def __init__(self, persistent: bool = False):
+        super().__init__()
+        self.register_buffer("mix", torch.eye(4).to_sparse(), persistent=persistent)
+
+    def forward(self, x):
+        return torch.sparse.mm(self.mix, self.body(x).T).T
+
+
+class Complex(Own):
+    def __init__(self):
+        super().__init__()
+        self.phase = nn.Parameter(torch.ones(4, dtype=torch.complex64))
+        self.register_buffer("shift", torch.ones(4, dtype=torch.complex64))
+
+    def forward(self, x):
+        return self.body(x) * self.phase.real + self.shift.real
+
+
+class Twice(Own):
+    """A module under two names, and parameters that no pass uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.again, self.unused = self.body, nn.Linear(3, 3)
+
+
+def lazy() -> nn.Sequential:
+    return nn.Sequential(
+        *(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4))
+    )
+
+
+COMPUTED = {
+    "weight_norm": lambda: body(parametrizations.weight_norm),
+    "spectral_norm": lambda: body(parametrizations.spectral_norm),
+    "orthogonal": lambda: body(parametrizations.orthogonal),
+    "the older weight_norm": lambda: body(torch.nn.utils.weight_norm),
+    "the older spectral_norm": lambda: body(torch.nn.utils.spectral_norm),
+    "pruned": lambda: body(lambda layer: prune.l1_unstructured(layer, "weight", amount=0.5)),
+}
+KINDS = COMPUTED | {kind.__name__: kind for kind in (Keeps, Locked, Sparse, Complex, Twice, lazy)}
+
+
+def equal(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, on what is new or old in it
+@pytest.mark.parametrize("name", KINDS)
+def test_it_trains_by_fast_is_resumed_bit_for_bit_and_evaluated_from_its_run(tmp_path, name):
+    changes = {"batch": "16", "init": "HeNormal()" if name in COMPUTED else "AsBuilt()"}
+
+    def begin(out: str) -> Training:
+        torch.manual_seed(1)
+        return cn.train(KINDS[name](), DATA, RECIPE, 2, tmp_path / out, overrides=changes)
+
+    whole = begin("whole")
+    test = whole.finish()
+    for record in (stopped := begin("stopped")):
+        if record.step == 1:
+            break
+    stopped.save()
+    resumed = cn.resume(tmp_path / "stopped", KINDS[name](), DATA)
+    resumed.finish()
+    assert whole.state.average is not None
+    assert equal(whole.state.average, resumed.state.average)
+    again = cn.evaluate(tmp_path / "whole", DATA.test, network=KINDS[name]())
+    assert again.top1_error == test.top1_error
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", COMPUTED)
+def test_a_weight_that_is_computed_is_drawn_through_its_parametrization(name):
+    network = COMPUTED[name]()
+    before = network[0].weight.detach().clone()
+    Gaussian(0.01)(network, torch.Generator().manual_seed(3))
+    for _ in range(20):  # power iterations; the older ones compute it in the forward pass
+        network(IMAGE)
+    plain = body()
+    Gaussian(0.01)(plain, torch.Generator().manual_seed(3))
+    weight, drawn = network[0].weight.detach(), plain[0].weight.detach()
+    if "weight_norm" in name:
+        torch.testing.assert_close(weight, drawn)
+    elif name == "pruned":
+        torch.testing.assert_close(weight, drawn * network[0].weight_mask)
+    elif name == "orthogonal":
+        torch.testing.assert_close(weight @ weight.mT, torch.eye(5).expand(4, 3, 5, 5))
+    else:
+        largest = torch.linalg.matrix_norm(drawn.flatten(1), 2)
+        torch.testing.assert_close(weight, drawn / largest, rtol=0.02, atol=1e-3)
+    assert not torch.equal(weight, before)
+
+
+def test_own_weights_and_statistics_are_kept_also_with_fast_named(tmp_path):
+    network = nn.Sequential(body(), nn.BatchNorm1d(4))
+    network[0][4].weight.data.fill_(0.125)
+    network[1].running_mean.fill_(7)
+    for k, recipe in enumerate((None, "fast", "paper")):
+        training = cn.train(network, DATA, recipe, out=tmp_path / str(k))
+        assert training.recipe.init == AsBuilt()
+        assert (training.network[0][4].weight == 0.125).all()
+        assert (training.network[1].running_mean == 7).all()
+    drawn = cn.train(network, DATA, out=tmp_path / "drawn", overrides={"init": "HeNormal()"})
+    assert not (drawn.network[0][4].weight == 0.125).any()
+    assert cn.train("lenet5", out=tmp_path / "le", recipe="fast").recipe.init != AsBuilt()
+    assert cn.train("resnet20", out=tmp_path / "re", recipe="fast").recipe.init == HeNormal()
+
+
+def test_frozen_parameters_and_parts_in_evaluation_mode_stay_so(tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), body_of(4))
+    network[0].requires_grad_(False)
+    network[1].eval()
+    network[1].running_mean.fill_(0.5)
+    frozen = [p.clone() for p in network[0].parameters()]
+    recipe = fast(12, init=HeNormal())
+    training = cn.train(
+        *(network, DATA, recipe, 3, tmp_path / "run"), overrides={"constraint": "FilterRms(1e-6)"}
+    )
+    modes = [network[1].training for _ in training]
+    assert modes.count(True) == 0
+    assert all(map(torch.equal, network[0].parameters(), frozen))
+    assert (network[1].running_mean == 0.5).all()
+    assert not (network[2][0].weight.abs() > 1e-4).any()  # what is trained is constrained
+
+
+def body_of(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
+    )
+
+
+def test_a_network_given_in_evaluation_mode_is_trained_as_a_whole(tmp_path):
+    training = cn.train(nn.Sequential(body(), nn.BatchNorm1d(4)).eval(), DATA, out=tmp_path / "run")
+    next(iter(training))
+    assert training.network[1].training
+
+
+REFUSED = {
+    "torch.jit": lambda: torch.jit.script(body()),
+    "torch.compile": lambda: torch.compile(body()),
+    "several devices": lambda: nn.DataParallel(body()),
+    "torch.export": lambda: torch.export.export(
+        body().eval(), (torch.zeros(1, 3, 12, 12),)
+    ).module(),
+    r"weights of torch.float64, and images are torch.float32; convert it with \.float\(\)": (
+        lambda: body().double()
+    ),
+    "weights of torch.bfloat16": lambda: body().bfloat16(),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_cannot_be_trained_is_refused_in_the_same_words_by_every_verb(tmp_path, words):
+    network = REFUSED[words]()
+    cn.train(body(), DATA, RECIPE, 1, tmp_path / "run").finish()
+    verbs = {
+        "train": lambda: cn.train(network, DATA, RECIPE, out=tmp_path / "new"),
+        "resume": lambda: cn.resume(tmp_path / "run", network, DATA),
+        "evaluate": lambda: cn.evaluate(tmp_path / "run", DATA.test, network=network),
+        "see": lambda: cn.see(tmp_path / "run", network=network),
+        "speed": lambda: cn.speed(network, (3, 12, 12)),
+    }
+    if "float" not in words:
+        verbs["show"] = lambda: cn.show(network, (3, 12, 12))
+    for verb in verbs.values():
+        with pytest.raises(ValueError, match=words):
+            verb()
+    assert not (tmp_path / "new").exists()
+
+
+class Extra(Own):
+    def get_extra_state(self):
+        return {"calls": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+
+class Squeezed(Own):
+    def forward(self, x):
+        return self.body(x).squeeze()
+
+
+@pytest.mark.parametrize(
+    ("network", "changes", "words"),
+    [
+        (
+            lambda: Sparse(True),
+            {},
+            "mix is torch.sparse_coo, which weights.safetensors cannot",
+        ),
+        (Extra, {}, "_extra_state is a dict, which weights.safetensors cannot hold"),
+        (Squeezed, {}, r"gives \(4,\) for one image of 4 classes; it should give \(1, 4\)"),
+        (
+            lambda: nn.Sequential(body(), nn.BatchNorm1d(4)),
+            {"batch": "1"},
+            "leave 1 for the smallest, but the network cannot be trained on a single one; choose a "
+            "batch of at least 2",
+        ),
+        (
+            COMPUTED["weight_norm"],
+            {"constraint": "FilterRms(0.1)"},
+            r"constraint=FilterRms\(limit=0.1\) cannot scale 0.weight, which is computed",
+        ),
+    ],
+)
+def test_what_would_fail_later_is_refused_before_anything_is_written(
+    tmp_path, network, changes, words
+):
+    with pytest.raises(ValueError, match=words):
+        cn.train(network(), DATA, RECIPE, out=tmp_path / "run", overrides=changes)
+    assert not (tmp_path / "run").exists()
+
+
+class Fixed(nn.Module):
+    """A parametrization that nothing can be assigned through."""
+
+    def forward(self, x):
+        return x * 2
+
+
+def test_a_parametrization_without_an_inverse_is_named():
+    network = body()
+    torch.nn.utils.parametrize.register_parametrization(network[0], "weight", Fixed())
+    with pytest.raises(ValueError, match=r"assigned to 0\.weight, .* keep those it has with init="):
+        HeNormal()(network, torch.Generator())
+    with pytest.raises(ValueError, match=r"cannot scale 0\.weight"):
+        FilterRms()(network)
+
+
+def test_a_last_batch_of_one_joins_the_one_before_and_resumes_bit_for_bit(tmp_path):
+    def network() -> nn.Module:
+        torch.manual_seed(1)
+        return nn.Sequential(body(), nn.BatchNorm1d(4))
+
+    changes = {"batch": "9", "lr": "Constant(0.01)"}  # 28 images: 9 + 9 + 10
+    whole = cn.train(network(), DATA, RECIPE, 2, tmp_path / "whole", overrides=changes)
+    assert whole.config.batches() == [9, 9, 10]
+    assert [record.images for record in whole] == [9, 18, 28] * 2
+    stopped = cn.train(network(), DATA, RECIPE, 2, tmp_path / "stopped", overrides=changes)
+    for record in stopped:
+        if record.step == 2:
+            break
+    stopped.save()
+    resumed = cn.resume(tmp_path / "stopped", network(), DATA)
+    assert resumed.config.batches() == [9, 9, 10]
+    resumed.finish()
+    assert equal(whole.state.network, resumed.state.network)
+
+
+def test_scores_that_are_not_numbers_are_refused_by_evaluate(tmp_path):
+    network = body()
+    training = cn.train(network, DATA, RECIPE, 1, tmp_path / "run")
+    training.finish()
+    network[4].weight.data.fill_(float("nan"))
+    training.run.save_weights(network)
+    with pytest.raises(ValueError, match="scores are not numbers for 8 of 8 images"):
+        cn.evaluate(tmp_path / "run", DATA.test, network=body())
+
+
+def test_no_training_of_one_image_is_timed_where_the_network_needs_two():
+    timed = cn.speed(nn.Sequential(body(), nn.BatchNorm1d(4)), (3, 12, 12), (1, 2), seconds=0.01)
+    rows = {(row.mode, row.batch) for row in timed.rows}
+    assert rows == {("inference", 1), ("inference", 2), ("training", 2)}
+    assert (
+        "Cannot train at batch 1, on one value per map: 1; use a batch of at least 2"
+        in timed.notes[0]
+    )
