@@ -137,7 +137,7 @@ def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
             return str(error)
         return None
 
-    max_pixels()  # a wrong setting is no fault of the files
+    max_pixels()  # refuses a wrong setting, which the files did not cause
     with reading:
         if (number := torch.get_num_threads()) == 1:  # as in a loader's worker process
             outcomes = [attempt(i) for i in range(count)]
@@ -161,7 +161,7 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 @contextmanager
 def _load(image: Image.Image, enough: tuple[int, int]) -> Iterator[None]:
-    """Decodes the pixels and turns them upright; a JPEG is no larger than `enough` requires."""
+    """Decodes the pixels and turns them upright; a JPEG as small as `enough` allows."""
     full = image.width * image.height
     image.draft(None, enough)
     whole = "progressive" in image.info  # whose coefficients are all kept until the last scan
