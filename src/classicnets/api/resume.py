@@ -1,5 +1,6 @@
 """Resuming a run, bit for bit."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,33 +16,35 @@ from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.directory import Run, open_run
 
 from .recipes import load_recipe, with_overrides
-from .runs import build, require_unchanged
+from .runs import Source, build, require_unchanged
 from .train import Training, begin
 
 
 def resume(
     run: str | Path,
-    network: nn.Module | None = None,
+    network: Source = None,
     data: Splits | None = None,
     device: str = "auto",
     workers: int | None = None,
+    recipe: str | Recipe | None = None,
 ) -> Training:
     """The training of this run, from its checkpoint, or from its beginning if it has none.
 
-    A run of your own module needs that module again, and one of data made in Python the data.
-    Raises ValueError when the run is missing, damaged, of another network, when its recipe, data
-    or the file of its recipe have changed since, and for an unknown device.
+    A run of your own network needs it again, as in `load`; one of data made in Python the data; and
+    one whose recipe has a part of your own that `recipe`, or `FILE.py:NAME`. Raises ValueError when
+    the run is missing, damaged, of another network, when its recipe or data have changed since, and
+    for an unknown device.
     """
     where = distributed.init(select_device(device))
     found = open_run(Path(run))
     stored = found.config
-    recipe = _own_recipe(found) if any(custom_parts(stored.recipe)) else stored.recipe
+    recipe = _recipe_of(found, recipe)
     whole = recipe.crop_sampler.whole
     splits = data or open_data(stored.data, stored.side, stored.input[0], whole=whole)
     require_unchanged(stored, splits)
-    if network is not None and not found.last.exists():
+    if isinstance(network, nn.Module) and not found.last.exists():
         raise ValueError(f"no checkpoint {found.last} to resume from; train again")
-    module = build(found) if network is None else network
+    module = build(found, network)
     augment = stored.augment
     if any(custom_parts(augment)):
         augment = tuple(part.fit(splits.train) for part in recipe.augment)
@@ -58,20 +61,32 @@ def resume(
     return training
 
 
-def _own_recipe(run: Run) -> Recipe:
-    """The recipe of a run that has parts from your own file, read from that file again."""
-    origin = run.notes.get("origin", {})
-    file = str(origin.get("recipe", ""))
-    if ".py" not in file:
-        part = next(custom_parts(run.config.recipe))
+def _recipe_of(run: Run, given: str | Recipe | None) -> Recipe:
+    """The recipe of a run; parts of your own, whose code a run does not keep, are the given one's.
+
+    Like the file of a network that of a recipe runs only when the user names it.
+    """
+    origin, part = run.notes.get("origin", {}), next(custom_parts(run.config.recipe), None)
+    if part is None and given is None:
+        return run.config.recipe
+    if part is None:
         raise ValueError(
-            f"the recipe of {run.directory} has a part of your own, {part.source}, which a run "
-            "does not keep: it can be evaluated but not resumed"
+            f"--resume keeps the recipe of {run.directory}, which has no part of your own; "
+            "remove --recipe"
         )
-    recipe = with_overrides(load_recipe(file), origin.get("epochs"), origin.get("overrides"))
+    if given is None:
+        file = str(origin.get("recipe", ""))
+        own = shlex.quote(file) if ".py" in file else "FILE.py:NAME"
+        raise ValueError(
+            f"the recipe of {run.directory} has a part of your own, {part.source}, whose code runs "
+            f"only when you name it: add --recipe {own}, or recipe= in Python"
+        )
+    recipe = load_recipe(given) if isinstance(given, str) else given
+    recipe = with_overrides(recipe, origin.get("epochs"), origin.get("overrides"))
     then, now = to_json(run.config.recipe), to_json(recipe)
     for name in then:
         if name not in run.notes.get("adapted", {}) and then[name] != now.get(name):
+            file = given if isinstance(given, str) else "the recipe"
             raise ValueError(
                 f"{file} has changed since the run: {name} was {then[name]} and is {now.get(name)}"
             )

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import OUTPUT, Csv, Device, ImagePaths, Json, RunDirectory, require_at_most_one
+from .options import (
+    OUTPUT,
+    Csv,
+    Device,
+    ImagePaths,
+    Json,
+    OwnNetwork,
+    RunDirectory,
+    require_at_most_one,
+)
 
 if TYPE_CHECKING:
     from classicnets.api.predict import Prediction
@@ -15,6 +24,7 @@ if TYPE_CHECKING:
 def predict(
     run: RunDirectory,
     images: ImagePaths,
+    network: OwnNetwork = "",
     device: Device = "auto",
     top: Annotated[
         int,
@@ -42,7 +52,7 @@ def predict(
     import classicnets as cn
 
     require_at_most_one(json=json, csv=csv)
-    found = cn.predict(run, _with_stdin(images), top, device=device)
+    found = cn.predict(run, _with_stdin(images), top, network or None, device)
     for prediction in found:
         if prediction.unreadable:
             print(f"warning: skipped: {prediction.unreadable}", file=sys.stderr)

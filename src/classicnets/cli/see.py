@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, OUTPUT, Device, RunDirectory, require_at_most_one
+from .options import DATA, OUTPUT, Device, OwnNetwork, RunDirectory, require_at_most_one
 from .progress import bars
 
 PLATES = "Plates"  # section of --help
@@ -68,6 +68,7 @@ def see(
         str,
         typer.Option(metavar="NAME", rich_help_panel=PLATES, help="embedding by pca, tsne or umap"),
     ] = "tsne",
+    network: OwnNetwork = "",
     device: Device = "auto",
     out: Annotated[
         Path | None,
@@ -102,7 +103,7 @@ def see(
         raise ValueError(f"--maps takes numbers such as 0,7, not {maps!r}")
     series = see(
         run, images or (), kinds, _split(layers), [int(n) for n in numbers], label or None,
-        limit=limit, method=method, device=device,
+        network=network or None, limit=limit, method=method, device=device,
     )  # fmt: skip
     for reason in series.unreadable:
         print(f"warning: skipped: {reason}", file=sys.stderr)

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DATA, EXECUTION, OUTPUT, RECIPE, Data, Device, Network, Precision, RecipeName
+from .options import (
+    DATA,
+    EXECUTION,
+    OUTPUT,
+    RECIPE,
+    Data,
+    Device,
+    Network,
+    OwnNetwork,
+    Precision,
+    RecipeName,
+)
 from .report import command, is_first_process, print_introduction, print_summary
 
 if TYPE_CHECKING:
@@ -18,7 +29,8 @@ if TYPE_CHECKING:
     from classicnets.training.run.state import Record
 
 ENDED_BY = 128  # plus the number of the signal: the exit status of a command ended by a signal
-WITH_RESUME = ("resume", "track", "device", "workers")  # parameters that --resume goes with
+# parameters that --resume goes with
+WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "builder")
 
 
 def train(
@@ -61,6 +73,7 @@ def train(
             help="seed of initial values, order of images and augmentation, such as --seed 1",
         ),
     ] = 0,
+    builder: OwnNetwork = "",
     device: Device = "auto",
     precision: Precision = "auto",
     layout: Annotated[
@@ -144,7 +157,16 @@ def train(
     require(track or [])
     if resume is not None:
         _require_unset(context)
-        start = partial(cn.resume, resume, device=device, workers=workers)
+        start = partial(
+            cn.resume,
+            resume,
+            network=builder or None,
+            device=device,
+            workers=workers,
+            recipe=recipe or None,
+        )
+    elif builder:
+        raise ValueError(f"--network goes with --resume; write `train {builder}`")
     elif not network:
         raise ValueError("train needs a network; `classicnets list` shows their names")
     else:

@@ -154,8 +154,10 @@ def _unstructure(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_unstructure(part) for part in value]
     if type(value) not in PARTS.values():
-        named = value if hasattr(value, "__qualname__") else type(value)
-        value = CustomPart(f"{named.__module__}:{named.__qualname__}", repr(value))
+        function = hasattr(value, "__qualname__")  # its repr has an address, which changes
+        named = value if function else type(value)
+        text = named.__qualname__ if function else repr(value)
+        value = CustomPart(f"{named.__module__}:{named.__qualname__}", text)
     return {"kind": type(value).__name__, **UNSTRUCTURE[type(value)](value)}
 
 
