@@ -115,7 +115,7 @@ def _from_file(name: str) -> Entry:
     return _third_party(make, name, Path(path))
 
 
-def _third_party(make: Callable[..., nn.Module], name: str, path: Path) -> Entry:
+def _third_party(make: Callable[..., object], name: str, path: Path) -> Entry:
     takes = inspect.signature(make).parameters
 
     def build(**wanted: int) -> nn.Module:

@@ -16,6 +16,8 @@ from classicnets import catalog
 from classicnets.data.crops import ScaleJitter
 from classicnets.data.images import Splits
 from classicnets.evaluation.protocols import TrainScale
+from classicnets.support.devices import network_device
+from classicnets.support.errors import one_line
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.inference import Inference
 from classicnets.training.recipe.recipe import custom_parts
@@ -43,6 +45,8 @@ def load_best(run: Run, network: Source) -> nn.Module:
     """The network of an opened run with its best weights, in evaluation mode."""
     module = build(run, network)
     run.load_weights(module)
+    if network is not None:
+        _require_scores(module.eval(), run.config)
     return module.eval()
 
 
@@ -67,6 +71,22 @@ def build_initial(run: Run, network: Source) -> nn.Module | None:
     built = build(run, network)
     initialise(built, run.config.recipe, run.config.seed)
     return built
+
+
+def _require_scores(network: nn.Module, config: RunConfig) -> None:
+    """Raises a ValueError when a network of your own fails on a blank image, or its scores are not
+    one for each class.
+    """
+    blank = torch.zeros(1, *config.input, device=network_device(network))
+    try:
+        with torch.no_grad():
+            shape = tuple(network(blank).shape)
+    except Exception as error:  # anything can happen in your own network
+        raise ValueError(f"the network fails on a blank image: {one_line(error)}") from error
+    if shape != (1, len(config.classes)):
+        raise ValueError(
+            f"the network gives {shape} for an image; the run has {len(config.classes)} classes"
+        )
 
 
 def _published(run: Run) -> catalog.Entry:

@@ -18,14 +18,16 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
+from classicnets.data.scaling import Scaling, SubtractMeanImage
+from classicnets.support.errors import plain_reason
 from classicnets.support.files import write_atomic
-from classicnets.training.recipe.serialization import from_json, to_json
+from classicnets.support.tensors import find_difference, find_not_finite, read_tensors
+from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 
 from .checkpoint import load_weights
-from .config import RunConfig
+from .config import RunConfig, check_notes
 from .curves import EpochMetrics, learning_curve
 
 MEAN = "mean.safetensors"
@@ -81,13 +83,9 @@ class Run:
         """
         path = self.directory / "weights.safetensors"
         try:
-            tensors = safetensors.torch.load(path.read_bytes())
+            tensors = read_tensors(path)
         except FileNotFoundError:
             raise ValueError(f"{self.directory} has no weights yet: no {path.name}") from None
-        except OSError as error:
-            raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
         load_weights(network, tensors, path)
 
     def _write_epochs(self) -> None:
@@ -143,22 +141,40 @@ def open_run(directory: Path) -> Run:
         raise ValueError(f"{directory} is not a run: it has no run.json")
     names = [f.name for f in fields(RunConfig)]
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         content = content if isinstance(content, dict) else {}
         known = {name: content[name] for name in names if name in content}
         config = from_json(known, RunConfig)
-        if (mean := directory / MEAN).exists():
-            image = safetensors.torch.load(mean.read_bytes())["mean"]
-            config = replace(config, scaling=replace(config.scaling, image=image))
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    notes = {name: content[name] for name in content if name not in names}
+        config.check()
+        notes = {name: content[name] for name in content if name not in names}
+        check_notes(notes)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
+    config = replace(config, scaling=_with_mean(config, directory / MEAN))
     return Run(directory, config, notes, _read_epochs(directory / "metrics.jsonl"))
+
+
+def _with_mean(config: RunConfig, path: Path) -> Scaling:
+    """The scaling with its mean image, where the recipe subtracts one."""
+    if not path.exists():
+        if isinstance(config.recipe.pixels, SubtractMeanImage):
+            raise ValueError(f"no {path}, the mean image that the recipe subtracts")
+        return config.scaling
+    tensors, needed = read_tensors(path), {"mean": torch.zeros(config.input)}
+    name, difference = find_difference(tensors, needed)
+    if name:
+        raise ValueError(f"{path} is not the mean image of the run: {name} {difference}")
+    if find_not_finite(tensors, needed):
+        raise ValueError(f"{path} is damaged: it holds NaN or infinite values")
+    return replace(config.scaling, image=tensors["mean"])
 
 
 def _read_epochs(path: Path) -> list[EpochMetrics]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [from_json(json.loads(line), EpochMetrics) for line in lines]
+        epochs = [from_json(parse_json(line), EpochMetrics) for line in lines]
+        for before, after in zip([None, *epochs], epochs, strict=False):
+            after.check(before)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
+    return epochs
