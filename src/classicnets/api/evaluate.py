@@ -120,12 +120,12 @@ def _source(config: RunConfig, whole: bool) -> tuple[Any, ...]:
 
 
 def _one_for_each(network: Source | Sequence[Source], runs: Sequence[Run]) -> Sequence[Source]:
-    given = network if isinstance(network, list | tuple) else [network]
+    given: list[Any] = list(network) if isinstance(network, list | tuple) else [network]
     if len(given) not in (1, len(runs)):
         raise ValueError(
             f"{len(given)} networks for {len(runs)} runs; give one for all, or one for each run"
         )
-    return list(given) * (len(runs) if len(given) == 1 else 1)
+    return given * (len(runs) if len(given) == 1 else 1)
 
 
 def _require_alike(runs: Sequence[Run], data: str | Images | ImageFiles | None) -> None:

@@ -135,7 +135,8 @@ def save(series: Plates, plates: Sequence[Plate], out: Path, npz: bool = False) 
             np.savez_compressed(file, allow_pickle=False, **plate.arrays)
             write_atomic(folder / f"{plate.name}.npz", file.getvalue())
     if one:
-        write_atomic(out, page(series.title, series.subtitle, plates).encode())
+        text = page(series.title, series.subtitle, plates)
+        write_atomic(out, text.encode(errors="backslashreplace"))  # a file's name may be bytes
 
 
 def _steps(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .options import DATA, EXECUTION, OUTPUT, Device, Json, Precision, RunDirectories
+from .terminal import encoded, print_json
 
 
 def evaluate(
@@ -80,11 +81,11 @@ def evaluate(
         runs, data or None, protocol or None, networks or None, device, precision
     )
     if csv is not None:
-        write_atomic(csv, class_csv(evaluation).encode())
+        write_atomic(csv, encoded(class_csv(evaluation)))
     if png is not None:
         write_atomic(png, evaluation_png(evaluation))
     if json:
-        print(dumps(evaluation.as_json(), ensure_ascii=False))
+        print_json(dumps(evaluation.as_json(), ensure_ascii=False))
         return
     print_evaluation(evaluation)
     print_confidence(evaluation)

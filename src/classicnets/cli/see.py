@@ -8,6 +8,7 @@ import typer
 
 from .options import DATA, OUTPUT, Device, OwnNetwork, RunDirectory, require_at_most_one
 from .progress import bars
+from .terminal import one_line
 
 PLATES = "Plates"  # section of --help
 
@@ -106,7 +107,7 @@ def see(
         network=network or None, limit=limit, method=method, device=device,
     )  # fmt: skip
     for reason in series.unreadable:
-        print(f"warning: skipped: {reason}", file=sys.stderr)
+        print(one_line(f"warning: skipped: {reason}"), file=sys.stderr)
     place = out or run / ("see.html" if all_ else "see")
     if all_ and place.suffix != ".html":
         place = place / "see.html"
@@ -118,7 +119,7 @@ def see(
     save(series, plates, place, npz)
     for plate in plates:
         if plate.figure is None:
-            print(f"skipped: {plate.name}: {plate.text}")
+            print(one_line(f"skipped: {plate.name}: {plate.text}"))
         elif place.suffix != ".html":
             print(place / f"{plate.name}.png")
     if place.suffix == ".html":

@@ -1,9 +1,29 @@
 """What error messages are made of: one-line reasons, nearest names, ranges."""
 
 import math
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
+
+# control characters but newline and tab, what changes the direction or the line of text, invisible
+# tags, and halves of characters, which stand for bytes of a file name
+CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
+
+
+def visible(text: str, more: str = "") -> str:
+    r"""The text with its control characters, and those in `more`, as escapes.
+
+    >>> print(visible("\x1b[31mred\r\n"), visible("a\nb", "\n"))
+    \x1b[31mred\r
+     a\nb
+    """
+    for one in more:
+        text = text.replace(one, ascii(one)[1:-1])
+    return CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def one_line(error: BaseException) -> str:

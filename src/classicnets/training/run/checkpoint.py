@@ -14,9 +14,13 @@ from torch.optim import Optimizer
 
 from classicnets.support.files import write_atomic
 from classicnets.support.tensors import find_difference, find_not_finite
+from classicnets.training.recipe.optimizers import CaffeSGDOptimizer, DiagonalLevenbergMarquardt
 from classicnets.training.recipe.serialization import parse_json
 
 from .state import TrainingState
+
+# they keep tensors of the shapes of their parameters
+KNOWN = (torch.optim.SGD, CaffeSGDOptimizer, DiagonalLevenbergMarquardt)
 
 
 class Mismatch(ValueError):
@@ -65,15 +69,16 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
         load_weights(state.network, content["network"], path)
         _require_optimizer(content["optimizer"]["state"], state.optimizer)
         rates = [group["lr"] for group in state.optimizer.param_groups]
-        state.optimizer.load_state_dict(content["optimizer"])
+        # the groups are the recipe's, as built
+        state.optimizer.load_state_dict(
+            {**state.optimizer.state_dict(), "state": content["optimizer"]["state"]}
+        )
         for group, lr in zip(state.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr  # each step sets it anew, at its own address
         if state.average is not None:
             load_weights(state.average, content["average"], path)
-        _require(
-            find_difference({"totals": content["totals"]}, {"totals": state.totals}) == ("", "")
-        )
-        _require(bool(content["totals"].isfinite().all()))
+        totals = ({"totals": one} for one in (content["totals"], state.totals))
+        _require(find_difference(*totals) == ("", "") and bool(content["totals"].isfinite().all()))
         _require(type(content["step"]) is int and content["step"] >= 0)
         errors = (*content["validation"], content["lowest"], *content["best"])
         _require(all(isinstance(error, float) and not math.isnan(error) for error in errors))
@@ -106,7 +111,7 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) 
 
 
 def _tables(network: nn.Module) -> Iterator[str]:
-    """The buffers of whole numbers in this package's layers, but for counts; no step changes them."""
+    """The buffers of whole numbers in this package's layers, but for counts; they never change."""
     for name, module in network.named_modules():
         if type(module).__module__.startswith("classicnets."):
             for key, buffer in module.named_buffers(name, recurse=False):
@@ -115,12 +120,14 @@ def _tables(network: nn.Module) -> Iterator[str]:
 
 
 def _require_optimizer(saved: Mapping[int, Mapping[str, Any]], optimizer: Optimizer) -> None:
-    """Raises where tensors are not what an optimizer keeps of its parameters; torch would cast."""
+    """Raises where tensors are not what our optimizers keep of parameters; torch would cast."""
+    if not isinstance(optimizer, KNOWN):
+        return
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, values in saved.items():
         shape = parameters[index].shape
         for value in values.values():
-            if isinstance(value, Tensor):
+            if value is not None:
                 _require(value.is_floating_point() and value.shape in (shape, torch.Size()))
                 _require(not value.isnan().any())
 
