@@ -9,6 +9,7 @@ from torch import nn
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
 from classicnets.support.devices import select_device
+from classicnets.support.files import lock_directory
 from classicnets.training.execution import distributed
 from classicnets.training.recipe.recipe import Recipe, custom_parts
 from classicnets.training.recipe.serialization import to_json
@@ -36,14 +37,16 @@ def resume(
     for an unknown device.
     """
     where = distributed.init(select_device(device))
+    open_run(Path(run))  # or an error, before anything is written there
+    if distributed.rank() == 0:
+        lock_directory(Path(run))  # before what another process may be writing is read
     found = open_run(Path(run))
     stored = found.config
     recipe = _recipe_of(found, recipe)
     whole = recipe.crop_sampler.whole
     splits = data or open_data(stored.data, stored.side, stored.input[0], whole=whole)
     require_unchanged(stored, splits)
-    if isinstance(network, nn.Module) and not found.last.exists():
-        raise ValueError(f"no checkpoint {found.last} to resume from; train again")
+    _require_complete(found, network)
     module = build(found, network)
     augment = stored.augment
     if any(custom_parts(augment)):
@@ -56,9 +59,21 @@ def resume(
     if found.last.exists():
         checkpoint.restore(training.state, found.last, stored.fixed())
         training.saved = training.state.step
+        if training.state.validation and not found.weights.exists():
+            raise ValueError(f"no {found.weights}, the best weights so far; train again")
     if distributed.rank() == 0:
         found.forget_epochs_after(training.state.step)
     return training
+
+
+def _require_complete(run: Run, network: Source) -> None:
+    """Raises a ValueError where there is no state to continue from.
+
+    A run that was killed in its first epoch has none and begins anew; copies of others may lack it.
+    """
+    further = len(run.epochs) > 1 or "test" in run.notes
+    if not run.last.exists() and (further or isinstance(network, nn.Module)):
+        raise ValueError(f"no checkpoint {run.last} to resume from; train again")
 
 
 def _recipe_of(run: Run, given: str | Recipe | None) -> Recipe:

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -198,7 +198,7 @@ def run_to_end(
 ) -> None:
     """Trains to the end, shows progress, and passes each record to `write`.
 
-    Ctrl-C and SIGTERM save a checkpoint and exit with the status of the signal. Of several
+    Ctrl-C, SIGTERM and SIGHUP save a checkpoint and exit with the status of the signal. Of several
     processes the first one saves and exits; the others end when it has gone.
     """
     from .progress import training_progress
@@ -211,16 +211,23 @@ def run_to_end(
                     write(record)
                     if stop and is_first_process():
                         break
+            except OSError:  # the terminal has gone, or who read the output
+                if not stop:
+                    with suppress(ValueError, OSError):
+                        training.save()
+                    raise
             except RuntimeError:  # the first process has gone
                 if not stop or is_first_process():
                     raise
         if stop and training.test is None:
             if is_first_process():
                 saved = training.save()
-                print(
-                    f"stopped; checkpoint of step {training.state.step} saved in {saved}; "
-                    f"resume with: {command()} train --resume {training.directory}"
-                )
+                with suppress(OSError):  # after SIGHUP nobody may read it
+                    print(
+                        f"stopped; checkpoint of step {training.state.step} saved in {saved}; "
+                        f"resume with: {command()} train --resume {training.directory}",
+                        flush=True,
+                    )
             raise typer.Exit(ENDED_BY + stop[0])
 
 
@@ -265,13 +272,16 @@ def _silent_unless_first() -> Iterator[None]:
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """Yields a list to which Ctrl-C and SIGTERM append their number; the second acts as usual.
+    """Yields a list to which Ctrl-C, SIGTERM and SIGHUP append their number; the second acts as
+    usual. One that is ignored, as SIGHUP under nohup, stays so.
 
     Under torchrun repeats are ignored, since it forwards a signal that every process has already
     received from the scheduler.
     """
     requested: list[int] = []
-    before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    names = (name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+    handlers: dict[int, Any] = {n: signal.getsignal(n) for n in (getattr(signal, m) for m in names)}
+    before = {n: handler for n, handler in handlers.items() if handler is not signal.SIG_IGN}
 
     def request(number: int, frame: object) -> None:
         requested.append(number)
