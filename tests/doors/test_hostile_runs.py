@@ -268,17 +268,15 @@ def test_a_mask_that_is_infinite_as_built_is_weights_like_others(tmp_path):
         def forward(self, x):
             return self.fc(nn.functional.avg_pool2d(x, 8).flatten(1)) + self.mask[0]
 
-    cn.train(Masked(), shapes(), epochs=1, out=tmp_path / "run").finish()
+    plain = {"average": "None"}
+    cn.train(Masked(), shapes(), epochs=1, out=tmp_path / "run", overrides=plain).finish()
     assert cn.load(tmp_path / "run", Masked).mask.tolist() == [0.0, float("-inf")]
 
 
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        (
-            "0x" + "f" * 400,
-            f"optimizer.momentum cannot be {str(16**400 - 1)[:100]}...; it takes a number",
-        ),
+        ("0x" + "f" * 400, f"optimizer.momentum cannot be {str(16**400 - 1)[:99]}"),
         ("1" * 400, "optimizer.momentum cannot be 1111"),
         ("-" + "1" * 400, "optimizer.momentum cannot be -1111"),
         ("1" * 5000, "optimizer.momentum cannot be '1111"),

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -186,17 +185,21 @@ def test_a_list_of_paths_from_a_closed_input_is_refused(run, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tenths", range(1, 16, 2))
-def test_ctrl_c_at_the_start_ends_in_one_line(tmp_path, tenths):
-    process = subprocess.Popen(
-        [*COMMAND, "demo"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path
-    )
-    time.sleep(tenths / 10)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+@pytest.mark.parametrize("imports", [1, 50, 150, 300, 600, 900])
+def test_ctrl_c_at_the_start_ends_in_one_line(imports):
+    words = [sys.executable, "-X", "importtime", "-m", "classicnets", "list"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        left = None  # modules to import until it comes
+        for line in process.stderr:
+            if line.rstrip().endswith(b"classicnets.support.interrupts"):
+                left = imports
+            elif left is not None and (left := left - 1) == 0:
+                break
+        process.send_signal(signal.SIGINT)
+        said = [line for line in process.stderr if not line.startswith(b"import time:")]
     assert process.returncode == 130
-    assert b"Traceback" not in err
-    assert len(err.splitlines()) <= 1
+    assert said == [b"classicnets: interrupted; unfinished work is not saved\n"]
 
 
 @pytest.mark.slow
@@ -214,8 +217,9 @@ def test_a_hangup_saves_like_a_termination(tmp_path, terminal):
         process.stdout.close()
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=60) in ((129,) if terminal == "open" else (129, 1))
+    process.stdout.close()
     saved = cn.resume(out).state.step
-    assert saved > 79 if terminal == "open" else saved >= 79
+    assert saved >= 79  # the steps of the first epoch
 
 
 @pytest.mark.slow
