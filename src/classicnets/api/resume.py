@@ -71,7 +71,7 @@ def _require_complete(run: Run, network: Source) -> None:
 
     A run that was killed in its first epoch has none and begins anew; copies of others may lack it.
     """
-    further = len(run.epochs) > 1 or "test" in run.notes
+    further = len(run.epochs) > 1 or run.notes.get("test") is not None
     if not run.last.exists() and (further or isinstance(network, nn.Module)):
         raise ValueError(f"no checkpoint {run.last} to resume from; train again")
 
@@ -81,7 +81,7 @@ def _recipe_of(run: Run, given: str | Recipe | None) -> Recipe:
 
     Like the file of a network that of a recipe runs only when the user names it.
     """
-    origin, part = run.notes.get("origin", {}), next(custom_parts(run.config.recipe), None)
+    origin, part = run.notes.get("origin") or {}, next(custom_parts(run.config.recipe), None)
     if part is None and given is None:
         return run.config.recipe
     if part is None:
@@ -100,7 +100,7 @@ def _recipe_of(run: Run, given: str | Recipe | None) -> Recipe:
     recipe = with_overrides(recipe, origin.get("epochs"), origin.get("overrides"))
     then, now = to_json(run.config.recipe), to_json(recipe)
     for name in then:
-        if name not in run.notes.get("adapted", {}) and then[name] != now.get(name):
+        if name not in (run.notes.get("adapted") or {}) and then[name] != now.get(name):
             file = given if isinstance(given, str) else "the recipe"
             raise ValueError(
                 f"{file} has changed since the run: {name} was {then[name]} and is {now.get(name)}"

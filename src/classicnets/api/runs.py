@@ -1,6 +1,6 @@
 """Runs read back: their networks, as they began and as they ended, and their data.
 
-A run directory is data, possibly somebody else's: the Python file of a network of one's own runs
+A run directory is data, possibly somebody else's: the Python file of a network of your own runs
 only when the user names it, never because run.json does.
 """
 
@@ -27,7 +27,7 @@ from classicnets.training.run.loop import initialise
 
 BATCH = 64  # images evaluated together
 
-# a module, its builder, or the name of either: a network of one's own, where a run is of one
+# a module, its builder, or the name of either: your own network, where a run is of one
 Source = str | nn.Module | Callable[..., nn.Module] | None
 
 

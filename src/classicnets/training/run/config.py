@@ -106,9 +106,9 @@ def check_notes(notes: Mapping[str, Any]) -> None:
     """Raises a ValueError for a note in run.json that is not of its kind."""
     kinds = {"best_epoch": int, "parameters": int, "adapted": Mapping[str, str], "origin": Origin}
     for name, kind in kinds.items():
-        if name in notes:
+        if notes.get(name) is not None:
             from_json(notes[name], kind, name)
-    if "test" in notes:
+    if notes.get("test") is not None:
         test = from_json(notes["test"], Mapping[str, Any], "test")
         for name in ("top1_error", "top5_error"):
             from_json(test.get(name), float, f"test.{name}")
