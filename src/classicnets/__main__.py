@@ -1,5 +1,15 @@
-"""`python -m classicnets` is the command `classicnets`."""
+"""The command `classicnets`, also as `python -m classicnets`."""
 
-from classicnets.cli import main
+from classicnets.support.interrupts import guard_start
 
-main()
+
+def main() -> None:
+    """Runs the command line; from its first import on Ctrl-C ends in one line."""
+    guard_start()
+    from classicnets.cli import main  # noqa: PLC0415
+
+    main()
+
+
+if __name__ == "__main__":
+    main()

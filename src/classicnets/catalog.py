@@ -75,12 +75,15 @@ def names(pattern: str = "*") -> list[str]:
     return [name for name in CATALOG if name in found]
 
 
-def find(name: str) -> Entry:
-    """The entry of a name, or of a third-party network written `path/to/file.py:builder`.
+def find(name: str | Callable[..., nn.Module]) -> Entry:
+    """The entry of a name, of a third-party network written `path/to/file.py:builder`, or of a
+    builder.
 
     Raises ValueError for an unknown name, offering the nearest; for a file that cannot be read or
     run; and for a file without that builder. So does `build` where that builder fails.
     """
+    if not isinstance(name, str):
+        return _third_party(name, getattr(name, "__qualname__", repr(name)), Path())
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
     entry = CATALOG.get(ALIASES.get(name, name))
@@ -109,10 +112,14 @@ def _from_file(name: str) -> Entry:
     make = getattr(run_file(Path(path)), builder, None)
     if not callable(make):
         raise ValueError(f"{path} has no builder {builder!r}")
+    return _third_party(make, name, Path(path))
+
+
+def _third_party(make: Callable[..., object], name: str, path: Path) -> Entry:
     takes = inspect.signature(make).parameters
 
     def build(**wanted: int) -> nn.Module:
-        with _guarded(Path(path), f"{name} does not build"):
+        with _guarded(path, f"{name} does not build"):
             network = make(**{k: v for k, v in wanted.items() if k in takes})
         if not isinstance(network, nn.Module):
             raise ValueError(f"{name} gave a {type(network).__name__}, not a torch.nn.Module")

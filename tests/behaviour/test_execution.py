@@ -123,13 +123,13 @@ def test_a_recipe_in_a_file_of_ones_own_is_followed_and_gone_on_with(tmp_path):
     training = cn.train("resnet20", "synthetic", overrides={"batch": "300"}, **words)
     rates = [record.lr for record in training if record.validation is not None]
     assert rates == pytest.approx([0.01, 0.02, 0.01])
-    assert cn.resume(tmp_path / "run").state.step == training.state.step
+    assert cn.resume(tmp_path / "run", recipe=str(file)).state.step == training.state.step
     file.write_text(RECIPE.replace("RATE", "0.02"))
     with pytest.raises(ValueError, match=r"mine\.py has changed since the run: lr was .*0\.01"):
-        cn.resume(tmp_path / "run")
+        cn.resume(tmp_path / "run", recipe=str(file))
     file.unlink()
     with pytest.raises(ValueError, match=r"no such file: .*mine\.py"):
-        cn.resume(tmp_path / "run")
+        cn.resume(tmp_path / "run", recipe=str(file))
 
 
 def test_a_state_saved_by_another_recipe_is_not_gone_on_with(tmp_path):

@@ -60,7 +60,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, rows):
         time.sleep(0.005)
     process.kill()
     process.wait()
-    resumed = cn.resume(out)
+    resumed = cn.resume(out, network=f"{file}:net")
     assert resumed.state.step < whole.state.step
     resumed.finish()
     weights = [(path / "weights.safetensors").read_bytes() for path in (tmp_path / "whole", out)]

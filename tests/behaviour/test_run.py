@@ -187,7 +187,7 @@ def test_a_strangers_file_is_trained_by_the_fast_recipe(tmp_path, write_folder):
     training = cn.train(name, data, epochs=1, out=tmp_path / "run")
     assert training.recipe.cite.startswith("none")
     training.finish()
-    assert cn.evaluate(tmp_path / "run").images == 2
+    assert cn.evaluate(tmp_path / "run", network=name).images == 2
 
 
 def test_a_network_that_cannot_take_the_pictures_is_refused_before_anything_is_written(tmp_path):
@@ -273,7 +273,7 @@ def test_weights_of_another_network_are_refused_by_the_layer_that_differs(finish
 def test_a_run_of_ones_own_module_asks_for_the_module(tmp_path):
     splits = shapes(60, side=16)
     cn.train(net(), splits, SMALL, epochs=1, out=tmp_path / "run").finish()
-    with pytest.raises(ValueError, match="only be used from Python"):
+    with pytest.raises(ValueError, match="a run of your own network Sequential, whose code"):
         cn.load(tmp_path / "run")
     assert cn.evaluate(tmp_path / "run", splits.test, network=net()).images == 12
 

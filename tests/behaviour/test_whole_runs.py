@@ -204,13 +204,14 @@ class Halved(Constant):
         return self.lr / 2
 
 
-def test_a_recipe_with_a_part_of_ones_own_can_be_evaluated_and_is_not_gone_on_with(tmp_path):
+def test_a_recipe_with_a_part_of_ones_own_needs_it_again_to_be_gone_on_with(tmp_path):
     recipe = dataclasses.replace(SMALL, lr=Halved(0.02), epochs=1)
     splits = shapes(60, side=16)
     cn.train(net(), splits, recipe, out=tmp_path / "run").finish()
     assert cn.evaluate(tmp_path / "run", splits.test, network=net()).images == 12
-    with pytest.raises(ValueError, match=r"part of your own, .*:Halved, which a run does not keep"):
+    with pytest.raises(ValueError, match=r"part of your own, .*:Halved, whose code runs only"):
         cn.resume(tmp_path / "run", net(), splits)
+    assert cn.resume(tmp_path / "run", net(), splits, recipe=recipe).recipe == recipe
     told = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["lr"]
     assert told["text"] == "Halved(lr=0.02)"
 

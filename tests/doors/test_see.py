@@ -144,7 +144,9 @@ def test_a_network_without_feature_maps_gets_the_other_plates(run_cli, tmp_path)
     training = train(f"{tmp_path}/flat.py:build", "synthetic", epochs=1, out=tmp_path / "flat",
                      overrides=small)  # fmt: skip
     training.finish()
-    status, out, err = run_cli(training.directory, "--all", "--limit", 40)
+    status, out, err = run_cli(
+        training.directory, "--all", "--limit", 40, "--network", f"{tmp_path}/flat.py:build"
+    )
     assert (status, err) == (0, "")
     left_out = set(re.findall(r"skipped: ([\w.-]+):", out))
     assert left_out >= {"filters", "maps", "deconv", "strongest", "occlusion", "cam"}

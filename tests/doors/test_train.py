@@ -106,7 +106,6 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_with_the_same_weights(run_cli, ru
     "words",
     [
         ("--data", "digits"),
-        ("--recipe", "paper"),
         ("--epochs", 3),
         ("--out", "elsewhere"),
         ("--seed", 0),

@@ -119,8 +119,7 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
 
 def _line(run: Run, name: str, recipe: Mapping[str, str], first: Run) -> Row:
     config, rows = run.config, run.epochs
-    test = run.notes.get("test")
-    test = test if isinstance(test, Mapping) else {}
+    test = run.notes.get("test") or {}
     best = min(rows, key=attrgetter("rank"))
     seconds = sum(row.seconds for row in rows)
     images = sum(row.images_per_second * row.seconds for row in rows)

@@ -22,22 +22,23 @@ from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run, open_run
 
-from .runs import for_inference, load_best, require_unchanged, train_scale
+from .runs import Source, for_inference, load_best, require_unchanged, train_scale
 
 
 def evaluate(
     run: str | Path | Sequence[str | Path],
     data: str | Images | ImageFiles | None = None,
     protocol: str | None = None,
-    network: nn.Module | None = None,
+    network: Source | Sequence[Source] = None,
     device: str = "auto",
     precision: str = "fp32",
 ) -> Evaluation:
     """The errors of a run on the test part of its data, or on other images of its classes.
 
     Images are shown as `protocol` says, by default as in the paper of each run's recipe. The
-    probabilities of several runs are averaged; `network`, as in `load`, then serves them all. The
-    `precision` bf16 is faster, and may change the answer where two classes are nearly as likely.
+    probabilities of several runs are averaged; `network`, as in `load`, then serves them all, or
+    is a list with one for each. The `precision` bf16 is faster, and may change the answer where two
+    classes are nearly as likely.
 
     Raises ValueError for an unknown protocol, device or precision, where `load` does, for data that
     are missing or of other classes, when the run's own have changed since, for several runs of
@@ -52,19 +53,19 @@ def evaluate(
     _require_alike(runs, data)
     began = perf_counter()
     scores, names, count = [], [], 0
-    images, source = None, None
+    images, read = None, None
     labels, files = torch.empty(0), None
-    for found in runs:
+    for found, source in zip(runs, _one_for_each(network, runs), strict=True):
         config = found.config
         name = protocol or config.recipe.protocol
         shown, scale = find_protocol(name), train_scale(config)
-        module = for_inference(load_best(found, network).to(where), config, execution)
+        module = for_inference(load_best(found, source).to(where), config, execution)
         needed = _source(config, shown.whole)
         if isinstance(data, Images | ImageFiles):
             images = data
-        elif images is None or needed != source:  # else those of the run before serve again
+        elif images is None or needed != read:  # else those of the run before serve again
             images = _test_images(config, data, shown.whole)
-        source, images = needed, images.to(where)
+        read, images = needed, images.to(where)
         scores.append(log_probabilities(module, images, shown, scale, config.scaling))
         count += count_views(shown, scale)
         names.append(name)
@@ -116,6 +117,15 @@ def _source(config: RunConfig, whole: bool) -> tuple[Any, ...]:
         whole,
         config.recipe.crop_sampler.whole,
     )
+
+
+def _one_for_each(network: Source | Sequence[Source], runs: Sequence[Run]) -> Sequence[Source]:
+    given: list[Any] = list(network) if isinstance(network, list | tuple) else [network]
+    if len(given) not in (1, len(runs)):
+        raise ValueError(
+            f"{len(given)} networks for {len(runs)} runs; give one for all, or one for each run"
+        )
+    return given * (len(runs) if len(given) == 1 else 1)
 
 
 def _require_alike(runs: Sequence[Run], data: str | Images | ImageFiles | None) -> None:

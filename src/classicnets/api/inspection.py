@@ -18,7 +18,7 @@ from classicnets.visualize.layers import stages, stages_and_fc
 from classicnets.visualize.predictions import Predictions, predict_all
 
 from .predict import images_at, left_out, read_or_refuse
-from .runs import build_initial
+from .runs import Source, build_initial
 
 
 class Sample(NamedTuple):
@@ -41,15 +41,15 @@ class Subset(NamedTuple):
 class Inspection:
     """A run's network with the options of `see`; data are read when first needed.
 
-    `layers`, `maps` and `label` are the user's choices, if any. `from_catalog` is True where the
-    network can be built anew. `unreadable` holds why images of a folder were left out.
+    `source` is what the network was built from. `layers`, `maps` and `label` are the user's
+    choices, if any. `unreadable` holds why images of a folder were left out.
     """
 
     def __init__(
         self,
         run: Run,
         network: nn.Module,
-        from_catalog: bool,
+        source: Source,
         layers: Sequence[str],
         maps: Sequence[int],
         label: int | None,
@@ -58,7 +58,7 @@ class Inspection:
     ):
         self.run, self.config = run, run.config
         self.classes = tuple(map(short, run.config.classes))  # as they are drawn
-        self.network, self.from_catalog = network, from_catalog
+        self.network, self.source = network, source
         self.layers, self.maps, self.label = list(layers), list(maps) or None, label
         self.limit, self.method = limit, method
         self.unreadable: list[str] = []
@@ -99,7 +99,7 @@ class Inspection:
 
     def initial_network(self) -> nn.Module | None:
         """The network with the values that training began with, if they are known."""
-        return build_initial(self.run) if self.from_catalog else None
+        return build_initial(self.run, self.source)
 
     def map_layers(self, count: int, image: Tensor) -> list[str]:
         """The layers asked for, or else up to `count` stages, evenly spaced to the last.

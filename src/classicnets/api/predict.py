@@ -15,7 +15,7 @@ from classicnets.support.devices import network_device, select_device
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import open_run
 
-from .runs import BATCH, for_inference, load_best, train_scale
+from .runs import BATCH, Source, for_inference, load_best, train_scale
 
 
 class Prediction(NamedTuple):
@@ -33,7 +33,7 @@ def predict(
     run: str | Path,
     paths: Sequence[str | Path],
     top: int = 5,
-    network: nn.Module | None = None,
+    network: Source = None,
     device: str = "auto",
 ) -> list[Prediction]:
     """The `top` likeliest classes of these images, and of those anywhere in these folders.

@@ -1,5 +1,10 @@
-"""Runs read back: their networks, as they began and as they ended, and their data."""
+"""Runs read back: their networks, as they began and as they ended, and their data.
 
+A run directory is data, possibly somebody else's: the Python file of a network of your own runs
+only when the user names it, never because run.json does.
+"""
+
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +16,8 @@ from classicnets import catalog
 from classicnets.data.crops import ScaleJitter
 from classicnets.data.images import Splits
 from classicnets.evaluation.protocols import TrainScale
+from classicnets.support.devices import network_device
+from classicnets.support.errors import one_line
 from classicnets.support.meta import materialise
 from classicnets.support.modules import require_float32, require_plain
 from classicnets.training.execution.execution import Execution, resolve_execution
@@ -22,46 +29,77 @@ from classicnets.training.run.loop import initialise
 
 BATCH = 64  # images evaluated together
 
+# a module, its builder, or the name of either: your own network, where a run is of one
+Source = str | nn.Module | Callable[..., nn.Module] | None
 
-def load(run: str | Path, network: nn.Module | None = None) -> nn.Module:
+
+def load(run: str | Path, network: Source = None) -> nn.Module:
     """The network of a run with its best weights, in evaluation mode.
 
-    A run of your own module needs that module again as `network`. Raises ValueError when the run is
-    missing, damaged, or of another network.
+    A run of your own network needs it again as `network`: the module, its builder, or
+    `path/to/file.py:builder`. Raises ValueError when the run is missing, damaged, or of another
+    network.
     """
     return load_best(open_run(Path(run)), network)
 
 
-def load_best(run: Run, network: nn.Module | None) -> nn.Module:
+def load_best(run: Run, network: Source) -> nn.Module:
     """The network of an opened run with its best weights, in evaluation mode."""
-    config = run.config
-    module = build(run) if network is None else with_sizes(network, config.input, config.seed)
+    module = build(run, network)
     run.load_weights(module)
+    if network is not None:
+        _require_scores(module.eval(), run.config)
     return module.eval()
 
 
-def build(run: Run) -> nn.Module:
-    """The run's network as its builder makes it. Raises ValueError for a module of your own."""
-    config = run.config
-    try:
-        entry = catalog.find(config.network)
-    except ValueError as error:
-        raise ValueError(
-            f"{run.directory} is a run of {config.network}, which can only be used from Python, "
-            "as network="
-        ) from error
-    return build_seeded(entry.build, len(config.classes), config.input, config.seed)
+def build(run: Run, network: Source) -> nn.Module:
+    """The run's network as its builder makes it, or the module given.
 
-
-def build_initial(run: Run) -> nn.Module | None:
-    """The run's network with the values that training began with, or None if these are not known,
-    as when the recipe's `init` is a part of your own.
+    Raises ValueError for a run of a network of your own without `network`.
     """
-    if any(custom_parts(run.config.recipe.init)):
+    config = run.config
+    if isinstance(network, nn.Module):
+        return with_sizes(network, config.input, config.seed)
+    builder = (_published(run) if network is None else catalog.find(network)).build
+    return build_seeded(builder, len(config.classes), config.input, config.seed)
+
+
+def build_initial(run: Run, network: Source) -> nn.Module | None:
+    """The run's network with the values that training began with, or None if these are not known,
+    as of a module, or when the recipe's `init` is a part of your own.
+    """
+    if isinstance(network, nn.Module) or any(custom_parts(run.config.recipe.init)):
         return None
-    network = build(run)
-    initialise(network, run.config.recipe, run.config.seed)
-    return network
+    built = build(run, network)
+    initialise(built, run.config.recipe, run.config.seed)
+    return built
+
+
+def _require_scores(network: nn.Module, config: RunConfig) -> None:
+    """Raises a ValueError when a network of your own fails on a blank image, or its scores are not
+    one for each class.
+    """
+    blank = torch.zeros(1, *config.input, device=network_device(network))
+    try:
+        with torch.no_grad():
+            shape = tuple(network(blank).shape)
+    except Exception as error:  # anything can happen in your own network
+        raise ValueError(f"the network fails on a blank image: {one_line(error)}") from error
+    if shape != (1, len(config.classes)):
+        raise ValueError(
+            f"the network gives {shape} for an image; the run has {len(config.classes)} classes"
+        )
+
+
+def _published(run: Run) -> catalog.Entry:
+    name = run.config.network
+    if entry := catalog.CATALOG.get(catalog.ALIASES.get(name, name)):
+        return entry
+    own = shlex.quote(name) if ".py:" in name else "FILE.py:BUILDER"
+    raise ValueError(
+        f"{run.directory} is a run of your own network {name}, whose code runs only when you name "
+        f"it: add --network {own}, or network= in Python"
+    )
 
 
 def build_seeded(

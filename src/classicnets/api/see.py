@@ -35,7 +35,7 @@ from classicnets.visualize.predictions import check_method, embedding
 from classicnets.visualize.probes import probes
 
 from .inspection import Inspection, Sample
-from .runs import load
+from .runs import Source, load_best
 
 DEFAULT_KINDS = ("filters", "maps", "deconv", "cam")
 Drawing = tuple[Figure, dict[str, Any]]  # and the arrays it was drawn from
@@ -78,7 +78,7 @@ def see(
     layers: Sequence[str] = (),
     maps: Sequence[int] = (),
     label: str | None = None,
-    network: nn.Module | None = None,
+    network: Source = None,
     limit: int = 1000,
     method: str = "tsne",
     device: str = "auto",
@@ -103,11 +103,11 @@ def see(
     check_method(method)
     where = select_device(device)
     opened = open_run(Path(run))
-    module = load(run, network).to(where)
+    module = load_best(opened, network).to(where)
     for layer in layers:
         get_layer(module, layer)
     index = None if label is None else _class_index(label, opened.config.classes)
-    of = Inspection(opened, module, network is None, layers, maps, index, limit, method)
+    of = Inspection(opened, module, network, layers, maps, index, limit, method)
     samples = of.read(images)
     name, data = opened.config.network, Path(opened.config.data).name
     shown = ", ".join(s.name for s in samples)
@@ -136,7 +136,8 @@ def save(series: Plates, plates: Sequence[Plate], out: Path, npz: bool = False) 
         if npz and plate.arrays:
             write_atomic(folder / f"{plate.name}.npz", _npz(plate.arrays))
     if one:
-        write_atomic(out, page(series.title, series.subtitle, plates).encode())
+        text = page(series.title, series.subtitle, plates)
+        write_atomic(out, text.encode(errors="backslashreplace"))  # a file's name may be bytes
 
 
 def _steps(

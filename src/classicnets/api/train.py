@@ -109,10 +109,10 @@ class Training:
     def save(self) -> Path:
         """Writes a checkpoint to resume from, and returns its path.
 
-        Raises a ValueError when the loss is no longer finite and an OSError when it cannot be
-        written; both leave the previous one.
+        Raises a ValueError when the loss or a weight is no longer finite and an OSError when it
+        cannot be written; both leave the previous one.
         """
-        loop.require_finite(self.state)
+        loop.require_finite(self.state, weights=True)
         if self.saved != self.state.step and distributed.rank() == 0:
             checkpoint.save(self.state, self.run.last, self.run.config.fixed())
             self.saved = self.state.step

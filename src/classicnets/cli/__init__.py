@@ -5,7 +5,6 @@ Verbs import what is heavy when they run, so that --help answers at once.
 
 import ctypes
 import functools
-import io
 import re
 import sys
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
+
+from classicnets.support.interrupts import MESSAGE, STATUS, guard_work
 
 from .compare import compare
 from .demo import demo
@@ -26,6 +27,7 @@ from .report import is_first_to_fail
 from .see import see
 from .show import show
 from .speed import speed
+from .terminal import discard_output, flush, make_visible, one_line
 from .train import train
 
 # glibc's malloc.h: M_MMAP_MAX (no mmap for large blocks) and M_TRIM_THRESHOLD (never trim)
@@ -48,10 +50,13 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(verb)
     def run(*args: Any, **options: Any) -> None:
         try:
+            import torch  # noqa: F401  # before Ctrl-C raises: all verbs need it
+
+            guard_work()
             verb(*args, **options)
         except KeyboardInterrupt:
-            print("classicnets: interrupted; unfinished work is not saved", file=sys.stderr)
-            raise typer.Exit(130) from None
+            print(MESSAGE.decode(), end="", file=sys.stderr)
+            raise typer.Exit(STATUS) from None
 
     return run
 
@@ -75,13 +80,14 @@ def keep_memory() -> None:
 def main() -> None:
     """Runs a verb. A user's mistake becomes one line on stderr and exit status 2."""
     keep_memory()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # not every encoding has box-drawing characters
+    make_visible()
     try:
-        app()
+        try:
+            app()
+        finally:
+            flush()
     except BrokenPipeError:  # the reader of our output has exited, as with `| head`
-        sys.stderr.close()
+        discard_output()
         sys.exit(1)
     except (ValueError, OSError) as error:
         _fail(error)
@@ -102,5 +108,5 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def _fail(reason: object) -> NoReturn:
     if is_first_to_fail():
-        print(f"classicnets: {reason}", file=sys.stderr)
+        print(f"classicnets: {one_line(reason)}", file=sys.stderr)
     sys.exit(2)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .options import OUTPUT, Csv, Json, RunDirectories, require_at_most_one
+from .terminal import print_csv, print_json
 
 
 def compare(
@@ -33,9 +34,9 @@ def compare(
     if png is not None:
         write_atomic(png, comparison.png())
     if json:
-        print(comparison.json())
+        print_json(comparison.json())
     elif csv:
-        print(comparison.csv(), end="")
+        print_csv(comparison.csv())
     else:
         print(comparison.text())
         if png is not None:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, OUTPUT, Device, Json, Precision, RunDirectories
+from .options import DATA, EXECUTION, OUTPUT, Device, Json, Precision, RunDirectories
+from .terminal import encoded, print_json
 
 
 def evaluate(
@@ -29,6 +30,16 @@ def evaluate(
             show_default="the paper's",
         ),
     ] = "",
+    networks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--network",
+            metavar="FILE:BUILDER",
+            rich_help_panel=EXECUTION,
+            help="the network of runs of your own code, such as --network mine.py:net; one for "
+            "all runs, or repeated, one for each",
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "fp32",
     json: Json = False,
@@ -67,14 +78,14 @@ def evaluate(
     from .report import print_confidence, print_evaluation
 
     evaluation = cn.evaluate(
-        runs, data or None, protocol or None, device=device, precision=precision
+        runs, data or None, protocol or None, networks or None, device, precision
     )
     if csv is not None:
-        write_atomic(csv, class_csv(evaluation).encode())
+        write_atomic(csv, encoded(class_csv(evaluation)))
     if png is not None:
         write_atomic(png, evaluation_png(evaluation))
     if json:
-        print(dumps(evaluation.as_json(), ensure_ascii=False))
+        print_json(dumps(evaluation.as_json(), ensure_ascii=False))
         return
     print_evaluation(evaluation)
     print_confidence(evaluation)

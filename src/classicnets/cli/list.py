@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from .options import terminal_width
+from .terminal import console
 
 
 def list_(
@@ -19,7 +20,6 @@ def list_(
       classicnets list
       classicnets list 'vgg*'
     """
-    from rich.console import Console
     from rich.table import Table
 
     from classicnets import catalog
@@ -45,7 +45,7 @@ def list_(
             f"{entry.macs / 1e9:.3f} G" if entry.macs > 1e9 else f"{entry.macs / 1e6:.2f} M",
             entry.published or "-",
         )
-    Console(width=width).print(table)
+    console(width=width).print(table)
     aliases = ", ".join(f"{a} = {name}" for a, name in catalog.ALIASES.items())
     print(
         "\nParameters and multiply-adds of one image in evaluation. The error is the paper's, "

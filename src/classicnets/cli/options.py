@@ -68,6 +68,16 @@ Input = Annotated[
         show_default="the paper's",
     ),
 ]
+OwnNetwork = Annotated[
+    str,
+    typer.Option(
+        "--network",
+        metavar="FILE:BUILDER",
+        rich_help_panel=EXECUTION,
+        help="the network of a run of your own code, such as --network mine.py:net; the file is "
+        "never run unless you name it",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(

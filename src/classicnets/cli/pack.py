@@ -7,6 +7,7 @@ import typer
 
 from .options import OUTPUT, MissingClasses
 from .progress import bars
+from .terminal import one_line
 
 
 def pack(
@@ -46,7 +47,7 @@ def pack(
             allow_missing_classes,
         )
     for reason in packed.skipped:
-        print(f"skipped: {reason}")
+        print(one_line(f"skipped: {reason}"))
     print(
         f"{out}: {packed.images:,} images of {channels}x{side}x{side} in {packed.classes} "
         f"classes, {packed.bytes / 2**20:,.1f} MiB"

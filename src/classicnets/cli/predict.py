@@ -1,5 +1,6 @@
 """The verb predict: the likeliest classes of your own images."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -7,8 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import OUTPUT, Csv, Device, ImagePaths, Json, RunDirectory, require_at_most_one
+from .options import (
+    OUTPUT,
+    Csv,
+    Device,
+    ImagePaths,
+    Json,
+    OwnNetwork,
+    RunDirectory,
+    require_at_most_one,
+)
 from .report import print_left_out
+from .terminal import cell, console, one_line, print_csv, print_json
 
 if TYPE_CHECKING:
     from classicnets.api.predict import Prediction
@@ -17,6 +28,7 @@ if TYPE_CHECKING:
 def predict(
     run: RunDirectory,
     images: ImagePaths,
+    network: OwnNetwork = "",
     device: Device = "auto",
     top: Annotated[
         int,
@@ -39,40 +51,41 @@ def predict(
       classicnets predict runs/digits one.png folder
       ls *.png | classicnets predict runs/digits - --csv
     """
-    from rich.console import Console
-
     import classicnets as cn
     from classicnets.api.predict import left_out
 
     require_at_most_one(json=json, csv=csv)
     paths = _with_stdin(images)
-    found = cn.predict(run, paths, top, device=device)
+    found = cn.predict(run, paths, top, network or None, device)
     print_left_out(left_out(paths))
     for prediction in found:
         if prediction.unreadable:
-            print(f"warning: skipped: {prediction.unreadable}", file=sys.stderr)
+            print(one_line(f"warning: skipped: {prediction.unreadable}"), file=sys.stderr)
     predictions = [prediction for prediction in found if prediction.top]
     if json:
         _print_json(predictions)
     elif csv:
         _print_csv(predictions)
-    elif Console().is_terminal:
+    elif console().is_terminal:
         _print_table(predictions)
     else:
         for path, classes, _ in predictions:
-            print(f"{path}: " + ", ".join(f"{name} {100 * p:.1f} %" for name, p in classes))
+            shown = ", ".join(f"{name} {100 * p:.1f} %" for name, p in classes)
+            print(one_line(f"{path}: {shown}"))
 
 
 def _with_stdin(paths: list[Path]) -> list[Path]:
     """The paths, with - replaced by those on standard input, one per line."""
-    if Path("-") not in paths:
-        return paths
-    if sys.stdin is None:
-        raise ValueError("- stands for standard input, which is closed")
-    content = os.fsdecode(sys.stdin.buffer.read())
-    lines = (line.removesuffix("\r") for line in content.split("\n"))
-    listed = [Path(line) for line in lines if line.strip()]
+    listed = _read_list() if Path("-") in paths else []
     return [path for given in paths for path in (listed if given == Path("-") else [given])]
+
+
+def _read_list() -> list[Path]:
+    if sys.stdin is None:
+        raise ValueError("- takes a list of paths on standard input, which is closed")
+    raw = getattr(sys.stdin, "buffer", None)  # file names are bytes, in no encoding
+    text = sys.stdin.read() if raw is None else os.fsdecode(raw.read())
+    return [Path(line.rstrip("\r")) for line in text.split("\n") if line.strip()]
 
 
 def _print_json(predictions: "list[Prediction]") -> None:
@@ -82,22 +95,22 @@ def _print_json(predictions: "list[Prediction]") -> None:
         {"path": path, "top": [{"class": name, "probability": p} for name, p in classes]}
         for path, classes, _ in predictions
     ]
-    print(dumps(objects, ensure_ascii=False))
+    print_json(dumps(objects, ensure_ascii=False))
 
 
 def _print_csv(predictions: "list[Prediction]") -> None:
     from csv import writer
 
-    out = writer(sys.stdout, lineterminator="\n")
+    table = io.StringIO()
+    out = writer(table, lineterminator="\n")
     out.writerow(["path", "rank", "class", "probability"])
     for path, classes, _ in predictions:
         for rank, (name, p) in enumerate(classes, start=1):
             out.writerow([path, rank, name, f"{p:.6f}"])
+    print_csv(table.getvalue())
 
 
 def _print_table(predictions: "list[Prediction]") -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -105,6 +118,6 @@ def _print_table(predictions: "list[Prediction]") -> None:
     for rank in range(max((len(classes) for _, classes, _ in predictions), default=0)):
         table.add_column("predicted" if rank == 0 else "")
     for path, classes, _ in predictions:
-        cells = [f"{escape(name)} {100 * p:.1f} %" for name, p in classes]
-        table.add_row(escape(path), *cells[:1], *(f"[dim]{cell}[/]" for cell in cells[1:]))
-    Console().print(table)
+        cells = [f"{cell(name)} {100 * p:.1f} %" for name, p in classes]
+        table.add_row(cell(path), *cells[:1], *(f"[dim]{one}[/]" for one in cells[1:]))
+    console().print(table)

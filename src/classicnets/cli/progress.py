@@ -7,6 +7,8 @@ from datetime import timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from .terminal import console
+
 if TYPE_CHECKING:
     import torch
 
@@ -26,13 +28,12 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
 
     Nothing is drawn where stderr is not a terminal, and progress bars vanish at the end.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from classicnets.data import download
 
     progress = Progress(
-        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+        console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     )
     tasks = {}
 
@@ -55,9 +56,7 @@ def training_progress(training: "Training") -> Iterator[Show]:
 
     A long training prints an estimate of its remaining time once.
     """
-    from rich.console import Console
-
-    show: AbstractContextManager[Show] = _live_line() if Console().is_terminal else _epoch_lines()
+    show: AbstractContextManager[Show] = _live_line() if console().is_terminal else _epoch_lines()
     estimate = _estimate(training.state.totals.device)
     with show as update:
 
@@ -80,7 +79,7 @@ def _live_line() -> Iterator[Show]:
         TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
         TextColumn("left"),
     )
-    with Progress(*columns) as progress:
+    with Progress(*columns, console=console()) as progress:
         task = progress.add_task("", epoch="", figures="", total=None)
         validation = ""
         next_read = 0.0

@@ -1,6 +1,7 @@
 """The verb recipe: the values that a network is trained with, each with its source."""
 
 from .options import Data, Json, Network, RecipeName, terminal_width
+from .terminal import console, print_json
 
 
 def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Json = False) -> None:
@@ -16,7 +17,6 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     from dataclasses import fields
     from json import dumps
 
-    from rich.console import Console
     from rich.table import Table
 
     from classicnets.api.recipes import choose_recipe, resolve_network
@@ -38,7 +38,7 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
             | {"cited": cited or None, "assumed": assumed or None}
             for name, value, cited, assumed in rows
         ]
-        print(
+        print_json(
             dumps({"network": network, "cite": chosen.cite, "fields": objects}, ensure_ascii=False)
         )
         return
@@ -50,5 +50,5 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
         source = "; ".join(filter(None, (cited, assumed and f"assumed: {assumed}")))
         table.add_row(name, repr(value), source)
     print(f"{network}, recipe source: {chosen.cite}\n")
-    Console(width=terminal_width(), markup=False, highlight=False).print(table)
+    console(width=terminal_width(), markup=False, highlight=False).print(table)
     print("\nChange a value with `train --set FIELD=VALUE`, written as in this table.")

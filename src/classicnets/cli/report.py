@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .terminal import cell, console, one_line
+
 if TYPE_CHECKING:
     from classicnets.api.train import Training
     from classicnets.evaluation.metrics import Evaluation
@@ -61,7 +63,7 @@ def print_introduction(training: "Training") -> None:
         f"{sizes[1]} for validation, {sizes[2]} for test"
     )
     for name, counts in list(splits.counts().items())[:SHOWN_CLASSES]:
-        print(f"  {name}: {' + '.join(map(str, counts))}")
+        print(f"  {one_line(name)}: {' + '.join(map(str, counts))}")
     if (more := len(splits.classes) - SHOWN_CLASSES) > 0:
         print(f"  and {more} more classes")
     print_left_out(splits.left_out)
@@ -123,7 +125,7 @@ def _differences(differences: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[
 def warn(lines: Sequence[str], where: str = "") -> None:
     """Prints the first lines as warnings, and how many more there are and where."""
     for line in lines[:SHOWN_WARNINGS]:
-        print(f"warning: {line}", file=sys.stderr)
+        print(one_line(f"warning: {line}"), file=sys.stderr)
     if (more := len(lines) - SHOWN_WARNINGS) > 0:
         print(f"warning: and {more} more like this{where}", file=sys.stderr)
 
@@ -131,7 +133,7 @@ def warn(lines: Sequence[str], where: str = "") -> None:
 def print_left_out(lines: Sequence[str]) -> None:
     """Prints what in a folder was not taken for an image."""
     for line in lines:
-        print(f"left out: {line}", file=sys.stderr)
+        print(one_line(f"left out: {line}"), file=sys.stderr)
 
 
 def print_summary(training: "Training") -> None:
@@ -161,15 +163,11 @@ def print_confidence(evaluation: "Evaluation") -> None:
         print("most confident mistakes:")
     for mistake in evaluation.mistakes[:SHOWN_MISTAKES]:
         name = mistake.image if isinstance(mistake.image, str) else f"image {mistake.image}"
-        print(
-            f"  {name}: predicted {mistake.predicted} with {100 * mistake.probability:.1f} %, "
-            f"true class {mistake.label}"
-        )
+        told = f"{name}: predicted {mistake.predicted} with {100 * mistake.probability:.1f} %, "
+        print(f"  {one_line(told)} true class {one_line(mistake.label)}")
 
 
 def _print_confusion(evaluation: "Evaluation") -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     print("rows: true class; columns: predicted class")
@@ -179,15 +177,15 @@ def _print_confusion(evaluation: "Evaluation") -> None:
         table.add_column(str(i), justify="right", no_wrap=True)
     table.add_column("recall %", justify="right", no_wrap=True)
     for i, (name, row) in enumerate(zip(evaluation.classes, evaluation.confusion, strict=True)):
-        cells = [str(count or "·") for count in row]
+        cells = [str(count or ".") for count in row]
         cells[i] = f"[bold]{cells[i]}[/]"
-        label = name if name == str(i) else f"{i} {escape(name)}"
+        label = name if name == str(i) else f"{i} {cell(name)}"
         table.add_row(label, *cells, f"{evaluation.recall[i]:.1f}")
-    Console().print(table)
+    console().print(table)
 
 
 def _print_worst(evaluation: "Evaluation") -> None:
     worst = sorted(zip(evaluation.recall, evaluation.classes, strict=True))[:WORST]
     print("classes with the lowest recall:")
     for recall, name in worst:
-        print(f"  {recall:5.1f} %  {name}")
+        print(f"  {recall:5.1f} %  {one_line(name)}")

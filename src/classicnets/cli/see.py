@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, OUTPUT, Device, RunDirectory, require_at_most_one
+from .options import DATA, OUTPUT, Device, OwnNetwork, RunDirectory, require_at_most_one
 from .progress import bars
+from .terminal import one_line
 
 PLATES = "Plates"  # section of --help
 
@@ -68,6 +69,7 @@ def see(
         str,
         typer.Option(metavar="NAME", rich_help_panel=PLATES, help="embedding by pca, tsne or umap"),
     ] = "tsne",
+    network: OwnNetwork = "",
     device: Device = "auto",
     out: Annotated[
         Path | None,
@@ -94,7 +96,6 @@ def see(
       classicnets see runs/digits one.png --all --out page.html
     """
     from classicnets.api.see import DEFAULT_KINDS, save, see
-    from classicnets.support.names import visible
 
     require_at_most_one(what=bool(what), all=all_)
     kinds = ("all",) if all_ else _split(what) or DEFAULT_KINDS
@@ -103,10 +104,10 @@ def see(
         raise ValueError(f"--maps takes numbers such as 0,7, not {maps!r}")
     series = see(
         run, images or (), kinds, _split(layers), [int(n) for n in numbers], label or None,
-        limit=limit, method=method, device=device,
+        network=network or None, limit=limit, method=method, device=device,
     )  # fmt: skip
     for reason in series.unreadable:
-        print(f"warning: skipped: {visible(reason)}", file=sys.stderr)
+        print(one_line(f"warning: skipped: {reason}"), file=sys.stderr)
     place = out or run / ("see.html" if all_ else "see")
     if all_ and place.suffix != ".html":
         place = place / "see.html"
@@ -119,7 +120,7 @@ def see(
     for plate in plates:
         if plate.figure is None:
             stream = sys.stdout if place.suffix == ".html" else sys.stderr  # or only paths
-            print(f"skipped: {plate.name}: {visible(plate.text)}", file=stream)
+            print(one_line(f"skipped: {plate.name}: {plate.text}"), file=stream)
         elif place.suffix != ".html":
             print(place / f"{plate.name}.png")
     if place.suffix == ".html":

@@ -18,6 +18,7 @@ from .options import (
     terminal_width,
 )
 from .startup import without_compiler
+from .terminal import print_csv, print_json
 
 if TYPE_CHECKING:  # or --help would import torch
     from classicnets.catalog import Entry
@@ -73,9 +74,9 @@ def show(
     with without_compiler():
         report = cn.show(entry, parsed_size(size), batch)
     if json:
-        print(report.json())
+        print_json(report.json())
     elif csv:
-        print(report.csv(), end="")
+        print_csv(report.csv())
     elif markdown:
         print(report.markdown())
     else:

@@ -15,6 +15,7 @@ from .options import (
     terminal_width,
 )
 from .progress import bars
+from .terminal import print_json
 
 
 def speed(
@@ -69,6 +70,6 @@ def speed(
             lambda done, total: progress(network, done, total),
         )
     if json:
-        print(report.json())
+        print_json(report.json())
     else:
         print(report.text(terminal_width()), end="")

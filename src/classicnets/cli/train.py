@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from .options import (
     Device,
     MissingClasses,
     Network,
+    OwnNetwork,
     Precision,
     RecipeName,
 )
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from classicnets.training.run.state import Record
 
 ENDED_BY = 128  # plus the number of the signal: the exit status of a command ended by a signal
-WITH_RESUME = ("resume", "track", "device", "workers")  # parameters that --resume goes with
+# parameters that --resume goes with
+WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "builder")
 
 
 def train(
@@ -73,6 +75,7 @@ def train(
             help="seed of initial values, order of images and augmentation, such as --seed 1",
         ),
     ] = 0,
+    builder: OwnNetwork = "",
     device: Device = "auto",
     precision: Precision = "auto",
     layout: Annotated[
@@ -156,7 +159,16 @@ def train(
     require(track or [])
     if resume is not None:
         _require_unset(context)
-        start = partial(cn.resume, resume, device=device, workers=workers)
+        start = partial(
+            cn.resume,
+            resume,
+            network=builder or None,
+            device=device,
+            workers=workers,
+            recipe=recipe or None,
+        )
+    elif builder:
+        raise ValueError(f"--network goes with --resume; write `train {builder}`")
     elif not network:
         raise ValueError("train needs a network; `classicnets list` shows their names")
     else:
@@ -189,7 +201,7 @@ def run_to_end(
 ) -> None:
     """Trains to the end, shows progress, and passes each record to `write`.
 
-    Ctrl-C and SIGTERM save a checkpoint and exit with the status of the signal. Of several
+    Ctrl-C, SIGTERM and SIGHUP save a checkpoint and exit with the status of the signal. Of several
     processes the first one saves and exits; the others end when it has gone.
     """
     from .progress import training_progress
@@ -202,16 +214,23 @@ def run_to_end(
                     write(record)
                     if stop and is_first_process():
                         break
+            except OSError:  # the terminal has gone, or who read the output
+                if not stop:
+                    with suppress(ValueError, OSError):
+                        training.save()
+                    raise
             except RuntimeError:  # the first process has gone
                 if not stop or is_first_process():
                     raise
         if stop and training.test is None:
             if is_first_process():
                 saved = training.save()
-                print(
-                    f"stopped; checkpoint of step {training.state.step} saved in {saved}; "
-                    f"resume with: {command()} train --resume {training.directory}"
-                )
+                with suppress(OSError):  # after SIGHUP nobody may read it
+                    print(
+                        f"stopped; checkpoint of step {training.state.step} saved in {saved}; "
+                        f"resume with: {command()} train --resume {training.directory}",
+                        flush=True,
+                    )
             raise typer.Exit(ENDED_BY + stop[0])
 
 
@@ -256,13 +275,16 @@ def _silent_unless_first() -> Iterator[None]:
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """Yields a list to which Ctrl-C and SIGTERM append their number; the second acts as usual.
+    """Yields a list to which Ctrl-C, SIGTERM and SIGHUP append their number; the second acts as
+    usual. One that is ignored, as SIGHUP under nohup, stays so.
 
     Under torchrun repeats are ignored, since it forwards a signal that every process has already
     received from the scheduler.
     """
     requested: list[int] = []
-    before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    names = (name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+    handlers: dict[int, Any] = {n: signal.getsignal(n) for n in (getattr(signal, m) for m in names)}
+    before = {n: handler for n, handler in handlers.items() if handler is not signal.SIG_IGN}
 
     def request(number: int, frame: object) -> None:
         requested.append(number)

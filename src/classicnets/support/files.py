@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from .errors import plain_reason
 
+LOCK = ".lock"  # in a directory that a process trains in, or has trained in
 _HELD: dict[Path, FileLock] = {}  # until this process ends
 
 
@@ -68,7 +69,7 @@ def lock_directory(directory: Path) -> None:
     place = directory.resolve()
     if place in _HELD:
         return
-    lock = FileLock(place / ".lock")
+    lock = FileLock(place / LOCK)
     with suppress(OSError):  # not every file system has locks
         try:
             lock.acquire(timeout=0)

@@ -5,23 +5,25 @@ import unicodedata
 from collections.abc import Iterable
 from hashlib import sha256
 
-INVISIBLE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, line separators
-DIRECTIONS = set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# control characters but newline and tab, what changes the direction or the line of text, invisible
+# tags, and halves of characters, which stand for bytes of a file name
+CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
 FILE_BYTES = 200  # most file systems allow 255, endings included
 
 
-def visible(text: str) -> str:
-    r"""The text with control characters as escapes, also those that change its direction.
+def visible(text: str, more: str = "") -> str:
+    r"""The text with its control characters, and those in `more`, as escapes.
 
-    >>> print(visible("a\x1b[31m\nb"))
-    a\x1b[31m\nb
+    >>> print(visible("\x1b[31mred\r\n"), visible("a\nb", "\n"))
+    \x1b[31mred\r
+     a\nb
     """
-    return "".join(
-        c.encode("unicode_escape").decode()
-        if c in DIRECTIONS or unicodedata.category(c) in INVISIBLE
-        else c
-        for c in text
-    )
+    for one in more:
+        text = text.replace(one, ascii(one)[1:-1])
+    return CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def short(name: str, length: int = 32) -> str:
@@ -30,7 +32,7 @@ def short(name: str, length: int = 32) -> str:
     >>> short("a" * 40 + "z", 9)
     'aaaa…aaaz'
     """
-    name = visible(name)
+    name = visible(name, "\n\t")
     half = (length - 1) // 2
     return name if len(name) <= length else f"{name[: length - 1 - half]}…{name[-half:]}"
 

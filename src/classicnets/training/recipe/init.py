@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Generator, Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from classicnets.support.errors import check_range, one_line
+from classicnets.support.tensors import find_difference, find_not_finite, read_tensors
 
 
 @dataclass(frozen=True)
@@ -117,32 +116,27 @@ class FromRun:
     rest: Random = AsBuilt()
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
-        learnt = _read(Path(self.run) / "weights.safetensors")
+        path = Path(self.run) / "weights.safetensors"
+        try:
+            learnt = read_tensors(path)
+        except FileNotFoundError:
+            raise ValueError(f"no weights at {path}") from None
         own = network.state_dict()
         if self.layers is None:
             taken = list(own | learnt)
         else:
             taken = [n for layer in self.layers for n in _of_layer(layer, own)]
-        for name in taken:
-            there, here = (tuple(t[name].shape) if name in t else "missing" for t in (learnt, own))
-            if there != here:
-                raise ValueError(
-                    f"{self.run} cannot give {name}, which is {there} there and {here} here"
-                )
+        there, here = ({n: t[n] for n in taken if n in t} for t in (learnt, own))
+        name, difference = find_difference(there, here)
+        if name:
+            raise ValueError(f"{self.run} cannot give {name}, which {difference}")
+        if name := find_not_finite(there, here):
+            raise ValueError(f"{self.run} cannot give {name}, which holds NaN or infinite values")
         self.rest(network, generator)
-        network.load_state_dict({name: learnt[name] for name in taken}, strict=False)
+        network.load_state_dict(there, strict=False)
 
 
 Init = Random | FromRun
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise ValueError(f"no weights at {path}") from None
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path} is damaged: no weights can be read") from error
 
 
 def _of_layer(layer: str, own: Mapping[str, Tensor]) -> list[str]:

@@ -31,6 +31,9 @@ Pixels = Between | SubtractMean | SubtractMeanImage | Standardise
 # these fields tell of the paper; they do not change how a network is trained
 ABOUT_PAPER = ("cite", "paper_images", "cited", "assumed")
 
+# sides in pixels; a JPEG has at most twice as many
+LARGEST = {**dict.fromkeys(("epochs", "steps", "batch"), 2**31), "side": 2**15, "crop": 2**15}
+
 
 @dataclass(frozen=True, repr=False)
 class CustomPart:
@@ -101,10 +104,7 @@ class Recipe:
                 )
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("a recipe has either epochs or steps")
-        for name in ("epochs", "steps", "batch", "side", "crop"):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        self._check_counts()
         for name in ("lr", "init", "loss"):
             if not callable(value := getattr(self, name)):
                 hint = f"; for a constant learning rate use Constant({value})" * (name == "lr")
@@ -113,6 +113,14 @@ class Recipe:
             raise ValueError(f"optimizer must be an OptimizerSpec, not {self.optimizer!r}")
         if self.crop > self.side:
             raise ValueError(f"a crop of {self.crop} pixels does not fit into {self.side}")
+
+    def _check_counts(self) -> None:
+        for name, most in LARGEST.items():
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+            if value is not None and value > most:
+                raise ValueError(f"{name} must be at most {most:,}, not {value:,}")
 
     def steps_per_epoch(self, images: int, smallest: int = 1) -> int:
         """How many steps one epoch over so many training images takes.

@@ -4,6 +4,8 @@ Each part of a recipe is an object with its class as "kind", checked strictly ag
 the fields: `{"kind": "SGD", "momentum": 0.9, ...}`.
 """
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
@@ -34,6 +36,8 @@ PARTS: Mapping[str, type] = {
         *(part for kinds in (CropSampler, Augmentation, Pixels) for part in get_args(kinds)),
     )
 }
+LARGEST = 2**64 - 1
+SHOWN = 100  # characters of a refused value
 WORDS = {
     bool: "True or False",
     int: "a whole number",
@@ -50,6 +54,14 @@ def to_json(value: Any) -> Any:
     {'kind': 'FilterRms', 'limit': 0.1}
     """
     return CONVERTER.unstructure(value)
+
+
+def parse_json(text: str) -> Any:
+    """JSON as Python values. Raises a ValueError where it is none, or nested beyond reason."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its brackets are nested too deeply") from None
 
 
 def from_json(data: Any, kind: Any, name: str = "") -> Any:
@@ -97,14 +109,20 @@ def _reason(error: BaseException, kind: Any) -> str:
 
 def _refuse(value: Any, kind: Any) -> ValueError:
     shown = value["kind"] if isinstance(value, dict) and "kind" in value else repr(value)
+    shown = shown if len(str(shown)) <= SHOWN else f"{str(shown)[:SHOWN]}..."
     return ValueError(f"cannot be {shown}; it takes {describe_type(kind)}")
 
 
 def _strict(value: Any, kind: type) -> Any:
-    """bool, int, float and str as they are; an int may stand for a float, but True for neither."""
+    """bool, int, float and str as they are; an int may stand for a float, but True for neither.
+
+    Numbers are finite and whole numbers have at most 64 bits.
+    """
+    if type(value) is int and not -LARGEST <= value <= LARGEST:
+        raise _refuse(value, kind)
     if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not kind:
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise _refuse(value, kind)
     return value
 
@@ -154,8 +172,10 @@ def _unstructure(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_unstructure(part) for part in value]
     if type(value) not in PARTS.values():
-        named = value if hasattr(value, "__qualname__") else type(value)
-        value = CustomPart(f"{named.__module__}:{named.__qualname__}", repr(value))
+        function = hasattr(value, "__qualname__")  # its repr has an address, which changes
+        named = value if function else type(value)
+        text = named.__qualname__ if function else repr(value)
+        value = CustomPart(f"{named.__module__}:{named.__qualname__}", text)
     return {"kind": type(value).__name__, **UNSTRUCTURE[type(value)](value)}
 
 

@@ -2,17 +2,25 @@
 
 import io
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from classicnets.support.files import write_atomic
+from classicnets.support.tensors import find_difference, find_not_finite
+from classicnets.training.recipe.optimizers import CaffeSGDOptimizer, DiagonalLevenbergMarquardt
+from classicnets.training.recipe.serialization import parse_json
 
 from .state import TrainingState
+
+# they keep tensors of the shapes of their parameters
+KNOWN = (torch.optim.SGD, CaffeSGDOptimizer, DiagonalLevenbergMarquardt)
 
 
 class Mismatch(ValueError):
@@ -59,39 +67,78 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
     try:
         _require_same(fixed, content["fixed"], path)
         load_weights(state.network, content["network"], path)
+        _require_optimizer(content["optimizer"]["state"], state.optimizer)
         rates = [group["lr"] for group in state.optimizer.param_groups]
-        state.optimizer.load_state_dict(content["optimizer"])
+        # the groups are the recipe's, as built
+        state.optimizer.load_state_dict(
+            {**state.optimizer.state_dict(), "state": content["optimizer"]["state"]}
+        )
         for group, lr in zip(state.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr  # each step sets it anew, at its own address
         if state.average is not None:
-            state.average.load_state_dict(content["average"])
-        state.totals.copy_(content["totals"])
-        state.step = int(content["step"])
-        state.validation = tuple(map(float, content["validation"]))
-        state.lowest = float(content["lowest"])
-        top1_error, loss = map(float, content["best"])
+            load_weights(state.average, content["average"], path)
+        totals = ({"totals": one} for one in (content["totals"], state.totals))
+        _require(find_difference(*totals) == ("", "") and bool(content["totals"].isfinite().all()))
+        _require(type(content["step"]) is int and content["step"] >= 0)
+        errors = (*content["validation"], content["lowest"], *content["best"])
+        _require(all(isinstance(error, float) and not math.isnan(error) for error in errors))
+        _require(len(content["best"]) == 2)
     except Mismatch:
         raise
     except Exception as error:  # whatever stands in the place of what was saved
         raise ValueError(f"{path} is damaged, or the state of another optimizer") from error
-    state.best = top1_error, loss
+    state.totals.copy_(content["totals"])
+    state.step, state.lowest = content["step"], content["lowest"]
+    state.validation, state.best = tuple(content["validation"]), tuple(content["best"])
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Loads tensors read from `path`. Raises a Mismatch for those of another network."""
-    held = {name: tuple(t.shape) for name, t in tensors.items()}
-    needed = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-    for name in (*needed, *held):
-        if held.get(name) != needed.get(name):
-            raise Mismatch(
-                f"{path} holds the weights of another network: {name} is "
-                f"{held.get(name, 'missing')} there and {needed.get(name, 'missing')} here"
-            )
+    """Loads tensors read from `path`.
+
+    Raises a Mismatch for those of another network, other tables of indices in our own layers, and
+    values that are not finite.
+    """
+    own = network.state_dict()
+    name, difference = find_difference(tensors, own)
+    if name:
+        raise Mismatch(f"{path} holds the weights of another network: {name} {difference}")
+    for name in _tables(network):
+        if not torch.equal(tensors[name], own[name].to(tensors[name].device)):
+            raise Mismatch(f"{path} is damaged: {name} is not the table of indices of the network")
+    if name := find_not_finite(tensors, own):
+        raise Mismatch(f"{path} is damaged: {name} holds NaN or infinite values")
     network.load_state_dict(tensors)
 
 
+def _tables(network: nn.Module) -> Iterator[str]:
+    """The buffers of whole numbers in this package's layers, but for counts; they never change."""
+    for name, module in network.named_modules():
+        if type(module).__module__.startswith("classicnets."):
+            for key, buffer in module.named_buffers(name, recurse=False):
+                if not buffer.is_floating_point() and buffer.ndim:
+                    yield key
+
+
+def _require_optimizer(saved: Mapping[int, Mapping[str, Any]], optimizer: Optimizer) -> None:
+    """Raises where tensors are not what our optimizers keep of parameters; torch would cast."""
+    if not isinstance(optimizer, KNOWN):
+        return
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, values in saved.items():
+        shape = parameters[index].shape
+        for value in values.values():
+            if value is not None:
+                _require(value.is_floating_point() and value.shape in (shape, torch.Size()))
+                _require(not value.isnan().any())
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise ValueError
+
+
 def _require_same(fixed: Mapping[str, Any], saved: str, path: Path) -> None:
-    now, then = json.loads(json.dumps(fixed)), dict(json.loads(saved))
+    now, then = json.loads(json.dumps(fixed)), dict(parse_json(saved))
     for name in (*now, *then):
         if now.get(name) != then.get(name):
             raise Mismatch(

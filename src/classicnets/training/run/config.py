@@ -1,7 +1,7 @@
 """The configuration of a run: what was trained on what, and how."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from classicnets.data.images import Splits
@@ -10,7 +10,9 @@ from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import batch_sizes
 from classicnets.training.execution.execution import Execution
 from classicnets.training.recipe.recipe import CustomPart, Fitted, Recipe
-from classicnets.training.recipe.serialization import to_json
+from classicnets.training.recipe.serialization import from_json, to_json
+
+MOST_CHANNELS = 2**16
 
 # what must not change, beside the recipe, when a run is resumed; `execution` may lose its graphs
 FIXED = ("input", "side", "scaling", "seed", "execution")
@@ -102,8 +104,52 @@ class RunConfig:
                 f"choose a batch of at least {self.minimum * processes}"
             )
 
+    def check(self) -> None:
+        """Raises a ValueError where parts read from a file do not fit each other."""
+        c, crop, side = self.input[0], self.recipe.crop, self.recipe.side
+        if not 1 <= c <= MOST_CHANNELS or self.input != (c, crop, crop):
+            raise ValueError(
+                f"input cannot be {list(self.input)}; it takes 1 to {MOST_CHANNELS:,} channels of "
+                f"the recipe's crop, {crop}x{crop}"
+            )
+        if self.side != side:
+            raise ValueError(f"side cannot be {self.side}; it is {side} in the recipe")
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes must be at least one, and all different")
+        if min(self.images) < 0:
+            raise ValueError(f"images cannot be {list(self.images)}; counts are at least 0")
+        if min(self.minimum, self.processes) < 1:
+            raise ValueError(
+                f"minimum and processes must be at least 1, not {self.minimum} and {self.processes}"
+            )
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, not {self.seed}")
+        if {len(self.scaling.scale), len(self.scaling.shift)} != {c}:
+            raise ValueError(f"scaling must have a scale and a shift for each of {c} channels")
+
     def fixed(self) -> dict[str, Any]:
         """What must be the same when training resumes, field by field, as JSON."""
         told = to_json(self)
         recipe = {f"recipe.{name}": part for name, part in told["recipe"].items()}
         return recipe | {name: told[name] for name in FIXED}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How the recipe of a run was asked for: a name or file, and what was changed."""
+
+    recipe: str = ""
+    epochs: int | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_notes(notes: Mapping[str, Any]) -> None:
+    """Raises a ValueError for a note in run.json that is not of its kind."""
+    kinds = {"best_epoch": int, "parameters": int, "adapted": Mapping[str, str], "origin": Origin}
+    for name, kind in kinds.items():
+        if notes.get(name) is not None:
+            from_json(notes[name], kind, name)
+    if notes.get("test") is not None:
+        test = from_json(notes["test"], Mapping[str, Any], "test")
+        for name in ("top1_error", "top5_error"):
+            from_json(test.get(name), float, f"test.{name}")

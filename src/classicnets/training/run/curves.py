@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from classicnets.support.errors import check_range
 from classicnets.support.names import short
 from classicnets.support.plots import LiteralFigure, png
 
@@ -25,6 +26,16 @@ class EpochMetrics:
     validation_top5_error: float
     images_per_second: float
     seconds: float
+
+    def check(self, before: "EpochMetrics | None") -> None:
+        """Raises a ValueError for values that no epoch after `before` can have."""
+        check_range(self, epoch=(before.epoch + 1 if before else 1, 2**31))
+        check_range(self, step=(before.step + 1 if before else 1, 2**53))
+        errors = ("train_error", "validation_top1_error", "validation_top5_error")
+        check_range(self, **dict.fromkeys(errors, (0, 100)))
+        check_range(self, seconds=(0, 1e9), images_per_second=(0, 1e12))
+        # those of fp32
+        check_range(self, **dict.fromkeys(("lr", "train_loss", "validation_loss"), (-4e38, 4e38)))
 
     @property
     def rank(self) -> tuple[float, float]:

@@ -22,14 +22,19 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from classicnets.support.files import write_atomic
-from classicnets.training.recipe.serialization import from_json, to_json
+from classicnets.data.scaling import Scaling, SubtractMeanImage
+from classicnets.support.errors import plain_reason
+from classicnets.support.files import LOCK, lock_directory, write_atomic
+from classicnets.support.tensors import find_difference, find_not_finite, read_tensors
+from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 
 from .checkpoint import load_weights
-from .config import RunConfig
+from .config import RunConfig, check_notes
 from .curves import EpochMetrics, learning_curve
 
 MEAN = "mean.safetensors"
+# what is written before run.json, which makes the directory a run
+LEFT_BEHIND = (MEAN, f"{MEAN}.part", "run.json.part")
 WITH_WEIGHTS = ("network", "input", "classes", "scaling")
 
 
@@ -45,6 +50,10 @@ class Run:
     @property
     def last(self) -> Path:
         return self.directory / "last.pt"
+
+    @property
+    def weights(self) -> Path:
+        return self.directory / "weights.safetensors"
 
     def note(self, **notes: Any) -> None:
         """Adds to run.json."""
@@ -88,23 +97,19 @@ class Run:
         config = to_json(self.config)
         metadata = {"classicnets": json.dumps({name: config[name] for name in WITH_WEIGHTS})}
         content = safetensors.torch.save(tensors, metadata)
-        write_atomic(self.directory / "weights.safetensors", content)
+        write_atomic(self.weights, content)
 
     def load_weights(self, network: nn.Module) -> None:
         """Loads the best weights into the network.
 
         Raises a ValueError when they are missing, damaged, or of another network.
         """
-        path = self.directory / "weights.safetensors"
         try:
-            tensors = safetensors.torch.load(path.read_bytes())
+            tensors = read_tensors(self.weights)
         except FileNotFoundError:
-            raise ValueError(f"{self.directory} has no weights yet: no {path.name}") from None
-        except OSError as error:
-            raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
-        load_weights(network, tensors, path)
+            name = self.weights.name
+            raise ValueError(f"{self.directory} has no weights yet: no {name}") from None
+        load_weights(network, tensors, self.weights)
 
     def _write_epochs(self) -> None:
         if not self.epochs:
@@ -125,10 +130,13 @@ class Run:
 
 def create(directory: Path, config: RunConfig, **notes: Any) -> Run:
     """A new run directory. Raises a ValueError when it is not empty or cannot be written."""
-    require_free(directory)
     run = Run(directory, config)
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        lock_directory(directory)
+        require_free(directory)
+        for name in LEFT_BEHIND:
+            (directory / name).unlink(missing_ok=True)
         if (mean := config.scaling.image) is not None:
             write_atomic(directory / MEAN, safetensors.torch.save({"mean": mean}))
         run.note(**notes)
@@ -141,7 +149,7 @@ def create(directory: Path, config: RunConfig, **notes: Any) -> Run:
 
 def require_free(directory: Path) -> None:
     """Raises a ValueError when this directory is not empty, or may not be written."""
-    if directory.is_dir() and any(directory.iterdir()):
+    if directory.is_dir() and not _left_behind(directory):
         raise ValueError(f"{directory} is not empty; a run needs a directory of its own")
     existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
     if not existing.is_dir():
@@ -150,31 +158,58 @@ def require_free(directory: Path) -> None:
         raise ValueError(f"cannot write the run to {directory}: no permission to write {existing}")
 
 
+def _left_behind(directory: Path) -> bool:
+    """Whether there is nothing but what a training leaves that is killed as it begins."""
+    names = {path.name for path in directory.iterdir()}
+    # a mean image without a lock is not ours
+    return names <= {LOCK, *(name for name in LEFT_BEHIND if name != MEAN or LOCK in names)}
+
+
 def open_run(directory: Path) -> Run:
     """Reads a run directory. Raises a ValueError when it is missing or damaged."""
     path = directory / "run.json"
     if not directory.is_dir():
         raise ValueError(f"no run at {directory}")
     if not path.exists():
-        raise ValueError(f"{directory} is not a run: it has no run.json")
+        unfinished = any(directory.iterdir()) and _left_behind(directory)
+        reason = "; its training was ended before it began, so train again" * unfinished
+        raise ValueError(f"{directory} is not a run: it has no run.json{reason}")
     names = [f.name for f in fields(RunConfig)]
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         content = content if isinstance(content, dict) else {}
         known = {name: content[name] for name in names if name in content}
         config = from_json(known, RunConfig)
-        if (mean := directory / MEAN).exists():
-            image = safetensors.torch.load(mean.read_bytes())["mean"]
-            config = replace(config, scaling=replace(config.scaling, image=image))
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    notes = {name: content[name] for name in content if name not in names}
+        config.check()
+        notes = {name: content[name] for name in content if name not in names}
+        check_notes(notes)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
+    config = replace(config, scaling=_with_mean(config, directory / MEAN))
     return Run(directory, config, notes, _read_epochs(directory / "metrics.jsonl"))
+
+
+def _with_mean(config: RunConfig, path: Path) -> Scaling:
+    """The scaling with its mean image, where the recipe subtracts one."""
+    if not path.exists():
+        if isinstance(config.recipe.pixels, SubtractMeanImage):
+            raise ValueError(f"no {path}, the mean image that the recipe subtracts")
+        return config.scaling
+    tensors, needed = read_tensors(path), {"mean": torch.zeros(config.input)}
+    name, difference = find_difference(tensors, needed)
+    if name:
+        raise ValueError(f"{path} is not the mean image of the run: {name} {difference}")
+    if find_not_finite(tensors, needed):
+        raise ValueError(f"{path} is damaged: it holds NaN or infinite values")
+    return replace(config.scaling, image=tensors["mean"])
 
 
 def _read_epochs(path: Path) -> list[EpochMetrics]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [from_json(json.loads(line), EpochMetrics) for line in lines]
+        epochs = [from_json(parse_json(line), EpochMetrics) for line in lines]
+        for before, after in zip([None, *epochs], epochs, strict=False):
+            after.check(before)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
+    return epochs

@@ -130,10 +130,12 @@ def evaluate(
     return Metrics(loss, 100 * top1, 100 * top5)
 
 
-def require_finite(state: TrainingState) -> None:
-    """Raises a ValueError when this epoch's losses are no longer finite."""
+def require_finite(state: TrainingState, weights: bool = False) -> None:
+    """Raises a ValueError when this epoch's losses, or the `weights`, are no longer finite."""
     if not state.totals[1].isfinite():
         raise Diverged(_divergence(state))
+    if weights and not all(p.isfinite().all() for p in state.network.parameters()):
+        raise Diverged(_divergence(state, "a weight"))
 
 
 def _epoch(
@@ -242,9 +244,9 @@ def _validate(
     return validation
 
 
-def _divergence(state: TrainingState) -> str:
+def _divergence(state: TrainingState, what: str = "the loss") -> str:
     lr = float(state.optimizer.param_groups[0]["lr"])
     return (
-        f"the loss is no longer finite at step {state.step} with a learning rate of {lr:g}; "
+        f"{what} is no longer finite at step {state.step} with a learning rate of {lr:g}; "
         "try a lower one"
     )

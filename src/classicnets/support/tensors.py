@@ -1,0 +1,46 @@
+"""Tensors from files: read, and compared with those whose place they are to take."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from .errors import plain_reason
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises a FileNotFoundError, or a ValueError for a file that cannot be read or is damaged.
+    """
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def find_difference(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> tuple[str, str]:
+    """The first name, if any, whose tensor differs in shape or type, and how; else "", ""."""
+    for name in (*here, *there):
+        told = [tuple(t[name].shape) if name in t else "missing" for t in (there, here)]
+        if told[0] == told[1]:
+            told = [t[name].dtype for t in (there, here)]
+        if told[0] != told[1]:
+            return name, f"is {told[0]} there and {told[1]} here"
+    return "", ""
+
+
+def find_not_finite(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str:
+    """The first name, if any, whose tensor holds NaN or infinite values that `here` does not."""
+    for name, tensor in there.items():
+        if tensor.is_floating_point() and not (finite := tensor.isfinite()).all():
+            own = here[name].to(tensor.device)
+            if ((tensor != own) & ~finite).any():  # a mask may hold -inf
+                return name
+    return ""
