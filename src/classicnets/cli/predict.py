@@ -1,7 +1,7 @@
 """The verb predict: the likeliest classes of your own images."""
 
-import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,10 +47,10 @@ def predict(
     require_at_most_one(json=json, csv=csv)
     paths = _with_stdin(images)
     found = cn.predict(run, paths, top, device=device)
-    print_left_out(left_out(paths))
     for prediction in found:
         if prediction.unreadable:
             print(f"warning: skipped: {prediction.unreadable}", file=sys.stderr)
+    print_left_out(left_out(paths))
     predictions = [prediction for prediction in found if prediction.top]
     if json:
         _print_json(predictions)
@@ -65,8 +65,9 @@ def predict(
 
 def _with_stdin(paths: list[Path]) -> list[Path]:
     """The paths, with - replaced by those on standard input, one per line."""
-    content = os.fsdecode(sys.stdin.buffer.read()) if Path("-") in paths else ""
-    lines = (line.removesuffix("\r") for line in content.split("\n"))
+    if isinstance(sys.stdin, TextIOWrapper):  # names of files may be any bytes
+        sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape")
+    lines = sys.stdin.read().split("\n") if Path("-") in paths else []
     listed = [Path(line) for line in lines if line.strip()]
     return [path for given in paths for path in (listed if given == Path("-") else [given])]
 
