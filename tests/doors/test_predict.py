@@ -33,6 +33,8 @@ def test_predict_takes_folders_and_skips_damaged_images_in_them(run_cli, run, im
     assert paths == [Path("a.png"), Path("deeper/b.jpg")]
     assert done.err.startswith("warning: skipped: ")
     assert "bad.png cannot be read" in done.err
+    assert f"left out: hidden (1): {images / '.hidden'}\n" in done.err
+    assert f"left out: not an image or of an unknown format (1): {images / 'notes.txt'}" in done.err
 
 
 def test_predict_refuses_a_damaged_image_that_is_named(run_cli, run, images):

@@ -17,7 +17,7 @@ from PIL import Image
 import classicnets as cn
 from classicnets.cli import app
 from classicnets.cli.terminal import Visible, encoded
-from classicnets.support.errors import CONTROLS, visible
+from classicnets.support.names import CONTROLS, visible
 
 COMMAND = [sys.executable, "-m", "classicnets"]
 # a colour, a title, a carriage return, C1's CSI, right-to-left, a tag, a line

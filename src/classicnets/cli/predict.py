@@ -1,6 +1,5 @@
 """The verb predict: the likeliest classes of your own images."""
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -57,10 +56,10 @@ def predict(
     require_at_most_one(json=json, csv=csv)
     paths = _with_stdin(images)
     found = cn.predict(run, paths, top, network or None, device)
-    print_left_out(left_out(paths))
     for prediction in found:
         if prediction.unreadable:
             print(one_line(f"warning: skipped: {prediction.unreadable}"), file=sys.stderr)
+    print_left_out(left_out(paths))
     predictions = [prediction for prediction in found if prediction.top]
     if json:
         _print_json(predictions)

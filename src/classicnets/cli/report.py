@@ -66,9 +66,9 @@ def print_introduction(training: "Training") -> None:
         print(f"  {one_line(name)}: {' + '.join(map(str, counts))}")
     if (more := len(splits.classes) - SHOWN_CLASSES) > 0:
         print(f"  and {more} more classes")
-    print_left_out(splits.left_out)
     warn([f"skipped: {reason}" for reason in splits.skipped], " (run.json names all)")
     warn(splits.duplicates, " (run.json names all)")
+    print_left_out(splits.left_out)
     for line in _execution(training):
         print(line)
 
