@@ -311,8 +311,6 @@ def test_scores_that_are_not_numbers_are_refused_by_evaluate(tmp_path):
         cn.evaluate(tmp_path / "run", DATA.test, network=body())
 
 
-def test_no_training_of_one_image_is_timed_where_the_network_needs_two():
-    timed = cn.speed(nn.Sequential(body(), nn.BatchNorm1d(4)), (3, 12, 12), (1, 2), seconds=0.01)
-    rows = {(row.mode, row.batch) for row in timed.rows}
-    assert rows == {("inference", 1), ("inference", 2), ("training", 2)}
-    assert "No training at batch 1: the network needs more than one image." in timed.notes
+def test_a_batch_of_one_is_not_timed_where_the_network_needs_two():
+    with pytest.raises(ValueError, match="one value per map, .*; use a batch of at least 2"):
+        cn.speed(nn.Sequential(body(), nn.BatchNorm1d(4)), (3, 12, 12), seconds=0.01)

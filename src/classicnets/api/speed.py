@@ -25,7 +25,6 @@ from classicnets.support.devices import (
     synchronize,
 )
 from classicnets.support.modules import copy_network, require_float32, require_plain
-from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.graph import WARMUP, GraphedCallable
 from classicnets.training.execution.inference import Inference
@@ -73,7 +72,6 @@ def speed(
             workload(report, execution)
             for workload in (setup.inference, setup.training)
             for report in reports.values()
-            if workload == setup.inference or setup.can_train(report.batch)
             for execution in executions
         ]
         peaks = _time(workloads, target, seconds, progress)
@@ -168,13 +166,6 @@ class _Setup:
         flop, warmup = 2.0 * report.training_macs, _warmup(execution)
         train = self.network.train
         return _Workload("training", report, execution.precision, flop, train, run, warmup)
-
-    def can_train(self, batch: int) -> bool:
-        """Whether the network can be trained on so many images; a note says where it cannot."""
-        if batch >= images_needed(self.network, self.size, self.classes):
-            return True
-        self.notes[f"No training at batch {batch}: the network needs more than one image."] = None
-        return False
 
     def _batch(self, batch: int) -> tuple[Tensor, Tensor]:
         x = torch.randn(batch, *self.size, device=self.device)
