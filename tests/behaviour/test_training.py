@@ -340,34 +340,33 @@ def test_on_a_gpu_recorded_steps_end_as_steps_one_by_one():
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-NORMALISED = nn.Sequential(
-    *(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(8)),
-    nn.Linear(8, 4),
-)
-
-
 @pytest.mark.parametrize(
-    ("network", "parts", "seen"),
+    ("normalised", "parts", "seen"),
     [
-        (NORMALISED, 1, [11, 11, 11, 11, 12]),
-        (NORMALISED, 5, [3, 3, 3, 2] * 4 + [3, 3, 3, 3]),
-        (NORMALISED, 11, [2, 2, 2, 2, 3] * 4 + [2] * 6),
-        (nn.Sequential(*NORMALISED[:3], NORMALISED[4]), 1, [11] * 5 + [1]),
-        (nn.Sequential(*NORMALISED[:3], NORMALISED[4]), 5, [3, 3, 3, 2] * 5 + [1]),
+        (True, 1, [11, 11, 11, 11, 12]),
+        (True, 5, [3, 3, 3, 2] * 4 + [3, 3, 3, 3]),
+        (True, 11, [2, 2, 2, 2, 3] * 4 + [2] * 6),
+        (False, 1, [11] * 5 + [1]),
+        (False, 5, [3, 3, 3, 2] * 5 + [1]),
     ],
 )
-def test_no_batch_and_no_part_of_one_has_fewer_images_than_the_network_needs(network, parts, seen):
+def test_no_batch_and_no_part_of_one_has_fewer_images_than_the_network_needs(
+    normalised, parts, seen
+):
     lengths = []
-    hook = network[0].register_forward_pre_hook(
-        lambda layer, args: lengths.append(len(args[0])) if layer.training else None
+    norm = [nn.BatchNorm1d(8)] * normalised
+    network = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), *norm, nn.Linear(8, 4)
     )
     data = shapes(80, side=20)  # 56 for training
     recipe = dataclasses.replace(PLAIN, epochs=1, batch=11)
     execution = dataclasses.replace(EXACT, accumulation_steps=parts)
     minimum = images_needed(network, (3, 16, 16), 4)
     config = RunConfig.fit(recipe, data, execution, minimum=minimum)
+    network[0].register_forward_pre_hook(
+        lambda layer, args: lengths.append(len(args[0])) if layer.training else None
+    )
     records = list(loop.train(loop.start(network, config), config, data))
-    hook.remove()
     assert lengths == seen
     assert {record.steps for record in records} == {len(records)} == {len(config.batches())}
     assert records[-1].images == 56
