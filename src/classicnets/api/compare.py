@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
-from itertools import cycle
+from itertools import cycle, product
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,12 @@ from classicnets.training.run.directory import Run, open_run
 
 # Okabe and Ito's colour-blind-safe palette, without yellow, which is too pale for a line
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# ranges of what is printed and drawn
+IN_METRICS = {
+    **dict.fromkeys(("train_error", "validation_top1_error"), (0, 100)),
+    **dict.fromkeys(("epoch", "seconds", "images_per_second"), (0, 10**9)),
+}
+IN_NOTES = {"top1_error": (0, 100), "top5_error": (0, 100), "parameters": (0, 10**15)}
 LOG_FROM = 20  # ratio of errors from which a linear axis hides the end
 
 
@@ -121,6 +127,7 @@ def _line(run: Run, name: str, recipe: Mapping[str, str], first: Run) -> Row:
     config, rows = run.config, run.epochs
     test = run.notes.get("test")
     test = test if isinstance(test, Mapping) else {}
+    _check_numbers(run, {**run.notes, **test})
     best = min(rows, key=attrgetter("rank"))
     seconds = sum(row.seconds for row in rows)
     images = sum(row.images_per_second * row.seconds for row in rows)
@@ -139,6 +146,21 @@ def _line(run: Run, name: str, recipe: Mapping[str, str], first: Run) -> Row:
         images_per_second=images / seconds if seconds else 0.0,
         parameters=run.notes.get("parameters"),
     )
+
+
+def _check_numbers(run: Run, notes: Mapping[str, Any]) -> None:
+    for name, legal in IN_NOTES.items():
+        if notes.get(name) is not None:
+            _require(f"{name} in run.json of {run.directory}", notes[name], legal)
+    for row, (name, legal) in product(run.epochs, IN_METRICS.items()):
+        _require(f"{name} in the metrics of {run.directory}", getattr(row, name), legal)
+
+
+def _require(what: str, value: Any, legal: tuple[int, int]) -> None:
+    low, high = legal
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and low <= value <= high):
+        raise ValueError(f"{what} must be {low} to {high:,}, not {short(repr(value))}")
 
 
 def _data(run: Run) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 INVISIBLE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, line separators
 DIRECTIONS = set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-FILE_BYTES = 200  # most file systems allow 255, endings included
+FILE_BYTES = 120  # far below the 255 of most file systems; a whole path on Windows has 260
 
 
 def visible(text: str) -> str:
