@@ -3,8 +3,9 @@
 import csv
 import io
 import json
+import math
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -150,6 +151,41 @@ def test_names_keep_their_order_and_distance_and_stay_in_the_chart(heights):
 
 def test_a_name_with_room_stays_where_its_curve_ends():
     assert _apart([0.1, 0.5, 0.52, 0.9], 0.1) == pytest.approx([0.1, 0.46, 0.56, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("epoch", "notes", "sentence"),
+    [
+        (
+            {"epoch": 10**400},
+            {},
+            r"epoch in the metrics of .*a must be 0 to 1,000,000,000, not 1000",
+        ),
+        ({"validation_top1_error": math.nan}, {}, "validation_top1_error .* 0 to 100, not nan"),
+        ({"train_error": 1e300}, {}, r"train_error in the metrics .* 0 to 100, not 1e\+300"),
+        ({"seconds": math.inf}, {}, "seconds in the metrics .* not inf"),
+        ({"images_per_second": -1.0}, {}, r"images_per_second .* not -1.0"),
+        ({}, {"test": {"top1_error": [1, 2]}}, r"top1_error in run.json of .*a .*, not \[1, 2\]"),
+        ({}, {"test": {"top5_error": "31"}}, "top5_error in run.json .* 0 to 100, not '31'"),
+        ({}, {"test": {"top1_error": True}}, "top1_error .* not True"),
+        ({}, {"parameters": {}}, r"parameters in run.json .*, not \{\}"),
+    ],
+)
+def test_numbers_that_cannot_be_printed_or_drawn_are_refused(run, epoch, notes, sentence):
+    directory = run("a", (replace(EPOCHS[0], **epoch),), **notes)
+    with pytest.raises(ValueError, match=sentence) as error:
+        compare([directory])
+    assert len(str(error.value)) < 300
+
+
+def test_names_with_dollar_signs_are_drawn_and_long_ones_shortened(run):
+    name = "m$\\bad{$" + "n" * 200
+    comparison = compare([run(name, data=f"data/{name}")])
+    assert comparison.png().startswith(b"\x89PNG")
+    axes = Figure().subplots()
+    _draw(axes, comparison.rows, comparison.curves)
+    texts = [axes.get_title(loc="left"), *(text.get_text() for text in axes.texts)]
+    assert [text[:8] for text in texts if "$" in text and "…" in text] == ["top-1 er", "m$\\bad{$"]
 
 
 def test_runs_that_cannot_be_compared_are_refused_by_name(run, tmp_path):

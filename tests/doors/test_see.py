@@ -151,3 +151,94 @@ def test_a_network_without_feature_maps_gets_the_other_plates(run_cli, tmp_path)
     left_out = set(re.findall(r"skipped: ([\w.-]+):", out))
     assert left_out >= {"filters", "maps", "deconv", "strongest", "occlusion", "cam"}
     assert not left_out & {"gradients", "embedding", "confusion", "probes", "invariance"}
+
+
+SHARED = """from torch import nn
+class Net(nn.Module):
+    def __init__(self, classes, channels):
+        super().__init__()
+        self.d = nn.ModuleDict({"a/b$\\\\x{$": nn.Conv2d(channels, 6, 3)})
+        self.relu, self.pool = nn.ReLU(), nn.MaxPool2d(2)
+        self.file, self.fc = nn.Linear(6 * 81, 7), nn.Linear(7, classes)
+    def forward(self, x):
+        x = self.pool(self.relu(self.d["a/b$\\\\x{$"](x)))
+        return self.fc(self.relu(self.file(x.flatten(1))))
+def build(classes=4, channels=3):
+    return Net(classes, channels)
+"""
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A run on a folder and classes with dollar signs, of a network with such layers."""
+    folder = tmp_path_factory.mktemp("x") / "m$\\bad{$"
+    for k, name in enumerate(("$x$", "m$\\bad{$", "<b>&\"'", "a\x1b[31m", "two\nlines", "n" * 200)):
+        (folder / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("L", (28, 28), 40 * k + i).save(folder / name / f"{i}.png")
+    (folder.parent / "net.py").write_text(SHARED)
+    small = {"side": "20", "crop": "20", "batch": "5"}
+    training = train(f"{folder.parent}/net.py:build", str(folder), epochs=1, overrides=small,
+                     out=folder.parent / "run $\\y{$")  # fmt: skip
+    training.finish()
+    return training.directory
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_plates_of_long_and_odd_file_names_get_different_safe_names(run_cli, hostile, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a" * 250, "b" * 250, "a" * 249 + "c", "x$y${", "q<&\" '", "Q<&\" '", "猫" * 80):
+        Image.new("L", (28, 28), 90).save(images / f"{name}.png"[-255:])
+    out = tmp_path / "out"
+    status, printed, err = run_cli(hostile, images, "--what", "cam,maps", "--npz", "--out", out)
+    assert (status, err) == (0, "")
+    written = sorted(p.name for p in out.glob("*.png"))
+    assert sorted(printed.splitlines()) == [str(out / name) for name in written]
+    assert len({name.casefold() for name in written}) == 7 + 7 * 3
+    assert max(len(name.encode()) for name in written) < 130
+    assert not re.search(r'[<>:"/\\|?*\x00-\x1f$]', "".join(written))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_every_kind_is_drawn_for_names_that_look_like_formulas(run_cli, hostile, tmp_path):
+    status, out, err = run_cli(hostile, "--all", "--limit", 20, "--npz",
+                               "--out", tmp_path / "x.html")  # fmt: skip
+    assert (status, err) == (0, "")
+    assert set(re.findall(r"skipped: ([\w.-]+):", out)) <= {"mistakes", "embedding"}
+    html = (tmp_path / "x.html").read_text()
+    assert "m$\\bad{$" in html
+    assert "\x1b" not in html
+    assert "file" in np.load(tmp_path / "probes.npz")
+
+
+def test_a_call_of_a_layer_is_named_as_show_prints_it(run_cli, hostile, tmp_path):
+    words = ("--what", "maps", "--npz", "--out", tmp_path / "out", "--layers")
+    status, out, _ = run_cli(hostile, *words, "relu,relu (1),relu (2)")
+    assert (status, len(out.splitlines())) == (0, 3)
+    shapes = [np.load(file)["maps"].shape for file in sorted((tmp_path / "out").glob("*.npz"))]
+    assert shapes == [(6, 18, 18), (7, 1, 1), (6, 18, 18)]  # relu-1, relu-2, relu
+    status, _, err = run_cli(hostile, *words, "relu (3)")
+    assert (status, "there is no call 'relu (3)'; the layer runs 2 times" in err) == (2, True)
+
+
+def test_plates_that_cannot_be_drawn_are_named_and_the_others_drawn(run_cli, run, digit, tmp_path):
+    out = tmp_path / "out"
+    words = ("--what", "cam,maps,filters", "--layers", "F6,C3", "--out", out)
+    status, printed, err = run_cli(run, digit, *words)
+    assert status == 0
+    assert err.splitlines() == [
+        "skipped: cam-F6: F6 gives (84,), not feature maps, which Grad-CAM needs"
+    ]
+    names = ["cam-C3.png", "maps-F6.png", "maps-C3.png", "filters-C3.png"]
+    assert printed.splitlines() == [str(out / name) for name in names]
+    assert sorted(p.name for p in out.iterdir()) == sorted(names)
+
+
+def test_filters_of_a_layer_without_them_are_refused(run_cli, run, tmp_path):
+    words = ("--what", "filters", "--layers", "F6", "--out", tmp_path / "out")
+    status, out, err = run_cli(run, *words)
+    assert (status, out) == (2, "")
+    assert "F6 is a Linear without filters; choose from C1, C3, C5" in err
+    assert not (tmp_path / "out").exists()

@@ -57,7 +57,7 @@ class Inspection:
         method: str = "tsne",
     ):
         self.run, self.config = run, run.config
-        self.classes = tuple(map(short, run.config.classes))  # as they are drawn
+        self.classes = tuple(short(name, 24) for name in run.config.classes)  # as they are drawn
         self.network, self.source = network, source
         self.layers, self.maps, self.label = list(layers), list(maps) or None, label
         self.limit, self.method = limit, method

@@ -1,5 +1,6 @@
 """The verb predict: the likeliest classes of your own images."""
 
+import io
 import os
 import sys
 from pathlib import Path

@@ -11,7 +11,7 @@ CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
-FILE_BYTES = 200  # most file systems allow 255, endings included
+FILE_BYTES = 120  # far below the 255 of most file systems; a whole path on Windows has 260
 
 
 def visible(text: str, more: str = "") -> str:

@@ -13,7 +13,8 @@ from classicnets.support.plots import png
 
 STYLE = """
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #f4f4f2; margin: 0; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #f4f4f2; margin: 0;
+  overflow-wrap: anywhere; }
 main, header { max-width: 1120px; margin: 0 auto; padding: 0 16px; }
 header { padding-top: 28px; }
 h1 { font-size: 1.7rem; margin: 0; }
@@ -42,8 +43,9 @@ class Plate:
 
 def page(title: str, subtitle: str, plates: Sequence[Plate]) -> str:
     """An HTML document with all plates, their PNG files embedded."""
-    title, subtitle = (escape(visible(text)) for text in (title, subtitle))
-    links = "".join(f'<a href="#{escape(p.name)}">{escape(p.name)}</a>' for p in plates if p.figure)
+    title, subtitle = _text(title), _text(subtitle)
+    names = [_text(plate.name) for plate in plates if plate.figure]
+    links = "".join(f'<a href="#{name}">{name}</a>' for name in names)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
@@ -54,11 +56,15 @@ def page(title: str, subtitle: str, plates: Sequence[Plate]) -> str:
 
 
 def _section(plate: Plate) -> str:
-    text = escape(visible(plate.text))
+    name, text = _text(plate.name), _text(plate.text)
     if plate.figure is None:
-        return f'<figure><p class="none"><b>{escape(plate.name)}</b>: {text}</p></figure>\n'
+        return f'<figure><p class="none"><b>{name}</b>: {text}</p></figure>\n'
     image = b64encode(png(plate.figure)).decode()
     return (
-        f'<figure id="{escape(plate.name)}"><img alt="{escape(plate.name)}: {text}" '
+        f'<figure id="{name}"><img alt="{name}: {text}" '
         f'src="data:image/png;base64,{image}"><figcaption>{text}</figcaption></figure>\n'
     )
+
+
+def _text(words: str) -> str:
+    return escape(visible(words))

@@ -241,15 +241,16 @@ def invariance_figure(
         panels = {f"{layer}: distance of features": d for layer, d in change.distances.items()}
         panels["probability of the true class"] = change.probability
         for ax, (title, values) in zip(row, panels.items(), strict=True):
-            for name, line in zip(names, values, strict=True):
-                ax.plot(change.amounts, line.numpy(), label=name, lw=1.2)
+            for line in values:
+                ax.plot(change.amounts, line.numpy(), lw=1.2)
             set_title(ax, title)
             unit = UNITS[change.transformation]
             ax.set_xlabel(f"{change.transformation} ({unit})", fontsize=8)
             ax.set_ylim(0, 1.05 if values is change.probability else None)
             ax.tick_params(labelsize=7)
             ax.grid(alpha=0.3)
-    axes[0, -1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    last, beside = axes[0, -1], {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
+    last.legend(last.lines, list(names), fontsize=7, **beside)
     return figure
 
 
@@ -286,9 +287,10 @@ def embedding_figure(
     title = f"{METHOD_NAMES[method]} embedding of the last features"
     figure = new_figure("embedding", 9, 7.4, title, subtitle)
     ax = figure.subplots()
-    for label in labels.unique().tolist():
+    dots, present = [], labels.unique().tolist()
+    for label in present:
         x, y = points[labels == label].numpy().T
-        ax.scatter(x, y, s=12, color=class_colour(label), label=classes[label], alpha=0.7, lw=0)
+        dots.append(ax.scatter(x, y, s=12, color=class_colour(label), alpha=0.7, lw=0))
     extent = points.amax(0) - points.amin(0)
     apart = torch.where(extent > 0, extent, 1.0) / 13
     taken: list[Tensor] = []
@@ -302,7 +304,9 @@ def embedding_figure(
         thumbnail = OffsetImage(rgb(images[i]), zoom=zoom, interpolation="nearest")
         frame = {"edgecolor": class_colour(int(labels[i])), "lw": 1.5}
         ax.add_artist(AnnotationBbox(thumbnail, tuple(point.tolist()), pad=0.08, bboxprops=frame))
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
+    names = [str(classes[label]) for label in present]  # given apart, also if they begin with _
+    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False}
+    ax.legend(dots, names, fontsize=8, markerscale=2, **beside)
     ax.set(xticks=[], yticks=[])
     return figure
 
@@ -371,6 +375,6 @@ def health_figure(found: Mapping[str, Sequence[LayerHealth]], subtitle: str = ""
         ax.set_title(f"standard deviation of {title}", fontsize=10)
         ax.set_xlabel("layer, from the input", fontsize=9)
         ax.grid(alpha=0.3, which="both", lw=0.6)
-        ax.tick_params(labelsize=8)
+        ax.tick_params(labelsize=8, which="both")
     figure.axes[0].legend(fontsize=9)
     return figure

@@ -1,5 +1,6 @@
 """Metrics of a run epoch by epoch, and its learning curves."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,13 +46,18 @@ class EpochMetrics:
 
 def plot_curve(axes: Axes, epochs: Sequence[EpochMetrics], measure: str, **style: Any) -> None:
     """Draws training and validation `measure`, loss or error, over the epochs."""
-    numbers = [row.epoch for row in epochs]
     validation = "validation_loss" if measure == "loss" else "validation_top1_error"
-    training = [getattr(row, f"train_{measure}") for row in epochs]
+    columns = ("epoch", f"train_{measure}", validation)
+    numbers, training, validated = ([_drawn(getattr(e, c)) for e in epochs] for c in columns)
     axes.plot(numbers, training, label="training", **{"linestyle": "--", "linewidth": 1, **style})
-    axes.plot(numbers, [getattr(row, validation) for row in epochs], label="validation", **style)
+    axes.plot(numbers, validated, label="validation", **style)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _drawn(value: float | int) -> float | int:
+    """A gap for what no axis can show; a diverged run is still drawn."""
+    return value if abs(value) < 1e30 else math.nan
 
 
 def learning_curve(epochs: Sequence[EpochMetrics], title: str) -> bytes:
