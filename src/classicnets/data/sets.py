@@ -53,8 +53,8 @@ def open_data(
         raise ValueError(f"unreadable must be {' or '.join(UNREADABLE)}, not {unreadable!r}")
     name, missing = resolve(spec), allow_missing_classes
     if name in READERS:
-        splits = READERS[name](side, channels, seed)
-    elif name.startswith(HUB):
+        return READERS[name](side, channels, seed)
+    if name.startswith(HUB):
         splits = read_hub(name.removeprefix(HUB), side, channels, seed, missing)
     elif _is_packed(name):
         splits = read_packed(Path(as_path(name)), channels)
