@@ -222,6 +222,28 @@ def test_what_cannot_be_trained_is_refused_in_the_same_words_by_every_verb(tmp_p
     assert not (tmp_path / "new").exists()
 
 
+def test_what_training_starts_from_is_printed(tmp_path, capsys):
+    network = nn.Sequential(body(), nn.BatchNorm1d(4), nn.BatchNorm1d(4))
+    network[0].requires_grad_(False)
+    network[1].eval()
+    changes = {"batch": "9"}
+    training = cn.train(network, DATA, RECIPE, 1, tmp_path / "run", overrides=changes)
+    print_introduction(training)
+    drawn = capsys.readouterr().out
+    assert "initial values: drawn by HeNormal, the recipe's init" in drawn
+    assert "frozen: 0.0.weight, 0.0.bias, 0.4.weight, 0.4.bias\n" in drawn
+    assert "in evaluation mode throughout: 1\n" in drawn
+    assert "last batch: 10 images, with the 1 left over; a batch needs 2\n" in drawn
+    print_introduction(cn.train(body(), DATA, out=tmp_path / "kept"))
+    kept = capsys.readouterr().out
+    assert "initial values: as the builder left them\n" in kept
+    assert "frozen" not in kept
+    training.finish()
+    network[1].eval()
+    print_introduction(cn.resume(tmp_path / "run", network, DATA))
+    assert "weights: those of step 3\n" in capsys.readouterr().out
+
+
 class Extra(Own):
     def get_extra_state(self):
         return {"calls": 1}
@@ -310,30 +332,3 @@ def test_scores_that_are_not_numbers_are_refused_by_evaluate(tmp_path):
     training.run.save_weights(network)
     with pytest.raises(ValueError, match="scores are not numbers for 8 of 8 images"):
         cn.evaluate(tmp_path / "run", DATA.test, network=body())
-
-
-def test_a_batch_of_one_is_not_timed_where_the_network_needs_two():
-    with pytest.raises(ValueError, match=r"one value per map, .*; use a batch of at least 2"):
-        cn.speed(nn.Sequential(body(), nn.BatchNorm1d(4)), (3, 12, 12), seconds=0.01)
-
-
-def test_what_training_starts_from_is_printed(tmp_path, capsys):
-    network = nn.Sequential(body(), nn.BatchNorm1d(4), nn.BatchNorm1d(4))
-    network[0].requires_grad_(False)
-    network[1].eval()
-    changes = {"batch": "9"}
-    training = cn.train(network, DATA, RECIPE, 1, tmp_path / "run", overrides=changes)
-    print_introduction(training)
-    drawn = capsys.readouterr().out
-    assert "initial values: drawn by HeNormal, the recipe's init" in drawn
-    assert "frozen: 0.0.weight, 0.0.bias, 0.4.weight, 0.4.bias\n" in drawn
-    assert "in evaluation mode throughout: 1\n" in drawn
-    assert "last batch: 10 images, with the 1 left over; a batch needs 2\n" in drawn
-    print_introduction(cn.train(body(), DATA, out=tmp_path / "kept"))
-    kept = capsys.readouterr().out
-    assert "initial values: as the builder left them\n" in kept
-    assert "frozen" not in kept
-    training.finish()
-    network[1].eval()
-    print_introduction(cn.resume(tmp_path / "run", network, DATA))
-    assert "weights: those of step 3\n" in capsys.readouterr().out
