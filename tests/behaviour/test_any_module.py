@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations, prune
 
 import classicnets as cn
 from classicnets.api.train import Training
+from classicnets.cli.report import print_introduction
 from classicnets.data.synthetic import shapes
 from classicnets.recipes.fast import fast
 from classicnets.training.recipe.constraint import FilterRms
@@ -219,6 +220,28 @@ def test_what_cannot_be_trained_is_refused_in_the_same_words_by_every_verb(tmp_p
         with pytest.raises(ValueError, match=words):
             verb()
     assert not (tmp_path / "new").exists()
+
+
+def test_what_training_starts_from_is_printed(tmp_path, capsys):
+    network = nn.Sequential(body(), nn.BatchNorm1d(4), nn.BatchNorm1d(4))
+    network[0].requires_grad_(False)
+    network[1].eval()
+    changes = {"batch": "9"}
+    training = cn.train(network, DATA, RECIPE, 1, tmp_path / "run", overrides=changes)
+    print_introduction(training)
+    drawn = capsys.readouterr().out
+    assert "initial values: drawn by HeNormal, the recipe's init" in drawn
+    assert "frozen: 0.0.weight, 0.0.bias, 0.4.weight, 0.4.bias\n" in drawn
+    assert "in evaluation mode throughout: 1\n" in drawn
+    assert "last batch: 10 images, with the 1 left over; a batch needs 2\n" in drawn
+    print_introduction(cn.train(body(), DATA, out=tmp_path / "kept"))
+    kept = capsys.readouterr().out
+    assert "initial values: as the builder left them\n" in kept
+    assert "frozen" not in kept
+    training.finish()
+    network[1].eval()
+    print_introduction(cn.resume(tmp_path / "run", network, DATA))
+    assert "weights: those of step 3\n" in capsys.readouterr().out
 
 
 class Extra(Own):

@@ -350,9 +350,7 @@ def test_on_a_gpu_recorded_steps_end_as_steps_one_by_one():
         (False, 5, [3, 3, 3, 2] * 5 + [1]),
     ],
 )
-def test_no_batch_and_no_part_of_one_has_fewer_images_than_the_network_needs(
-    normalised, parts, seen
-):
+def test_no_batch_or_part_of_one_has_fewer_images_than_the_network_needs(normalised, parts, seen):
     lengths = []
     norm = [nn.BatchNorm1d(8)] * normalised
     network = nn.Sequential(
