@@ -108,7 +108,7 @@ def test_an_error_of_your_own_module_is_one_sentence(run_cli, builders, name, se
 
 
 @pytest.mark.parametrize(
-    "words", [("alexnet", "--batch", 10**14), ("resnet20", "--input", "3x1x1"),
+    "words", [("alexnet", "--batch", 10**14), ("vgg_d", "--input", "3x1x1"),
               ("alexnet", "--input", "3x\N{SUPERSCRIPT TWO}x8")]
 )  # fmt: skip
 def test_an_impossible_size_or_batch_is_one_sentence(run_cli, words):
@@ -116,6 +116,14 @@ def test_an_impossible_size_or_batch_is_one_sentence(run_cli, words):
     assert (status, out) == (2, "")
     assert err.startswith("classicnets: ")
     assert len(err.splitlines()) == 1
+
+
+def test_one_image_of_one_pixel_at_the_end_is_shown_with_what_to_do(run_cli):
+    status, out, err = run_cli("show", "resnet50", "--input", "3x32x32")
+    assert (status, err) == (0, "")
+    shown = " ".join(out.split())
+    assert "Cannot train at batch 1, on one value per map: conv5_x.conv5_1.body.bn1," in shown
+    assert "bn3; use a batch of at least 2, or larger images." in shown
 
 
 def _raising(error: BaseException):
