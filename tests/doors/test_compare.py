@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from matplotlib.figure import Figure
@@ -123,6 +124,19 @@ def test_the_axis_is_logarithmic_where_a_linear_one_would_hide_the_end(run, fina
     axes = Figure().subplots()
     _draw(axes, comparison.rows, comparison.curves)
     assert axes.get_yscale() == scale
+
+
+def test_an_error_of_zero_is_drawn_on_the_lower_edge_of_a_logarithmic_axis(run):
+    epochs = (metrics(1, 30.0, 30.0), metrics(2, 0.5, 0.0), metrics(3, 0.5, 0.0))
+    comparison = compare([run("a", epochs)])
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    _draw(axes, comparison.rows, comparison.curves)
+    bottom = axes.get_ylim()[0]
+    drawn = [float(y) for line in axes.lines for y in np.atleast_1d(line.get_ydata())]
+    assert min(drawn) == bottom > 0
+    figure.draw_without_rendering()  # a warning, as of a layout that collapses, is an error
+    assert all(0 <= text.get_position()[1] <= 1.1 for text in axes.texts)
 
 
 def test_the_chart_has_a_colour_for_each_run_and_names_that_do_not_overlap(run):

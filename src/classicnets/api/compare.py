@@ -212,10 +212,13 @@ def _scale(axes: Axes, curves: Sequence[Sequence[EpochMetrics]]) -> None:
     if not positive or max(positive) < LOG_FROM * min(positive):
         axes.set_ylim(bottom=0)
         return
-    axes.set_yscale("log", nonpositive="clip")
+    axes.set_yscale("log")
     # training errors far below those of validation would take all the room
     lowest = max(min(positive), min(filter(None, validation), default=0) / 10)
-    axes.set_ylim(lowest / 1.3, min(max(positive) * 1.3, 100))
+    bottom = lowest / 1.3
+    for curve in axes.lines:  # an error of 0 is drawn on the lower edge
+        curve.set_ydata(np.maximum(np.asarray(curve.get_ydata(), float), bottom))
+    axes.set_ylim(bottom, min(max(positive) * 1.3, 100))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{error:g}"))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
@@ -224,7 +227,8 @@ def _scale(axes: Axes, curves: Sequence[Sequence[EpochMetrics]]) -> None:
 def _label(axes: Axes, lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
     """Each run's name to the right of its end, moved up or down until no two overlap."""
     to_height = axes.transData + axes.transAxes.inverted()
-    ends = [(rows[-1].epoch, rows[-1].validation_top1_error) for rows in curves]
+    lowest = axes.get_ylim()[0]
+    ends = [(rows[-1].epoch, max(rows[-1].validation_top1_error, lowest)) for rows in curves]
     heights = [float(np.clip(to_height.transform(end)[1], 0, 1)) for end in ends]
     figure = axes.get_figure(root=True)
     assert figure is not None

@@ -78,7 +78,9 @@ def _starting_point(training: "Training") -> Iterator[str]:
     from classicnets.training.recipe.init import AsBuilt
 
     init, step = training.recipe.init, training.state.step
-    if step:
+    if step and step >= training.config.total_steps:
+        yield f"weights: those of step {step:,}, the last; nothing is left to train"
+    elif step:
         yield f"weights: those of step {step:,}"
     elif isinstance(init, AsBuilt):
         yield "initial values: as the builder left them"

@@ -111,7 +111,9 @@ def resolve(spec: str) -> str:
             f"{spec} is a file that cannot be read as data; data is a folder with a folder for "
             f"each class, a CSV file of paths and labels, or a {SUFFIX} file of classicnets pack"
         )
-    raise ValueError(f"unknown data set or path {spec!r}; {suggest(spec, SETS)}")
+    raise ValueError(
+        f"unknown data set or path {spec!r}; {suggest(spec, [*SETS, 'imagenet:PATH', 'hf:NAME'])}"
+    )
 
 
 def _is_packed(name: str) -> bool:
