@@ -162,7 +162,7 @@ def test_a_format_that_needs_a_package_says_which(tmp_path, monkeypatch):
         (tmp_path / "x").write_bytes(BYTES[kind])
         with pytest.raises(ValueError, match=rf"x cannot be read as an image: {kind} .*{package}"):
             read_image(tmp_path / "x", 8, 3)
-    assert {".heic", ".HEIF".lower(), ".avif"} <= decode.IMAGE_SUFFIXES
+    assert {".heic", ".HEIF".lower(), ".avif"} <= image_file.IMAGE_SUFFIXES
 
 
 PLUGIN = """

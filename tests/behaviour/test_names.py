@@ -134,7 +134,7 @@ def test_a_font_that_has_the_characters_is_used(monkeypatch):
 
 
 def test_control_characters_become_escapes_and_letters_stay():
-    assert visible("a\x1b[31m\0\n\u202e\udcff") == r"a\x1b[31m\x00\n\u202e\udcff"
+    assert visible("a\x1b[31m\0\n\u202e\udcff", "\n") == r"a\x1b[31m\x00\n\u202e\udcff"
     for name in ("猫 dog\u3000é", "🐈", "\u0645\u06cc\u200c\u062e", "$x$", "C:\\a"):
         assert visible(name) == name
     assert short("x" * 40, 9) == "xxxx…xxxx"

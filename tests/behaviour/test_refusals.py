@@ -261,10 +261,10 @@ def test_nothing_untrue_is_said_of_a_network_that_needs_values(function):
     assert scores_shape(Own(function), (2, 3, 8, 8)) is None
 
 
-def test_a_network_that_cannot_be_copied_is_not_blamed_for_it():
-    network = Own(lambda net, x: x, lock=threading.Lock())
-    assert explain(network, (2, 3, 8, 8)) == ""
-    assert scores_shape(network, (2, 3, 8, 8)) is None
+def test_a_network_that_holds_a_lock_is_passed_through():
+    network = Own(lambda net, x: net.conv(x), lock=threading.Lock())
+    assert scores_shape(network, (2, 3, 8, 8)) == (2, 4, 6, 6)
+    assert "does not fit into 2x2 pixels" in explain(network, (2, 3, 2, 2))
 
 
 @pytest.mark.parametrize("form", ["zeros", "attribute"])

@@ -185,7 +185,7 @@ def test_a_strangers_file_is_trained_by_the_fast_recipe(tmp_path, write_folder):
     data = str(write_folder(tmp_path / "data", 4))
     name = f"{tmp_path}/mine.py:tiny"
     training = cn.train(name, data, epochs=1, out=tmp_path / "run")
-    assert training.recipe.cite.startswith("none")
+    assert training.recipe.cite.startswith("no paper")
     training.finish()
     assert cn.evaluate(tmp_path / "run", network=name).images == 2
 

@@ -63,7 +63,7 @@ def test_predict_from_a_closed_standard_input_is_a_mistake(run_cli, run):
     _, out, err = result = run_cli("predict", run, "-", stdin=None)
     assert result.status == 2
     assert out == ""
-    assert err == "classicnets: - stands for standard input, which is closed\n"
+    assert err == "classicnets: - takes a list of paths on standard input, which is closed\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs named pipes")

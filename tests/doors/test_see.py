@@ -181,7 +181,7 @@ def hostile(tmp_path_factory):
     training = train(f"{folder.parent}/net.py:build", str(folder), epochs=1, overrides=small,
                      out=folder.parent / "run $\\y{$")  # fmt: skip
     training.finish()
-    return training.directory
+    return training.directory, "--network", f"{folder.parent}/net.py:build"
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
@@ -191,7 +191,7 @@ def test_plates_of_long_and_odd_file_names_get_different_safe_names(run_cli, hos
     for name in ("a" * 250, "b" * 250, "a" * 249 + "c", "x$y${", "q<&\" '", "Q<&\" '", "猫" * 80):
         Image.new("L", (28, 28), 90).save(images / f"{name}.png"[-255:])
     out = tmp_path / "out"
-    status, printed, err = run_cli(hostile, images, "--what", "cam,maps", "--npz", "--out", out)
+    status, printed, err = run_cli(*hostile, images, "--what", "cam,maps", "--npz", "--out", out)
     assert (status, err) == (0, "")
     written = sorted(p.name for p in out.glob("*.png"))
     assert sorted(printed.splitlines()) == [str(out / name) for name in written]
@@ -203,7 +203,7 @@ def test_plates_of_long_and_odd_file_names_get_different_safe_names(run_cli, hos
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
 def test_every_kind_is_drawn_for_names_that_look_like_formulas(run_cli, hostile, tmp_path):
-    status, out, err = run_cli(hostile, "--all", "--limit", 20, "--npz",
+    status, out, err = run_cli(*hostile, "--all", "--limit", 20, "--npz",
                                "--out", tmp_path / "x.html")  # fmt: skip
     assert (status, err) == (0, "")
     assert set(re.findall(r"skipped: ([\w.-]+):", out)) <= {"mistakes", "embedding"}
@@ -215,11 +215,11 @@ def test_every_kind_is_drawn_for_names_that_look_like_formulas(run_cli, hostile,
 
 def test_a_call_of_a_layer_is_named_as_show_prints_it(run_cli, hostile, tmp_path):
     words = ("--what", "maps", "--npz", "--out", tmp_path / "out", "--layers")
-    status, out, _ = run_cli(hostile, *words, "relu,relu (1),relu (2)")
+    status, out, _ = run_cli(*hostile, *words, "relu,relu (1),relu (2)")
     assert (status, len(out.splitlines())) == (0, 3)
     shapes = [np.load(file)["maps"].shape for file in sorted((tmp_path / "out").glob("*.npz"))]
     assert shapes == [(6, 18, 18), (7, 1, 1), (6, 18, 18)]  # relu-1, relu-2, relu
-    status, _, err = run_cli(hostile, *words, "relu (3)")
+    status, _, err = run_cli(*hostile, *words, "relu (3)")
     assert (status, "there is no call 'relu (3)'; the layer runs 2 times" in err) == (2, True)
 
 

@@ -99,10 +99,12 @@ def _union(inputs: Iterable[tuple[Tensor, Fields | None]], out: Tensor) -> Field
 
 
 def _is_broadcast(f: ReceptiveField, x: Tensor, out: Tensor) -> bool:
-    """Whether one position of `x` becomes several of `out`; a vector of features has no others."""
+    """Whether one position of `x` becomes several of `out`; to more maps it may be copied."""
+    before = (1,) * (out.ndim - x.ndim) + tuple(x.shape)
     if f.dim is None:
-        return out.ndim > 2 and out.numel() != x.numel()
-    return x.shape[f.dim] != out.shape[f.dim + out.ndim - x.ndim]
+        return before[2:] != tuple(out.shape[2:])
+    dim = f.dim + out.ndim - x.ndim
+    return before[dim] != out.shape[dim]
 
 
 def _hull(branches: Sequence[ReceptiveField]) -> ReceptiveField:

@@ -125,10 +125,11 @@ def _require_optimizer(saved: Mapping[int, Mapping[str, Any]], optimizer: Optimi
         return
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, values in saved.items():
-        shape = parameters[index].shape
+        of = parameters[index]
         for value in values.values():
             if value is not None:
-                _require(value.is_floating_point() and value.shape in (shape, torch.Size()))
+                _require(value.is_floating_point() or value.dtype == of.dtype)
+                _require(value.shape in (of.shape, torch.Size()))
                 _require(not value.isnan().any())
 
 
