@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classicnets.support.errors import first_few
+
 from .terminal import cell, console, one_line
 
 if TYPE_CHECKING:
@@ -89,10 +91,10 @@ def _starting_point(training: "Training") -> Iterator[str]:
         yield f"initial values: drawn by {name}, the recipe's init"
     frozen = [n for n, p in training.network.named_parameters() if not p.requires_grad]
     if frozen:
-        yield f"frozen: {_listed(frozen)}"
+        yield f"frozen: {first_few(frozen, SHOWN_NAMES)}"
     evaluating = set(training.state.evaluating)
     if names := [n for n, m in training.network.named_modules() if m in evaluating]:
-        yield f"in evaluation mode throughout: {_listed(names)}"
+        yield f"in evaluation mode throughout: {first_few(names, SHOWN_NAMES)}"
 
 
 def _execution(training: "Training") -> Iterator[str]:
@@ -103,11 +105,6 @@ def _execution(training: "Training") -> Iterator[str]:
     if (left := last - training.recipe.batch) > 0:
         needed = training.config.smallest
         yield f"last batch: {last} images, with the {left} left over; a batch needs {needed}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN_NAMES
-    return ", ".join(names[:SHOWN_NAMES]) + f" and {more} more" * (more > 0)
 
 
 def _length(epochs: int | str | None, steps: int | str | None) -> str:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
+from .devices import network_device
 from .errors import one_line
-from .modules import copy_network, image_dtype
+from .modules import copy_network, evaluation_mode, image_dtype
 
 
 def meta_copy(network: nn.Module, device: str = "meta") -> nn.Module:
@@ -47,13 +48,15 @@ def materialise(network: nn.Module, shape: Sequence[int]) -> None:
     >>> materialise(network, (2, 3, 8, 8)); network[1].in_features
     192
     """
+    if not lazy_modules(network):
+        return
     kind = type(network).__name__
-    modes = {module: module.training for module in network.modules()}
     statistics = {b: b.detach().clone() for b in network.buffers() if not is_lazy(b)}
     try:
-        for training in (False, True):  # some modules run in training only
-            if lazy_modules(network):
-                _dry_pass(network.train(training), shape)
+        with evaluation_mode(network):
+            for training in (False, True):  # some modules run in training only
+                if lazy_modules(network):
+                    _dry_pass(network.train(training), shape)
     except Exception as error:
         images = "x".join(map(str, shape[1:]))
         raise ValueError(
@@ -61,8 +64,6 @@ def materialise(network: nn.Module, shape: Sequence[int]) -> None:
             f"its forward raised {one_line(error)}"
         ) from error
     finally:
-        for module, training in modes.items():
-            module.training = training
         for buffer, values in statistics.items():
             buffer.copy_(values)
     if left := [name for name in lazy_modules(network) if name in _without_sizes(network)]:
@@ -85,7 +86,7 @@ def _without_sizes(network: nn.Module) -> set[str]:
 
 @torch.no_grad()
 def _dry_pass(network: nn.Module, shape: Sequence[int]) -> None:
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    device = network_device(network)
     with device if device.type == "meta" else nullcontext():  # for tensors that a forward creates
         network(torch.zeros(*shape, dtype=image_dtype(network), device=device))
 

@@ -106,10 +106,10 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     >>> [module.training for module in network]
     [True, False]
     """
-    training = [module for module in network.modules() if module.training]
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        for module, training in modes:
+            module.training = training

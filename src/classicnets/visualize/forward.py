@@ -15,7 +15,7 @@ from torch.jit import ScriptModule
 
 from classicnets.measure.sizes import explain
 from classicnets.support.errors import one_line
-from classicnets.support.modules import image_dtype
+from classicnets.support.modules import evaluation_mode, image_dtype
 
 Image = Float[Tensor, "c h w"]
 Batch = Float[Tensor, "n c h w"]
@@ -27,20 +27,16 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
     Restores modes and flags afterwards, also after an error.
     """
-    modes = [(module, module.training) for module in network.modules()]
     in_place: list[Any] = [m for m in network.modules() if getattr(m, "inplace", None) is True]
     flags = [(p, p.requires_grad) for p in network.parameters()]
     try:
-        network.eval()
         for module in in_place:
             module.inplace = False
         for parameter, _ in flags:
             parameter.requires_grad_(False)
-        with torch.inference_mode(False), torch.enable_grad():
+        with evaluation_mode(network), torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
-        for module, training in modes:
-            module.training = training
         for module in in_place:
             module.inplace = True
         for parameter, flag in flags:
