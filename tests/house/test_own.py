@@ -1,8 +1,6 @@
 """docs/own.md: its commands run one after another, and its messages are those that people meet."""
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +14,7 @@ COMMANDS = [
     for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     for line in block.splitlines()
 ]
+CLASSICNETS = [sys.executable, "-m", "classicnets"]
 COLOURS = {"bear": (60, 200, 90), "wolf": (130, 130, 90), "狐狸": (200, 60, 90)}
 
 
@@ -26,18 +25,6 @@ def photos(folder: Path, count: int) -> None:
         for k in range(count):
             pixels = np.clip(rng.normal(colour, 30, (40, 56, 3)), 0, 255).astype("uint8")
             Image.fromarray(pixels).save(folder / name / f"{k}.jpg")
-
-
-def run(desk: Path, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "classicnets", *words],
-        cwd=desk,
-        env={**os.environ, "COLUMNS": "300"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +48,12 @@ def desk(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_commands_run_one_after_another_and_warn_as_the_page_says(desk):
+def test_the_commands_run_one_after_another_and_warn_as_the_page_says(run_in, desk):
     assert len(COMMANDS) >= 10
     outputs = []
     for program, *words in COMMANDS:
         assert program == "classicnets"
-        done = run(desk, *words)
+        done = run_in(desk, [*CLASSICNETS, *words], 300)
         assert done.returncode == 0, (words, done.stderr)
         outputs.append(done.stdout + done.stderr)
     for words in (
@@ -80,7 +67,7 @@ def test_the_commands_run_one_after_another_and_warn_as_the_page_says(desk):
     assert "initial values: as the builder left them" in outputs[6]
     assert sorted(file.name for file in (desk / "seen").iterdir()) == ["cam.png", "occlusion.png"]
 
-    refused = run(desk, "predict", "runs/small", "new/a.jpg")
+    refused = run_in(desk, [*CLASSICNETS, "predict", "runs/small", "new/a.jpg"], 300)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "is a run of your own network" in refused.stderr
     assert "whose code runs only when you name it: add --network " in refused.stderr

@@ -3,10 +3,8 @@
 A block that is not to be run has `<!-- not run -->` on the line above it.
 """
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from itertools import takewhile
 from pathlib import Path
@@ -81,16 +79,8 @@ def desk(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(("command", "shown"), _steps())
-def test_what_the_readme_says_runs(command, shown, desk):
-    done = subprocess.run(
-        command,
-        cwd=desk,
-        env={**os.environ, "COLUMNS": "110"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def test_what_the_readme_says_runs(command, shown, run_in, desk):
+    done = run_in(desk, command, 110)
     assert done.returncode == 0, done.stderr
     assert done.stdout
     # lines may be broken elsewhere, and a part may be shown for the whole
