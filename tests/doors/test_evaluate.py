@@ -111,3 +111,17 @@ def test_evaluate_writes_a_table_and_a_chart(run_cli, runs, tmp_path):
         assert sum(int(row[f"predicted {name}"]) for name in "0123456789") == int(row["images"])
     with Image.open(chart) as image:
         assert image.format == "PNG"
+
+
+def test_a_run_whose_data_have_moved_still_predicts_and_says_how_to_evaluate(
+    run_cli, tmp_path, write_folder
+):
+    data = write_folder(tmp_path / "data")
+    cn.train("lenet5", str(data), epochs=1, out=tmp_path / "run").finish()
+    moved = data.rename(tmp_path / "moved")
+    assert run_cli("predict", tmp_path / "run", moved / "dark" / "0.png").status == 0
+    done = run_cli("evaluate", tmp_path / "run")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("classicnets: the data of the run cannot be read: unknown data set")
+    assert done.err.endswith("; --data evaluates it on other images\n")
+    assert run_cli("evaluate", tmp_path / "run", "--data", moved).status == 0

@@ -101,8 +101,12 @@ def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | I
     if data is not None and resolve(data) != config.data:
         return open_test(data, side, channels, config.classes, whole)
     whole = whole or config.recipe.crop_sampler.whole
-    splits = open_data(config.data, side, channels, whole=whole, allow_missing_classes=True)
-    require_unchanged(config, splits, "; --data evaluates it on other images")
+    hint = "; --data evaluates it on other images"
+    try:
+        splits = open_data(config.data, side, channels, whole=whole, allow_missing_classes=True)
+    except ValueError as error:  # as when the data have moved
+        raise ValueError(f"the data of the run cannot be read: {error}{hint}") from error
+    require_unchanged(config, splits, hint)
     return splits.test
 
 
