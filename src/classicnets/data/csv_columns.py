@@ -68,7 +68,7 @@ def _separator(text: str) -> str:
 
 
 def _columns(first: list[str]) -> dict[str, int] | None:
-    """Role -> its column, by the names in the first row; None without a header."""
+    """Role -> its column, by the names in the first row; None where it is not a header."""
     found = {role: at for role in NAMES if (at := _candidates(first, role))}
     if not {"path", "label"} <= found.keys() and found.get("path") != [0]:
         return None
