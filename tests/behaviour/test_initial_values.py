@@ -23,7 +23,7 @@ def test_the_values_at_initialisation_are_those_that_training_began_with(tmp_pat
     training = cn.train(data="digits", epochs=1, seed=5, out=tmp_path / "run", **TRAININGS[name])
     began = copy.deepcopy(training.network)
     training.finish()
-    again = build_initial(open_run(tmp_path / "run"))
+    again = build_initial(open_run(tmp_path / "run"), None)
     assert again is not None
     for key, value in began.state_dict().items():
         assert torch.equal(value.cpu(), again.state_dict()[key]), key
@@ -36,7 +36,7 @@ def test_the_curve_at_initialisation_is_that_of_these_values(tmp_path):
     began = copy.deepcopy(training.network)
     training.finish()
     run = open_run(tmp_path / "run")
-    inspection = Inspection(run, training.network, True, (), (), None, limit=64)
+    inspection = Inspection(run, training.network, None, (), (), None, limit=64)
     images = (inspection.test.inputs, inspection.test.labels)
     initial = inspection.initial_network()
     assert initial is not None
@@ -51,5 +51,5 @@ def test_a_module_of_your_own_has_no_known_initial_values(tmp_path):
     training = cn.train("lenet5", "digits", epochs=1, out=tmp_path / "run")
     training.save()
     run = open_run(tmp_path / "run")
-    inspection = Inspection(run, training.network, False, (), (), None, limit=64)
+    inspection = Inspection(run, training.network, training.network, (), (), None, limit=64)
     assert inspection.initial_network() is None
