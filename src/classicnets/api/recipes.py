@@ -72,6 +72,18 @@ def choose_recipe(target: Target, recipe: str | Recipe | None, data: str | Split
     return named[recipe]
 
 
+def adaptable(
+    target: Target, chosen: Recipe, recipe: str | Recipe | None, data: str | Splits
+) -> Recipe | None:
+    """The chosen recipe where it may be adapted to few images, as adapt's `source`.
+
+    Not one of your own, which you wrote for your data, or one that was written for these data.
+    """
+    own = isinstance(recipe, Recipe) or ".py" in (recipe or "")
+    for_these = recipe is None and isinstance(data, str) and (target.name, data) in FOR_SETS
+    return None if own or for_these else chosen
+
+
 def with_overrides(
     recipe: Recipe, epochs: int | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Recipe:

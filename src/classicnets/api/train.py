@@ -33,7 +33,7 @@ from classicnets.training.run.directory import Run, create, require_free
 from classicnets.training.run.state import Record, TrainingState
 
 from .evaluate import evaluate_network
-from .recipes import Target, choose_recipe, resolve_network, with_overrides
+from .recipes import Target, adaptable, choose_recipe, resolve_network, with_overrides
 from .runs import build_seeded
 
 SAVE_EVERY = 600  # seconds; an epoch may take hours
@@ -183,7 +183,8 @@ def train(
     check_arguments(seed, workers)
     where = distributed.init(select_device(device))
     target = resolve_network(network, data)
-    wanted = with_overrides(choose_recipe(target, recipe, data), epochs, overrides)
+    chosen_recipe = choose_recipe(target, recipe, data)
+    wanted = with_overrides(chosen_recipe, epochs, overrides)
     find_protocol(wanted.protocol)
     directory = _new_directory(out, target, data)
     splits = (
@@ -198,7 +199,10 @@ def train(
             allow_missing_classes=allow_missing_classes,
         )
     )
-    wanted, adapted = adapt(wanted, splits)
+    given = {name.partition(".")[0] for name in overrides or ()}
+    given |= {"epochs"} if epochs is not None else set()
+    source = adaptable(target, chosen_recipe, recipe, data)
+    wanted, adapted = adapt(wanted, splits, source, given)
     shape = (splits.channels, wanted.crop, wanted.crop)
     module = build_seeded(target.build, len(splits.classes), shape, seed)
     wanted, fixed = _fit_to_network(wanted, module, splits)

@@ -1,10 +1,24 @@
-"""Adapts a paper's recipe to other data than the paper's, by stated rules."""
+"""Adapts a recipe to other data than it was written for, by stated rules."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from typing import Any
 
 from classicnets.data.augment import ColourNoise, HorizontalFlip
 from classicnets.data.images import Splits
-from classicnets.training.recipe import Gaussian, Recipe
+from classicnets.data.scaling import Standardise, SubtractMean, SubtractMeanImage
+from classicnets.training.recipe import (
+    EpochTable,
+    Gaussian,
+    Glorot,
+    HeNormal,
+    OneCycle,
+    Recipe,
+    ReduceOnPlateau,
+    WarmupUntil,
+)
+
+from .fast import SMALL
 
 NOT_MIRRORED = (
     "digits",
@@ -15,14 +29,28 @@ NOT_MIRRORED = (
 FEW = 50  # classes; with fewer, AlexNet's biases of 1 make the last layer overshoot
 AS_MANY = 0.8  # fraction of the paper's images from which a length in steps stays as it is
 
+# Few images: less than a tenth of the smallest of the papers' training sets, CIFAR-10's
+FEW_IMAGES = 5_000
+BATCHES = 25  # an epoch of few images has at least so many batches,
+LEAST_BATCH = 8  # unless they were smaller than this, on which batch normalisation is mostly noise
+SHOWN_AT_LEAST = 8_000  # images in a whole training of few: 1,000 batches of 8
+SHOWN_AT_MOST = 16_000  # of large images: 1,000 batches of 16,
+MANY_EPOCHS = 20  # or so many epochs
+RATES = ("lr", "start", "peak")  # what schedules call their learning rate
 
-def adapt(recipe: Recipe, data: Splits) -> tuple[Recipe, dict[str, str]]:
+
+def adapt(
+    recipe: Recipe, data: Splits, source: Recipe | None = None, given: Collection[str] = ()
+) -> tuple[Recipe, dict[str, str]]:
     """The recipe for these data, and field -> why it differs from the one given.
 
     A length in steps becomes as many epochs as in the paper, unless there are nearly as many
     images; a batch has at most all images; biases of 1 become 0.1 where there are few classes;
     digits are not mirrored; grey images get no colour noise. In any case the last layer follows the
     classes, and images are resized to the recipe's size.
+
+    A recipe of this package, which was written for many images, is adapted to few as `_for_few`
+    says. `source` is that recipe before the fields `given` were set by hand; those stay.
     """
     reasons: dict[str, str] = {}
     count = len(data.train)
@@ -38,6 +66,11 @@ def adapt(recipe: Recipe, data: Splits) -> tuple[Recipe, dict[str, str]]:
             f"{recipe.paper_images:,} images"
         )
         recipe = replace(recipe, epochs=epochs, steps=None)
+    if source and count < FEW_IMAGES:
+        for name, value, reason in _for_few(recipe, data, source, given):
+            if value != getattr(recipe, name):
+                reasons[name] = "; ".join(filter(None, (reasons.get(name), reason)))
+                recipe = replace(recipe, **{name: value})
     if recipe.batch > count:
         reasons["batch"] = f"there are {count} images for training, not {recipe.batch}"
         recipe = replace(recipe, batch=count)
@@ -59,3 +92,80 @@ def adapt(recipe: Recipe, data: Splits) -> tuple[Recipe, dict[str, str]]:
         reasons["augment"] = ", and ".join(dropped)
         recipe = replace(recipe, augment=kept)
     return recipe, reasons
+
+
+def _for_few(
+    recipe: Recipe, data: Splits, source: Recipe, given: Collection[str]
+) -> Iterator[tuple[str, Any, str]]:
+    """The fields that few images change: name, value and reason.
+
+    A smaller batch gives an epoch enough steps, and the learning rate follows the batch. A schedule
+    that waits until the validation error stalls becomes one of a fixed course. Initial values from
+    which a deep network takes thousands of steps to start become He's, and its inputs get the
+    variance of 1 that these are meant for. The length is enough to learn, and bounded for large
+    images.
+    """
+    count, batch = len(data.train), recipe.batch
+    if "batch" not in given:
+        batch = min(batch, max(LEAST_BATCH, _power_of_two(count / BATCHES)))
+        yield "batch", batch, f"an epoch of {count:,} images is to have some {BATCHES} steps"
+    batch = min(batch, count)
+    if "lr" not in given:
+        yield "lr", *_lr_for_few(source, batch, len(data.validation))
+    if "init" not in given and isinstance(recipe.init, Gaussian | Glorot):
+        yield (
+            "init",
+            HeNormal(),
+            f"from {recipe.init} a network takes thousands of steps to start, and few images give "
+            "few; He et al., arXiv:1502.01852, keep the signal's size from layer to layer",
+        )
+        if "pixels" not in given and isinstance(recipe.pixels, SubtractMean | SubtractMeanImage):
+            yield "pixels", Standardise(), "He's initial values are for inputs of variance 1"
+    if recipe.epochs and not {"epochs", "steps"} & set(given):
+        yield "epochs", *_epochs_for_few(recipe, count)
+
+
+def _lr_for_few(source: Recipe, batch: int, validated: int) -> tuple[Any, str]:
+    """The learning rate in proportion to the batch, and not waiting for a stall."""
+    lr = scaled(source.lr, batch / source.batch)
+    reason = f"in proportion to the batch, {batch} in place of {source.batch}"
+    if isinstance(lr, ReduceOnPlateau):
+        reason += f"; {validated} validation images do not tell when the error stalls"
+        lr = OneCycle(lr.start)
+    return lr, reason
+
+
+def _epochs_for_few(recipe: Recipe, count: int) -> tuple[int, str]:
+    """The recipe's epochs, at least and, of large images, at most so many images shown."""
+    assert recipe.epochs
+    least, most = (-(-shown // count) for shown in (SHOWN_AT_LEAST, SHOWN_AT_MOST))
+    most = max(most, MANY_EPOCHS)
+    if recipe.epochs < least:
+        shown = recipe.epochs * count
+        return least, f"{recipe.epochs} epochs show only {shown:,} images, these {least * count:,}"
+    if recipe.crop > SMALL and recipe.epochs > most:
+        return most, (
+            f"{recipe.epochs} epochs of large images take hours on a CPU; these show "
+            f"{most * count:,} images"
+        )
+    return recipe.epochs, ""
+
+
+def scaled(schedule: Any, factor: float) -> Any:
+    """A learning-rate schedule of this package with each of its rates times `factor`.
+
+    >>> scaled(OneCycle(0.5), 0.25)
+    OneCycle(peak=0.125, warmup=0.2)
+    """
+    if isinstance(schedule, EpochTable):
+        return EpochTable(tuple((end, lr * factor) for end, lr in schedule.rows))
+    names = [name for name in RATES if hasattr(schedule, name)]
+    changed = {name: getattr(schedule, name) * factor for name in names}
+    if isinstance(schedule, WarmupUntil):
+        changed["then"] = scaled(schedule.then, factor)
+    return replace(schedule, **changed)
+
+
+def _power_of_two(limit: float) -> int:
+    """The largest power of two up to `limit`, and 1 below that."""
+    return 2 ** max(0, int(limit).bit_length() - 1)
