@@ -10,7 +10,17 @@ import torch
 
 from .decode import read_images, read_sizes
 from .files import LeftOut, summarise
-from .images import TEST, VALIDATION, ImageFiles, Images, Splits, because, split_off
+from .images import (
+    SAMPLE,
+    TEST,
+    VALIDATION,
+    ImageFiles,
+    Images,
+    Splits,
+    because,
+    evenly_spaced,
+    split_off,
+)
 
 LabelledFiles = list[tuple[str, int]]
 
@@ -83,6 +93,7 @@ def read_listing(
         left_out=summarise(listing.left_out, listing.root),
         duplicates=tuple(_duplicates(paths, splits, classes)) if check else (),
         digest=_digest(listing),
+        original=_median_size(splits["train"], paths["train"]),
     )
 
 
@@ -112,6 +123,17 @@ def _read(
         readable = [i for i in range(len(files)) if i not in reasons]
         images, paths = images.subset(torch.tensor(readable).long()), [paths[i] for i in readable]
     return images, paths, list(reasons.values())
+
+
+def _median_size(images: Images | ImageFiles, paths: list[str]) -> tuple[int, int]:
+    """Height and width as in the files, of up to 200 of them."""
+    sample = evenly_spaced(len(paths), SAMPLE)
+    if isinstance(images, ImageFiles):
+        sizes = images.sizes[sample]
+    else:
+        sizes, _ = read_sizes([paths[i] for i in sample.tolist()])
+    height, width = sizes.median(0).values.tolist()
+    return height, width
 
 
 def _duplicates(

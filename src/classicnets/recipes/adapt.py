@@ -32,10 +32,9 @@ AS_MANY = 0.8  # fraction of the paper's images from which a length in steps sta
 # Few images: less than a tenth of the smallest of the papers' training sets, CIFAR-10's
 FEW_IMAGES = 5_000
 BATCHES = 25  # an epoch of few images has at least so many batches,
-LEAST_BATCH = 8  # unless they were smaller than this, on which batch normalisation is mostly noise
-SHOWN_AT_LEAST = 8_000  # images in a whole training of few: 1,000 batches of 8
-SHOWN_AT_MOST = 16_000  # of large images: 1,000 batches of 16,
-MANY_EPOCHS = 20  # or so many epochs
+LEAST_BATCH = 16  # unless they were smaller than this, where updates take longer than gradients
+SHOWN = 8_000  # images in a whole training, at least, and at most of large ones: 500 batches of 16,
+EPOCHS = 10  # but in any case so many epochs
 RATES = ("lr", "start", "peak")  # what schedules call their learning rate
 
 
@@ -136,17 +135,16 @@ def _lr_for_few(source: Recipe, batch: int, validated: int) -> tuple[Any, str]:
 
 
 def _epochs_for_few(recipe: Recipe, count: int) -> tuple[int, str]:
-    """The recipe's epochs, at least and, of large images, at most so many images shown."""
+    """The recipe's epochs, or of large images as many as take a CPU minutes; enough to learn."""
     assert recipe.epochs
-    least, most = (-(-shown // count) for shown in (SHOWN_AT_LEAST, SHOWN_AT_MOST))
-    most = max(most, MANY_EPOCHS)
-    if recipe.epochs < least:
-        shown = recipe.epochs * count
-        return least, f"{recipe.epochs} epochs show only {shown:,} images, these {least * count:,}"
-    if recipe.crop > SMALL and recipe.epochs > most:
-        return most, (
-            f"{recipe.epochs} epochs of large images take hours on a CPU; these show "
-            f"{most * count:,} images"
+    enough = max(EPOCHS, -(-SHOWN // count))
+    if recipe.epochs < enough:
+        shown = f"{recipe.epochs} show only {recipe.epochs * count:,} images"
+        return enough, f"{shown}, {enough} epochs {enough * count:,}"
+    if recipe.crop > SMALL and recipe.epochs > enough:
+        return enough, (
+            f"{recipe.epochs} epochs of images of this size take a CPU hours, {enough} some "
+            f"minutes; --epochs {recipe.epochs} is better"
         )
     return recipe.epochs, ""
 
