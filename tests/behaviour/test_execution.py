@@ -109,11 +109,13 @@ def test_changes_and_adaptations_are_kept_with_their_reasons(tmp_path):
         "resnet20", shapes(60), overrides={"optimizer.momentum": "0.8"}, out=tmp_path / "run"
     )
     assert training.recipe.optimizer.momentum == 0.8
-    assert training.recipe.batch == len(training.splits.train)
-    assert training.recipe.epochs == 164  # 64,000 steps of 128 over 50,000 pictures
+    assert training.recipe.batch == 16
+    assert training.recipe.epochs == 200  # which show 8,000 times one of 40 pictures
     told = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert set(told["adapted"]) == {"batch", "epochs", "paper_images"} == set(training.adapted)
-    assert set(told["differences"]) == {"optimizer", "batch", "epochs", "steps"}
+    assert (
+        set(told["adapted"]) == {"batch", "lr", "epochs", "paper_images"} == set(training.adapted)
+    )
+    assert set(told["differences"]) == {"optimizer", "batch", "lr", "epochs", "steps"}
 
 
 def test_a_recipe_in_a_file_of_ones_own_is_followed_and_gone_on_with(tmp_path):
@@ -137,11 +139,11 @@ def test_a_state_saved_by_another_recipe_is_not_gone_on_with(tmp_path):
         "lenet5", shapes(60, channels=1), recipe="fast", epochs=1, out=tmp_path / "run"
     ).finish()
     path = tmp_path / "run" / "run.json"
-    path.write_text(path.read_text().replace('"batch": 40', '"batch": 21'))
-    with pytest.raises(ValueError, match=r"the run has changed .* recipe.batch was 40 and is 21"):
+    path.write_text(path.read_text().replace('"batch": 16', '"batch": 21'))
+    with pytest.raises(ValueError, match=r"the run has changed .* recipe.batch was 16 and is 21"):
         cn.resume(tmp_path / "run", data=shapes(60, channels=1))
     path.write_text(
-        path.read_text().replace('"batch": 21', '"batch": 40').replace('"seed": 0', '"seed": 9')
+        path.read_text().replace('"batch": 21', '"batch": 16').replace('"seed": 0', '"seed": 9')
     )
     with pytest.raises(ValueError, match=r"the run has changed .* seed was 0 and is 9"):
         cn.resume(tmp_path / "run", data=shapes(60, channels=1))

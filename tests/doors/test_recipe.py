@@ -124,7 +124,8 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(run_cli, tmp_path, words, 
 def test_overrides_are_trained_with_stored_and_printed(run_cli, tmp_path):
     words = ("--set", "batch=200", "--set", "steps=3", "--set", "augment=()")
     status, out, err = run_cli("train", "lenet5", *words, "--out", tmp_path / "run")
-    assert (status, err) == (0, "")
+    assert (status, len(err.splitlines())) == (0, 1)
+    assert err.startswith("warning: 3 steps will hardly train a network")
     assert out.splitlines()[1].startswith("3 steps, batch 200, ")
     assert "  differs from the paper: batch 200 (paper: 1)" in out
     stored = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
