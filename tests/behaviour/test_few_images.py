@@ -15,7 +15,7 @@ from classicnets.data.images import Images, Splits
 from classicnets.data.scaling import Standardise
 from classicnets.data.synthetic import shapes
 from classicnets.recipes.adapt import BATCHES, FEW_IMAGES, LEAST_BATCH, adapt, scaled
-from classicnets.recipes.lenet import DIGITS
+from classicnets.recipes.lenet import DIGITS, MNIST
 from classicnets.recipes.resnet import CIFAR
 from classicnets.training.recipe.init import HeNormal
 from classicnets.training.recipe.schedules import (
@@ -68,10 +68,10 @@ def test_the_digits_keep_the_recipe_that_was_written_for_them(tmp_path):
 @pytest.mark.parametrize("name", SMALLEST)
 def test_few_images_still_make_enough_steps(name, recipe, count):
     source, ours, reasons = adapted(name, recipe, count)
-    assert ours.batch <= source.batch
+    assert ours.batch <= max(source.batch, DIGITS.batch)
     assert ours.steps_per_epoch(count) >= BATCHES or ours.batch <= LEAST_BATCH
     assert ours.total_steps(count) >= FEW_STEPS
-    assert ours.total_steps(count) * ours.batch >= 8_000
+    assert ours.epochs == 300 or ours.epochs * count >= (8_000 if ours.crop > 64 else 40_000)
     changed = {f.name for f in dataclasses.fields(ours)
                if getattr(ours, f.name) != getattr(source, f.name)}  # fmt: skip
     assert changed - {"steps"} <= reasons.keys()  # each change has its reason
@@ -94,6 +94,8 @@ def test_the_learning_rate_is_in_proportion_to_the_batch(name, count, batch, sta
     assert ours.batch == batch
     assert (ours.lr.peak if isinstance(ours.lr, OneCycle) else ours.lr.start) == start
     assert f"in proportion to the batch, {batch} in place of" in reasons["lr"]
+    if batch != catalog.find(name).recipe.batch:
+        assert f"{count:,} images would make only " in reasons["batch"]
 
 
 @pytest.mark.parametrize(
@@ -122,6 +124,25 @@ def test_deep_networks_start_from_values_that_keep_the_size_of_the_signal(name):
     assert "variance 1" in reasons["pixels"]
 
 
+@pytest.mark.parametrize("count", [20, 140, 700, 3_000])
+def test_lenet_learns_photos_as_it_does_the_embedded_digits(count):
+    _, ours, reasons = adapted("lenet5", None, count)
+    like = ("batch", "optimizer", "lr", "loss")
+    assert [getattr(ours, name) for name in like] == [getattr(DIGITS, name) for name in like]
+    assert {"as in LeNet-5's recipe for the 1,259 digits"} == {reasons[name] for name in like}
+    assert ours.pixels == adapted("lenet5", "fast", count)[1].pixels == Standardise()
+    assert "digits, not photos" in reasons["pixels"]
+    digits = dataclasses.replace(data(count), name="mnist")
+    kept, _ = adapt(MNIST, digits, MNIST)  # its rates are for digits
+    assert (kept.optimizer, kept.pixels, kept.lr) == (MNIST.optimizer, MNIST.pixels, MNIST.lr)
+
+
+def test_a_learning_rate_that_would_start_high_rises_slowly_from_hes_values():
+    _, ours, reasons = adapted("googlenet", None, 3_000)
+    assert ours.lr == OneCycle(0.01)  # as many images in a batch as Caffe has
+    assert "rises slowly" in reasons["lr"]
+
+
 def test_a_stall_of_the_validation_error_is_not_waited_for_with_few_images():
     _, ours, reasons = adapted("alexnet", None, 140)
     assert ours.lr == OneCycle(0.01 * 16 / 128)
@@ -132,10 +153,11 @@ def test_a_stall_of_the_validation_error_is_not_waited_for_with_few_images():
 @pytest.mark.parametrize(
     ("name", "count", "epochs", "words"),
     [
-        # 8,000 images are 141 epochs of 57, and the paper's are 164
-        ("resnet20", 57, 164, "64,000 steps are 164 epochs over the paper's 50,000 images"),
-        ("resnet20", 20, 400, "164 show only 3,280 images, 400 epochs 8,000"),
-        ("lenet5", 100, 80, "20 show only 2,000 images, 80 epochs 8,000"),
+        # 40,000 images are 58 epochs of 700, and the paper's are 164
+        ("resnet20", 700, 164, "64,000 steps are 164 epochs over the paper's 50,000 images"),
+        ("resnet20", 200, 200, "164 show only 32,800 images, 200 epochs 40,000"),
+        ("resnet20", 20, 300, "164 show only 3,280 images, 300 epochs 6,000"),  # not 2,000 epochs
+        ("lenet5", 700, 58, "20 show only 14,000 images, 58 epochs 40,600"),
         # 8,000 images are 12 epochs of 700, but at least 10
         ("alexnet", 700, 12, "90 epochs of images of this size take a CPU hours, 12 some minutes"),
         ("resnet18", 3_000, 10, "--epochs 120 is better"),
@@ -173,8 +195,14 @@ def test_what_the_user_sets_is_kept(field, value):
 
 def test_the_learning_rate_follows_a_batch_that_the_user_sets():
     source = dataclasses.replace(CIFAR)
-    ours, _ = adapt(dataclasses.replace(source, batch=32), data(700), source, {"batch"})
+    ours, reasons = adapt(dataclasses.replace(source, batch=32), data(700), source, {"batch"})
     assert (ours.batch, ours.lr.start) == (32, 0.1 * 32 / 128)
+    assert "batch" not in reasons
+
+
+def test_the_reason_for_a_smaller_batch_is_how_few_steps_the_recipe_has():
+    _, _, reasons = adapted("resnet20", None, 300)
+    assert reasons["batch"] == "300 images would make only 3 steps an epoch of 128"
 
 
 def test_epochs_of_the_command_line_are_kept_and_a_recipe_of_ones_own_is(tmp_path):

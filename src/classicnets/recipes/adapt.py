@@ -6,12 +6,14 @@ from typing import Any
 
 from classicnets.data.augment import ColourNoise, HorizontalFlip
 from classicnets.data.images import Splits
-from classicnets.data.scaling import Standardise, SubtractMean, SubtractMeanImage
+from classicnets.data.scaling import Between, Standardise, SubtractMean, SubtractMeanImage
 from classicnets.training.recipe import (
     EpochTable,
     Gaussian,
     Glorot,
     HeNormal,
+    LevenbergMarquardt,
+    MultiStep,
     OneCycle,
     Recipe,
     ReduceOnPlateau,
@@ -19,6 +21,7 @@ from classicnets.training.recipe import (
 )
 
 from .fast import SMALL
+from .lenet import DIGITS
 
 NOT_MIRRORED = (
     "digits",
@@ -33,8 +36,10 @@ AS_MANY = 0.8  # fraction of the paper's images from which a length in steps sta
 FEW_IMAGES = 5_000
 BATCHES = 25  # an epoch of few images has at least so many batches,
 LEAST_BATCH = 16  # unless they were smaller than this, where updates take longer than gradients
-SHOWN = 8_000  # images in a whole training, at least, and at most of large ones: 500 batches of 16,
-EPOCHS = 10  # but in any case so many epochs
+SHOWN = 40_000  # images in a whole training, at least: 2,500 batches of 16,
+SHOWN_LARGE = 8_000  # or exactly so many of those over 64 pixels, 500 batches,
+EPOCHS = (10, 300)  # but at least and at most so many epochs
+LIKE_DIGITS = ("batch", "optimizer", "lr", "loss")
 RATES = ("lr", "start", "peak")  # what schedules call their learning rate
 
 
@@ -82,7 +87,7 @@ def adapt(
         recipe = replace(recipe, init=replace(init, bias=0.1))
     origin = data.origin or data.name
     unfit = {
-        HorizontalFlip: f"{origin} are not mirrored" if origin.lower() in NOT_MIRRORED else "",
+        HorizontalFlip: f"{origin} are not mirrored" if _of_digits(data) else "",
         ColourNoise: "grey images have no colours" if data.grey else "",
     }
     kept = tuple(part for part in recipe.augment if not unfit.get(type(part)))
@@ -101,16 +106,15 @@ def _for_few(
     A smaller batch gives an epoch enough steps, and the learning rate follows the batch. A schedule
     that waits until the validation error stalls becomes one of a fixed course. Initial values from
     which a deep network takes thousands of steps to start become He's, and its inputs get the
-    variance of 1 that these are meant for. The length is enough to learn, and bounded for large
-    images.
+    variance of 1 that these are meant for. LeNet-5, whose rates are for single images of digits,
+    is trained as on the embedded ones. The length is enough to learn, and bounded for large images.
     """
-    count, batch = len(data.train), recipe.batch
-    if "batch" not in given:
-        batch = min(batch, max(LEAST_BATCH, _power_of_two(count / BATCHES)))
-        yield "batch", batch, f"an epoch of {count:,} images is to have some {BATCHES} steps"
-    batch = min(batch, count)
-    if "lr" not in given:
-        yield "lr", *_lr_for_few(source, batch, len(data.validation))
+    of_digits, second_order = _of_digits(data), isinstance(source.optimizer, LevenbergMarquardt)
+    if second_order and not of_digits and not set(LIKE_DIGITS) & set(given):
+        for name in LIKE_DIGITS:
+            yield name, getattr(DIGITS, name), "as in LeNet-5's recipe for the 1,259 digits"
+    else:
+        yield from _batch_for_few(recipe, data, source, given)
     if "init" not in given and isinstance(recipe.init, Gaussian | Glorot):
         yield (
             "init",
@@ -120,28 +124,46 @@ def _for_few(
         )
         if "pixels" not in given and isinstance(recipe.pixels, SubtractMean | SubtractMeanImage):
             yield "pixels", Standardise(), "He's initial values are for inputs of variance 1"
+    if "pixels" not in given and isinstance(recipe.pixels, Between) and not of_digits:
+        reason = "the paper's scaling gives digits, not photos, a mean of 0 and a variance of 1"
+        yield "pixels", Standardise(), reason
     if recipe.epochs and not {"epochs", "steps"} & set(given):
-        yield "epochs", *_epochs_for_few(recipe, count)
+        yield "epochs", *_epochs_for_few(recipe, len(data.train))
 
 
-def _lr_for_few(source: Recipe, batch: int, validated: int) -> tuple[Any, str]:
-    """The learning rate in proportion to the batch, and not waiting for a stall."""
+def _batch_for_few(
+    recipe: Recipe, data: Splits, source: Recipe, given: Collection[str]
+) -> Iterator[tuple[str, Any, str]]:
+    """The batch, and the learning rate in proportion, with a warm-up where it needs one."""
+    count, batch = len(data.train), recipe.batch
+    if "batch" not in given:
+        batch = min(batch, max(LEAST_BATCH, _power_of_two(count / BATCHES)))
+        few = f"{count:,} images would make only {-(-count // recipe.batch)} steps an epoch"
+        yield "batch", batch, f"{few} of {recipe.batch}"
+    batch = min(batch, count)
+    if "lr" in given:
+        return
     lr = scaled(source.lr, batch / source.batch)
     reason = f"in proportion to the batch, {batch} in place of {source.batch}"
     if isinstance(lr, ReduceOnPlateau):
-        reason += f"; {validated} validation images do not tell when the error stalls"
+        reason += f"; {len(data.validation)} validation images do not tell when the error stalls"
         lr = OneCycle(lr.start)
-    return lr, reason
+    elif isinstance(lr, MultiStep) and isinstance(recipe.init, Gaussian | Glorot):
+        reason += "; rises slowly, since the first steps from He's initial values may overshoot"
+        lr = OneCycle(lr.start)
+    yield "lr", lr, reason
 
 
 def _epochs_for_few(recipe: Recipe, count: int) -> tuple[int, str]:
     """The recipe's epochs, or of large images as many as take a CPU minutes; enough to learn."""
     assert recipe.epochs
-    enough = max(EPOCHS, -(-SHOWN // count))
+    large = recipe.crop > SMALL
+    fewest, most = EPOCHS
+    enough = min(most, max(fewest, -(-(SHOWN_LARGE if large else SHOWN) // count)))
     if recipe.epochs < enough:
         shown = f"{recipe.epochs} show only {recipe.epochs * count:,} images"
         return enough, f"{shown}, {enough} epochs {enough * count:,}"
-    if recipe.crop > SMALL and recipe.epochs > enough:
+    if large and recipe.epochs > enough:
         return enough, (
             f"{recipe.epochs} epochs of images of this size take a CPU hours, {enough} some "
             f"minutes; --epochs {recipe.epochs} is better"
@@ -162,6 +184,10 @@ def scaled(schedule: Any, factor: float) -> Any:
     if isinstance(schedule, WarmupUntil):
         changed["then"] = scaled(schedule.then, factor)
     return replace(schedule, **changed)
+
+
+def _of_digits(data: Splits) -> bool:
+    return (data.origin or data.name).lower() in NOT_MIRRORED
 
 
 def _power_of_two(limit: float) -> int:
