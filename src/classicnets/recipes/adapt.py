@@ -39,7 +39,7 @@ LEAST_BATCH = 16  # unless they were smaller than this, where updates take longe
 SHOWN = 40_000  # images in a whole training, at least: 2,500 batches of 16,
 SHOWN_LARGE = 8_000  # or exactly so many of those over 64 pixels, 500 batches,
 EPOCHS = (10, 300)  # but at least and at most so many epochs
-LIKE_DIGITS = ("batch", "optimizer", "lr", "loss")
+LIKE_DIGITS = ("batch", "optimizer", "lr", "loss", "crop_sampler")
 RATES = ("lr", "start", "peak")  # what schedules call their learning rate
 
 
