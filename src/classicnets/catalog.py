@@ -23,7 +23,9 @@ from classicnets.recipes import (
     zfnet as zfnet_recipe,
 )
 from classicnets.recipes.fast import OWN
+from classicnets.support.arguments import as_ours, as_theirs
 from classicnets.support.errors import one_line, suggest
+from classicnets.support.names import short
 from classicnets.training.recipe import Recipe
 
 
@@ -75,6 +77,9 @@ def names(pattern: str = "*") -> list[str]:
     return [name for name in CATALOG if name in found]
 
 
+list_models = names  # as timm and torchvision say it
+
+
 def find(name: str | Callable[..., nn.Module]) -> Entry:
     """The entry of a name, of a third-party network written `path/to/file.py:builder`, or of a
     builder.
@@ -83,7 +88,9 @@ def find(name: str | Callable[..., nn.Module]) -> Entry:
     run; and for a file without that builder. So does `build` where that builder fails.
     """
     if not isinstance(name, str):
-        return _third_party(name, getattr(name, "__qualname__", repr(name)), Path())
+        ours = getattr(name, "__wrapped__", name)
+        known = (entry for entry in CATALOG.values() if entry.build is ours)
+        return next(known, None) or _of_builder(name)
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
     entry = CATALOG.get(ALIASES.get(name, name))
@@ -93,16 +100,27 @@ def find(name: str | Callable[..., nn.Module]) -> Entry:
     return entry
 
 
-def build(name: str, classes: int | None = None, channels: int | None = None) -> nn.Module:
+def build(
+    name: str, classes: int | None = None, channels: int | None = None, **spelled: int
+) -> nn.Module:
     """A network by name, with the paper's classes and channels by default.
 
-    Raises ValueError for an unknown name, or for fewer than one class or channel.
+    The number of classes may be spelled `num_classes`, that of channels `in_chans` or
+    `in_channels`. Raises ValueError for an unknown name, another argument, or fewer than one class
+    or channel.
     """
-    wanted = {"classes": classes, "channels": channels}
-    for what, number in wanted.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{what} must be at least 1, not {number}")
-    return find(name).build(**{k: v for k, v in wanted.items() if v is not None})
+    given = {"classes": classes, "channels": channels} | spelled
+    given = {word: number for word, number in given.items() if number is not None}
+    return find(name).build(**as_ours(name, (), given))
+
+
+def _of_builder(builder: object) -> Entry:
+    if not callable(builder) or isinstance(builder, nn.Module):
+        raise ValueError(
+            f"a network cannot be {short(repr(builder), 60)}; it is a name such as resnet20, "
+            "path/to/file.py:builder, or a function that builds a torch.nn.Module"
+        )
+    return _third_party(builder, getattr(builder, "__qualname__", repr(builder)), Path())
 
 
 def _from_file(name: str) -> Entry:
@@ -120,7 +138,7 @@ def _third_party(make: Callable[..., object], name: str, path: Path) -> Entry:
 
     def build(**wanted: int) -> nn.Module:
         with _guarded(path, f"{name} does not build"):
-            network = make(**{k: v for k, v in wanted.items() if k in takes})
+            network = make(**as_theirs(wanted, takes))
         if not isinstance(network, nn.Module):
             raise ValueError(f"{name} gave a {type(network).__name__}, not a torch.nn.Module")
         return network

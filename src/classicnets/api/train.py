@@ -1,7 +1,7 @@
 """Training: a network, data and a recipe become a run directory."""
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -147,7 +147,7 @@ class Training:
 
 
 def train(
-    network: str | nn.Module,
+    network: str | nn.Module | Callable[..., nn.Module],
     data: str | Splits = "digits",
     recipe: str | Recipe | None = None,
     epochs: int | None = None,
@@ -162,6 +162,7 @@ def train(
 ) -> Training:
     """Prepares a training, to be iterated; nothing is written before all of it has been checked.
 
+    `network` is a name, `path/to/file.py:builder`, a builder or a module.
     `recipe` is "paper" (the default), "fast", `FILE.py` or `FILE.py:NAME`, or a Recipe; your own
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
     in proportion, and `overrides` changes any other field, name -> value as one types it after
