@@ -95,12 +95,13 @@ class Comparison:
         return png(figure, dpi=150)
 
 
-def compare(runs: Sequence[str | Path]) -> Comparison:
-    """Several runs side by side, in the order given.
+def compare(runs: str | Path | Sequence[str | Path]) -> Comparison:
+    """One run, or several side by side, in the order given.
 
     Raises a ValueError when there is none or one is given twice, and for a run that is missing,
     damaged, or has no finished epoch.
     """
+    runs = [runs] if isinstance(runs, str | Path) else runs
     if not runs:
         raise ValueError("compare needs at least one run")
     places = [Path(run).resolve() for run in runs]

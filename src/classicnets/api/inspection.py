@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from classicnets.data.crops import centre_boxes
+from classicnets.data.given import Given, list_items
 from classicnets.data.images import ImageFiles, Images, Splits
 from classicnets.data.sets import open_data
 from classicnets.support.names import short
@@ -17,7 +18,7 @@ from classicnets.visualize.forward import as_input, class_scores, frozen
 from classicnets.visualize.layers import stages, stages_and_fc
 from classicnets.visualize.predictions import Predictions, predict_all
 
-from .predict import images_at, left_out, read_or_refuse
+from .predict import left_out, read_or_refuse
 from .runs import Source, build_initial
 
 
@@ -63,19 +64,20 @@ class Inspection:
         self.limit, self.method = limit, method
         self.unreadable: list[str] = []
 
-    def read(self, paths: Sequence[str | Path]) -> list[Sample]:
-        """Images from files and folders, read as `predict` does; without any, one test image."""
-        if not paths:
+    def read(self, images: Given | Sequence[Given]) -> list[Sample]:
+        """These images and those in folders, read as `predict` does; of none, one test image."""
+        items = list_items(images)
+        if not items:
             test = self.test
             name = f"a test image of {self.classes[test.labels[0]]}"
             return self._samples([name], test.images[:1], test.inputs[:1])
-        files = [file for path in map(Path, paths) for file in images_at(path)]
-        found, readable, reasons = read_or_refuse(files, set(map(Path, paths)), self.config)
+        found, readable, reasons = read_or_refuse(items, self.config)
         if not readable:
-            raise ValueError(f"none of {len(files)} images can be read: {min(reasons.items())[1]}")
-        self.unreadable = [*reasons.values(), *left_out(paths)]
+            raise ValueError(f"none of {len(items)} images can be read: {min(reasons.items())[1]}")
+        self.unreadable = [*reasons.values(), *left_out(images)]
         subset = self._crop(found)
-        return self._samples([files[i].name for i in readable], subset.images, subset.inputs)
+        names = [Path(items[i].name).name for i in readable]
+        return self._samples(names, subset.images, subset.inputs)
 
     def _samples(self, names: Sequence[str], images: Tensor, inputs: Tensor) -> list[Sample]:
         with frozen(self.network), torch.no_grad():

@@ -19,7 +19,7 @@ class Packed:
 
 
 def pack(
-    data: str,
+    data: str | Path,
     out: str | Path,
     side: int = 256,
     channels: int = 3,

@@ -14,6 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from classicnets.data.given import Given
 from classicnets.evaluation.metrics import confusion_counts
 from classicnets.support.devices import select_device
 from classicnets.support.errors import suggest
@@ -73,10 +74,10 @@ class Plates:
 
 def see(
     run: str | Path,
-    images: Sequence[str | Path] = (),
-    what: Sequence[str] = DEFAULT_KINDS,
-    layers: Sequence[str] = (),
-    maps: Sequence[int] = (),
+    images: Given | Sequence[Given] = (),
+    what: str | Sequence[str] = DEFAULT_KINDS,
+    layers: str | Sequence[str] = (),
+    maps: int | Sequence[int] = (),
     label: str | None = None,
     network: Source = None,
     limit: int = 1000,
@@ -85,16 +86,18 @@ def see(
 ) -> Plates:
     """Plates that show what a run has learnt, on these images or on one of its test set.
 
-    `what` names kinds of plates, or is ("all",). `layers`, `maps` and `label` (a class) override
-    the defaults: the network's stages, the strongest maps, the predicted class. A layer that runs
-    several times stands for its last call with feature maps, `a (2)` for its second call.
-    Kinds that need a data set use at most `limit` images of the run's own. `method` of embedding:
-    pca, tsne, or umap where it is installed.
+    `images` are as in `predict`. `what` names kinds of plates, or is "all". `layers`, `maps` and
+    `label` (a class) override the defaults: the network's stages, the strongest maps, the predicted
+    class. A layer that runs several times stands for its last call with feature maps, `a (2)` for
+    its second call. Kinds that need a data set use at most `limit` images of the run's own.
+    `method` of embedding: pca, tsne, or umap where it is installed.
 
     Raises ValueError for an unknown kind, layer, map, class or method, for an image that cannot be
     read unless it was found in a folder, and where `load` does.
     """
-    kinds = tuple(KINDS) if tuple(what) == ("all",) else tuple(what)
+    what, layers = ([word] if isinstance(word, str) else list(word) for word in (what, layers))
+    maps = [maps] if isinstance(maps, int) else maps
+    kinds = list(KINDS) if what == ["all"] else what
     for kind in kinds:
         if kind not in KINDS:
             raise ValueError(f"no kind of plate {kind!r}; {suggest(kind, ['all', *KINDS])}")

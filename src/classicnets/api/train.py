@@ -148,7 +148,7 @@ class Training:
 
 def train(
     network: str | nn.Module | Callable[..., nn.Module],
-    data: str | Splits = "digits",
+    data: str | Path | Splits = "digits",
     recipe: str | Recipe | None = None,
     epochs: int | None = None,
     out: str | Path | None = None,
@@ -182,6 +182,7 @@ def train(
     24
     """
     check_arguments(seed, workers)
+    data = str(data) if isinstance(data, Path) else data
     where = distributed.init(select_device(device))
     target = resolve_network(network, data)
     wanted = with_overrides(choose_recipe(target, recipe, data), epochs, overrides)
