@@ -25,6 +25,7 @@ from classicnets.support.modules import evaluation_mode
 from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
+from classicnets.training.recipe.overrides import as_text
 from classicnets.training.recipe.recipe import Recipe, differences
 from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.config import RunConfig
@@ -154,7 +155,7 @@ def train(
     out: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
-    overrides: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     execution: Execution | None = None,
     workers: int | None = None,
     unreadable: str = "skip",
@@ -165,8 +166,8 @@ def train(
     `network` is a name, `path/to/file.py:builder`, a builder or a module.
     `recipe` is "paper" (the default), "fast", `FILE.py` or `FILE.py:NAME`, or a Recipe; your own
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
-    in proportion, and `overrides` changes any other field, name -> value as one types it after
-    `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default. `workers`
+    in proportion, and `overrides` changes any other field, name -> value, or its text as one types
+    it after `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default. `workers`
     processes read files ahead; by default one per processor where a GPU computes, else none, since
     the computing threads then read in between. `unreadable` files are left out ("skip") or an error
     ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
@@ -214,7 +215,7 @@ def train(
     training.adapted, training.chosen = adapted | fixed, chosen
     if distributed.rank() == 0:
         named = recipe if isinstance(recipe, str) else ""
-        origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
+        origin = {"recipe": named, "epochs": epochs, "overrides": as_text(overrides or {})}
         notes = {"origin": origin, "adapted": dict(training.adapted)}
         training.run = create(directory, config, **_environment(splits, module, where), **notes)
     return training

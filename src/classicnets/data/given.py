@@ -51,8 +51,8 @@ def _items(image: Given, name: str) -> Iterator[Item]:
         yield Item(name, _as_image(image, name))
     else:
         raise ValueError(
-            f"{name} is of the type {type(image).__name__}; it takes a path, a Pillow image, a NumPy array "
-            "or a torch tensor"
+            f"{name} is of the type {type(image).__name__}; it takes a path, a Pillow image, "
+            "a NumPy array or a torch tensor"
         )
 
 
