@@ -1,6 +1,5 @@
 """Resuming a run, bit for bit."""
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from torch import nn
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
 from classicnets.support.devices import select_device
+from classicnets.support.errors import shell
 from classicnets.support.files import lock_directory
 from classicnets.training.execution import distributed
 from classicnets.training.recipe.recipe import Recipe, custom_parts
@@ -97,10 +97,10 @@ def _recipe_of(run: Run, given: str | Recipe | None) -> Recipe:
         )
     if given is None:
         file = str(origin.get("recipe", ""))
-        own = shlex.quote(file) if ".py" in file else "FILE.py:NAME"
+        own = shell("--recipe", file if ".py" in file else "FILE.py:NAME")
         raise ValueError(
             f"the recipe of {run.directory} has a part of your own, {part.source}, whose code runs "
-            f"only when you name it: add --recipe {own}, or recipe= in Python"
+            f"only when you name it: add {own}, or recipe= in Python"
         )
     recipe = load_recipe(given) if isinstance(given, str) else given
     recipe = with_overrides(recipe, origin.get("epochs"), origin.get("overrides"))

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from classicnets.data.given import Given
+from classicnets.data.image_file import IMAGE_SUFFIXES
 from classicnets.evaluation.metrics import confusion_counts
 from classicnets.support.devices import select_device
-from classicnets.support.errors import suggest
+from classicnets.support.errors import first_few, shell, suggest
 from classicnets.support.files import write_atomic
 from classicnets.support.names import file_names
 from classicnets.support.plots import png
@@ -57,6 +58,11 @@ class Plates:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def save(self, out: str | Path, npz: bool = False) -> list[Path]:
+        """Draws the plates and writes them, as the function `save` does."""
+        check_out(self, Path(out))  # before they are drawn
+        return save(self, list(self), Path(out), npz)
 
     def __iter__(self) -> Iterator[Plate]:
         reasons = []
@@ -125,22 +131,44 @@ def see(
     )
 
 
-def save(series: Plates, plates: Sequence[Plate], out: Path, npz: bool = False) -> None:
-    """Writes the plates as PNG files into the folder `out`, or as one page if it ends in .html.
+def check_out(series: Plates, out: Path) -> None:
+    """Raises a ValueError where the plates cannot be written to `out`; see `save`."""
+    kind = out.suffix.lower()
+    if kind in IMAGE_SUFFIXES and kind != ".png":
+        raise ValueError(f"plates are written as PNG files or one HTML page, not {kind}: {out}")
+    if kind == ".png" and len(series) != 1:
+        names = first_few([name for name, *_ in series.steps], 5)
+        raise ValueError(
+            f"{out} is one image, but there are {len(series)} plates: {names}; give a directory, "
+            f"such as {shell(out.with_suffix(''))}, or ask for one plate"
+        )
 
-    With `npz` also the arrays of each plate. Raises an OSError for a path that cannot be written.
+
+def save(series: Plates, plates: Sequence[Plate], out: Path, npz: bool = False) -> list[Path]:
+    """Writes the plates as PNG files into the folder `out`, as one page if it ends in .html, or a
+    single one as that file if it ends in .png.
+
+    With `npz` also the arrays of each plate. Returns the paths of the images, or of the page.
+    Raises a ValueError for several plates in one PNG file and for other image formats, and an
+    OSError for a path that cannot be written.
     """
-    one = out.suffix == ".html"
-    folder = out.parent if one else out
+    check_out(series, out)
+    kind = out.suffix.lower()
+    folder = out.parent if kind in (".html", ".png") else out
     folder.mkdir(parents=True, exist_ok=True)
+    written = []
     for plate in plates:
-        if plate.figure is not None and not one:
-            write_atomic(folder / f"{plate.name}.png", png(plate.figure))
+        file = out if kind == ".png" else folder / f"{plate.name}.png"
+        if plate.figure is not None and kind != ".html":
+            write_atomic(file, png(plate.figure))
+            written.append(file)
         if npz and plate.arrays:
-            write_atomic(folder / f"{plate.name}.npz", _npz(plate.arrays))
-    if one:
+            write_atomic(file.with_suffix(".npz"), _npz(plate.arrays))
+    if kind == ".html":
         text = page(series.title, series.subtitle, plates)
         write_atomic(out, text.encode(errors="backslashreplace"))  # a file's name may be bytes
+        written.append(out)
+    return written
 
 
 def _steps(

@@ -22,10 +22,11 @@ from classicnets.recipes.adapt import adapt
 from classicnets.support.devices import select_device
 from classicnets.support.files import lock_directory
 from classicnets.support.modules import evaluation_mode
+from classicnets.support.names import file_names
 from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
-from classicnets.training.recipe.overrides import as_text
+from classicnets.training.recipe.overrides import as_text, override
 from classicnets.training.recipe.recipe import Recipe, differences
 from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.config import RunConfig
@@ -34,6 +35,7 @@ from classicnets.training.run.directory import Run, create, require_free
 from classicnets.training.run.state import Record, TrainingState
 
 from .evaluate import evaluate_network
+from .finetune import from_run
 from .recipes import Target, choose_recipe, resolve_network, with_overrides
 from .runs import build_seeded
 
@@ -156,6 +158,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     overrides: Mapping[str, Any] | None = None,
+    init_from: str | Path | None = None,
     execution: Execution | None = None,
     workers: int | None = None,
     unreadable: str = "skip",
@@ -167,7 +170,9 @@ def train(
     `recipe` is "paper" (the default), "fast", `FILE.py` or `FILE.py:NAME`, or a Recipe; your own
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
     in proportion, and `overrides` changes any other field, name -> value, or its text as one types
-    it after `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default. `workers`
+    it after `--set`. `init_from` is a run of the same network whose weights training starts from;
+    for other classes its last layer is new. `out` is a new directory,
+    `runs/<network>-<data>-<time>` by default. `workers`
     processes read files ahead; by default one per processor where a GPU computes, else none, since
     the computing threads then read in between. `unreadable` files are left out ("skip") or an error
     ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
@@ -204,6 +209,10 @@ def train(
     wanted, adapted = adapt(wanted, splits)
     shape = (splits.channels, wanted.crop, wanted.crop)
     module = build_seeded(target.build, len(splits.classes), shape, seed)
+    if init_from is not None:
+        init = from_run(init_from, wanted.init, module, target.name, splits.classes)
+        overrides = {**(overrides or {}), "init": init}
+        wanted = override(wanted, {"init": init})
     wanted, fixed = _fit_to_network(wanted, module, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed
@@ -248,8 +257,9 @@ def _new_directory(out: str | Path | None, target: Target, data: str | Splits) -
     """Where the run is to be written. Raises a ValueError where it cannot be."""
     if out is None:
         name = data if isinstance(data, str) else data.name
-        names = (Path(name.partition(":")[0]).stem for name in (target.name, name))
-        out = Path("runs") / f"{'-'.join(names)}-{datetime.now():%Y%m%d-%H%M%S}"
+        names = [Path(name.partition(":")[0]).stem for name in (target.name, name)]
+        (safe,) = file_names(["-".join([*names, f"{datetime.now():%Y%m%d-%H%M%S}"])])
+        out = Path("runs") / safe
     directory = distributed.broadcast(Path(out))
     if distributed.rank() == 0:
         require_free(directory)

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classicnets.support.errors import first_few
@@ -13,6 +12,7 @@ from .terminal import cell, console, one_line
 if TYPE_CHECKING:
     from classicnets.api.train import Training
     from classicnets.evaluation.metrics import Evaluation
+    from classicnets.training.recipe.init import FromRun
 
 SHOWN_CLASSES = 20  # with more, a confusion table is unreadable
 SHOWN_MISTAKES = 5
@@ -30,19 +30,6 @@ def is_first_to_fail() -> bool:
     """Whether this process is to tell the user of its error: no other one has failed before."""
     module = sys.modules.get("classicnets.training.execution.distributed")
     return module.is_first_to_fail() if module else is_first_process()
-
-
-def command() -> str:
-    """The command that runs this program here: its name if that is on the PATH, else its path."""
-    from shutil import which
-
-    here = Path(sys.argv[0])
-    if here.name == "__main__.py":
-        return "python -m classicnets"
-    if which(here.name):
-        return here.name
-    path = here.absolute()
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def print_introduction(training: "Training") -> None:
@@ -77,7 +64,7 @@ def print_introduction(training: "Training") -> None:
 
 def _starting_point(training: "Training") -> Iterator[str]:
     """The values that training starts from, and what of the network stays as it is."""
-    from classicnets.training.recipe.init import AsBuilt
+    from classicnets.training.recipe.init import AsBuilt, FromRun
 
     init, step = training.recipe.init, training.state.step
     if step and step >= training.config.total_steps:
@@ -86,6 +73,8 @@ def _starting_point(training: "Training") -> Iterator[str]:
         yield f"weights: those of step {step:,}"
     elif isinstance(init, AsBuilt):
         yield "initial values: as the builder left them"
+    elif isinstance(init, FromRun):
+        yield f"initial values: learnt in {init.run}{_not_learnt(init)}"
     else:
         name = getattr(init, "__name__", type(init).__name__)
         yield f"initial values: drawn by {name}, the recipe's init"
@@ -95,6 +84,17 @@ def _starting_point(training: "Training") -> Iterator[str]:
     evaluating = set(training.state.evaluating)
     if names := [n for n, m in training.network.named_modules() if m in evaluating]:
         yield f"in evaluation mode throughout: {first_few(names, SHOWN_NAMES)}"
+
+
+def _not_learnt(init: "FromRun") -> str:
+    """Which layers are not taken from the run, and what initialises them."""
+    if not init.new and init.layers is None:
+        return ""
+    drawn = type(init.rest).__name__
+    drawn = "as the builder left it" if drawn == "AsBuilt" else f"drawn by {drawn}"
+    if init.layers is None:
+        return f", except {first_few(init.new, SHOWN_NAMES)}, which is new, {drawn}"
+    return f": {first_few(init.layers, SHOWN_NAMES)}; the rest is new, {drawn}"
 
 
 def _execution(training: "Training") -> Iterator[str]:
