@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -41,7 +41,7 @@ class Paper:
     authors: str
     year: int
     where: str
-    choices: str
+    choices: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Entry:
     """
 
     name: str
-    build: Callable[..., nn.Module]
-    recipe: Recipe
+    build: Callable[..., nn.Module] = field(repr=False)
+    recipe: Recipe = field(repr=False)
     paper: Paper | None
     input: tuple[int, int, int]
     printed: str = ""

@@ -17,8 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from sklearn.isotonic import isotonic_regression
 
 from classicnets.support.names import short
-from classicnets.support.plots import LiteralFigure, png
-from classicnets.support.tables import align
+from classicnets.support.plots import LiteralFigure, html_image, png
+from classicnets.support.tables import align, html_table, html_text
 from classicnets.training.recipe.recipe import ABOUT_PAPER
 from classicnets.training.run.curves import EpochMetrics, plot_curve
 from classicnets.training.run.directory import Run, open_run
@@ -51,7 +51,7 @@ class Row:
     parameters: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Runs side by side: a row and a learning curve of each."""
 
@@ -61,16 +61,34 @@ class Comparison:
     def __str__(self) -> str:
         return self.text()
 
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        runs, differing = [row.run for row in self.rows], self.rows[0].recipe
+        recipe = [[name, *(row.recipe[name] for row in self.rows)] for name in differing]
+        heads = ["recipe", *runs]
+        return (
+            html_table([COLUMNS, *map(_cells, self.rows)], LEFT)
+            + html_text(self._note(), "p")
+            + (html_table([heads, *recipe], heads) if recipe else "")
+            + html_image(self.png())
+        )
+
     def text(self) -> str:
         """A table, and below it in what the recipes differ."""
         table = align([COLUMNS, *map(_cells, self.rows)], LEFT)
-        if not all(line.same_data for line in self.rows):
-            table += ["", "* other data than the first run's: the errors are not comparable"]
+        if note := self._note():
+            table += ["", note]
         width = max(len(line.run) for line in self.rows)
         for name in self.rows[0].recipe:
             table += ["", f"{name}:"]
             table += [f"  {line.run.ljust(width)}  {line.recipe[name]}" for line in self.rows]
         return "\n".join(table)
+
+    def _note(self) -> str:
+        if all(line.same_data for line in self.rows):
+            return ""
+        return "* other data than the first run's: the errors are not comparable"
 
     def json(self) -> str:
         """A list with an object for each run, named as in `Row`."""

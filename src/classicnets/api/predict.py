@@ -13,6 +13,7 @@ from classicnets.data.given import Given, Item, list_items
 from classicnets.data.images import Images
 from classicnets.evaluation.protocols import find_protocol, log_probabilities
 from classicnets.support.devices import network_device, select_device
+from classicnets.support.tables import html_table
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import open_run
 
@@ -30,6 +31,27 @@ class Prediction(NamedTuple):
     top: tuple[tuple[str, float], ...]
     unreadable: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.path}: {', '.join(self.cells()) or self.unreadable}"
+
+    def cells(self) -> list[str]:
+        """Each class with its probability, as text."""
+        return [f"{name} {100 * p:.1f} %" for name, p in self.top]
+
+
+class Predictions(list[Prediction]):
+    """A list of predictions, which prints a line for each."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        width = max((len(prediction.top) for prediction in self), default=0)
+        heads = ["image", "predicted", *[""] * (width - 1)][: 1 + max(width, 1)]
+        rows = [[p.path, *(p.cells() or [p.unreadable])] for p in self]
+        rows = [row + [""] * (len(heads) - len(row)) for row in rows]
+        return html_table([heads, *rows], heads)
+
 
 def predict(
     run: str | Path,
@@ -37,7 +59,7 @@ def predict(
     top: int = 5,
     network: Source = None,
     device: str = "auto",
-) -> list[Prediction]:
+) -> Predictions:
     """The `top` likeliest classes of these images, and of those anywhere in these folders.
 
     `images` is one or a list of paths, Pillow images, NumPy arrays (h, w) or (h, w, 3), and torch
@@ -56,11 +78,11 @@ def predict(
     where = select_device(device)
     found = open_run(Path(run))
     module = for_inference(load_best(found, network).to(where), found.config)
-    return [
+    return Predictions(
         prediction
         for start in range(0, len(items), BATCH)
         for prediction in _predict_batch(module, found.config, items[start : start + BATCH], top)
-    ]
+    )
 
 
 def left_out(images: Given | Sequence[Given]) -> list[str]:

@@ -22,6 +22,7 @@ from classicnets.support.errors import first_few, shell, suggest
 from classicnets.support.files import write_atomic
 from classicnets.support.names import file_names
 from classicnets.support.plots import png
+from classicnets.support.tables import html_text
 from classicnets.training.run.directory import open_run
 from classicnets.visualize import cam, gradients, render
 from classicnets.visualize.deconv import deconv
@@ -43,7 +44,7 @@ DEFAULT_KINDS = ("filters", "maps", "deconv", "cam")
 Drawing = tuple[Figure, dict[str, Any]]  # and the arrays it was drawn from
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plates:
     """The plates of a run; iterating draws one after another.
 
@@ -58,6 +59,13 @@ class Plates:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def __repr__(self) -> str:
+        return f"{self.title}, {len(self)} plates: {', '.join(name for name, *_ in self.steps)}"
+
+    def _repr_html_(self) -> str:
+        head = html_text(self.title, "h3") + html_text(self.subtitle, "p")
+        return head + "".join(plate._repr_html_() for plate in self)
 
     def save(self, out: str | Path, npz: bool = False) -> list[Path]:
         """Draws the plates and writes them, as the function `save` does."""

@@ -23,6 +23,7 @@ from classicnets.support.devices import select_device
 from classicnets.support.files import lock_directory
 from classicnets.support.modules import evaluation_mode
 from classicnets.support.names import file_names
+from classicnets.support.tables import html_text
 from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
@@ -42,7 +43,7 @@ from .runs import build_seeded
 SAVE_EVERY = 600  # seconds; an epoch may take hours
 
 
-@dataclass
+@dataclass(repr=False)
 class Training:
     """A run in progress. Iterating it trains, and yields a record per step; `finish` does it all.
 
@@ -64,6 +65,13 @@ class Training:
     def __post_init__(self) -> None:
         self.saved = self.state.step if self.run.last.exists() else None  # the step on disk
         self.test: Evaluation | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.run!r}\nstep: {self.state.step:,} of {self.config.total_steps:,}"
+
+    def _repr_html_(self) -> str:
+        step = f"step {self.state.step:,} of {self.config.total_steps:,}"
+        return self.run._repr_html_() + html_text(step, "p")
 
     @property
     def directory(self) -> Path:

@@ -14,23 +14,15 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
       classicnets recipe alexnet
       classicnets recipe lenet5 --data digits --json
     """
-    from dataclasses import fields
     from json import dumps
 
     from rich.table import Table
 
     from classicnets.api.recipes import choose_recipe, resolve_network
-    from classicnets.training.recipe.recipe import ABOUT_PAPER
     from classicnets.training.recipe.serialization import to_json
 
     chosen = choose_recipe(resolve_network(network, data), recipe or None, data)
-    rows = [
-        (f.name, value, chosen.cited.get(f.name, ""), chosen.assumed.get(f.name, ""))
-        for f in fields(chosen)
-        if f.name not in ABOUT_PAPER
-        if (value := getattr(chosen, f.name)) is not None
-        or f.name in {**chosen.cited, **chosen.assumed}
-    ]
+    rows = chosen.rows()
     if json:
         values = to_json(chosen)
         objects = [

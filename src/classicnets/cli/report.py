@@ -46,11 +46,7 @@ def print_introduction(training: "Training") -> None:
         print(f"  differs from the paper: {name} {ours} (paper: {paper})")
     for line in _starting_point(training):
         print(line)
-    sizes = splits.sizes
-    print(
-        f"{splits.name}: {len(splits.classes)} classes; {sizes[0]} images for training, "
-        f"{sizes[1]} for validation, {sizes[2]} for test"
-    )
+    print(splits)
     for name, counts in list(splits.counts().items())[:SHOWN_CLASSES]:
         print(f"  {one_line(name)}: {' + '.join(map(str, counts))}")
     if (more := len(splits.classes) - SHOWN_CLASSES) > 0:
@@ -144,10 +140,7 @@ def print_summary(training: "Training") -> None:
 
 def print_evaluation(evaluation: "Evaluation") -> None:
     """The errors, and the confusion table or, with many classes, those of the lowest recall."""
-    print(
-        f"\ntest error {evaluation.top1_error:.2f} % (top-5 {evaluation.top5_error:.2f} %) "
-        f"of {evaluation.images} images, protocol {evaluation.protocol}, {evaluation.seconds:.1f} s"
-    )
+    print(f"\n{evaluation}")
     if len(evaluation.classes) > SHOWN_CLASSES:
         _print_worst(evaluation)
     else:

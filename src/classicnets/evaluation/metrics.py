@@ -10,6 +10,10 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
+from classicnets.support.tables import html_table, html_text
+
+SHOWN = 40  # classes in a notebook
+COLUMNS = ("class", "images", "recall %", "precision %")
 BINS = 15  # of confidence, as is usual since Guo et al. 2017
 MISTAKES = 10
 
@@ -33,7 +37,7 @@ class Bin:
     accuracy: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The metrics of a network, or of an ensemble, over a set of images; errors are in %.
 
@@ -62,6 +66,20 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"test error {self.top1_error:.2f} % (top-5 {self.top5_error:.2f} %) "
+            f"of {self.images} images, protocol {self.protocol}, {self.seconds:.1f} s"
+        )
+
+    def _repr_html_(self) -> str:
+        counts = (str(sum(row)) for row in self.confusion)
+        figures = ([f"{x:.1f}" for x in column] for column in (self.recall, self.precision))
+        rows = list(zip(self.classes, counts, *figures, strict=True))
+        table = html_table([COLUMNS, *rows[:SHOWN]], COLUMNS[:1])
+        more = f"and {len(rows) - SHOWN} more classes" if len(rows) > SHOWN else ""
+        return html_text(repr(self), "p") + table + html_text(more, "p") * bool(more)
 
 
 def evaluate_scores(

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
 
@@ -14,6 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 from .names import short, visible
+from .tables import html_text
 
 # with Chinese, Japanese and Korean characters, which the default font lacks; the installed are used
 FONTS = (
@@ -50,6 +52,12 @@ def png(figure: Figure, dpi: int | str = "figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
+
+
+def html_image(content: bytes, text: str = "") -> str:
+    """An element that holds a PNG file; `text` is for those who do not see it."""
+    source = f"data:image/png;base64,{b64encode(content).decode()}"
+    return f'<img style="max-width:100%" alt="{html_text(text)}" src="{source}">'
 
 
 def _make_literal(text: Text) -> None:

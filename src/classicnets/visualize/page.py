@@ -1,15 +1,13 @@
 """Plates (figures with a caption), and an HTML page that embeds them all."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from classicnets.support.names import visible
-from classicnets.support.plots import png
+from classicnets.support.plots import html_image, png
+from classicnets.support.tables import html_text
 
 STYLE = """
 :root { color-scheme: light; }
@@ -38,13 +36,16 @@ class Plate:
     name: str
     text: str
     figure: Figure | None = None
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    def _repr_html_(self) -> str:
+        return _section(self)
 
 
 def page(title: str, subtitle: str, plates: Sequence[Plate]) -> str:
     """An HTML document with all plates, their PNG files embedded."""
-    title, subtitle = _text(title), _text(subtitle)
-    names = [_text(plate.name) for plate in plates if plate.figure]
+    title, subtitle = html_text(title), html_text(subtitle)
+    names = [html_text(plate.name) for plate in plates if plate.figure]
     links = "".join(f'<a href="#{name}">{name}</a>' for name in names)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -56,15 +57,8 @@ def page(title: str, subtitle: str, plates: Sequence[Plate]) -> str:
 
 
 def _section(plate: Plate) -> str:
-    name, text = _text(plate.name), _text(plate.text)
+    name, text = html_text(plate.name), html_text(plate.text)
     if plate.figure is None:
         return f'<figure><p class="none"><b>{name}</b>: {text}</p></figure>\n'
-    image = b64encode(png(plate.figure)).decode()
-    return (
-        f'<figure id="{name}"><img alt="{name}: {text}" '
-        f'src="data:image/png;base64,{image}"><figcaption>{text}</figcaption></figure>\n'
-    )
-
-
-def _text(words: str) -> str:
-    return escape(visible(words))
+    image = html_image(png(plate.figure), f"{plate.name}: {plate.text}")
+    return f'<figure id="{name}">{image}<figcaption>{text}</figcaption></figure>\n'

@@ -14,6 +14,7 @@ from classicnets.data.crops import (
     ScaleJitter,
 )
 from classicnets.data.scaling import Between, Standardise, SubtractMean, SubtractMeanImage
+from classicnets.support.tables import html_table, html_text
 
 from .averaging import Average
 from .constraint import FilterRms
@@ -59,7 +60,7 @@ class CustomPart:
         return self.text
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recipe:
     """How to train a network.
 
@@ -121,6 +122,28 @@ class Recipe:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
             if value is not None and value > most:
                 raise ValueError(f"{name} must be at most {most:,}, not {value:,}")
+
+    def rows(self) -> list[tuple[str, Any, str, str]]:
+        """Each field that has a value or a source: name, value, where it is cited, why assumed."""
+        sources = {**self.cited, **self.assumed}
+        return [
+            (f.name, value, self.cited.get(f.name, ""), self.assumed.get(f.name, ""))
+            for f in fields(self)
+            if f.name not in ABOUT_PAPER
+            if (value := getattr(self, f.name)) is not None or f.name in sources
+        ]
+
+    def __repr__(self) -> str:
+        lines = [f"    {name}={value!r},\n" for name, value, *_ in self.rows()]
+        return f"Recipe(\n    cite={self.cite!r},\n{''.join(lines)})"
+
+    def _repr_html_(self) -> str:
+        heads = ("field", "value", "source")
+        lines = [
+            (name, repr(value), "; ".join(filter(None, (cited, assumed and f"assumed: {assumed}"))))
+            for name, value, cited, assumed in self.rows()
+        ]
+        return html_text(f"Recipe of {self.cite}", "p") + html_table([heads, *lines], heads)
 
     def steps_per_epoch(self, images: int, smallest: int = 1) -> int:
         """How many steps one epoch over so many training images takes.
