@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -154,7 +155,8 @@ def test_the_demo_reads_digits_and_the_commands_it_suggests_work(run_cli, tmp_pa
     error = json.loads((run / "run.json").read_text())["test"]["top1_error"]
     assert error <= 3
     suggested = done.out.split("what to try next:")[1].strip().splitlines()
-    assert len(suggested) == 3
-    words = suggested[1].split()
-    predict = words[words.index("predict") :]
-    assert run_cli(*predict).status == 0
+    commands = list(map(shlex.split, suggested))
+    verbs = ["show", "evaluate", "predict", "see", "compare", "train"]
+    words = [line[line.index(verb) :] for line, verb in zip(commands, verbs, strict=True)]
+    for line in words[:-1]:
+        assert run_cli(*line).status == 0, line
