@@ -90,11 +90,6 @@ class Comparison:
             return ""
         return "* other data than the first run's: the errors are not comparable"
 
-    def _note(self) -> str:
-        if all(line.same_data for line in self.rows):
-            return ""
-        return "* other data than the first run's: the errors are not comparable"
-
     def json(self) -> str:
         """A list with an object for each run, named as in `Row`."""
         return json.dumps([asdict(line) for line in self.rows], ensure_ascii=False)
