@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .commands import command, next_commands, print_commands, resume_command
+from classicnets.support.errors import shell
+
+from .commands import next_commands, print_commands, resume_command
 from .options import (
     DATA,
     EXECUTION,
@@ -180,7 +182,7 @@ def train(
     elif init_from is not None and "init" in changes:
         raise ValueError("--init-from and --set init exclude each other; give one")
     elif builder:
-        raise ValueError(f"--network goes with --resume; write `{command('train', builder)}`")
+        raise ValueError(f"--network goes with --resume; write `{shell('train', builder)}`")
     elif not network:
         raise ValueError("train needs a network; `classicnets list` shows their names")
     else:
