@@ -78,10 +78,14 @@ def print_introduction(training: "Training") -> None:
 def _starting_point(training: "Training") -> Iterator[str]:
     """The values that training starts from, and what of the network stays as it is."""
     from classicnets.training.recipe.init import AsBuilt
+    from classicnets.training.run.loop import has_ended
 
     init, step = training.recipe.init, training.state.step
-    if step and step >= training.config.total_steps:
-        yield f"weights: those of step {step:,}, the last; nothing is left to train"
+    if step and has_ended(training.state, training.config):
+        yield (
+            f"weights: those of step {step:,}, the last; nothing is left to train "
+            "(--epochs trains on)"
+        )
     elif step:
         yield f"weights: those of step {step:,}"
     elif isinstance(init, AsBuilt):
@@ -138,6 +142,8 @@ def print_left_out(lines: Sequence[str]) -> None:
 def print_summary(training: "Training") -> None:
     """The evaluation on the test images, and the run directory."""
     assert training.test is not None
+    if training.stopped_early:
+        print(training.stopped_early)
     print_evaluation(training.test)
     print(f"\nrun: {training.directory}")
 

@@ -1,4 +1,4 @@
-"""Imbalanced classes: weights for the loss, and an order of images that has each class equally often.
+"""For imbalanced classes: weights in the loss, and an order that has each class equally often.
 
 Either gives the mean over the classes of each one's mean loss, in expectation.
 """

@@ -1,5 +1,6 @@
 """The configuration of a run: what was trained on what, and how."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -101,6 +102,11 @@ class RunConfig:
         return self.recipe.steps_per_epoch(self.images[0], self.smallest)
 
     @property
+    def epochs(self) -> int:
+        """How many epochs there are, the last of which may be cut short."""
+        return math.ceil(self.total_steps / self.steps_per_epoch)
+
+    @property
     def total_steps(self) -> int:
         return self.recipe.total_steps(self.images[0], self.smallest)
 
@@ -175,7 +181,14 @@ class Origin:
 
 def check_notes(notes: Mapping[str, Any]) -> None:
     """Raises a ValueError for a note in run.json that is not of its kind."""
-    kinds = {"best_epoch": int, "parameters": int, "adapted": Mapping[str, str], "origin": Origin}
+    kinds = {
+        "best_epoch": int,
+        "parameters": int,
+        "adapted": Mapping[str, str],
+        "origin": Origin,
+        "stopped_early": str,
+        "extended": tuple[Mapping[str, int], ...],
+    }
     for name, kind in kinds.items():
         if notes.get(name) is not None:
             from_json(notes[name], kind, name)

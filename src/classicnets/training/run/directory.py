@@ -67,9 +67,9 @@ class Run:
         self.epochs.append(epoch)
         self._write_epochs()
 
-    def forget_epochs_after(self, step: int) -> None:
-        """Drops the epochs after the saved state, which will run again."""
-        self.epochs = [epoch for epoch in self.epochs if epoch.step <= step]
+    def forget_epochs_after(self, last: int) -> None:
+        """Drops the epochs after this one, of the saved state; they will run again."""
+        self.epochs = [epoch for epoch in self.epochs if epoch.epoch <= last]
         self._write_epochs()
 
     def require_storable(self, network: nn.Module) -> None:

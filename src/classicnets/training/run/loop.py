@@ -94,6 +94,28 @@ def has_stalled(state: TrainingState, config: RunConfig) -> bool:
     return patience is not None and state.waited >= patience
 
 
+def next_lr(state: TrainingState, config: RunConfig) -> float:
+    """The learning rate of the next step; the schedule spans the whole length of the training."""
+    steps = config.total_steps
+    history = History(steps / config.steps_per_epoch, state.validation, state.lowest)
+    return config.recipe.lr(state.step / steps, history)
+
+
+def fit_to_length(state: TrainingState, config: RunConfig) -> int:
+    """Adapts a restored state to a length that may have changed; returns the epochs it has ended.
+
+    An epoch that the former length cut short is continued, and an average that would not have begun
+    yet begins anew.
+    """
+    ended, cut = divmod(state.step, config.steps_per_epoch)
+    ended += cut > 0 and state.step >= config.total_steps
+    state.validation = state.validation[:ended]
+    average = config.recipe.average
+    if average and state.average and state.step <= average.since * config.total_steps:
+        state.average.n_averaged.zero_()
+    return ended
+
+
 def dry_run(state: TrainingState, config: RunConfig, data: Splits) -> None:
     """Runs every part of the recipe once on two images, without an update.
 
@@ -157,7 +179,7 @@ def _epoch(
     recipe, train, device = config.recipe, data.train, state.totals.device
     per_epoch, steps = config.steps_per_epoch, config.total_steps
     epoch, done = divmod(state.step, per_epoch)
-    epochs = math.ceil(steps / per_epoch)
+    epochs = config.epochs
     if done == 0:
         state.totals.zero_()
         draw = partial(_draw_images, config, data, epoch)
@@ -167,8 +189,7 @@ def _epoch(
     elements = recipe.batch * data.channels * size**2
     requests = islice(_requests(config, data, epoch), done, steps - epoch * per_epoch)
     for x, labels in stream(train, requests, size, workers):
-        history = History(steps / per_epoch, state.validation, state.lowest)
-        lr = recipe.lr(state.step / steps, history)
+        lr = next_lr(state, config)
         purpose = f"torch {distributed.rank()}"
         with (
             backends_for(elements, benchmark=True),
