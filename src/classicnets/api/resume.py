@@ -77,9 +77,9 @@ def resume(
         training.saved = training.state.step
         if training.state.validation and not found.weights.exists():
             raise ValueError(f"no {found.weights}, the best weights so far; train again")
+    ended = loop.fit_to_length(training.state, config)
     if epochs is not None:
         _extend(training, epochs)
-    ended = loop.fit_to_length(training.state, config)
     if distributed.rank() == 0:
         found.forget_epochs_after(ended)
     return training

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from classicnets.data.images import Splits
+from classicnets.data.listing import training_digests
 from classicnets.data.sets import open_data
 from classicnets.evaluation.metrics import Evaluation
 from classicnets.evaluation.protocols import find_protocol
@@ -227,7 +228,8 @@ def train(
         named = recipe if isinstance(recipe, str) else ""
         origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
         notes = {"origin": origin, "adapted": dict(training.adapted)}
-        training.run = create(directory, config, **_environment(splits, module, where), **notes)
+        notes |= _environment(splits, module, where)
+        training.run = create(directory, config, training_digests(splits), **notes)
     return training
 
 

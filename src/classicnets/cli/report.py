@@ -13,11 +13,15 @@ from .terminal import cell, console, one_line
 if TYPE_CHECKING:
     from classicnets.api.train import Training
     from classicnets.evaluation.metrics import Evaluation
+    from classicnets.training.recipe.recipe import Recipe
 
 SHOWN_CLASSES = 20  # with more, a confusion table is unreadable
+FEW = 3  # smallest and largest classes that stand for many
+IMBALANCED = 5  # times as many images; of two such classes, always guessing one is right in 83 %
 SHOWN_MISTAKES = 5
 SHOWN_NAMES = 8  # of frozen parameters
 SHOWN_WARNINGS = 10
+MEASURES = ("recall %", "precision %", "F1 %")
 WORST = 10  # classes listed in place of a confusion table
 
 
@@ -64,15 +68,40 @@ def print_introduction(training: "Training") -> None:
         f"{splits.name}: {len(splits.classes)} classes; {sizes[0]} images for training, "
         f"{sizes[1]} for validation, {sizes[2]} for test"
     )
-    for name, counts in list(splits.counts().items())[:SHOWN_CLASSES]:
-        print(f"  {one_line(name)}: {' + '.join(map(str, counts))}")
-    if (more := len(splits.classes) - SHOWN_CLASSES) > 0:
-        print(f"  and {more} more classes")
+    for line in _class_sizes(splits.counts()):
+        print(line)
+    if not training.state.step:
+        warn(list(_imbalance(splits.counts(), recipe)))
     warn([f"skipped: {reason}" for reason in splits.skipped], " (run.json names all)")
     warn(splits.duplicates, " (run.json names all)")
     print_left_out(splits.left_out)
     for line in _execution(training):
         print(line)
+
+
+def _class_sizes(counts: Mapping[str, tuple[int, int, int]]) -> Iterator[str]:
+    """The images of each class; of many classes the smallest and the largest ones."""
+    lines = {name: f"{one_line(name)}: {' + '.join(map(str, row))}" for name, row in counts.items()}
+    if len(lines) <= SHOWN_CLASSES:
+        yield from (f"  {line}" for line in lines.values())
+        return
+    order = sorted(counts, key=lambda name: counts[name][0])
+    for title, names in (("smallest", order[:FEW]), ("largest", order[: -FEW - 1 : -1])):
+        yield f"  {title}: {', '.join(lines[name] for name in names)}"
+
+
+def _imbalance(counts: Mapping[str, tuple[int, int, int]], recipe: "Recipe") -> Iterator[str]:
+    """What to say of classes of very unequal size, unless the recipe balances them."""
+    sizes = {name: row[0] for name, row in counts.items()}
+    small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    balanced = recipe.class_weights or recipe.sampler
+    if not balanced and sizes[large] >= IMBALANCED * max(1, sizes[small]):
+        yield (
+            f"the classes are imbalanced: {large!r} has {sizes[large] / max(1, sizes[small]):.3g} "
+            f"times as many training images as {small!r} ({sizes[large]:,} and {sizes[small]:,}), "
+            "and a network may learn to ignore small classes; --class-weights balanced or "
+            "--sampler balanced makes all classes count the same"
+        )
 
 
 def _starting_point(training: "Training") -> Iterator[str]:
@@ -154,6 +183,7 @@ def print_evaluation(evaluation: "Evaluation") -> None:
         f"\ntest error {evaluation.top1_error:.2f} % (top-5 {evaluation.top5_error:.2f} %) "
         f"of {evaluation.images} images, protocol {evaluation.protocol}, {evaluation.seconds:.1f} s"
     )
+    print(f"balanced accuracy {evaluation.balanced_accuracy:.2f} %, the mean recall of the classes")
     if len(evaluation.classes) > SHOWN_CLASSES:
         _print_worst(evaluation)
     else:
@@ -180,17 +210,29 @@ def _print_confusion(evaluation: "Evaluation") -> None:
     table.add_column("")
     for i in range(len(evaluation.classes)):
         table.add_column(str(i), justify="right", no_wrap=True)
-    table.add_column("recall %", justify="right", no_wrap=True)
+    for name in ("images", *MEASURES):
+        table.add_column(name, justify="right", no_wrap=True)
+    measures = zip(evaluation.recall, evaluation.precision, evaluation.f1, strict=True)
+    measured = [[f"{value:.1f}" for value in row] for row in measures]
     for i, (name, row) in enumerate(zip(evaluation.classes, evaluation.confusion, strict=True)):
         cells = [str(count or ".") for count in row]
         cells[i] = f"[bold]{cells[i]}[/]"
         label = name if name == str(i) else f"{i} {cell(name)}"
-        table.add_row(label, *cells, f"{evaluation.recall[i]:.1f}")
+        table.add_row(label, *cells, str(evaluation.support[i]), *measured[i])
     console().print(table)
 
 
 def _print_worst(evaluation: "Evaluation") -> None:
-    worst = sorted(zip(evaluation.recall, evaluation.classes, strict=True))[:WORST]
+    rows = zip(
+        evaluation.recall,
+        evaluation.precision,
+        evaluation.f1,
+        evaluation.support,
+        evaluation.classes,
+        strict=True,
+    )
     print("classes with the lowest recall:")
-    for recall, name in worst:
-        print(f"  {recall:5.1f} %  {one_line(name)}")
+    print(f"  {'  '.join(MEASURES)}  images  class")
+    for *measures, support, name in sorted(row for row in rows if row[3])[:WORST]:
+        cells = (f"{value:{len(head)}.1f}" for value, head in zip(measures, MEASURES, strict=True))
+        print(f"  {'  '.join(cells)}  {support:6}  {one_line(name)}")
