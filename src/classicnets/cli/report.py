@@ -3,12 +3,14 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classicnets.support.errors import first_few
+from classicnets.support.tables import align
 
-from .terminal import cell, console, one_line
+from .terminal import console, one_line
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
@@ -21,7 +23,6 @@ IMBALANCED = 5  # times as many images; of two such classes, always guessing one
 SHOWN_MISTAKES = 5
 SHOWN_NAMES = 8  # of frozen parameters
 SHOWN_WARNINGS = 10
-MEASURES = ("recall %", "precision %", "F1 %")
 WORST = 10  # classes listed in place of a confusion table
 
 
@@ -178,15 +179,14 @@ def print_summary(training: "Training") -> None:
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:
-    """The errors, and the confusion table or, with many classes, those of the lowest recall."""
+    """The errors, the metrics of each class and, where they are few, the confusion table."""
     print(
         f"\ntest error {evaluation.top1_error:.2f} % (top-5 {evaluation.top5_error:.2f} %) "
         f"of {evaluation.images} images, protocol {evaluation.protocol}, {evaluation.seconds:.1f} s"
     )
     print(f"balanced accuracy {evaluation.balanced_accuracy:.2f} %, the mean recall of the classes")
-    if len(evaluation.classes) > SHOWN_CLASSES:
-        _print_worst(evaluation)
-    else:
+    _print_classes(evaluation)
+    if len(evaluation.classes) <= SHOWN_CLASSES:
         _print_confusion(evaluation)
 
 
@@ -202,37 +202,34 @@ def print_confidence(evaluation: "Evaluation") -> None:
         print(f"  {one_line(told)} true class {one_line(mistake.label)}")
 
 
+def _print_classes(evaluation: "Evaluation") -> None:
+    """The metrics of each class; of many classes, of those with the lowest recall."""
+    columns = ("support", "recall", "precision", "f1")
+    rows = [
+        [
+            str(i),
+            *(getattr(evaluation, name)[i] for name in columns),
+            one_line(evaluation.classes[i]),
+        ]
+        for i in range(len(evaluation.classes))
+    ]
+    if len(rows) > SHOWN_CLASSES:
+        print("classes with the lowest recall:")
+        rows = sorted((row for row in rows if row[1]), key=itemgetter(2))[:WORST]
+    cells = [[k, str(n), *(f"{value:.1f}" for value in row), name] for k, n, *row, name in rows]
+    head = ["", "images", "recall %", "precision %", "F1 %", "class"]
+    print("\n".join(align([head, *cells], left=("class",))))
+
+
 def _print_confusion(evaluation: "Evaluation") -> None:
     from rich.table import Table
 
-    print("rows: true class; columns: predicted class")
+    print("\nrows: true class; columns: predicted class")
     table = Table(box=None, padding=(0, 1))
-    table.add_column("")
-    for i in range(len(evaluation.classes)):
-        table.add_column(str(i), justify="right", no_wrap=True)
-    for name in ("images", *MEASURES):
+    for name in ("", *map(str, range(len(evaluation.classes)))):
         table.add_column(name, justify="right", no_wrap=True)
-    measures = zip(evaluation.recall, evaluation.precision, evaluation.f1, strict=True)
-    measured = [[f"{value:.1f}" for value in row] for row in measures]
-    for i, (name, row) in enumerate(zip(evaluation.classes, evaluation.confusion, strict=True)):
+    for i, row in enumerate(evaluation.confusion):
         cells = [str(count or ".") for count in row]
         cells[i] = f"[bold]{cells[i]}[/]"
-        label = name if name == str(i) else f"{i} {cell(name)}"
-        table.add_row(label, *cells, str(evaluation.support[i]), *measured[i])
+        table.add_row(str(i), *cells)
     console().print(table)
-
-
-def _print_worst(evaluation: "Evaluation") -> None:
-    rows = zip(
-        evaluation.recall,
-        evaluation.precision,
-        evaluation.f1,
-        evaluation.support,
-        evaluation.classes,
-        strict=True,
-    )
-    print("classes with the lowest recall:")
-    print(f"  {'  '.join(MEASURES)}  images  class")
-    for *measures, support, name in sorted(row for row in rows if row[3])[:WORST]:
-        cells = (f"{value:{len(head)}.1f}" for value, head in zip(measures, MEASURES, strict=True))
-        print(f"  {'  '.join(cells)}  {support:6}  {one_line(name)}")
