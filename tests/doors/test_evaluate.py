@@ -161,7 +161,7 @@ def test_what_is_not_known_of_the_training_images_is_not_told(overlapping, runs,
     digits = cn.data.sets.open_data("digits", 32, 1).test
     assert cn.evaluate(runs[0], digits).overlap is None  # images without files
     (older / "train.sha256").write_text("no digest\n")
-    with pytest.raises(ValueError, match="train.sha256 is damaged: not every line is a SHA-256"):
+    with pytest.raises(ValueError, match=r"train.sha256 is damaged: not every line is a SHA-256"):
         cn.evaluate(older, new)
 
 
