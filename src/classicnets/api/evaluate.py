@@ -1,6 +1,7 @@
 """Evaluating runs by a paper's protocol."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from classicnets.data.images import ImageFiles, Images
+from classicnets.data.listing import find_overlap
 from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.evaluation.metrics import Evaluation, evaluate_scores
 from classicnets.evaluation.protocols import (
@@ -38,7 +40,8 @@ def evaluate(
     Images are shown as `protocol` says, by default as in the paper of each run's recipe. The
     probabilities of several runs are averaged; `network`, as in `load`, then serves them all, or
     is a list with one for each. The `precision` bf16 is faster, and may change the answer where two
-    classes are nearly as likely.
+    classes are nearly as likely. Other images than the run's own are compared with its training
+    images, file by file, which gives `overlap`.
 
     Raises ValueError for an unknown protocol, device or precision, where `load` does, for data that
     are missing or of other classes, when the run's own have changed since, for several runs of
@@ -69,8 +72,8 @@ def evaluate(
         scores.append(log_probabilities(module, images, shown, scale, config.scaling))
         count += count_views(shown, scale)
         names.append(name)
-        labels, files = images.labels.cpu(), getattr(images, "paths", None)
-    return evaluate_scores(
+        labels, files = images.labels.cpu(), images.paths
+    evaluation = evaluate_scores(
         mean_log_probabilities(scores),
         labels,
         runs[0].config.classes,
@@ -79,6 +82,9 @@ def evaluate(
         count,
         files,
     )
+    if images is None or _is_own(runs[0].config, data):
+        return evaluation
+    return replace(evaluation, overlap=_overlap(images, runs))
 
 
 def evaluate_network(
@@ -96,9 +102,21 @@ def evaluate_network(
     )
 
 
+def _overlap(images: Images | ImageFiles, runs: Sequence[Run]) -> tuple[str, ...] | None:
+    """The files of these images that a run was trained on; None where that is not known of all."""
+    digests = [run.digests() for run in runs]
+    found = find_overlap(images, set[str]().union(*digests))
+    return found if all(digests) else found or None
+
+
+def _is_own(config: RunConfig, data: str | Images | ImageFiles | None) -> bool:
+    """Whether these are the run's own data, whose test part is new to it."""
+    return data is None or (isinstance(data, str) and resolve(data) == config.data)
+
+
 def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | ImageFiles:
     side, channels = config.side, config.input[0]
-    if data is not None and resolve(data) != config.data:
+    if data is not None and not _is_own(config, data):
         return open_test(data, side, channels, config.classes, whole)
     whole = whole or config.recipe.crop_sampler.whole
     hint = "; --data evaluates it on other images"
@@ -144,8 +162,7 @@ def _require_alike(runs: Sequence[Run], data: str | Images | ImageFiles | None) 
                 f"{run.directory} has the classes {', '.join(b.classes)} and {first.directory} "
                 f"{', '.join(a.classes)}; only runs of the same classes can be averaged"
             )
-        own = data is None or (isinstance(data, str) and resolve(data) in (a.data, b.data))
-        if own and (a.data, a.digest) != (b.data, b.digest):
+        if (_is_own(a, data) or _is_own(b, data)) and (a.data, a.digest) != (b.data, b.digest):
             raise ValueError(
                 f"{run.directory} was trained on {b.data} and {first.directory} on {a.data}; "
                 "--data must name images that are new to both"

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from classicnets.data.images import Splits
+from classicnets.data.listing import training_digests
 from classicnets.data.sets import open_data
 from classicnets.evaluation.metrics import Evaluation
 from classicnets.evaluation.protocols import find_protocol
@@ -73,6 +74,18 @@ class Training:
     @property
     def recipe(self) -> Recipe:
         return self.config.recipe
+
+    @property
+    def stopped_early(self) -> str:
+        """Why training has ended before its length; empty where it has not."""
+        if not loop.has_stalled(self.state, self.config):
+            return ""
+        done, waited = self.state.step // self.config.steps_per_epoch, self.state.waited
+        return (
+            f"no better validation in {waited} epoch{'s' * (waited != 1)}, the patience of the "
+            f"recipe: stopped after epoch {done} of {self.config.epochs}, the best was "
+            f"{done - waited}"
+        )
 
     def __iter__(self) -> Iterator[Record]:
         began = saved = perf_counter()
@@ -142,7 +155,8 @@ class Training:
     def _tested(self) -> Evaluation:
         self.run.load_weights(self.network)
         test = evaluate_network(self.network, self.splits.test, self.config)
-        self.run.note(test=test.as_json())
+        early = {"stopped_early": self.stopped_early} if self.stopped_early else {}
+        self.run.note(test=test.as_json(), **early)
         return test
 
 
@@ -214,7 +228,8 @@ def train(
         named = recipe if isinstance(recipe, str) else ""
         origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
         notes = {"origin": origin, "adapted": dict(training.adapted)}
-        training.run = create(directory, config, **_environment(splits, module, where), **notes)
+        notes |= _environment(splits, module, where)
+        training.run = create(directory, config, training_digests(splits), **notes)
     return training
 
 
@@ -292,7 +307,7 @@ def _configure(
     shape = (splits.channels, recipe.crop, recipe.crop)
     execution, chosen = resolve_execution(execution, network, shape, recipe.batch, recipe.optimizer)
     differing = differences(recipe, target.recipe)
-    differing = {name: (_plain(a), _plain(b)) for name, (a, b) in differing.items()}
+    differing = {name: (plain(a), plain(b)) for name, (a, b) in differing.items()}
     resize = recipe.progressive_resizing
     side = resize(recipe.crop, 0.0) if resize else recipe.crop
     minimum = images_needed(network, (splits.channels, side, side), len(splits.classes))
@@ -315,7 +330,8 @@ def _environment(splits: Splits, network: nn.Module, device: torch.device) -> di
     }
 
 
-def _plain(value: object) -> int | str:
+def plain(value: object) -> int | str:
+    """The value of a field as `differences` has it."""
     return value if isinstance(value, int) else str(value)
 
 

@@ -60,7 +60,8 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Evaluate a run: top-1 and top-5 error, confusion, calibration.
+    """Evaluate a run: errors, balanced accuracy, precision, recall and F1 of each class, confusion,
+    calibration.
 
     The probabilities of several runs are averaged.
 
@@ -73,9 +74,10 @@ def evaluate(
 
     import classicnets as cn
     from classicnets.evaluation.plots import class_csv, evaluation_png
+    from classicnets.support.errors import first_few
     from classicnets.support.files import write_atomic
 
-    from .report import print_confidence, print_evaluation
+    from .report import print_confidence, print_evaluation, warn
 
     evaluation = cn.evaluate(
         runs, data or None, protocol or None, networks or None, device, precision
@@ -84,6 +86,13 @@ def evaluate(
         write_atomic(csv, encoded(class_csv(evaluation)))
     if png is not None:
         write_atomic(png, evaluation_png(evaluation))
+    if overlap := evaluation.overlap:
+        warn(
+            [
+                f"{len(overlap)} of {evaluation.images} images are also among the training images "
+                f"(the same bytes), so the error is too low for new ones: {first_few(overlap)}"
+            ]
+        )
     if json:
         print_json(dumps(evaluation.as_json(), ensure_ascii=False))
         return

@@ -51,4 +51,6 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
         table.add_row(name, repr(value), source)
     print(f"{network}, recipe source: {chosen.cite}\n")
     console(width=terminal_width(), markup=False, highlight=False).print(table)
-    print("\nChange a value with `train --set FIELD=VALUE`, written as in this table.")
+    unset = [f.name for f in fields(chosen) if getattr(chosen, f.name) is None]
+    print(f"\nnot set: {', '.join(unset)}")
+    print("Change a value with `train --set FIELD=VALUE`, written as in this table.")

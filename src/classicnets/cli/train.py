@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ENDED_BY = 128  # plus the number of the signal: the exit status of a command ended by a signal
 # parameters that --resume goes with
-WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "builder")
+WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "epochs", "builder")
 
 
 def train(
@@ -53,8 +53,36 @@ def train(
         typer.Option(
             metavar="N",
             rich_help_panel=RECIPE,
-            help="number of epochs; the schedule scales with it, such as --epochs 30",
+            help="number of epochs; the schedule scales with it, such as --epochs 30; with "
+            "--resume the number in all, to extend a run",
             show_default="the recipe's",
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=RECIPE,
+            help="stop after N epochs without a better validation, such as --patience 5",
+            show_default="never",
+        ),
+    ] = None,
+    class_weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="balanced",
+            rich_help_panel=RECIPE,
+            help="for classes of unequal size: weigh images in the loss so that all classes count "
+            "the same, such as --class-weights balanced",
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="balanced",
+            rich_help_panel=RECIPE,
+            help="for classes of unequal size: show images of each class equally often, such as "
+            "--sampler balanced",
         ),
     ] = None,
     overrides: Annotated[
@@ -148,6 +176,7 @@ def train(
       classicnets train lenet5 --epochs 2 --out runs/digits
       classicnets train resnet18 --data path/to/folder --recipe fast
       classicnets train --resume runs/digits
+      classicnets train --resume runs/digits --epochs 60
     """
     import classicnets as cn
     from classicnets.training.execution.execution import Execution
@@ -155,7 +184,8 @@ def train(
     from .progress import bars
     from .track import require, tracking
 
-    changes = _parse_overrides(overrides or [])
+    fields = {"patience": patience, "class_weights": class_weights, "sampler": sampler}
+    changes = _parse_overrides(overrides or [], fields)
     require(track or [])
     if resume is not None:
         _require_unset(context)
@@ -166,6 +196,7 @@ def train(
             device=device,
             workers=workers,
             recipe=recipe or None,
+            epochs=epochs,
         )
     elif builder:
         raise ValueError(f"--network goes with --resume; write `train {builder}`")
@@ -234,7 +265,8 @@ def run_to_end(
             raise typer.Exit(ENDED_BY + stop[0])
 
 
-def _parse_overrides(given: list[str]) -> dict[str, str]:
+def _parse_overrides(given: list[str], options: "dict[str, int | str | None]") -> dict[str, str]:
+    """Field -> value, of --set and of the options that each stand for a field."""
     overrides: dict[str, str] = {}
     for text in given:
         name, sign, value = text.partition("=")
@@ -243,6 +275,10 @@ def _parse_overrides(given: list[str]) -> dict[str, str]:
         if name in overrides:
             raise ValueError(f"--set {name} is given twice")
         overrides[name] = value
+    for name, value in options.items():
+        if value is not None and name in overrides:
+            raise ValueError(f"--set {name} and --{name.replace('_', '-')} exclude each other")
+        overrides |= {} if value is None else {name: str(value)}
     return overrides
 
 

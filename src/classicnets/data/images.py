@@ -27,7 +27,7 @@ SAMPLE = 200  # images that are looked at where all would take too long
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one size in memory, as bytes, with their labels.
+    """Images of one size in memory, as bytes, with their labels, and their files if they have any.
 
     With `memory_mapped` the pixels stay in their file when the labels move to a device.
     """
@@ -35,6 +35,7 @@ class Images:
     pixels: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
     memory_mapped: bool = False
+    paths: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,7 +53,8 @@ class Images:
         return torch.tensor([self.pixels.shape[2:]]).expand(len(self), 2)
 
     def subset(self, indices: Indices) -> "Images":
-        return replace(self, pixels=self.pixels[indices], labels=self.labels[indices])
+        paths = self.paths and [self.paths[i] for i in indices.tolist()]
+        return replace(self, pixels=self.pixels[indices], labels=self.labels[indices], paths=paths)
 
     def to(self, device: torch.device) -> "Images":
         pixels = self.pixels if self.memory_mapped else self.pixels.to(device)

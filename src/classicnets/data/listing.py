@@ -2,6 +2,7 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -55,24 +56,22 @@ def read_listing(
     source, classes = str(listing.table or listing.root), listing.classes
     check = sum(map(len, listing.splits.values())) <= CHECK_LIMIT
     splits: dict[str, Images | ImageFiles] = {}
-    paths: dict[str, list[str]] = {}
     skipped: list[str] = []
     for name in (name for name in SPLITS if name in listing.splits):
         files = listing.splits[name]
-        splits[name], paths[name], reasons = _read(files, side, channels, whole, check)
+        splits[name], reasons = _read(files, side, channels, whole, check)
         if reasons and unreadable == "refuse":
             raise ValueError(reasons[0])
         skipped += reasons
     if missing := {name: listing.sizes[name] for name in SPLITS if name not in splits}:
         where = f"{source}, train split," if len(splits) > 1 else source
-        train, train_paths = splits["train"], paths["train"]
+        train = splits["train"]
         try:
             left = split_off(where, train, classes, missing, seed, allow_missing_classes)
         except ValueError as error:
             raise ValueError(f"{error}{because(skipped)}") from None
         for name, indices in left.items():
             splits[name] = train.subset(indices)
-            paths[name] = [train_paths[i] for i in indices.tolist()]
     return Splits(
         name=source,
         classes=classes,
@@ -81,7 +80,7 @@ def read_listing(
         test=splits["test"],
         skipped=tuple(skipped),
         left_out=summarise(listing.left_out, listing.root),
-        duplicates=tuple(_duplicates(paths, splits, classes)) if check else (),
+        duplicates=tuple(_duplicates(splits, classes)) if check else (),
         digest=_digest(listing),
     )
 
@@ -90,7 +89,7 @@ def read_all(
     files: LabelledFiles, side: int, channels: int, whole: bool = False
 ) -> Images | ImageFiles:
     """All these images, for an evaluation. Raises a ValueError when one cannot be read."""
-    images, _, reasons = _read(files, side, channels, whole, len(files) <= CHECK_LIMIT)
+    images, reasons = _read(files, side, channels, whole, len(files) <= CHECK_LIMIT)
     if reasons:
         raise ValueError(f"{reasons[0]}; an evaluation skips no image")
     return images
@@ -98,8 +97,8 @@ def read_all(
 
 def _read(
     files: LabelledFiles, side: int, channels: int, whole: bool, check: bool
-) -> tuple[Images | ImageFiles, list[str], list[str]]:
-    """The readable images, their paths, and the reasons why the others are not readable."""
+) -> tuple[Images | ImageFiles, list[str]]:
+    """The readable images, and the reasons why the others are not readable."""
     paths = [path for path, _ in files]
     labels = torch.tensor([label for _, label in files], dtype=torch.long)
     if whole or len(files) * channels * side**2 > MEMORY_LIMIT:
@@ -107,22 +106,20 @@ def _read(
         images = ImageFiles(paths, labels, sizes, channels)
     else:
         pixels, reasons = read_images(paths, side, channels)
-        images = Images(pixels, labels)
+        images = Images(pixels, labels, paths=paths)
     if reasons:
         readable = [i for i in range(len(files)) if i not in reasons]
-        images, paths = images.subset(torch.tensor(readable).long()), [paths[i] for i in readable]
-    return images, paths, list(reasons.values())
+        images = images.subset(torch.tensor(readable).long())
+    return images, list(reasons.values())
 
 
-def _duplicates(
-    paths: dict[str, list[str]], splits: dict[str, Images | ImageFiles], classes: tuple[str, ...]
-) -> list[str]:
+def _duplicates(splits: dict[str, Images | ImageFiles], classes: tuple[str, ...]) -> list[str]:
     """Files with the same bytes in two splits, which leak training images into the evaluation, or
     with two labels, of which one is wrong.
     """
     sizes: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
-    for split, files in paths.items():
-        for path, label in zip(files, splits[split].labels.tolist(), strict=True):
+    for split, images in splits.items():
+        for path, label in zip(images.paths or [], images.labels.tolist(), strict=True):
             sizes[os.stat(path).st_size].append((split, classes[label], path))
     first: dict[str, tuple[str, str, str]] = {}
     duplicates = []
@@ -130,8 +127,7 @@ def _duplicates(
         if len({(split, label) for split, label, _ in same_size}) < 2:
             continue
         for split, label, path in same_size:
-            with Path(path).open("rb") as file:
-                digest = file_digest(file, "sha256").hexdigest()
+            digest = content_digest(path)
             other, wrong, twin = first.setdefault(digest, (split, label, path))
             if label != wrong:
                 duplicates.append(
@@ -141,6 +137,28 @@ def _duplicates(
             elif split != other:
                 duplicates.append(f"{twin} ({other}) and {path} ({split}) are the same image")
     return duplicates
+
+
+def training_digests(data: Splits) -> list[str]:
+    """Those of the training images' files, if they have any; of too many files, none."""
+    paths = data.train.paths or []
+    return [content_digest(path) for path in paths] if len(paths) <= CHECK_LIMIT else []
+
+
+def find_overlap(images: Images | ImageFiles, digests: Collection[str]) -> tuple[str, ...] | None:
+    """The files of these images whose content has one of the digests.
+
+    None where that is not known: without digests, for images without files, and for too many.
+    """
+    if not digests or not images.paths or len(images) > CHECK_LIMIT:
+        return None
+    return tuple(path for path in images.paths if content_digest(path) in digests)
+
+
+def content_digest(path: str) -> str:
+    """The SHA-256 of the bytes of a file."""
+    with Path(path).open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _digest(listing: Listing) -> str:

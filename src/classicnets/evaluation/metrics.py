@@ -37,13 +37,16 @@ class Bin:
 class Evaluation:
     """The metrics of a network, or of an ensemble, over a set of images; errors are in %.
 
-    `confusion[i][j]` counts the images of class i that were predicted as class j. `recall` and
-    `precision` are in %, in the order of `classes`. With five classes or fewer the top-5 error is
+    `confusion[i][j]` counts the images of class i that were predicted as class j. `recall`,
+    `precision` and `f1`, their harmonic mean, are in %, and `support` counts the images, in the
+    order of `classes`; what would divide by 0 is 0. `balanced_accuracy` is the mean recall in % of
+    the classes that have images. With five classes or fewer the top-5 error is
     0. `views` counts the forward passes an image took, crops, mirror images and networks together.
 
     `calibration_error` is the expected calibration error: the mean distance in % between
     confidence and accuracy over `reliability`, 15 equal bins of confidence (Guo et al.,
-    arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten.
+    arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten. `overlap`
+    names the files that are also among the training images; None where that is not known.
     """
 
     top1_error: float
@@ -56,9 +59,13 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     recall: tuple[float, ...]
     precision: tuple[float, ...]
+    f1: tuple[float, ...]
+    support: tuple[int, ...]
+    balanced_accuracy: float
     calibration_error: float
     reliability: tuple[Bin, ...]
     mistakes: tuple[Mistake, ...]
+    overlap: tuple[str, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -85,6 +92,8 @@ def evaluate_scores(
     correct = ranked == labels[:, None]
     confidence = log_p.amax(1).exp()
     confusion = confusion_counts(labels, ranked[:, 0], len(classes))
+    right, actual, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    recall = np.array(_percent(right, actual))
     bins = reliability(confidence, correct[:, 0])
     wrong = (~correct[:, 0]).nonzero()[:, 0]
     order = confidence[wrong].argsort(descending=True, stable=True)
@@ -98,8 +107,11 @@ def evaluate_scores(
         seconds=seconds,
         classes=classes,
         confusion=tuple(map(tuple, confusion.tolist())),
-        recall=_percent(confusion.diagonal(), confusion.sum(1)),
-        precision=_percent(confusion.diagonal(), confusion.sum(0)),
+        recall=_percent(right, actual),
+        precision=_percent(right, predicted),
+        f1=_percent(2 * right, actual + predicted),
+        support=tuple(actual.tolist()),
+        balanced_accuracy=float(recall[actual > 0].mean()),
         calibration_error=sum(
             b.images / len(labels) * abs(b.confidence - b.accuracy) for b in bins
         ),

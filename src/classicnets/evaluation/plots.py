@@ -12,19 +12,20 @@ from .metrics import Evaluation
 
 
 def class_csv(evaluation: Evaluation) -> str:
-    """CSV with a row for each true class: recall, precision, and the count of each prediction."""
+    """CSV with a row for each true class: recall, precision, F1, the count of each prediction."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     predicted = [f"predicted {name}" for name in evaluation.classes]
-    writer.writerow(["class", "images", "recall", "precision", *predicted])
-    for name, row, recall, precision in zip(
+    writer.writerow(["class", "images", "recall", "precision", "f1", *predicted])
+    for name, row, *measures in zip(
         evaluation.classes,
         evaluation.confusion,
         evaluation.recall,
         evaluation.precision,
+        evaluation.f1,
         strict=True,
     ):
-        writer.writerow([name, sum(row), f"{recall:.3f}", f"{precision:.3f}", *row])
+        writer.writerow([name, sum(row), *(f"{value:.3f}" for value in measures), *row])
     return text.getvalue()
 
 

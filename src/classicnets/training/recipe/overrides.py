@@ -63,7 +63,8 @@ def _with(before: Any, field: Field, rest: list[str], name: str, text: str) -> A
         inner = _field(before, rest[0], name)
         value = _with(getattr(before, inner.name), inner, rest[1:], name, text)
         return replace(before, **{inner.name: value})
-    if field.type is str and text[:1] not in ("'", '"'):
+    word = field.type is str or (field.type == str | None and text != "None")
+    if word and text[:1] not in ("'", '"'):
         return text
     try:
         value = _parse(ast.parse(text.strip(), mode="eval").body, field.type, name)

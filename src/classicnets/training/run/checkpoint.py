@@ -42,6 +42,7 @@ def save(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
         "validation": state.validation,
         "lowest": state.lowest,
         "best": state.best,
+        "waited": state.waited,
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -79,7 +80,9 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
             load_weights(state.average, content["average"], path)
         totals = ({"totals": one} for one in (content["totals"], state.totals))
         _require(find_difference(*totals) == ("", "") and bool(content["totals"].isfinite().all()))
-        _require(type(content["step"]) is int and content["step"] >= 0)
+        content.setdefault("waited", 0)  # in a checkpoint of an older version
+        for count in ("step", "waited"):
+            _require(type(content[count]) is int and content[count] >= 0)
         errors = (*content["validation"], content["lowest"], *content["best"])
         _require(all(isinstance(error, float) and not math.isnan(error) for error in errors))
         _require(len(content["best"]) == 2)
@@ -89,6 +92,7 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
         raise ValueError(f"{path} is damaged, or the state of another optimizer") from error
     state.totals.copy_(content["totals"])
     state.step, state.lowest = content["step"], content["lowest"]
+    state.waited = content["waited"]
     state.validation, state.best = tuple(content["validation"]), tuple(content["best"])
 
 
@@ -140,9 +144,9 @@ def _require(condition: bool) -> None:
 
 def _require_same(fixed: Mapping[str, Any], saved: str, path: Path) -> None:
     now, then = json.loads(json.dumps(fixed)), dict(parse_json(saved))
-    for name in (*now, *then):
-        if now.get(name) != then.get(name):
+    for name in now:
+        if name in then and now[name] != then[name]:  # an older version may know of fewer
             raise Mismatch(
                 f"the run has changed since {path} was saved: "
-                f"{name} was {then.get(name)} and is {now.get(name)}"
+                f"{name} was {then[name]} and is {now[name]}"
             )

@@ -4,6 +4,7 @@ run.json             network, recipe in full, classes in order, pixel scaling, v
 metrics.csv, .jsonl  a row per epoch
 weights.safetensors  the weights with the best validation
 mean.safetensors     the mean training image, where the recipe subtracts it
+train.sha256         the SHA-256 of each training image's file, a line each
 last.pt              the whole state, to resume from
 curve.png            loss and error, epoch by epoch
 """
@@ -12,6 +13,8 @@ import csv
 import io
 import json
 import os
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -32,9 +35,9 @@ from .checkpoint import load_weights
 from .config import RunConfig, check_notes
 from .curves import EpochMetrics, learning_curve
 
-MEAN = "mean.safetensors"
+MEAN, DIGESTS = "mean.safetensors", "train.sha256"
 # what is written before run.json, which makes the directory a run
-LEFT_BEHIND = (MEAN, f"{MEAN}.part", "run.json.part")
+LEFT_BEHIND = (MEAN, f"{MEAN}.part", DIGESTS, f"{DIGESTS}.part", "run.json.part")
 WITH_WEIGHTS = ("network", "input", "classes", "scaling")
 
 
@@ -55,6 +58,17 @@ class Run:
     def weights(self) -> Path:
         return self.directory / "weights.safetensors"
 
+    def digests(self) -> set[str]:
+        """Those of the training images' files; none for images without files, and older runs.
+
+        Raises a ValueError when they are damaged.
+        """
+        path = self.directory / DIGESTS
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        if not all(map(re.compile("[0-9a-f]{64}").fullmatch, lines)):
+            raise ValueError(f"{path} is damaged: not every line is a SHA-256 digest")
+        return set(lines)
+
     def note(self, **notes: Any) -> None:
         """Adds to run.json."""
         self.notes |= notes
@@ -67,9 +81,9 @@ class Run:
         self.epochs.append(epoch)
         self._write_epochs()
 
-    def forget_epochs_after(self, step: int) -> None:
-        """Drops the epochs after the saved state, which will run again."""
-        self.epochs = [epoch for epoch in self.epochs if epoch.step <= step]
+    def forget_epochs_after(self, last: int) -> None:
+        """Drops the epochs after this one, of the saved state; they will run again."""
+        self.epochs = [epoch for epoch in self.epochs if epoch.epoch <= last]
         self._write_epochs()
 
     def require_storable(self, network: nn.Module) -> None:
@@ -128,8 +142,11 @@ class Run:
         write_atomic(self.directory / "curve.png", learning_curve(self.epochs, title))
 
 
-def create(directory: Path, config: RunConfig, **notes: Any) -> Run:
-    """A new run directory. Raises a ValueError when it is not empty or cannot be written."""
+def create(directory: Path, config: RunConfig, digests: Sequence[str] = (), **notes: Any) -> Run:
+    """A new run directory, of a training on files with these digests.
+
+    Raises a ValueError when it is not empty or cannot be written.
+    """
     run = Run(directory, config)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -139,6 +156,9 @@ def create(directory: Path, config: RunConfig, **notes: Any) -> Run:
             (directory / name).unlink(missing_ok=True)
         if (mean := config.scaling.image) is not None:
             write_atomic(directory / MEAN, safetensors.torch.save({"mean": mean}))
+        if digests:
+            lines = "".join(f"{digest}\n" for digest in digests)
+            write_atomic(directory / DIGESTS, lines.encode())
         run.note(**notes)
     except OSError as error:
         raise ValueError(
@@ -161,8 +181,9 @@ def require_free(directory: Path) -> None:
 def _left_behind(directory: Path) -> bool:
     """Whether there is nothing but what a training leaves that is killed as it begins."""
     names = {path.name for path in directory.iterdir()}
-    # a mean image without a lock is not ours
-    return names <= {LOCK, *(name for name in LEFT_BEHIND if name != MEAN or LOCK in names)}
+    # without a lock they are not ours
+    ours = (name for name in LEFT_BEHIND if name not in (MEAN, DIGESTS) or LOCK in names)
+    return names <= {LOCK, *ours}
 
 
 def open_run(directory: Path) -> Run:

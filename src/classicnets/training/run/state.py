@@ -18,7 +18,8 @@ class TrainingState:
     of it that stay in evaluation mode, such as frozen batch normalisation; `average` holds the
     averaged weights, `graph` the step where it is recorded. `totals` are of this epoch: images
     seen, the sum of their losses, wrong answers. `validation` has the top-1 error of each epoch,
-    `lowest` the lowest training error seen, `best` the best validation so far: top-1 error, loss.
+    `lowest` the lowest training error seen, `best` the best validation so far: top-1 error, loss;
+    `waited` counts the epochs since then.
     """
 
     network: nn.Module
@@ -32,6 +33,7 @@ class TrainingState:
     validation: tuple[float, ...] = ()
     lowest: float = math.inf
     best: tuple[float, float] = (math.inf, math.inf)
+    waited: int = 0
 
     def set_training(self) -> None:
         """Training mode, after an evaluation; asking every layer takes its time."""
