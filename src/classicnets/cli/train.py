@@ -10,6 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .flags import (
+    FIELDS,
+    Augment,
+    BatchSize,
+    ExistOk,
+    ImageSize,
+    Lr,
+    Name,
+    OptimizerName,
+    WeightDecay,
+    directory_of,
+    recipe_changes,
+    refuse_other_settings,
+)
 from .options import (
     DATA,
     EXECUTION,
@@ -57,6 +71,12 @@ def train(
             show_default="the recipe's",
         ),
     ] = None,
+    lr: Lr = None,
+    batch_size: BatchSize = None,
+    img_size: ImageSize = None,
+    optimizer: OptimizerName = None,
+    weight_decay: WeightDecay = None,
+    augment: Augment = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,6 +142,8 @@ def train(
             show_default="runs/NETWORK-DATA-TIME",
         ),
     ] = None,
+    name: Name = "",
+    exist_ok: ExistOk = False,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -146,7 +168,7 @@ def train(
     \b
     Examples:
       classicnets train lenet5 --epochs 2 --out runs/digits
-      classicnets train resnet18 --data path/to/folder --recipe fast
+      classicnets train resnet18 --data path/to/folder --recipe fast --lr 0.01 -b 32
       classicnets train --resume runs/digits
     """
     import classicnets as cn
@@ -155,7 +177,9 @@ def train(
     from .progress import bars
     from .track import require, tracking
 
-    changes = _parse_overrides(overrides or [])
+    changes = recipe_changes({option: context.params[option] for option in FIELDS}, overrides or [])
+    refuse_other_settings(context, changes.items())
+    out = directory_of(out, name)
     require(track or [])
     if resume is not None:
         _require_unset(context)
@@ -179,6 +203,7 @@ def train(
             recipe=recipe or None,
             epochs=epochs,
             out=out,
+            exist_ok=exist_ok,
             seed=seed,
             device=device,
             overrides=changes,
@@ -187,10 +212,13 @@ def train(
             unreadable=unreadable,
             allow_missing_classes=allow_missing_classes,
         )
+    replaced = exist_ok and out is not None and (out / "run.json").exists()
     with _silent_unless_first():
         with bars():  # for downloads
             training = start()
         with tracking(track or [] if is_first_process() else [], training) as write:
+            if replaced:
+                print(f"replaced the run in {out}")
             print_introduction(training)
             run_to_end(training, write)
             print_summary(training)
@@ -232,18 +260,6 @@ def run_to_end(
                         flush=True,
                     )
             raise typer.Exit(ENDED_BY + stop[0])
-
-
-def _parse_overrides(given: list[str]) -> dict[str, str]:
-    overrides: dict[str, str] = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        if not sign or not name:
-            raise ValueError(f"--set takes FIELD=VALUE, such as batch=64, not {text!r}")
-        if name in overrides:
-            raise ValueError(f"--set {name} is given twice")
-        overrides[name] = value
-    return overrides
 
 
 def _require_unset(context: typer.Context) -> None:
