@@ -1,6 +1,6 @@
 """Options of train that spell a field of the recipe, as in other tools, and the run directory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -71,7 +71,7 @@ WeightDecay = Annotated[
         "--weight-decay",
         metavar="X",
         rich_help_panel=RECIPE,
-        help="weight decay of the optimizer, such as --weight-decay 1e-4",
+        help="weight decay, such as --weight-decay 1e-4",
         show_default="the recipe's",
     ),
 ]
@@ -105,7 +105,7 @@ ExistOk = Annotated[
 ]
 
 
-def recipe_changes(given: dict[str, str | None], settings: list[str]) -> dict[str, str]:
+def recipe_changes(given: Mapping[str, str | int | None], settings: list[str]) -> dict[str, str]:
     """Field -> value, of the options that are given and of what is given to --set.
 
     Raises a ValueError for a field that is given by both, or twice, and for a --set without `=`.
@@ -118,8 +118,9 @@ def recipe_changes(given: dict[str, str | None], settings: list[str]) -> dict[st
         field, *_ = FIELDS[option]
         _require_alone(option, overrides)
         if option != "epochs":  # an argument of its own
-            words = option in ("optimizer", "augment") and "(" not in value
-            changes[field] = value.lower() if words else value
+            text = str(value)
+            words = option in ("optimizer", "augment") and "(" not in text
+            changes[field] = text.lower() if words else text
     return {**changes, **overrides}
 
 

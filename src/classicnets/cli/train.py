@@ -168,7 +168,7 @@ def train(
     \b
     Examples:
       classicnets train lenet5 --epochs 2 --out runs/digits
-      classicnets train resnet18 --data path/to/folder --recipe fast --lr 0.01 -b 32
+      classicnets train resnet18 --data path/to/folder --recipe fast -b 32
       classicnets train --resume runs/digits
     """
     import classicnets as cn
