@@ -173,13 +173,15 @@ def train(
     workers: int | None = None,
     unreadable: str = "skip",
     allow_missing_classes: bool = False,
+    exist_ok: bool = False,
 ) -> Training:
     """Prepares a training, to be iterated; nothing is written before all of it has been checked.
 
     `recipe` is "paper" (the default), "fast", `FILE.py` or `FILE.py:NAME`, or a Recipe; your own
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
     in proportion, and `overrides` changes any other field, name -> value as one types it after
-    `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default. `workers`
+    `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default; with `exist_ok`
+    that of a run will do, whose files are replaced once all has been checked. `workers`
     processes read files ahead; by default one per processor where a GPU computes, else none, since
     the computing threads then read in between. `unreadable` files are left out ("skip") or an error
     ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
@@ -199,7 +201,7 @@ def train(
     target = resolve_network(network, data)
     wanted = with_overrides(choose_recipe(target, recipe, data), epochs, overrides)
     find_protocol(wanted.protocol)
-    directory = _new_directory(out, target, data)
+    directory = _new_directory(out, target, data, exist_ok)
     splits = (
         data
         if isinstance(data, Splits)
@@ -229,7 +231,9 @@ def train(
         origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
         notes = {"origin": origin, "adapted": dict(training.adapted)}
         notes |= _environment(splits, module, where)
-        training.run = create(directory, config, training_digests(splits), **notes)
+        digests = training_digests(splits)
+        training.run = create(directory, config, digests, exist_ok, **notes)
+    training.saved = None  # not what a run that is replaced had
     return training
 
 
@@ -256,7 +260,9 @@ def check_arguments(seed: int, workers: int | None) -> None:
         raise ValueError(f"workers must be at least 0, not {workers}")
 
 
-def _new_directory(out: str | Path | None, target: Target, data: str | Splits) -> Path:
+def _new_directory(
+    out: str | Path | None, target: Target, data: str | Splits, exist_ok: bool
+) -> Path:
     """Where the run is to be written. Raises a ValueError where it cannot be."""
     if out is None:
         name = data if isinstance(data, str) else data.name
@@ -264,7 +270,7 @@ def _new_directory(out: str | Path | None, target: Target, data: str | Splits) -
         out = Path("runs") / f"{'-'.join(names)}-{datetime.now():%Y%m%d-%H%M%S}"
     directory = distributed.broadcast(Path(out))
     if distributed.rank() == 0:
-        require_free(directory)
+        require_free(directory, exist_ok)
     return directory
 
 

@@ -19,7 +19,6 @@ from .compare import compare
 from .demo import demo
 from .evaluate import evaluate
 from .list import list_
-from .options import SectionedCommand
 from .pack import pack
 from .predict import predict
 from .recipe import recipe
@@ -29,18 +28,20 @@ from .show import show
 from .speed import speed
 from .terminal import discard_output, flush, make_visible, one_line
 from .train import train
+from .verbs import VerbCommand, VerbGroup, print_version
 
 # glibc's malloc.h: M_MMAP_MAX (no mmap for large blocks) and M_TRIM_THRESHOLD (never trim)
 MALLOC_OPTIONS = {-4: 0, -1: -1}
 
 app = typer.Typer(
     name="classicnets",
+    cls=VerbGroup,
     help="LeNet-5, AlexNet, ZFNet, VGG, GoogLeNet and ResNet exactly as published.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 120},
+    context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
 )
 
 
@@ -61,8 +62,9 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+app.callback(invoke_without_command=True)(print_version)
 for verb in (list_, show, speed, recipe, train, evaluate, predict, compare, see, pack, demo):
-    app.command(name=verb.__name__.strip("_"), cls=SectionedCommand)(_interruptible(verb))
+    app.command(name=verb.__name__.strip("_"), cls=VerbCommand)(_interruptible(verb))
 
 
 def keep_memory() -> None:

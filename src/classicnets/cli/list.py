@@ -10,7 +10,10 @@ from .terminal import console
 
 def list_(
     pattern: Annotated[
-        str, typer.Argument(metavar="PATTERN", help="shell pattern, such as 'vgg*'")
+        str,
+        typer.Argument(
+            metavar="PATTERN", help="name, part of a name, or shell pattern, such as vgg"
+        ),
     ] = "*",
 ) -> None:
     """List the networks with their size, cost and published error.
@@ -18,7 +21,7 @@ def list_(
     \b
     Examples:
       classicnets list
-      classicnets list 'vgg*'
+      classicnets list vgg
     """
     from rich.table import Table
 

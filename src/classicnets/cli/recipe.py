@@ -23,7 +23,8 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     from classicnets.training.recipe.recipe import ABOUT_PAPER
     from classicnets.training.recipe.serialization import to_json
 
-    chosen = choose_recipe(resolve_network(network, data), recipe or None, data)
+    target = resolve_network(network, data)
+    chosen = choose_recipe(target, recipe or None, data)
     rows = [
         (f.name, value, chosen.cited.get(f.name, ""), chosen.assumed.get(f.name, ""))
         for f in fields(chosen)
@@ -39,7 +40,9 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
             for name, value, cited, assumed in rows
         ]
         print_json(
-            dumps({"network": network, "cite": chosen.cite, "fields": objects}, ensure_ascii=False)
+            dumps(
+                {"network": target.name, "cite": chosen.cite, "fields": objects}, ensure_ascii=False
+            )
         )
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -49,7 +52,7 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     for name, value, cited, assumed in rows:
         source = "; ".join(filter(None, (cited, assumed and f"assumed: {assumed}")))
         table.add_row(name, repr(value), source)
-    print(f"{network}, recipe source: {chosen.cite}\n")
+    print(f"{target.name}, recipe source: {chosen.cite}\n")
     console(width=terminal_width(), markup=False, highlight=False).print(table)
     unset = [f.name for f in fields(chosen) if getattr(chosen, f.name) is None]
     print(f"\nnot set: {', '.join(unset)}")

@@ -10,6 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .flags import (
+    FIELDS,
+    Augment,
+    BatchSize,
+    ClassWeights,
+    ExistOk,
+    ImageSize,
+    Lr,
+    Name,
+    OptimizerName,
+    Patience,
+    Sampler,
+    WeightDecay,
+    directory_of,
+    recipe_changes,
+    refuse_other_settings,
+)
 from .options import (
     DATA,
     EXECUTION,
@@ -58,33 +75,15 @@ def train(
             show_default="the recipe's",
         ),
     ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=RECIPE,
-            help="stop after N epochs without a better validation, such as --patience 5",
-            show_default="never",
-        ),
-    ] = None,
-    class_weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="balanced",
-            rich_help_panel=RECIPE,
-            help="for classes of unequal size: weigh images in the loss so that all classes count "
-            "the same, such as --class-weights balanced",
-        ),
-    ] = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="balanced",
-            rich_help_panel=RECIPE,
-            help="for classes of unequal size: show images of each class equally often, such as "
-            "--sampler balanced",
-        ),
-    ] = None,
+    patience: Patience = None,
+    class_weights: ClassWeights = None,
+    sampler: Sampler = None,
+    lr: Lr = None,
+    batch_size: BatchSize = None,
+    img_size: ImageSize = None,
+    optimizer: OptimizerName = None,
+    weight_decay: WeightDecay = None,
+    augment: Augment = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -150,6 +149,8 @@ def train(
             show_default="runs/NETWORK-DATA-TIME",
         ),
     ] = None,
+    name: Name = "",
+    exist_ok: ExistOk = False,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -174,7 +175,7 @@ def train(
     \b
     Examples:
       classicnets train lenet5 --epochs 2 --out runs/digits
-      classicnets train resnet18 --data path/to/folder --recipe fast
+      classicnets train resnet18 --data path/to/folder --recipe fast -b 32
       classicnets train --resume runs/digits
       classicnets train --resume runs/digits --epochs 60
     """
@@ -184,8 +185,9 @@ def train(
     from .progress import bars
     from .track import require, tracking
 
-    fields = {"patience": patience, "class_weights": class_weights, "sampler": sampler}
-    changes = _parse_overrides(overrides or [], fields)
+    changes = recipe_changes({option: context.params[option] for option in FIELDS}, overrides or [])
+    refuse_other_settings(context, changes.items())
+    out = directory_of(out, name)
     require(track or [])
     if resume is not None:
         _require_unset(context)
@@ -210,6 +212,7 @@ def train(
             recipe=recipe or None,
             epochs=epochs,
             out=out,
+            exist_ok=exist_ok,
             seed=seed,
             device=device,
             overrides=changes,
@@ -218,10 +221,13 @@ def train(
             unreadable=unreadable,
             allow_missing_classes=allow_missing_classes,
         )
+    replaced = exist_ok and out is not None and (out / "run.json").exists()
     with _silent_unless_first():
         with bars():  # for downloads
             training = start()
         with tracking(track or [] if is_first_process() else [], training) as write:
+            if replaced:
+                print(f"replaced the run in {out}")
             print_introduction(training)
             run_to_end(training, write)
             print_summary(training)
@@ -263,23 +269,6 @@ def run_to_end(
                         flush=True,
                     )
             raise typer.Exit(ENDED_BY + stop[0])
-
-
-def _parse_overrides(given: list[str], options: "dict[str, int | str | None]") -> dict[str, str]:
-    """Field -> value, of --set and of the options that each stand for a field."""
-    overrides: dict[str, str] = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        if not sign or not name:
-            raise ValueError(f"--set takes FIELD=VALUE, such as batch=64, not {text!r}")
-        if name in overrides:
-            raise ValueError(f"--set {name} is given twice")
-        overrides[name] = value
-    for name, value in options.items():
-        if value is not None and name in overrides:
-            raise ValueError(f"--set {name} and --{name.replace('_', '-')} exclude each other")
-        overrides |= {} if value is None else {name: str(value)}
-    return overrides
 
 
 def _require_unset(context: typer.Context) -> None:

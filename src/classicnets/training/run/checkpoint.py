@@ -19,8 +19,9 @@ from classicnets.training.recipe.serialization import parse_json
 
 from .state import TrainingState
 
-# they keep tensors of the shapes of their parameters
-KNOWN = (torch.optim.SGD, CaffeSGDOptimizer, DiagonalLevenbergMarquardt)
+# they keep tensors of the shapes of their parameters, and Adam a count of steps
+KNOWN = (torch.optim.SGD, torch.optim.Adam, CaffeSGDOptimizer, DiagonalLevenbergMarquardt)
+ADAM = {"step", "exp_avg", "exp_avg_sq"}
 
 
 class Mismatch(ValueError):
@@ -130,11 +131,13 @@ def _require_optimizer(saved: Mapping[int, Mapping[str, Any]], optimizer: Optimi
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, values in saved.items():
         of = parameters[index]
-        for value in values.values():
+        _require(not isinstance(optimizer, torch.optim.Adam) or values.keys() == ADAM)
+        for name, value in values.items():
             if value is not None:
                 _require(value.is_floating_point() or value.dtype == of.dtype)
-                _require(value.shape in (of.shape, torch.Size()))
+                _require(value.shape == (torch.Size() if name == "step" else of.shape))
                 _require(not value.isnan().any())
+                _require(name not in ("step", "exp_avg_sq") or bool((value >= 0).all()))
 
 
 def _require(condition: bool) -> None:

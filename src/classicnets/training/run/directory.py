@@ -38,6 +38,12 @@ from .curves import EpochMetrics, learning_curve
 MEAN, DIGESTS = "mean.safetensors", "train.sha256"
 # what is written before run.json, which makes the directory a run
 LEFT_BEHIND = (MEAN, f"{MEAN}.part", DIGESTS, f"{DIGESTS}.part", "run.json.part")
+# what a run writes before its run.json is replaced by that of another
+RUN_FILES = tuple(
+    f"{name}{end}"
+    for name in ("last.pt", "weights.safetensors", "metrics.csv", "metrics.jsonl", "curve.png")
+    for end in ("", ".part")
+)
 WITH_WEIGHTS = ("network", "input", "classes", "scaling")
 
 
@@ -142,8 +148,15 @@ class Run:
         write_atomic(self.directory / "curve.png", learning_curve(self.epochs, title))
 
 
-def create(directory: Path, config: RunConfig, digests: Sequence[str] = (), **notes: Any) -> Run:
-    """A new run directory, of a training on files with these digests.
+def create(
+    directory: Path,
+    config: RunConfig,
+    digests: Sequence[str] = (),
+    exist_ok: bool = False,
+    **notes: Any,
+) -> Run:
+    """A new run directory, of a training on files with these digests; with `exist_ok` one in place
+    of the run there, whose other files stay.
 
     Raises a ValueError when it is not empty or cannot be written.
     """
@@ -151,8 +164,8 @@ def create(directory: Path, config: RunConfig, digests: Sequence[str] = (), **no
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock_directory(directory)
-        require_free(directory)
-        for name in LEFT_BEHIND:
+        require_free(directory, exist_ok)
+        for name in (*RUN_FILES, *LEFT_BEHIND):
             (directory / name).unlink(missing_ok=True)
         if (mean := config.scaling.image) is not None:
             write_atomic(directory / MEAN, safetensors.torch.save({"mean": mean}))
@@ -167,10 +180,19 @@ def create(directory: Path, config: RunConfig, digests: Sequence[str] = (), **no
     return run
 
 
-def require_free(directory: Path) -> None:
-    """Raises a ValueError when this directory is not empty, or may not be written."""
+def require_free(directory: Path, exist_ok: bool = False) -> None:
+    """Raises a ValueError when this directory may not be written, or is not empty; with `exist_ok`
+    when it is not empty and does not hold a whole run.
+    """
     if directory.is_dir() and not _left_behind(directory):
-        raise ValueError(f"{directory} is not empty; a run needs a directory of its own")
+        if not exist_ok:
+            hint = ", or --exist-ok to replace the run there"
+            hint *= (directory / "run.json").exists()
+            raise ValueError(f"{directory} is not empty; a run needs a directory of its own{hint}")
+        try:
+            open_run(directory)
+        except ValueError as error:
+            raise ValueError(f"only a run is replaced, and {plain_reason(error)}") from error
     existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
     if not existing.is_dir():
         raise ValueError(f"cannot write the run to {directory}: {existing} is a file")
