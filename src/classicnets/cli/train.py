@@ -17,6 +17,7 @@ from .options import (
     RECIPE,
     Data,
     Device,
+    MaxPixels,
     MissingClasses,
     Network,
     OwnNetwork,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 ENDED_BY = 128  # plus the number of the signal: the exit status of a command ended by a signal
 # parameters that --resume goes with
-WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "builder")
+WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "builder", "max_pixels")
 
 
 def train(
@@ -47,6 +48,7 @@ def train(
         ),
     ] = "skip",
     allow_missing_classes: MissingClasses = False,
+    max_pixels: MaxPixels = "",
     recipe: RecipeName = "",
     epochs: Annotated[
         int | None,

@@ -39,8 +39,13 @@ def find_difference(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> 
 def find_not_finite(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str:
     """The first name, if any, whose tensor holds NaN or infinite values that `here` does not."""
     for name, tensor in there.items():
-        if tensor.is_floating_point() and not (finite := tensor.isfinite()).all():
-            own = here[name].to(tensor.device)
-            if ((tensor != own) & ~finite).any():  # a mask may hold -inf
+        if not tensor.is_floating_point():
+            continue
+        own = here[name].to(tensor.device)
+        if tensor.dtype.itemsize == 1:  # 8 bits, with which torch does no arithmetic
+            tensor, own = tensor.float(), own.float()
+        if not (finite := tensor.isfinite()).all():
+            same = (tensor == own) | (tensor.isnan() & own.isnan())  # a mask may hold -inf
+            if not (finite | same).all():
                 return name
     return ""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from classicnets.data.image_file import MAX_PIXELS, max_pixels
 from classicnets.data.images import Splits
 from classicnets.data.scaling import Scaling
 from classicnets.training.execution import distributed
@@ -26,7 +27,7 @@ class RunConfig:
     (c, h, w); `images` counts those for training, validation and test, `digest` is as in `Splits`.
     `differences` has field -> (value in the recipe, value in the paper's). `scaling` and `augment`
     are the recipe's, with their statistics of the training images. Each of `processes` needs
-    `minimum` images of a batch.
+    `minimum` images of a batch. Images of up to `max_pixels` were read.
     """
 
     network: str
@@ -44,6 +45,7 @@ class RunConfig:
     seed: int
     minimum: int = 1
     processes: int = 1
+    max_pixels: int = MAX_PIXELS
 
     @classmethod
     def fit(
@@ -73,6 +75,7 @@ class RunConfig:
             seed=seed,
             minimum=minimum,
             processes=distributed.world_size(),
+            max_pixels=max_pixels(),
         )
 
     @property
@@ -122,6 +125,8 @@ class RunConfig:
             raise ValueError(
                 f"minimum and processes must be at least 1, not {self.minimum} and {self.processes}"
             )
+        if self.max_pixels < 1:
+            raise ValueError(f"max_pixels must be at least 1, not {self.max_pixels}")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, not {self.seed}")
         if {len(self.scaling.scale), len(self.scaling.shift)} != {c}:
