@@ -246,7 +246,7 @@ def test_a_file_that_is_not_an_idx_array_is_named(cache, content):
             np.arange(5010) % 9,
             "^class '9' in mnist has .*: 0, .* at least 501",
         ),
-        ("train-labels-idx1", np.arange(5009) % 10, "^mnist has 5010 images and 5009 labels"),
+        ("train-labels-idx1", np.arange(5009) % 10, "^there are 5010 images and 5009 labels"),
     ],
 )
 def test_files_put_into_the_cache_by_hand_must_match(cache, monkeypatch, name, values, message):

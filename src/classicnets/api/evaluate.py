@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from classicnets.data.images import ImageFiles, Images
+from classicnets.data.images import ImageFiles, Images, require_labels
 from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.evaluation.metrics import Evaluation, evaluate_scores
 from classicnets.evaluation.protocols import (
@@ -62,7 +62,7 @@ def evaluate(
         module = for_inference(load_best(found, source).to(where), config, execution)
         needed = _source(config, shown.whole)
         if isinstance(data, Images | ImageFiles):
-            images = data
+            images = _require_fitting(data, config)
         elif images is None or needed != read:  # else those of the run before serve again
             images = _test_images(config, data, shown.whole)
         read, images = needed, images.to(where)
@@ -94,6 +94,17 @@ def evaluate_network(
     return evaluate_scores(
         scores, labels, config.classes, "single", seconds, count_views(single, scale)
     )
+
+
+def _require_fitting(images: Images | ImageFiles, config: RunConfig) -> Images | ImageFiles:
+    """The images, or a ValueError where they are not of the run's channels and classes."""
+    require_labels("the data", images, config.classes, 0)
+    if images.channels != config.input[0]:
+        raise ValueError(
+            f"the data have {images.channels} channels, but the run was trained on "
+            f"{config.input[0]}"
+        )
+    return images
 
 
 def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | ImageFiles:
