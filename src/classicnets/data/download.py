@@ -64,6 +64,7 @@ def fetch(remote: Remote, folder: str) -> Path:
     if not path.exists():
         with locked(folder):
             if not path.exists():
+                path.parent.mkdir(exist_ok=True)
                 _fetch(remote, path)
                 return path
     _require_published(remote, path)
@@ -142,6 +143,8 @@ def _fetch(remote: Remote, path: Path) -> None:
         try:
             get = partial(pooch.retrieve, url, f"md5:{remote.md5}", remote.name, path.parent)
             get(downloader=_download)  # pyright: ignore[reportArgumentType]  # declared too narrowly
+        except PermissionError as error:  # to write here
+            raise OSError(f"no permission to write {path.parent}") from error
         except (OSError, HTTPException) as error:
             reasons.append(f"{url} ({_reason(error)})")
         except ValueError:

@@ -1,5 +1,6 @@
 """A data set in memory or on disk: `Images` and `ImageFiles`, and its three `Splits`."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -22,6 +23,7 @@ Indices = Int64[Tensor, " n"]
 VALIDATION, TEST = 0.1, 0.2  # fractions split off from the training images
 SHOWN = 10  # classes that a message names
 MISSING_CLASSES = "; add some, or allow missing classes (--allow-missing-classes)"
+INVISIBLE = dict.fromkeys((0x200B, 0x2060, 0xFEFF))  # spaces of no width
 SAMPLE = 200  # images that are looked at where all would take too long
 
 
@@ -169,6 +171,7 @@ class Splits:
         names = isinstance(self.classes, tuple | list) and [*map(type, self.classes)]
         if not names or set(names) != {str} or len(set(self.classes)) < len(names):
             raise ValueError(f"classes must be a tuple of different names, not {self.classes!r}")
+        require_distinct(self.name, self.classes)
         object.__setattr__(self, "classes", tuple(self.classes))
         self.require_labels(0)
 
@@ -280,6 +283,20 @@ def require_labels(
             f"at least {per_class}"
             + (", one for each of training, validation and test" if per_class == 3 else "")
         )
+
+
+def require_distinct(where: str, classes: Sequence[str]) -> None:
+    """Raises a ValueError for two names that nobody can tell apart, as of a composed and a
+    decomposed accent, or with a character of no width.
+    """
+    seen: dict[str, str] = {}
+    for name in classes:
+        shown = unicodedata.normalize("NFC", name.translate(INVISIBLE)).strip()
+        if (twin := seen.setdefault(shown, name)) != name:
+            raise ValueError(
+                f"{where} has the classes {twin!a} and {name!a}, which look the same; "
+                "give them one name"
+            )
 
 
 def because(skipped: Sequence[str]) -> str:

@@ -1,10 +1,12 @@
 """Tensors from files: read, and compared with those whose place they are to take."""
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import safetensors.torch
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import plain_reason
@@ -23,6 +25,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file that can be read says of its tensors."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def checksum(tensors: Iterable[Tensor]) -> int:
+    """The CRC-32 of the bytes of these tensors, one after the other."""
+    total = 0
+    for t in tensors:
+        total = zlib.crc32(t.detach().cpu().reshape(-1).view(torch.uint8).numpy(), total)
+    return total
 
 
 def find_difference(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> tuple[str, str]:
