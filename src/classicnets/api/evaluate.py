@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from classicnets.data.images import ImageFiles, Images
+from classicnets.data.images import ImageFiles, Images, require_labels
 from classicnets.data.listing import find_overlap
 from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.evaluation.metrics import Evaluation, evaluate_scores
@@ -65,7 +65,7 @@ def evaluate(
         module = for_inference(load_best(found, source).to(where), config, execution)
         needed = _source(config, shown.whole)
         if isinstance(data, Images | ImageFiles):
-            images = data
+            images = _require_fitting(data, config)
         elif images is None or needed != read:  # else those of the run before serve again
             images = _test_images(config, data, shown.whole)
         read, images = needed, images.to(where)
@@ -112,6 +112,17 @@ def _overlap(images: Images | ImageFiles, runs: Sequence[Run]) -> tuple[str, ...
 def _is_own(config: RunConfig, data: str | Images | ImageFiles | None) -> bool:
     """Whether these are the run's own data, whose test part is new to it."""
     return data is None or (isinstance(data, str) and resolve(data) == config.data)
+
+
+def _require_fitting(images: Images | ImageFiles, config: RunConfig) -> Images | ImageFiles:
+    """The images, or a ValueError where they are not of the run's channels and classes."""
+    require_labels("the data", images, config.classes, 0)
+    if images.channels != config.input[0]:
+        raise ValueError(
+            f"the data have {images.channels} channels, but the run was trained on "
+            f"{config.input[0]}"
+        )
+    return images
 
 
 def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | ImageFiles:

@@ -14,6 +14,7 @@ from torch import nn
 
 from classicnets import catalog
 from classicnets.data.crops import ScaleJitter
+from classicnets.data.image_file import max_pixels
 from classicnets.data.images import Splits
 from classicnets.evaluation.protocols import TrainScale
 from classicnets.support.devices import network_device
@@ -154,6 +155,8 @@ def require_unchanged(config: RunConfig, splits: Splits, hint: str = "") -> None
             f"the run was trained on {', '.join(config.classes)}"
         )
     if (splits.sizes, splits.digest) != (config.images, config.digest):
+        if config.max_pixels != max_pixels():
+            hint = f"; the run read images of another size: add --max-pixels {config.max_pixels}"
         then, now = sum(config.images), sum(splits.sizes)
         now = f"{now} now" if then != now else "as many, but different ones, now"
         raise ValueError(

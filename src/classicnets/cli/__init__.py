@@ -5,6 +5,7 @@ Verbs import what is heavy when they run, so that --help answers at once.
 
 import ctypes
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -92,7 +93,7 @@ def main() -> None:
         discard_output()
         sys.exit(1)
     except (ValueError, OSError) as error:
-        _fail(error)
+        _fail(_told(error))
     except Exception as error:
         if not is_out_of_memory(error):
             if is_first_to_fail():
@@ -106,6 +107,13 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, RuntimeError):
         return bool(re.search("(of|allocate) memory", str(error)))
     return isinstance(error, MemoryError)
+
+
+def _told(error: Exception) -> str:
+    """The message; of a system's error the file and the reason, without its number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 def _fail(reason: object) -> NoReturn:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, EXECUTION, OUTPUT, Device, Json, Precision, RunDirectories
+from .options import DATA, EXECUTION, OUTPUT, Device, Json, MaxPixels, Precision, RunDirectories
 from .terminal import encoded, print_json
 
 
@@ -40,6 +40,7 @@ def evaluate(
             "all runs, or repeated, one for each",
         ),
     ] = None,
+    max_pixels: MaxPixels = "",
     device: Device = "auto",
     precision: Precision = "fp32",
     json: Json = False,

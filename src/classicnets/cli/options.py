@@ -47,6 +47,27 @@ MissingClasses = Annotated[
         help="accept validation and test images that lack classes of the training images",
     ),
 ]
+
+
+def _set_max_pixels(value: str) -> str:
+    from classicnets.data.image_file import set_max_pixels
+
+    if value:
+        set_max_pixels(value)
+    return value
+
+
+MaxPixels = Annotated[
+    str,
+    typer.Option(
+        "--max-pixels",
+        metavar="N",
+        rich_help_panel=DATA,
+        callback=_set_max_pixels,
+        help="largest image that is read, such as --max-pixels 400000000",
+        show_default="2^28",
+    ),
+]
 RecipeName = Annotated[
     str,
     typer.Option(

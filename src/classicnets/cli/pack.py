@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import OUTPUT, MissingClasses
+from .options import OUTPUT, MaxPixels, MissingClasses
 from .progress import bars
 from .terminal import one_line
 
@@ -25,6 +25,7 @@ def pack(
         int, typer.Option(metavar="N", rich_help_panel=OUTPUT, help="3, or 1 for grey")
     ] = 3,
     allow_missing_classes: MissingClasses = False,
+    max_pixels: MaxPixels = "",
 ) -> None:
     """Pack a data set into one file that loads fast.
 

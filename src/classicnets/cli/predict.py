@@ -14,6 +14,7 @@ from .options import (
     Device,
     ImagePaths,
     Json,
+    MaxPixels,
     OwnNetwork,
     RunDirectory,
     require_at_most_one,
@@ -29,6 +30,7 @@ def predict(
     run: RunDirectory,
     images: ImagePaths,
     network: OwnNetwork = "",
+    max_pixels: MaxPixels = "",
     device: Device = "auto",
     top: Annotated[
         int,

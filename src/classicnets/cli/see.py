@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, OUTPUT, Device, OwnNetwork, RunDirectory, require_at_most_one
+from .options import DATA, OUTPUT, Device, MaxPixels, OwnNetwork, RunDirectory, require_at_most_one
 from .progress import bars
 from .terminal import one_line
 
@@ -70,6 +70,7 @@ def see(
         typer.Option(metavar="NAME", rich_help_panel=PLATES, help="embedding by pca, tsne or umap"),
     ] = "tsne",
     network: OwnNetwork = "",
+    max_pixels: MaxPixels = "",
     device: Device = "auto",
     out: Annotated[
         Path | None,

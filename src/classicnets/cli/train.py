@@ -34,6 +34,7 @@ from .options import (
     RECIPE,
     Data,
     Device,
+    MaxPixels,
     MissingClasses,
     Network,
     OwnNetwork,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 ENDED_BY = 128  # plus the number of the signal: the exit status of a command ended by a signal
 # parameters that --resume goes with
-WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "epochs", "builder")
+WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "epochs", "builder", "max_pixels")
 
 
 def train(
@@ -64,6 +65,7 @@ def train(
         ),
     ] = "skip",
     allow_missing_classes: MissingClasses = False,
+    max_pixels: MaxPixels = "",
     recipe: RecipeName = "",
     epochs: Annotated[
         int | None,

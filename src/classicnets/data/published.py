@@ -35,11 +35,15 @@ KUZUSHIJI = tuple("おきすつなはまやれを")
 
 @dataclass(frozen=True)
 class Idx:
-    """A data set in MNIST's format: its classes, where its four files are, and their MD5 sums."""
+    """A data set in MNIST's format: its classes, where its four files are, and their MD5 sums.
+
+    `unpacked` are the sums of what is in the files.
+    """
 
     classes: tuple[str, ...]
     mirrors: tuple[str, ...]
-    sums: tuple[str, str, str, str]
+    sums: tuple[str, ...]
+    unpacked: tuple[str, ...] = ("",) * 4
 
 
 IDX_FILES = (
@@ -60,6 +64,12 @@ IDX_SETS = {
             "d53e105ee54ea40749a09fcbcd1e9432",
             "9fb629c4189551a2d022fa330f9573f3",
             "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+        (  # many copies were compressed anew
+            "6bbc9ace898e44ae57da46a324031adb",
+            "a25bea736e30d166cdddb491f175f624",
+            "2646ac647ad5339dbf082846283269ea",
+            "27ae3e4e09519cfbb04c329615203637",
         ),
     ),
     "fashion-mnist": Idx(
@@ -126,8 +136,10 @@ def mnist_like(name: str, side: int, channels: int, seed: int = 0) -> Splits:
     idx = IDX_SETS[name]
     shapes = ((28, 28), ()) * 2  # images and labels, for training and for the test
     arrays = [
-        read_idx(fetch(Remote(file, md5, idx.mirrors), name), *shape)
-        for file, md5, shape in zip(IDX_FILES, idx.sums, shapes, strict=True)
+        read_idx(fetch(Remote(file, md5, idx.mirrors, unpacked), name), *shape)
+        for file, md5, unpacked, shape in zip(
+            IDX_FILES, idx.sums, idx.unpacked, shapes, strict=True
+        )
     ]
     return _with_validation(name, idx.classes, arrays, partial(_pad, channels), 500, seed)
 

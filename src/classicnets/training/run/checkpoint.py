@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from classicnets.support.errors import plain_reason
 from classicnets.support.files import write_atomic
 from classicnets.support.tensors import find_difference, find_not_finite
 from classicnets.training.recipe.optimizers import CaffeSGDOptimizer, DiagonalLevenbergMarquardt
@@ -64,6 +65,8 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
         content = torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:
         raise ValueError(f"no checkpoint {path} to resume from; train again") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
     except Exception as error:  # a damaged file makes torch raise nearly anything
         raise ValueError(f"{path} is damaged and holds no training state") from error
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from classicnets.data.image_file import MAX_PIXELS, max_pixels
 from classicnets.data.images import Splits
 from classicnets.data.scaling import Scaling
 from classicnets.training.execution import distributed
@@ -34,7 +35,7 @@ class RunConfig:
     `differences` has field -> (value in the recipe, value in the paper's). `scaling` and `augment`
     are the recipe's, with their statistics of the training images; `class_weights` are those of
     the loss, none where all classes weigh the same. Each of `processes` needs `minimum` images of a
-    batch.
+    batch. Images of up to `max_pixels` were read.
     """
 
     network: str
@@ -53,6 +54,7 @@ class RunConfig:
     minimum: int = 1
     processes: int = 1
     class_weights: tuple[float, ...] = ()
+    max_pixels: int = MAX_PIXELS
 
     @classmethod
     def fit(
@@ -86,6 +88,7 @@ class RunConfig:
             minimum=minimum,
             processes=distributed.world_size(),
             class_weights=class_weights(data.train.labels, data.classes) if balanced else (),
+            max_pixels=max_pixels(),
         )
 
     @property
@@ -146,6 +149,8 @@ class RunConfig:
             raise ValueError(
                 f"minimum and processes must be at least 1, not {self.minimum} and {self.processes}"
             )
+        if self.max_pixels < 1:
+            raise ValueError(f"max_pixels must be at least 1, not {self.max_pixels}")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, not {self.seed}")
         if (count := len(self.class_weights)) not in (0, len(self.classes)):

@@ -14,7 +14,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -28,7 +28,13 @@ from torch import Tensor, nn
 from classicnets.data.scaling import Scaling, SubtractMeanImage
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import LOCK, lock_directory, write_atomic
-from classicnets.support.tensors import find_difference, find_not_finite, read_tensors
+from classicnets.support.tensors import (
+    checksum,
+    find_difference,
+    find_not_finite,
+    read_metadata,
+    read_tensors,
+)
 from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 
 from .checkpoint import load_weights
@@ -44,7 +50,7 @@ RUN_FILES = tuple(
     for name in ("last.pt", "weights.safetensors", "metrics.csv", "metrics.jsonl", "curve.png")
     for end in ("", ".part")
 )
-WITH_WEIGHTS = ("network", "input", "classes", "scaling")
+WITH_WEIGHTS = ("network", "input", "side", "classes", "scaling")
 
 
 @dataclass
@@ -114,8 +120,7 @@ class Run:
             for name, t in network.state_dict().items()
         }
         # one entry: several are written in an order that differs from run to run
-        config = to_json(self.config)
-        metadata = {"classicnets": json.dumps({name: config[name] for name in WITH_WEIGHTS})}
+        metadata = {"classicnets": json.dumps(self._facts(tensors))}
         content = safetensors.torch.save(tensors, metadata)
         write_atomic(self.weights, content)
 
@@ -129,7 +134,28 @@ class Run:
         except FileNotFoundError:
             name = self.weights.name
             raise ValueError(f"{self.directory} has no weights yet: no {name}") from None
+        self._require_own(tensors)
         load_weights(network, tensors, self.weights)
+
+    def _facts(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """What the file of the weights says of them, so that others are not taken for them."""
+        config, mean = to_json(self.config), self.config.scaling.image
+        facts = {name: config[name] for name in WITH_WEIGHTS}
+        sums = {"mean image": [] if mean is None else [mean]}
+        sums["weights"] = [tensors[name] for name in sorted(tensors)]
+        return facts | {f"sum of the {name}": checksum(of) for name, of in sums.items()}
+
+    def _require_own(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raises a ValueError for weights that are damaged, or not those of this run.json.
+
+        A file that says nothing of its weights is taken as it is.
+        """
+        then = dict(parse_json(read_metadata(self.weights).get("classicnets", "{}")))
+        for name, now in json.loads(json.dumps(self._facts(tensors))).items():
+            if name in then and then[name] != now:
+                raise ValueError(
+                    f"{self.weights} is damaged, or of another run than run.json: {name} differs"
+                )
 
     def _write_epochs(self) -> None:
         if not self.epochs:
@@ -218,18 +244,26 @@ def open_run(directory: Path) -> Run:
         reason = "; its training was ended before it began, so train again" * unfinished
         raise ValueError(f"{directory} is not a run: it has no run.json{reason}")
     names = [f.name for f in fields(RunConfig)]
+    text = _read(path)
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(text)
         content = content if isinstance(content, dict) else {}
         known = {name: content[name] for name in names if name in content}
         config = from_json(known, RunConfig)
         config.check()
         notes = {name: content[name] for name in content if name not in names}
         check_notes(notes)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
     config = replace(config, scaling=_with_mean(config, directory / MEAN))
-    return Run(directory, config, notes, _read_epochs(directory / "metrics.jsonl"))
+    metrics = directory / "metrics.jsonl"
+    epochs, best = _read_epochs(metrics), notes.get("best_epoch") or 0
+    # a training that is killed may have noted an epoch that the metrics lack
+    if len(epochs) < best - (notes.get("test") is None):
+        raise ValueError(
+            f"{metrics} is incomplete: it has {len(epochs)} epochs, but epoch {best} was the best"
+        )
+    return Run(directory, config, notes, epochs)
 
 
 def _with_mean(config: RunConfig, path: Path) -> Scaling:
@@ -248,11 +282,20 @@ def _with_mean(config: RunConfig, path: Path) -> Scaling:
 
 
 def _read_epochs(path: Path) -> list[EpochMetrics]:
+    lines = _read(path).splitlines() if path.exists() else []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         epochs = [from_json(parse_json(line), EpochMetrics) for line in lines]
         for before, after in zip([None, *epochs], epochs, strict=False):
             after.check(before)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
     return epochs
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
