@@ -9,19 +9,18 @@ from datetime import timedelta
 from itertools import cycle
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator
-from sklearn.isotonic import isotonic_regression
 
 from classicnets.support.names import short
-from classicnets.support.plots import LiteralFigure, png
 from classicnets.support.tables import align
 from classicnets.training.recipe.recipe import ABOUT_PAPER
 from classicnets.training.run.curves import EpochMetrics, plot_curve
 from classicnets.training.run.directory import Run, open_run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Okabe and Ito's colour-blind-safe palette, without yellow, which is too pale for a line
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -88,6 +87,8 @@ class Comparison:
 
     def png(self) -> bytes:
         """The top-1 errors epoch by epoch: validation solid, training dashed."""
+        from classicnets.support.plots import LiteralFigure, png
+
         height = max(5, 1.5 + 0.2 * len(self.rows))
         figure = LiteralFigure(figsize=(9, height), layout="constrained")
         axes = figure.subplots()
@@ -187,7 +188,7 @@ def _cells(row: Row) -> Sequence[str]:
 # --- as a chart ---
 
 
-def _draw(axes: Axes, lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
+def _draw(axes: "Axes", lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
     for line, rows, colour in zip(lines, curves, cycle(COLOURS), strict=False):
         plot_curve(axes, rows, "error", color=colour)
         axes.plot(line.best_epoch, line.validation_top1_error, "o", color=colour, markersize=5)
@@ -204,8 +205,10 @@ def _draw(axes: Axes, lines: Sequence[Row], curves: Sequence[Sequence[EpochMetri
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _scale(axes: Axes, curves: Sequence[Sequence[EpochMetrics]]) -> None:
+def _scale(axes: "Axes", curves: Sequence[Sequence[EpochMetrics]]) -> None:
     """Logarithmic where the errors span so much that the end could not be read otherwise."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
     rows = [row for curve in curves for row in curve]
     validation = [row.validation_top1_error for row in rows]
     positive = [e for e in (*validation, *(row.train_error for row in rows)) if e > 0]
@@ -224,7 +227,7 @@ def _scale(axes: Axes, curves: Sequence[Sequence[EpochMetrics]]) -> None:
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
 
-def _label(axes: Axes, lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
+def _label(axes: "Axes", lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
     """Each run's name to the right of its end, moved up or down until no two overlap."""
     to_height = axes.transData + axes.transAxes.inverted()
     lowest = axes.get_ylim()[0]
@@ -248,6 +251,8 @@ def _apart(heights: Sequence[float], room: float) -> list[float]:
     >>> [round(height, 3) for height in _apart([0.5, 0.5, 1.0], 0.25)]
     [0.375, 0.625, 1.0]
     """
+    from sklearn.isotonic import isotonic_regression
+
     below = room * np.arange(len(heights))
     top = max(0.0, 1 - below[-1])
     return (isotonic_regression(heights - below, y_min=0.0, y_max=top) + below).tolist()

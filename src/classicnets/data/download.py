@@ -16,7 +16,6 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import pooch
 from filelock import FileLock
 
 from classicnets.support.errors import plain_reason
@@ -98,6 +97,8 @@ def gunzip(path: Path) -> BytesIO:
 
 
 def _fetch(remote: Remote, path: Path) -> None:
+    import pooch
+
     reasons = []
     pooch.get_logger().setLevel("ERROR")  # progress is reported by the callback instead
     for mirror in remote.mirrors:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
-from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 BINS = 15  # of confidence, as is usual since Guo et al. 2017
@@ -124,7 +123,8 @@ def confusion_counts(
     >>> confusion_counts(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
-    return confusion_matrix(labels.numpy(), predicted.numpy(), labels=np.arange(classes))
+    cells = torch.bincount(labels * classes + predicted, minlength=classes**2)
+    return cells.view(classes, classes).numpy()
 
 
 def reliability(confidence: Float64[Tensor, " n"], correct: Bool[Tensor, " n"]) -> tuple[Bin, ...]:

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Any
 
 from classicnets.support.errors import check_range
 from classicnets.support.names import short
-from classicnets.support.plots import LiteralFigure, png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,10 @@ class EpochMetrics:
         return self.validation_top1_error, self.validation_loss
 
 
-def plot_curve(axes: Axes, epochs: Sequence[EpochMetrics], measure: str, **style: Any) -> None:
+def plot_curve(axes: "Axes", epochs: Sequence[EpochMetrics], measure: str, **style: Any) -> None:
     """Draws training and validation `measure`, loss or error, over the epochs."""
+    from matplotlib.ticker import MaxNLocator
+
     validation = "validation_loss" if measure == "loss" else "validation_top1_error"
     columns = ("epoch", f"train_{measure}", validation)
     numbers, training, validated = ([_drawn(getattr(e, c)) for e in epochs] for c in columns)
@@ -62,6 +63,8 @@ def _drawn(value: float | int) -> float | int:
 
 def learning_curve(epochs: Sequence[EpochMetrics], title: str) -> bytes:
     """Loss above and top-1 error below, training and validation, epoch by epoch; a PNG."""
+    from classicnets.support.plots import LiteralFigure, png
+
     figure = LiteralFigure(figsize=(6, 6), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
     for axes, measure, unit in ((upper, "loss", "loss"), (lower, "error", "top-1 error (%)")):
