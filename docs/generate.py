@@ -53,9 +53,7 @@ def listed() -> str:
     """The table that `classicnets list` reads, which does not import the networks."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(
-        ["name", "year", "paper", "parameters", "multiply-adds", "error", "aliases"]
-    )
+    writer.writerow(["name", "year", "paper", "parameters", "multiply-adds", "error", "aliases"])
     for name, entry in catalog.CATALOG.items():
         assert entry.paper is not None
         paper = f"{entry.paper.authors.partition(',')[0]} et al., {entry.paper.where}"

@@ -3,7 +3,14 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import (
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -153,6 +160,7 @@ def train(
     from classicnets.training.execution.execution import Execution
 
     from .progress import bars
+    from .startup import without_compiler
     from .track import require, tracking
 
     changes = _parse_overrides(overrides or [])
@@ -188,7 +196,7 @@ def train(
             allow_missing_classes=allow_missing_classes,
         )
     with _silent_unless_first():
-        with bars():  # for downloads
+        with bars(), nullcontext() if compiled else without_compiler():  # bars for downloads
             training = start()
         with tracking(track or [] if is_first_process() else [], training) as write:
             print_introduction(training)
