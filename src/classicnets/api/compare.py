@@ -15,7 +15,7 @@ import numpy as np
 
 from classicnets.support.names import short
 from classicnets.support.tables import align
-from classicnets.training.recipe.recipe import ABOUT_PAPER
+from classicnets.training.recipe.recipe import ABOUT_PAPER, shown
 from classicnets.training.run.curves import EpochMetrics, plot_curve
 from classicnets.training.run.directory import Run, open_run
 
@@ -31,7 +31,8 @@ LOG_FROM = 20  # ratio of errors from which a linear axis hides the end
 class Row:
     """A row: one run.
 
-    Errors are in %; the test errors are None until a run has ended. `recipe` has the fields in
+    Errors are in %; the test errors are None until a run has ended, and that of top-5 with five
+    classes or fewer. `recipe` has the fields in
     which the runs differ, and `same_data` says whether the data are those of the first run.
     """
 
@@ -150,7 +151,7 @@ def _recipe(run: Run) -> dict[str, str]:
     """A recipe field by field as text, with the seed of the run."""
     recipe = run.config.recipe
     names = [f.name for f in fields(recipe) if f.name not in ABOUT_PAPER]
-    values = {name: repr(getattr(recipe, name)) for name in names}
+    values = {name: shown(getattr(recipe, name)) for name in names}
     return values | {"seed": str(run.config.seed)}
 
 
@@ -176,7 +177,7 @@ def _cells(row: Row) -> Sequence[str]:
         row.run,
         row.network,
         Path(row.data).name + "*" * (not row.same_data),
-        " / ".join("-" if error is None else f"{error:.2f}" for error in test),
+        " / ".join(f"{error:.2f}" for error in test if error is not None) or "-",
         f"{row.validation_top1_error:.2f}",
         f"{row.best_epoch} of {row.epochs}",
         str(timedelta(seconds=round(row.seconds))),

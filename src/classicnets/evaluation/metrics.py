@@ -37,8 +37,9 @@ class Evaluation:
     """The metrics of a network, or of an ensemble, over a set of images; errors are in %.
 
     `confusion[i][j]` counts the images of class i that were predicted as class j. `recall` and
-    `precision` are in %, in the order of `classes`. With five classes or fewer the top-5 error is
-    0. `views` counts the forward passes an image took, crops, mirror images and networks together.
+    `precision` are in %, in the order of `classes`. With five classes or fewer there is no top-5
+    error, and it is None. `views` counts the forward passes an image took: crops, mirror images
+    and networks together.
 
     `calibration_error` is the expected calibration error: the mean distance in % between
     confidence and accuracy over `reliability`, 15 equal bins of confidence (Guo et al.,
@@ -46,7 +47,7 @@ class Evaluation:
     """
 
     top1_error: float
-    top5_error: float
+    top5_error: float | None
     images: int
     protocol: str
     views: int
@@ -58,6 +59,12 @@ class Evaluation:
     calibration_error: float
     reliability: tuple[Bin, ...]
     mistakes: tuple[Mistake, ...]
+
+    @property
+    def errors(self) -> str:
+        """The errors in words: `12.50 % (top-5 1.25 %)`, or only the first."""
+        top5 = "" if self.top5_error is None else f" (top-5 {self.top5_error:.2f} %)"
+        return f"{self.top1_error:.2f} %{top5}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,7 +97,7 @@ def evaluate_scores(
     worst: list[int] = wrong[order][:MISTAKES].tolist()
     return Evaluation(
         top1_error=_error(correct[:, :1]),
-        top5_error=_error(correct),
+        top5_error=_error(correct) if len(classes) > 5 else None,
         images=len(labels),
         protocol=protocol,
         views=views,

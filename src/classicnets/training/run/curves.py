@@ -14,16 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """A finished epoch: means of training over it, errors in %, and the validation."""
+    """A finished epoch: means of training over it, errors in %, and the validation.
+
+    `first_lr` and `last_lr` are the learning rates at its first and at its last step. With five
+    classes or fewer there is no top-5 error.
+    """
 
     epoch: int
     step: int
-    lr: float
+    first_lr: float
+    last_lr: float
     train_loss: float
     train_error: float
     validation_loss: float
     validation_top1_error: float
-    validation_top5_error: float
+    validation_top5_error: float | None
     images_per_second: float
     seconds: float
 
@@ -31,11 +36,13 @@ class EpochMetrics:
         """Raises a ValueError for values that no epoch after `before` can have."""
         check_range(self, epoch=(before.epoch + 1 if before else 1, 2**31))
         check_range(self, step=(before.step + 1 if before else 1, 2**53))
-        errors = ("train_error", "validation_top1_error", "validation_top5_error")
+        errors = ["train_error", "validation_top1_error"]
+        errors += ["validation_top5_error"] * (self.validation_top5_error is not None)
         check_range(self, **dict.fromkeys(errors, (0, 100)))
         check_range(self, seconds=(0, 1e9), images_per_second=(0, 1e12))
         # those of fp32
-        check_range(self, **dict.fromkeys(("lr", "train_loss", "validation_loss"), (-4e38, 4e38)))
+        finite = ("first_lr", "last_lr", "train_loss", "validation_loss")
+        check_range(self, **dict.fromkeys(finite, (-4e38, 4e38)))
 
     @property
     def rank(self) -> tuple[float, float]:
