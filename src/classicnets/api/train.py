@@ -26,7 +26,7 @@ from classicnets.support.modules import evaluation_mode
 from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
-from classicnets.training.recipe.recipe import Recipe, differences
+from classicnets.training.recipe.recipe import Recipe, differences, shown
 from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.curves import EpochMetrics
@@ -142,7 +142,8 @@ class Training:
             EpochMetrics(
                 epoch=record.epoch,
                 step=record.step,
-                lr=record.lr,
+                first_lr=record.first_lr,
+                last_lr=record.lr,
                 train_loss=record.loss,
                 train_error=record.error,
                 **{f"validation_{name}": v for name, v in asdict(record.validation).items()},
@@ -312,7 +313,7 @@ def _configure(
     """The configuration of the run, and how and why its steps are executed so."""
     shape = (splits.channels, recipe.crop, recipe.crop)
     execution, chosen = resolve_execution(execution, network, shape, recipe.batch, recipe.optimizer)
-    differing = differences(recipe, target.recipe)
+    differing = differences(recipe, target.recipe) if target.published else {}
     differing = {name: (plain(a), plain(b)) for name, (a, b) in differing.items()}
     resize = recipe.progressive_resizing
     side = resize(recipe.crop, 0.0) if resize else recipe.crop
@@ -338,7 +339,7 @@ def _environment(splits: Splits, network: nn.Module, device: torch.device) -> di
 
 def plain(value: object) -> int | str:
     """The value of a field as `differences` has it."""
-    return value if isinstance(value, int) else str(value)
+    return value if isinstance(value, int) else shown(value)
 
 
 @torch.no_grad()

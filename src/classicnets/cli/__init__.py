@@ -52,7 +52,8 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(verb)
     def run(*args: Any, **options: Any) -> None:
         try:
-            import torch  # noqa: F401  # before Ctrl-C raises: all verbs need it
+            if verb is not list_:
+                import torch  # noqa: F401  # before Ctrl-C raises: all other verbs need it
 
             guard_work()
             verb(*args, **options)

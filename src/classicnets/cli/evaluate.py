@@ -74,7 +74,6 @@ def evaluate(
     from json import dumps
 
     import classicnets as cn
-    from classicnets.evaluation.plots import class_csv, evaluation_png
     from classicnets.support.errors import first_few
     from classicnets.support.files import write_atomic
 
@@ -84,8 +83,12 @@ def evaluate(
         runs, data or None, protocol or None, networks or None, device, precision
     )
     if csv is not None:
+        from classicnets.evaluation.plots import class_csv
+
         write_atomic(csv, encoded(class_csv(evaluation)))
     if png is not None:
+        from classicnets.evaluation.plots import evaluation_png
+
         write_atomic(png, evaluation_png(evaluation))
     if overlap := evaluation.overlap:
         warn(

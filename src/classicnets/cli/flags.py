@@ -57,34 +57,7 @@ ImageSize = Annotated[
         show_default="the recipe's",
     ),
 ]
-OptimizerPatience = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        rich_help_panel=RECIPE,
-        help="stop after N epochs without a better validation, such as --patience 5",
-        show_default="never",
-    ),
-]
-ClassWeights = Annotated[
-    str | None,
-    typer.Option(
-        metavar="balanced",
-        rich_help_panel=RECIPE,
-        help="for classes of unequal size: weigh images in the loss so that all classes count "
-        "the same, such as --class-weights balanced",
-    ),
-]
-Sampler = Annotated[
-    str | None,
-    typer.Option(
-        metavar="balanced",
-        rich_help_panel=RECIPE,
-        help="for classes of unequal size: show images of each class equally often, such as "
-        "--sampler balanced",
-    ),
-]
-Name = Annotated[
+OptimizerName = Annotated[
     str | None,
     typer.Option(
         "--optimizer",
@@ -114,6 +87,33 @@ Augment = Annotated[
         help="none (no random crops either), or of crop, flip, colour and distort those wanted; "
         "crops are as in the recipe, such as --augment flip,colour",
         show_default="the recipe's",
+    ),
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=RECIPE,
+        help="stop after N epochs without a better validation, such as --patience 5",
+        show_default="never",
+    ),
+]
+ClassWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="balanced",
+        rich_help_panel=RECIPE,
+        help="for classes of unequal size: weigh images in the loss so that all classes count "
+        "the same, such as --class-weights balanced",
+    ),
+]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="balanced",
+        rich_help_panel=RECIPE,
+        help="for classes of unequal size: show images of each class equally often, such as "
+        "--sampler balanced",
     ),
 ]
 Name = Annotated[

@@ -96,11 +96,17 @@ def _live_line() -> Iterator[Show]:
                 completed=record.step,
                 total=record.steps,
                 epoch=f"{record.epoch}/{record.epochs}",
-                figures=f"lr {record.lr:.2g}, loss {record.loss:.3g}, "
+                figures=f"lr {_rates(record)}, loss {record.loss:.3g}, "
                 f"error {record.error:.1f} %{validation}",
             )
 
         yield update
+
+
+def _rates(record: "Record") -> str:
+    """The learning rate at the first step of the epoch and now."""
+    first, now = f"{record.first_lr:.2g}", f"{record.lr:.2g}"
+    return now if first == now else f"{first} to {now}"
 
 
 @contextmanager
@@ -108,7 +114,7 @@ def _epoch_lines() -> Iterator[Show]:
     def update(record: "Record") -> None:
         if (validation := record.validation) is not None:
             print(
-                f"epoch {record.epoch}/{record.epochs}: lr {record.lr:.2g}, "
+                f"epoch {record.epoch}/{record.epochs}: lr {_rates(record)}, "
                 f"loss {record.loss:.4f}, error {record.error:.2f} %, "
                 f"validation loss {validation.loss:.4f}, error {validation.top1_error:.2f} %",
                 flush=True,

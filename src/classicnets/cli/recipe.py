@@ -1,5 +1,7 @@
 """The verb recipe: the values that a network is trained with, each with its source."""
 
+from typing import Any
+
 from .options import Data, Json, Network, RecipeName, terminal_width
 from .terminal import console, print_json
 
@@ -35,7 +37,7 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     if json:
         values = to_json(chosen)
         objects = [
-            {"field": name, "value": values[name], "set": repr(value)}
+            {"field": name, "value": values[name], "set": _typed(value)}
             | {"cited": cited or None, "assumed": assumed or None}
             for name, value, cited, assumed in rows
         ]
@@ -51,9 +53,14 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     table.add_column("source", ratio=1)
     for name, value, cited, assumed in rows:
         source = "; ".join(filter(None, (cited, assumed and f"assumed: {assumed}")))
-        table.add_row(name, repr(value), source)
+        table.add_row(name, _typed(value), source)
     print(f"{target.name}, recipe source: {chosen.cite}\n")
     console(width=terminal_width(), markup=False, highlight=False).print(table)
     unset = [f.name for f in fields(chosen) if getattr(chosen, f.name) is None]
     print(f"\nnot set: {', '.join(unset)}")
     print("Change a value with `train --set FIELD=VALUE`, written as in this table.")
+
+
+def _typed(value: Any) -> str:
+    """A value as one types it after --set; a function, which one cannot, is its name."""
+    return getattr(value, "__qualname__", repr(value))

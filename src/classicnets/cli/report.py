@@ -52,10 +52,13 @@ def command() -> str:
 
 def print_introduction(training: "Training") -> None:
     """The network, its recipe, the data, and how steps are executed."""
+    from classicnets.training.recipe.recipe import shown
+
     recipe, splits = training.recipe, training.splits
     print(f"{training.config.network}, recipe source: {recipe.cite}")
     length = _length(recipe.epochs, recipe.steps)
-    print(f"{length}, batch {recipe.batch}, {recipe.optimizer}, {recipe.lr}, {recipe.loss}")
+    parts = ", ".join(map(shown, (recipe.optimizer, recipe.lr, recipe.loss)))
+    print(f"{length}, batch {recipe.batch}, {parts}")
     for name, reason in recipe.assumed.items():
         print(f"  assumed {name}: {reason}")
     for name, reason in (training.adapted or {}).items():
@@ -181,8 +184,8 @@ def print_summary(training: "Training") -> None:
 def print_evaluation(evaluation: "Evaluation") -> None:
     """The errors, the metrics of each class and, where they are few, the confusion table."""
     print(
-        f"\ntest error {evaluation.top1_error:.2f} % (top-5 {evaluation.top5_error:.2f} %) "
-        f"of {evaluation.images} images, protocol {evaluation.protocol}, {evaluation.seconds:.1f} s"
+        f"\ntest error {evaluation.errors} of {evaluation.images} images, "
+        f"protocol {evaluation.protocol}, {evaluation.seconds:.1f} s"
     )
     print(f"balanced accuracy {evaluation.balanced_accuracy:.2f} %, the mean recall of the classes")
     _print_classes(evaluation)

@@ -3,7 +3,14 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import (
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -185,6 +192,7 @@ def train(
     from classicnets.training.execution.execution import Execution
 
     from .progress import bars
+    from .startup import without_compiler
     from .track import require, tracking
 
     changes = recipe_changes({option: context.params[option] for option in FIELDS}, overrides or [])
@@ -225,7 +233,7 @@ def train(
         )
     replaced = exist_ok and out is not None and (out / "run.json").exists()
     with _silent_unless_first():
-        with bars():  # for downloads
+        with bars(), nullcontext() if compiled else without_compiler():  # bars for downloads
             training = start()
         with tracking(track or [] if is_first_process() else [], training) as write:
             if replaced:

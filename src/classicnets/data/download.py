@@ -19,7 +19,6 @@ from typing import BinaryIO
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import pooch
 from filelock import FileLock
 
 from classicnets.support.errors import plain_reason
@@ -136,6 +135,8 @@ def _unpacked_md5(path: Path) -> str:
 
 
 def _fetch(remote: Remote, path: Path) -> None:
+    import pooch
+
     reasons = []
     pooch.get_logger().setLevel("ERROR")  # progress is reported by the callback instead
     for mirror in remote.mirrors:

@@ -11,12 +11,12 @@ import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -112,8 +112,8 @@ def digits(side: int, channels: int, seed: int = 0) -> Splits:
     They are 8x8 pixels of 17 greys. As in MNIST's 32x32 form, the digit fills 28/32 of the side and
     the rest is margin.
     """
-    values, targets = load_digits(return_X_y=True)
-    labels = torch.as_tensor(targets).long()
+    values, targets = _read_digits()
+    labels = torch.as_tensor(targets)
     small = torch.as_tensor(values).float().view(-1, 1, 8, 8) * (255 / 16)
     inner = side * 28 // 32
     before = (side - inner) // 2
@@ -124,6 +124,16 @@ def digits(side: int, channels: int, seed: int = 0) -> Splits:
     train, validation, test = (Images(pixels[i], labels[i]) for i in stratified_split(labels, seed))
     digest = fingerprint((values, targets))
     return Splits("digits", DIGITS, train, validation, test, digest=digest)
+
+
+def _read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and digits from scikit-learn's file; to import the package for it takes a second."""
+    spec = find_spec("sklearn")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    file = Path(spec.submodule_search_locations[0], "datasets/data/digits.csv.gz")
+    rows = np.loadtxt(file, delimiter=",")
+    return rows[:, :-1], rows[:, -1].astype(np.int64)
 
 
 def mnist_like(name: str, side: int, channels: int, seed: int = 0) -> Splits:

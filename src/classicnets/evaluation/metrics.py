@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
-from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 BINS = 15  # of confidence, as is usual since Guo et al. 2017
@@ -40,8 +39,9 @@ class Evaluation:
     `confusion[i][j]` counts the images of class i that were predicted as class j. `recall`,
     `precision` and `f1`, their harmonic mean, are in %, and `support` counts the images, in the
     order of `classes`; what would divide by 0 is 0. `balanced_accuracy` is the mean recall in % of
-    the classes that have images. With five classes or fewer the top-5 error is
-    0. `views` counts the forward passes an image took, crops, mirror images and networks together.
+    the classes that have images. With five classes or fewer there is no top-5 error, and it is
+    None. `views` counts the forward passes an image took, crops, mirror images and networks
+    together.
 
     `calibration_error` is the expected calibration error: the mean distance in % between
     confidence and accuracy over `reliability`, 15 equal bins of confidence (Guo et al.,
@@ -50,7 +50,7 @@ class Evaluation:
     """
 
     top1_error: float
-    top5_error: float
+    top5_error: float | None
     images: int
     protocol: str
     views: int
@@ -66,6 +66,12 @@ class Evaluation:
     reliability: tuple[Bin, ...]
     mistakes: tuple[Mistake, ...]
     overlap: tuple[str, ...] | None = None
+
+    @property
+    def errors(self) -> str:
+        """The errors in words: `12.50 % (top-5 1.25 %)`, or only the first."""
+        top5 = "" if self.top5_error is None else f" (top-5 {self.top5_error:.2f} %)"
+        return f"{self.top1_error:.2f} %{top5}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,7 +106,7 @@ def evaluate_scores(
     worst: list[int] = wrong[order][:MISTAKES].tolist()
     return Evaluation(
         top1_error=_error(correct[:, :1]),
-        top5_error=_error(correct),
+        top5_error=_error(correct) if len(classes) > 5 else None,
         images=len(labels),
         protocol=protocol,
         views=views,
@@ -136,7 +142,8 @@ def confusion_counts(
     >>> confusion_counts(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
-    return confusion_matrix(labels.numpy(), predicted.numpy(), labels=np.arange(classes))
+    cells = torch.bincount(labels * classes + predicted, minlength=classes**2)
+    return cells.view(classes, classes).numpy()
 
 
 def reliability(confidence: Float64[Tensor, " n"], correct: Bool[Tensor, " n"]) -> tuple[Bin, ...]:

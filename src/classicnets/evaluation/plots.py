@@ -38,8 +38,7 @@ def evaluation_png(evaluation: Evaluation) -> bytes:
     figure.colorbar(shading, ax=left, label="% of the true class", shrink=0.7)
     _draw_reliability(right, evaluation)
     figure.suptitle(
-        f"{evaluation.protocol}: top-1 error {evaluation.top1_error:.2f} %, "
-        f"top-5 error {evaluation.top5_error:.2f} %, {evaluation.images} images"
+        f"{evaluation.protocol}: top-1 error {evaluation.errors}, {evaluation.images} images"
     )
     return png(figure, dpi=120)
 

@@ -180,6 +180,17 @@ def by_place(places: Mapping[str, str]) -> dict[str, str]:
     return {name: place for place, names in places.items() for name in names.split()}
 
 
+def shown(value: Any) -> str:
+    """A value of a recipe as one reads it: a function is its name, and nothing is "none".
+
+    >>> shown((HorizontalFlip(),)), shown(()), shown(None), shown(64)
+    ('HorizontalFlip()', 'none', 'none', '64')
+    """
+    if isinstance(value, tuple):
+        return ", ".join(map(shown, value)) or "none"
+    return "none" if value is None else getattr(value, "__qualname__", str(value))
+
+
 def differences(recipe: Recipe, paper: Recipe) -> dict[str, tuple[Any, Any]]:
     """Field -> (value in the recipe, value in the paper's), where the two differ."""
     pairs = ((f.name, getattr(recipe, f.name), getattr(paper, f.name)) for f in fields(Recipe))

@@ -86,7 +86,7 @@ def describe_type(kind: Any) -> str:
     args = [one for one in get_args(kind) if one is not CustomPart]
     if _is_union(kind):
         *most, last = map(describe_type, args)
-        return f"{', '.join(most)} or {last}" if most else last
+        return " or ".join(filter(None, (", ".join(most), last)))
     if get_origin(kind) is tuple:
         inside = ("..." if one is ... else describe_type(one) for one in args)
         return f"a tuple ({', '.join(inside)})"

@@ -41,6 +41,7 @@ def save(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
         "average": state.average.state_dict() if state.average is not None else {},
         "totals": state.totals,
         "step": state.step,
+        "first_lr": state.first_lr,
         "validation": state.validation,
         "lowest": state.lowest,
         "best": state.best,
@@ -90,6 +91,7 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
         errors = (*content["validation"], content["lowest"], *content["best"])
         _require(all(isinstance(error, float) and not math.isnan(error) for error in errors))
         _require(len(content["best"]) == 2)
+        _require(isinstance(content["first_lr"], float) and math.isfinite(content["first_lr"]))
     except Mismatch:
         raise
     except Exception as error:  # whatever stands in the place of what was saved
@@ -97,6 +99,7 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
     state.totals.copy_(content["totals"])
     state.step, state.lowest = content["step"], content["lowest"]
     state.waited = content["waited"]
+    state.first_lr = content["first_lr"]
     state.validation, state.best = tuple(content["validation"]), tuple(content["best"])
 
 

@@ -199,5 +199,5 @@ def check_notes(notes: Mapping[str, Any]) -> None:
             from_json(notes[name], kind, name)
     if notes.get("test") is not None:
         test = from_json(notes["test"], Mapping[str, Any], "test")
-        for name in ("top1_error", "top5_error"):
-            from_json(test.get(name), float, f"test.{name}")
+        for name, kind in (("top1_error", float), ("top5_error", float | None)):
+            from_json(test.get(name), kind, f"test.{name}")

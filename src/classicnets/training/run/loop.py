@@ -161,7 +161,7 @@ def evaluate(
         right = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
         totals += torch.stack([loss, (~right[:, 0]).sum(), (~right.any(1)).sum()])
     loss, top1, top5 = (distributed.all_reduce(totals) / len(images)).tolist()
-    return Metrics(loss, 100 * top1, 100 * top5)
+    return Metrics(loss, 100 * top1, 100 * top5 if len(config.classes) > 5 else None)
 
 
 def require_finite(state: TrainingState, weights: bool = False) -> None:
@@ -190,6 +190,8 @@ def _epoch(
     requests = islice(_requests(config, data, epoch), done, steps - epoch * per_epoch)
     for x, labels in stream(train, requests, size, workers):
         lr = next_lr(state, config)
+        if state.step % per_epoch == 0:
+            state.first_lr = float(lr)
         purpose = f"torch {distributed.rank()}"
         with (
             backends_for(elements, benchmark=True),
@@ -208,6 +210,7 @@ def _epoch(
             steps=steps,
             epoch=epoch + 1,
             epochs=epochs,
+            first_lr=state.first_lr,
             lr=lr,
             totals=totals,
             validation=validation,
