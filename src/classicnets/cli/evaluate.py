@@ -83,7 +83,8 @@ def evaluate(
     if csv is not None:
         write_atomic(csv, encoded(class_csv(evaluation)))
     if png is not None:
-        write_atomic(png, evaluation_png(evaluation))
+        names = " + ".join(run.resolve().name for run in runs)
+        write_atomic(png, evaluation_png(evaluation, names))
     if json:
         print_json(dumps(evaluation.as_json(), ensure_ascii=False))
         return

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from classicnets.support.errors import check_range
-from classicnets.support.names import short
-from classicnets.support.plots import LiteralFigure, png
+from classicnets.support.plots import LiteralFigure, narrow, png
+
+FEW = 20  # epochs, each of which gets a marker; a single one has no line
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,19 @@ class EpochMetrics:
 
 
 def plot_curve(axes: Axes, epochs: Sequence[EpochMetrics], measure: str, **style: Any) -> None:
-    """Draws training and validation `measure`, loss or error, over the epochs."""
+    """Draws training and validation `measure`, loss or error, over the epochs, the best marked."""
     validation = "validation_loss" if measure == "loss" else "validation_top1_error"
     columns = ("epoch", f"train_{measure}", validation)
     numbers, training, validated = ([_drawn(getattr(e, c)) for e in epochs] for c in columns)
-    axes.plot(numbers, training, label="training", **{"linestyle": "--", "linewidth": 1, **style})
-    axes.plot(numbers, validated, label="validation", **style)
+    dots = {"marker": "o", "markersize": 3} if len(epochs) <= FEW else {}
+    dashed = {"linestyle": "--", "linewidth": 1, "markerfacecolor": "white"}
+    axes.plot(numbers, training, label="training", **dots, **dashed, **style)
+    (line,) = axes.plot(numbers, validated, label="validation", **dots, **style)
+    best = min(range(len(epochs)), key=lambda k: epochs[k].rank)
+    name, colour = f"best validation: epoch {numbers[best]}", line.get_color()
+    axes.plot(numbers[best], validated[best], "o", color=colour, markersize=6, label=name)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _drawn(value: float | int) -> float | int:
@@ -69,6 +75,7 @@ def learning_curve(epochs: Sequence[EpochMetrics], title: str) -> bytes:
         axes.set_ylabel(unit)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    upper.set(title=short(title, 60), xlabel="")
+    upper.set(xlabel="")
     upper.legend()
+    figure.suptitle("\n".join(narrow(line, 5.6, 11) for line in title.split("\n")), fontsize=11)
     return png(figure, dpi=120)
