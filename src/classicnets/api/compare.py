@@ -220,13 +220,12 @@ def _scale(axes: Axes, curves: Sequence[Sequence[EpochMetrics]]) -> None:
     if min(errors) < bottom:
         bottom = 0.0
         axes.set_yscale("symlog", linthresh=lowest, linscale=0.3, subs=range(2, 10))
-        axes.yaxis.set_major_locator(
-            SymmetricalLogLocator(base=10, linthresh=lowest, subs=(1, 2, 5))
-        )
+        locator = SymmetricalLogLocator(base=10, linthresh=lowest, subs=(1, 2, 5))
     else:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        locator = LogLocator(subs=(1, 2, 5))
     axes.set_ylim(bottom, min(max(positive) * 1.3, 100))
+    axes.yaxis.set_major_locator(locator)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{error:g}"))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 

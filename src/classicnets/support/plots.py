@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context, rcParams
@@ -61,7 +62,7 @@ def _make_literal(text: Text) -> None:
         text.set_fontfamily([*rcParams["font.family"], *fonts])
 
 
-def text_width(text: str, size: float, weight: str = "normal") -> float:
+def text_width(text: str, size: float | int, weight: str = "normal") -> float:
     """The width in inches of the longest line of a text in this size, as it will be drawn."""
     font = FontProperties([*rcParams["font.family"], *families_for(text)], size=size, weight=weight)
     with warnings.catch_warnings():
@@ -78,7 +79,7 @@ def _renderer() -> RendererAgg:
     return RendererAgg(1, 1, DPI)
 
 
-def narrow(name: str, inches: float, size: float, weight: str = "normal") -> str:
+def narrow(name: str, inches: float | int, size: float | int, weight: str = "normal") -> str:
     """A visible name, its middle left out if it is wider than this when drawn in this size.
 
     >>> narrow("a" * 40 + "z", 0.5, 8), narrow("cat", 0.5, 8)
@@ -94,7 +95,7 @@ def narrow(name: str, inches: float, size: float, weight: str = "normal") -> str
 
 def matrix_side(classes: int) -> float:
     """The side in inches of a confusion matrix that is readable with so many classes."""
-    return max(2, min(0.5 * classes, 5.5), 0.12 * classes * (classes <= NAMED))
+    return max(2.0, min(0.5 * classes, 5.5), 0.12 * classes * (classes <= NAMED))
 
 
 def draw_confusion(ax: Axes, confusion: np.ndarray, classes: Sequence[str]) -> ScalarMappable:
@@ -118,12 +119,12 @@ def draw_confusion(ax: Axes, confusion: np.ndarray, classes: Sequence[str]) -> S
     return shading
 
 
-def _name_classes(ax: Axes, classes: Sequence[str], images: np.ndarray, size: float) -> None:
+def _name_classes(ax: Axes, classes: Sequence[str], images: np.ndarray, size: float | int) -> None:
     names = [narrow(name, 1.6, size) for name in classes]
     rows = [name + " (no images)" * (not n) for name, n in zip(names, images, strict=True)]
-    slant = {"rotation": 90} if len(names) > COUNTED else {"rotation": 45, "ha": "right"}
-    slant |= {"rotation_mode": "anchor"} if "ha" in slant else {}
-    ax.set_xticks(range(len(names)), names, fontsize=size, **slant)
+    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    style: dict[str, Any] = {"rotation": 90} if len(names) > COUNTED else slanted
+    ax.set_xticks(range(len(names)), names, fontsize=size, **style)
     ax.set_yticks(range(len(names)), rows, fontsize=size)
 
 
