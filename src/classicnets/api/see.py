@@ -147,8 +147,8 @@ def save(series: Plates, plates: Sequence[Plate], out: Path, npz: bool = False) 
 
 def _shown(sample: Sample, classes: Sequence[str]) -> Shown:
     top = sample.probability.argsort(descending=True, stable=True)[:TOP].tolist()
-    likeliest = [(classes[k], sample.probability[k].item()) for k in top]
-    true = "" if sample.label is None else classes[sample.label]
+    likeliest = [(str(classes[k]), float(sample.probability[k])) for k in top]
+    true = "" if sample.label is None else str(classes[sample.label])
     return Shown(sample.name, sample.image, likeliest, true)
 
 

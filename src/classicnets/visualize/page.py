@@ -83,10 +83,10 @@ def page(title: str, subtitle: str, plates: Sequence[Plate], shown: Sequence[Sho
 def _prediction(of: Shown) -> str:
     file = io.BytesIO()
     PillowImage.fromarray((255 * rgb(of.image)).round().astype(np.uint8)).save(file, "png")
-    rows = "".join(
-        f"<tr{' class=true' * (name == of.true)}><td>{_text(name)}</td><td>{100 * p:.1f} %</td></tr>"
-        for name, p in of.top
-    )
+    rows = ""
+    for name, p in of.top:
+        mark = ' class="true"' * (name == of.true)
+        rows += f"<tr{mark}><td>{_text(name)}</td><td>{100 * p:.1f} %</td></tr>"
     true = f"<p>true class: {_text(of.true)}</p>" if of.true else ""
     name = _text(of.name)
     return (
