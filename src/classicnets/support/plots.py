@@ -1,8 +1,10 @@
 """Figures whose texts are drawn as they are, as PNG files; and the confusion matrix."""
 
 import io
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -38,9 +40,8 @@ class LiteralFigure(Figure):
         for text in self.findobj(Text):
             assert isinstance(text, Text)
             _make_literal(text)
-        # the settings are for the texts of ticks, some of which are only made now
-        with rc_context({"text.parse_math": False}), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        # the setting is for the texts of ticks, some of which are only made now
+        with rc_context({"text.parse_math": False}), _quiet_fonts():
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
@@ -64,14 +65,29 @@ def _make_literal(text: Text) -> None:
 
 def text_width(text: str, size: float | int, weight: str = "normal") -> float:
     """The width in inches of the longest line of a text in this size, as it will be drawn."""
-    font = FontProperties([*rcParams["font.family"], *families_for(text)], size=size, weight=weight)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+    font = FontProperties(
+        family=[*rcParams["font.family"], *families_for(text)], size=size, weight=weight
+    )
+    with _quiet_fonts():
         widths = [
             _renderer().get_text_width_height_descent(line, font, ismath=False)[0]
             for line in text.split("\n")
         ]
     return max(widths) / DPI
+
+
+@contextmanager
+def _quiet_fonts() -> Iterator[None]:
+    """No words of matplotlib on glyphs and weights that fonts lack; ours are in `families_for`."""
+    log = logging.getLogger("matplotlib.font_manager")
+    level = log.level
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
 
 
 @cache
