@@ -8,10 +8,8 @@ import matplotlib.text
 import numpy as np
 import pytest
 import torch
-from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from classicnets.support import plots
 from classicnets.support.names import file_names, short, visible
 from classicnets.support.plots import LiteralFigure, draw_confusion, png
 from classicnets.training.run.curves import EpochMetrics, learning_curve
@@ -106,31 +104,6 @@ def test_a_learning_curve_is_drawn_for_any_numbers(value):
         epochs = [*EPOCHS, object.__new__(EpochMetrics)]
         epochs[1].__dict__.update(zip(EpochMetrics.__dataclass_fields__, numbers, strict=True))
         assert learning_curve(epochs, "a").startswith(b"\x89PNG")
-
-
-def test_a_font_that_has_the_characters_is_used(monkeypatch):
-    """Standing in for a Chinese font: one that matplotlib brings, for a letter only it has."""
-    letter = "\ue000"
-    fonts = {"STIXNonUnicode", "DejaVu Sans"}
-    have = {
-        font: ord(letter) in font_manager.get_font(font_manager.findfont(font)).get_charmap()
-        for font in fonts
-    }
-    assert have == {"STIXNonUnicode": True, "DejaVu Sans": False}
-
-    def file(installed: tuple[str, ...]) -> bytes:
-        monkeypatch.setattr(plots, "FONTS", installed)
-        plots._fallback_fonts.cache_clear()
-        figure = LiteralFigure(figsize=(2, 2))
-        figure.text(0.1, 0.5, f"a {letter}", fontsize=30)
-        return png(figure)
-
-    try:
-        box = file(("No Such Font",))
-        assert file(("No Such Font", "STIXNonUnicode")) != box
-        assert file(()) == box
-    finally:
-        plots._fallback_fonts.cache_clear()
 
 
 def test_control_characters_become_escapes_and_letters_stay():

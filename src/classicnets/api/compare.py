@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classicnets.support.names import short
 from classicnets.support.tables import align
 from classicnets.training.recipe.recipe import ABOUT_PAPER, shown
 from classicnets.training.run.curves import EpochMetrics, plot_curve
@@ -190,13 +189,14 @@ def _cells(row: Row) -> Sequence[str]:
 
 
 def _draw(axes: "Axes", lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
-    for line, rows, colour in zip(lines, curves, cycle(COLOURS), strict=False):
+    from classicnets.support.plots import narrow
+
+    for rows, colour in zip(curves, cycle(COLOURS), strict=False):
         plot_curve(axes, rows, "error", color=colour)
-        axes.plot(line.best_epoch, line.validation_top1_error, "o", color=colour, markersize=5)
     _scale(axes, curves)
     _label(axes, lines, curves)
     data = " and ".join(dict.fromkeys(Path(line.data).name for line in lines))
-    axes.set_title(f"top-1 error on {short(data, 60)}, %", loc="left", fontsize=12, pad=22)
+    axes.set_title(narrow(f"top-1 error on {data}, %", 8, 12), loc="left", fontsize=12, pad=22)
     axes.text(
         0, 1.025, "solid: validation, best epoch marked; dashed: training",
         transform=axes.transAxes, fontsize=9, color="0.35",
@@ -207,32 +207,41 @@ def _draw(axes: "Axes", lines: Sequence[Row], curves: Sequence[Sequence[EpochMet
 
 
 def _scale(axes: "Axes", curves: Sequence[Sequence[EpochMetrics]]) -> None:
-    """Logarithmic where the errors span so much that the end could not be read otherwise."""
-    from matplotlib.ticker import FuncFormatter, LogLocator
+    """Logarithmic where the errors span so much that the end could not be read otherwise.
+
+    Then the lowest part, with errors of 0, is linear.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, SymmetricalLogLocator
 
     rows = [row for curve in curves for row in curve]
     validation = [row.validation_top1_error for row in rows]
-    positive = [e for e in (*validation, *(row.train_error for row in rows)) if e > 0]
+    errors = [*validation, *(row.train_error for row in rows)]
+    positive = [error for error in errors if error > 0]
     if not positive or max(positive) < LOG_FROM * min(positive):
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, None if positive else 1)
         return
-    axes.set_yscale("log")
     # training errors far below those of validation would take all the room
     lowest = max(min(positive), min(filter(None, validation), default=0) / 10)
     bottom = lowest / 1.3
-    for curve in axes.lines:  # an error of 0 is drawn on the lower edge
-        curve.set_ydata(np.maximum(np.asarray(curve.get_ydata(), float), bottom))
+    if min(errors) < bottom:
+        bottom = 0.0
+        axes.set_yscale("symlog", linthresh=lowest, linscale=0.3, subs=range(2, 10))
+        locator = SymmetricalLogLocator(base=10, linthresh=lowest, subs=(1, 2, 5))
+    else:
+        axes.set_yscale("log")
+        locator = LogLocator(subs=(1, 2, 5))
     axes.set_ylim(bottom, min(max(positive) * 1.3, 100))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_locator(locator)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{error:g}"))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
 
 def _label(axes: "Axes", lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
     """Each run's name to the right of its end, moved up or down until no two overlap."""
+    from classicnets.support.plots import narrow
+
     to_height = axes.transData + axes.transAxes.inverted()
-    lowest = axes.get_ylim()[0]
-    ends = [(rows[-1].epoch, max(rows[-1].validation_top1_error, lowest)) for rows in curves]
+    ends = [(rows[-1].epoch, rows[-1].validation_top1_error) for rows in curves]
     heights = [float(np.clip(to_height.transform(end)[1], 0, 1)) for end in ends]
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -240,7 +249,7 @@ def _label(axes: "Axes", lines: Sequence[Row], curves: Sequence[Sequence[EpochMe
     for k, height in zip(np.argsort(heights), _apart(sorted(heights), room), strict=True):
         colour = COLOURS[k % len(COLOURS)]
         axes.annotate(
-            short(lines[k].run, 48), ends[k], (1.03, height), textcoords="axes fraction",
+            narrow(lines[k].run, 2.8, 9), ends[k], (1.03, height), textcoords="axes fraction",
             va="center", fontsize=9, color=colour, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "relpos": (0, 0.5)},
         )  # fmt: skip

@@ -22,12 +22,20 @@ from .runs import Source, build_initial
 
 
 class Sample(NamedTuple):
-    """An image with its name: pixels between 0 and 1, network input, and predicted class."""
+    """An image with its name: pixels between 0 and 1, network input, and class probabilities.
+
+    `label` is its true class, if that is known.
+    """
 
     name: str
     image: Tensor
     input: Tensor
-    predicted: int
+    probability: Tensor
+    label: int | None
+
+    @property
+    def predicted(self) -> int:
+        return int(self.probability.argmax())
 
 
 class Subset(NamedTuple):
@@ -67,20 +75,29 @@ class Inspection:
         """Images from files and folders, read as `predict` does; without any, one test image."""
         if not paths:
             test = self.test
-            name = f"a test image of {self.classes[test.labels[0]]}"
-            return self._samples([name], test.images[:1], test.inputs[:1])
+            images, inputs, labels = (values[:1] for values in test)
+            return self._samples(["a test image"], images, inputs, labels.tolist())
         files = [file for path in map(Path, paths) for file in images_at(path)]
         found, readable, reasons = read_or_refuse(files, set(map(Path, paths)), self.config)
         if not readable:
             raise ValueError(f"none of {len(files)} images can be read: {min(reasons.items())[1]}")
         self.unreadable = [*reasons.values(), *left_out(paths)]
         subset = self._crop(found)
-        return self._samples([files[i].name for i in readable], subset.images, subset.inputs)
+        paths = [files[i] for i in readable]
+        names, labels = [path.name for path in paths], [self._label(path) for path in paths]
+        return self._samples(names, subset.images, subset.inputs, labels)
 
-    def _samples(self, names: Sequence[str], images: Tensor, inputs: Tensor) -> list[Sample]:
+    def _label(self, path: Path) -> int | None:
+        """The class that the folder of a file is named after."""
+        folder, classes = path.absolute().parent.name, self.config.classes
+        return classes.index(folder) if folder in classes else None
+
+    def _samples(
+        self, names: Sequence[str], images: Tensor, inputs: Tensor, labels: Sequence[int | None]
+    ) -> list[Sample]:
         with frozen(self.network), torch.no_grad():
             scores = class_scores(self.network, as_input(self.network, inputs))
-        return list(map(Sample, names, images, inputs, scores.argmax(1).tolist()))
+        return list(map(Sample, names, images, inputs, scores.float().softmax(1).cpu(), labels))
 
     @cached_property
     def test(self) -> Subset:

@@ -89,7 +89,8 @@ def evaluate(
     if png is not None:
         from classicnets.evaluation.plots import evaluation_png
 
-        write_atomic(png, evaluation_png(evaluation))
+        names = " + ".join(run.resolve().name for run in runs)
+        write_atomic(png, evaluation_png(evaluation, names))
     if overlap := evaluation.overlap:
         warn(
             [

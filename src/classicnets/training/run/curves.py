@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from classicnets.support.errors import check_range
-from classicnets.support.names import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+FEW = 20  # epochs, each of which gets a marker; a single one has no line
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,21 @@ class EpochMetrics:
 
 
 def plot_curve(axes: "Axes", epochs: Sequence[EpochMetrics], measure: str, **style: Any) -> None:
-    """Draws training and validation `measure`, loss or error, over the epochs."""
+    """Draws training and validation `measure`, loss or error, over the epochs, the best marked."""
     from matplotlib.ticker import MaxNLocator
 
     validation = "validation_loss" if measure == "loss" else "validation_top1_error"
     columns = ("epoch", f"train_{measure}", validation)
     numbers, training, validated = ([_drawn(getattr(e, c)) for e in epochs] for c in columns)
-    axes.plot(numbers, training, label="training", **{"linestyle": "--", "linewidth": 1, **style})
-    axes.plot(numbers, validated, label="validation", **style)
+    dots = {"marker": "o", "markersize": 3} if len(epochs) <= FEW else {}
+    dashed = {"linestyle": "--", "linewidth": 1, "markerfacecolor": "white"}
+    axes.plot(numbers, training, label="training", **dots, **dashed, **style)
+    (line,) = axes.plot(numbers, validated, label="validation", **dots, **style)
+    best = min(range(len(epochs)), key=lambda k: epochs[k].rank)
+    name, colour = f"best validation: epoch {numbers[best]}", line.get_color()
+    axes.plot(numbers[best], validated[best], "o", color=colour, markersize=6, label=name)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _drawn(value: float | int) -> float | int:
@@ -70,7 +76,7 @@ def _drawn(value: float | int) -> float | int:
 
 def learning_curve(epochs: Sequence[EpochMetrics], title: str) -> bytes:
     """Loss above and top-1 error below, training and validation, epoch by epoch; a PNG."""
-    from classicnets.support.plots import LiteralFigure, png
+    from classicnets.support.plots import LiteralFigure, narrow, png
 
     figure = LiteralFigure(figsize=(6, 6), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
@@ -79,6 +85,7 @@ def learning_curve(epochs: Sequence[EpochMetrics], title: str) -> bytes:
         axes.set_ylabel(unit)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    upper.set(title=short(title, 60), xlabel="")
+    upper.set(xlabel="")
     upper.legend()
+    figure.suptitle("\n".join(narrow(line, 5.6, 11) for line in title.split("\n")), fontsize=11)
     return png(figure, dpi=120)

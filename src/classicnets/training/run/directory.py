@@ -168,7 +168,8 @@ class Run:
         writer.writeheader()
         writer.writerows(rows)
         lines = "".join(json.dumps(row) + "\n" for row in rows)
-        title = f"{self.config.network} on {self.config.data}"
+        data = Path(self.config.data).name
+        title = f"{self.directory.resolve().name}\n{self.config.network} on {data}"
         write_atomic(self.directory / "metrics.csv", table.getvalue().encode())
         write_atomic(self.directory / "metrics.jsonl", lines.encode())
         write_atomic(self.directory / "curve.png", learning_curve(self.epochs, title))
