@@ -49,6 +49,7 @@ def test_a_run_directory_holds_what_the_design_says(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {
         "run.json",
+        "train.sha256",
         "metrics.csv",
         "metrics.jsonl",
         "weights.safetensors",

@@ -188,8 +188,7 @@ def test_evaluate_writes_a_table_and_a_chart(run_cli, runs, tmp_path):
             assert float(row[name]) == pytest.approx(printed[name][k], abs=5e-4)
         assert int(row["images"]) == printed["support"][k]
     assert f"balanced accuracy {printed['balanced_accuracy']:.2f} %" in done.out
-    heading = "images  recall %  precision %  F1 %  class"
-    assert done.out.splitlines()[3].split("  ")[-5:] == heading.split("  ")
+    assert "  recall %  precision %  F1 %  class\n" in done.out
     for row in rows:
         assert sum(int(row[f"predicted {name}"]) for name in "0123456789") == int(row["images"])
     with Image.open(chart) as image:

@@ -150,15 +150,15 @@ def test_corrupt_images_are_skipped_with_a_warning(run_cli, tmp_path, write_fold
 def test_strong_imbalance_is_told_before_training_unless_it_is_balanced(
     run_cli, tmp_path, write_folder
 ):
-    data = write_folder(tmp_path / "data", 60)  # 42 of each for training
-    for k in range(10, 60):  # and 7 of one
+    data = write_folder(tmp_path / "data", 30)  # 21 of each for training
+    for k in range(5, 30):  # and 3 of one
         (data / "light" / f"{k}.png").unlink()
     words = ("train", "lenet5", "--data", data, "--epochs", 1, "--set", "batch=16")
     done = run_cli(*words, "--out", tmp_path / "run")
-    assert "\n  dark: 42 + 6 + 12\n  light: 7 + 1 + 2\n" in done.out
+    assert "\n  dark: 21 + 3 + 6\n  light: 3 + 1 + 1\n" in done.out
     assert done.err == (
-        "warning: the classes are imbalanced: 'dark' has 6 times as many training images as "
-        "'light' (42 and 7), and a network may learn to ignore small classes; --class-weights "
+        "warning: the classes are imbalanced: 'dark' has 7 times as many training images as "
+        "'light' (21 and 3), and a network may learn to ignore small classes; --class-weights "
         "balanced or --sampler balanced makes all classes count the same\n"
     )
     assert run_cli("train", "--resume", tmp_path / "run").err == ""
@@ -180,17 +180,17 @@ def test_a_finished_run_is_extended_by_the_command_line(run_cli, run, tmp_path):
     import shutil
 
     out = shutil.copytree(run, tmp_path / "run")
-    done = run_cli("train", "--resume", out, "--epochs", 1)
-    assert "weights: those of step 79, the last; nothing is left to train (--epochs trains on)" in (
-        done.out
-    )
     done = run_cli("train", "--resume", out, "--epochs", 2)
+    assert (
+        "weights: those of step 158, the last; nothing is left to train (--epochs trains on)"
+    ) in done.out
+    done = run_cli("train", "--resume", out, "--epochs", 3)
     assert (done.status, done.err) == (0, "")
-    assert "  adapted epochs: 2 in all, 1 before; the schedule spans all of them, and" in done.out
-    assert "epoch 2/2: " in done.out
-    done = run_cli("train", "--resume", out, "--epochs", 1)
+    assert "  adapted epochs: 3 in all, 2 before; the schedule spans all of them, and" in done.out
+    assert "epoch 3/3: " in done.out
+    done = run_cli("train", "--resume", out, "--epochs", 2)
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("classicnets: epochs must be at least 2, as many as ")
+    assert done.err.startswith("classicnets: epochs must be at least 3, as many as ")
 
 
 def test_a_run_that_stops_early_says_why(run_cli, tmp_path):
