@@ -1,6 +1,7 @@
 """Evaluating runs by a paper's protocol."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from classicnets.data.images import ImageFiles, Images
+from classicnets.data.listing import TestImages
 from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.evaluation.metrics import Evaluation, evaluate_scores
 from classicnets.evaluation.protocols import (
@@ -22,7 +24,15 @@ from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run, open_run
 
-from .runs import Source, for_inference, load_best, require_unchanged, train_scale
+from .runs import (
+    Source,
+    for_inference,
+    is_data_of,
+    load_best,
+    place_of_data,
+    require_unchanged,
+    train_scale,
+)
 
 
 def evaluate(
@@ -32,13 +42,15 @@ def evaluate(
     network: Source | Sequence[Source] = None,
     device: str = "auto",
     precision: str = "fp32",
+    unreadable: str = "skip",
 ) -> Evaluation:
     """The errors of a run on the test part of its data, or on other images of its classes.
 
     Images are shown as `protocol` says, by default as in the paper of each run's recipe. The
     probabilities of several runs are averaged; `network`, as in `load`, then serves them all, or
     is a list with one for each. The `precision` bf16 is faster, and may change the answer where two
-    classes are nearly as likely.
+    classes are nearly as likely. `unreadable` files are skipped with a warning, or refused
+    ("refuse").
 
     Raises ValueError for an unknown protocol, device or precision, where `load` does, for data that
     are missing or of other classes, when the run's own have changed since, for several runs of
@@ -53,7 +65,7 @@ def evaluate(
     _require_alike(runs, data)
     began = perf_counter()
     scores, names, count = [], [], 0
-    images, read = None, None
+    images, read, opened = None, None, None
     labels, files = torch.empty(0), None
     for found, source in zip(runs, _one_for_each(network, runs), strict=True):
         config = found.config
@@ -64,13 +76,14 @@ def evaluate(
         if isinstance(data, Images | ImageFiles):
             images = data
         elif images is None or needed != read:  # else those of the run before serve again
-            images = _test_images(config, data, shown.whole)
+            opened = _test_images(config, data, shown.whole, unreadable)
+            images = opened.images
         read, images = needed, images.to(where)
         scores.append(log_probabilities(module, images, shown, scale, config.scaling))
         count += count_views(shown, scale)
         names.append(name)
         labels, files = images.labels.cpu(), getattr(images, "paths", None)
-    return evaluate_scores(
+    evaluation = evaluate_scores(
         mean_log_probabilities(scores),
         labels,
         runs[0].config.classes,
@@ -79,6 +92,9 @@ def evaluate(
         count,
         files,
     )
+    if opened is None:
+        return evaluation
+    return replace(evaluation, skipped=opened.skipped, left_out=opened.left_out)
 
 
 def evaluate_network(
@@ -96,18 +112,21 @@ def evaluate_network(
     )
 
 
-def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | ImageFiles:
+def _test_images(config: RunConfig, data: str | None, whole: bool, unreadable: str) -> TestImages:
     side, channels = config.side, config.input[0]
-    if data is not None and resolve(data) != config.data:
-        return open_test(data, side, channels, config.classes, whole)
+    if data is not None and not is_data_of(config, data):
+        return open_test(data, side, channels, config.classes, whole, unreadable)
+    place = data or place_of_data(config)
     whole = whole or config.recipe.crop_sampler.whole
     hint = "; --data evaluates it on other images"
     try:
-        splits = open_data(config.data, side, channels, whole=whole, allow_missing_classes=True)
-    except ValueError as error:  # as when the data have moved
+        splits = open_data(
+            place, side, channels, whole=whole, unreadable=unreadable, allow_missing_classes=True
+        )
+    except ValueError as error:  # as when a file is damaged
         raise ValueError(f"the data of the run cannot be read: {error}{hint}") from error
     require_unchanged(config, splits, hint)
-    return splits.test
+    return TestImages(splits.test, splits.skipped, splits.left_out)
 
 
 def _source(config: RunConfig, whole: bool) -> tuple[Any, ...]:

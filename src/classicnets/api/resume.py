@@ -17,22 +17,22 @@ from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.directory import Run, open_run
 
 from .recipes import load_recipe, with_overrides
-from .runs import Source, build, require_unchanged
+from .runs import Source, build, place_of_data, require_unchanged
 from .train import Training, begin, check_arguments
 
 
 def resume(
     run: str | Path,
     network: Source = None,
-    data: Splits | None = None,
+    data: str | Splits | None = None,
     device: str = "auto",
     workers: int | None = None,
     recipe: str | Recipe | None = None,
 ) -> Training:
     """The training of this run, from its checkpoint, or from its beginning if it has none.
 
-    A run of your own network needs it again, as in `load`; one of data made in Python the data; and
-    one whose recipe has a part of your own that `recipe`, or `FILE.py:NAME`. Raises ValueError when
+    A run of your own network needs it again, as in `load`; one of data made in Python the data, and
+    one whose data have moved their new place, which its run.json then has; and one whose recipe has a part of your own that `recipe`, or `FILE.py:NAME`. Raises ValueError when
     the run is missing, damaged, of another network, when its recipe or data have changed since, and
     for an unknown device.
     """
@@ -44,12 +44,16 @@ def resume(
     found = open_run(Path(run))
     stored = found.config
     recipe = _recipe_of(found, recipe)
-    splits = data or open_data(
-        stored.data,
-        stored.side,
-        stored.input[0],
-        whole=recipe.crop_sampler.whole,
-        allow_missing_classes=True,
+    splits = (
+        data
+        if isinstance(data, Splits)
+        else open_data(
+            data or place_of_data(stored),
+            stored.side,
+            stored.input[0],
+            whole=recipe.crop_sampler.whole,
+            allow_missing_classes=True,
+        )
     )
     require_unchanged(stored, splits)
     _require_complete(found, network)
@@ -68,6 +72,9 @@ def resume(
         if training.state.validation and not found.weights.exists():
             raise ValueError(f"no {found.weights}, the best weights so far; train again")
     if distributed.rank() == 0:
+        if data is not None:
+            found.config = replace(stored, data=splits.name)
+            found.note()
         found.forget_epochs_after(training.state.step)
     return training
 

@@ -48,6 +48,14 @@ MissingClasses = Annotated[
         help="accept validation and test images that lack classes of the training images",
     ),
 ]
+Unreadable = Annotated[
+    str,
+    typer.Option(
+        metavar="skip|refuse",
+        rich_help_panel=DATA,
+        help="unreadable files: skip (with a warning) or refuse, such as --unreadable refuse",
+    ),
+]
 RecipeName = Annotated[
     str,
     typer.Option(

@@ -43,7 +43,8 @@ class Evaluation:
 
     `calibration_error` is the expected calibration error: the mean distance in % between
     confidence and accuracy over `reliability`, 15 equal bins of confidence (Guo et al.,
-    arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten.
+    arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten. `skipped`
+    and `left_out` say which files of a folder were not evaluated, and why, as in `Splits`.
     """
 
     top1_error: float
@@ -59,6 +60,8 @@ class Evaluation:
     calibration_error: float
     reliability: tuple[Bin, ...]
     mistakes: tuple[Mistake, ...]
+    skipped: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def errors(self) -> str:
