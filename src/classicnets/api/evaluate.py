@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from classicnets.data.images import ImageFiles, Images, require_labels
-from classicnets.data.listing import find_overlap
-from classicnets.data.sets import open_data, open_test, resolve
+from classicnets.data.listing import TestImages, find_overlap
+from classicnets.data.sets import open_data, open_test
 from classicnets.evaluation.metrics import Evaluation, evaluate_scores
 from classicnets.evaluation.protocols import (
     count_views,
@@ -24,7 +24,15 @@ from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run, open_run
 
-from .runs import Source, for_inference, load_best, require_unchanged, train_scale
+from .runs import (
+    Source,
+    for_inference,
+    is_data_of,
+    load_best,
+    place_of_data,
+    require_unchanged,
+    train_scale,
+)
 
 
 def evaluate(
@@ -34,14 +42,16 @@ def evaluate(
     network: Source | Sequence[Source] = None,
     device: str = "auto",
     precision: str = "fp32",
+    unreadable: str = "skip",
 ) -> Evaluation:
     """The errors of a run on the test part of its data, or on other images of its classes.
 
     Images are shown as `protocol` says, by default as in the paper of each run's recipe. The
     probabilities of several runs are averaged; `network`, as in `load`, then serves them all, or
     is a list with one for each. The `precision` bf16 is faster, and may change the answer where two
-    classes are nearly as likely. Other images than the run's own are compared with its training
-    images, file by file, which gives `overlap`.
+    classes are nearly as likely. `unreadable` files are skipped with a warning, or refused
+    ("refuse"). Other images than the run's own are compared with its training images, file by file,
+    which gives `overlap`.
 
     Raises ValueError for an unknown protocol, device or precision, where `load` does, for data that
     are missing or of other classes, when the run's own have changed since, for several runs of
@@ -56,7 +66,7 @@ def evaluate(
     _require_alike(runs, data)
     began = perf_counter()
     scores, names, count = [], [], 0
-    images, read = None, None
+    images, read, opened = None, None, None
     labels, files = torch.empty(0), None
     for found, source in zip(runs, _one_for_each(network, runs), strict=True):
         config = found.config
@@ -67,7 +77,8 @@ def evaluate(
         if isinstance(data, Images | ImageFiles):
             images = _require_fitting(data, config)
         elif images is None or needed != read:  # else those of the run before serve again
-            images = _test_images(config, data, shown.whole)
+            opened = _test_images(config, data, shown.whole, unreadable)
+            images = opened.images
         read, images = needed, images.to(where)
         scores.append(log_probabilities(module, images, shown, scale, config.scaling))
         count += count_views(shown, scale)
@@ -82,7 +93,9 @@ def evaluate(
         count,
         files,
     )
-    if images is None or _is_own(runs[0].config, data):
+    if opened is not None:
+        evaluation = replace(evaluation, skipped=opened.skipped, left_out=opened.left_out)
+    if images is None or data is None or _is_own(runs[0].config, data):
         return evaluation
     return replace(evaluation, overlap=_overlap(images, runs))
 
@@ -109,9 +122,9 @@ def _overlap(images: Images | ImageFiles, runs: Sequence[Run]) -> tuple[str, ...
     return found if all(digests) else found or None
 
 
-def _is_own(config: RunConfig, data: str | Images | ImageFiles | None) -> bool:
+def _is_own(config: RunConfig, data: str | Images | ImageFiles) -> bool:
     """Whether these are the run's own data, whose test part is new to it."""
-    return data is None or (isinstance(data, str) and resolve(data) == config.data)
+    return isinstance(data, str) and is_data_of(config, data)
 
 
 def _require_fitting(images: Images | ImageFiles, config: RunConfig) -> Images | ImageFiles:
@@ -125,18 +138,21 @@ def _require_fitting(images: Images | ImageFiles, config: RunConfig) -> Images |
     return images
 
 
-def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | ImageFiles:
+def _test_images(config: RunConfig, data: str | None, whole: bool, unreadable: str) -> TestImages:
     side, channels = config.side, config.input[0]
-    if data is not None and not _is_own(config, data):
-        return open_test(data, side, channels, config.classes, whole)
+    if data is not None and not is_data_of(config, data):
+        return open_test(data, side, channels, config.classes, whole, unreadable)
+    place = data or place_of_data(config)
     whole = whole or config.recipe.crop_sampler.whole
     hint = "; --data evaluates it on other images"
     try:
-        splits = open_data(config.data, side, channels, whole=whole, allow_missing_classes=True)
-    except ValueError as error:  # as when the data have moved
+        splits = open_data(
+            place, side, channels, whole=whole, unreadable=unreadable, allow_missing_classes=True
+        )
+    except ValueError as error:  # as when a file is damaged
         raise ValueError(f"the data of the run cannot be read: {error}{hint}") from error
     require_unchanged(config, splits, hint)
-    return splits.test
+    return TestImages(splits.test, splits.skipped, splits.left_out)
 
 
 def _source(config: RunConfig, whole: bool) -> tuple[Any, ...]:
@@ -173,7 +189,8 @@ def _require_alike(runs: Sequence[Run], data: str | Images | ImageFiles | None) 
                 f"{run.directory} has the classes {', '.join(b.classes)} and {first.directory} "
                 f"{', '.join(a.classes)}; only runs of the same classes can be averaged"
             )
-        if (_is_own(a, data) or _is_own(b, data)) and (a.data, a.digest) != (b.data, b.digest):
+        own = data is None or (isinstance(data, str) and resolve(data) in (a.data, b.data))
+        if own and (a.data, a.digest) != (b.data, b.digest):
             raise ValueError(
                 f"{run.directory} was trained on {b.data} and {first.directory} on {a.data}; "
                 "--data must name images that are new to both"

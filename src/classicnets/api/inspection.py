@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from classicnets.data.crops import centre_boxes
 from classicnets.data.images import ImageFiles, Images, Splits
 from classicnets.data.sets import open_data
+from classicnets.support.errors import warn_skipped
 from classicnets.support.names import short
 from classicnets.training.run.directory import Run
 from classicnets.visualize.forward import as_input, class_scores, frozen
@@ -18,7 +19,7 @@ from classicnets.visualize.layers import stages, stages_and_fc
 from classicnets.visualize.predictions import Predictions, predict_all
 
 from .predict import images_at, left_out, read_or_refuse
-from .runs import Source, build_initial
+from .runs import Source, build_initial, place_of_data
 
 
 class Sample(NamedTuple):
@@ -50,7 +51,8 @@ class Inspection:
     """A run's network with the options of `see`; data are read when first needed.
 
     `source` is what the network was built from. `layers`, `maps` and `label` are the user's
-    choices, if any. `unreadable` holds why images of a folder were left out.
+    choices, if any, and `data` is where the run's data are if they have moved. `unreadable` holds
+    why images of a folder were left out.
     """
 
     def __init__(
@@ -63,12 +65,13 @@ class Inspection:
         label: int | None,
         limit: int,
         method: str = "tsne",
+        data: str | None = None,
     ):
         self.run, self.config = run, run.config
         self.classes = tuple(short(name, 24) for name in run.config.classes)  # as they are drawn
         self.network, self.source = network, source
         self.layers, self.maps, self.label = list(layers), list(maps) or None, label
-        self.limit, self.method = limit, method
+        self.limit, self.method, self.data = limit, method, data
         self.unreadable: list[str] = []
 
     def read(self, paths: Sequence[str | Path]) -> list[Sample]:
@@ -81,6 +84,7 @@ class Inspection:
         found, readable, reasons = read_or_refuse(files, set(map(Path, paths)), self.config)
         if not readable:
             raise ValueError(f"none of {len(files)} images can be read: {min(reasons.items())[1]}")
+        warn_skipped(list(reasons.values()))
         self.unreadable = [*reasons.values(), *left_out(paths)]
         subset = self._crop(found)
         paths = [files[i] for i in readable]
@@ -132,9 +136,10 @@ class Inspection:
     @cached_property
     def _splits(self) -> Splits:
         config = self.config
-        splits = open_data(config.data, config.side, config.input[0], allow_missing_classes=True)
+        place = self.data or place_of_data(config)
+        splits = open_data(place, config.side, config.input[0], allow_missing_classes=True)
         if splits.classes != self.config.classes:
-            raise ValueError(f"{self.config.data} no longer has the classes of the run")
+            raise ValueError(f"{splits.name} has not the classes of the run")
         return splits
 
     def _sample(self, images: Images | ImageFiles) -> Subset:

@@ -19,14 +19,14 @@ from classicnets.training.run.config import LENGTH, RunConfig
 from classicnets.training.run.directory import Run, open_run
 
 from .recipes import load_recipe, with_overrides
-from .runs import Source, build, require_unchanged
+from .runs import Source, build, place_of_data, require_unchanged
 from .train import Training, begin, check_arguments, plain
 
 
 def resume(
     run: str | Path,
     network: Source = None,
-    data: Splits | None = None,
+    data: str | Splits | None = None,
     device: str = "auto",
     workers: int | None = None,
     recipe: str | Recipe | None = None,
@@ -37,10 +37,11 @@ def resume(
     With `epochs` it lasts so many in all, also if it has ended, and the schedule spans them: from
     here on each step has the learning rate that a run of so many epochs has there.
 
-    A run of your own network needs it again, as in `load`; one of data made in Python the data; and
-    one whose recipe has a part of your own that `recipe`, or `FILE.py:NAME`. Raises ValueError when
-    the run is missing, damaged, of another network, when its recipe or data have changed since,
-    for an unknown device, and for fewer epochs than are done.
+    A run of your own network needs it again, as in `load`; one of data made in Python the data; one
+    whose data have moved their new place, which its run.json then has; and one whose recipe has a
+    part of your own that `recipe`, or `FILE.py:NAME`. Raises ValueError when the run is missing,
+    damaged, of another network, when its recipe or data have changed since, for an unknown device,
+    and for fewer epochs than are done.
     """
     check_arguments(0, workers)
     where = distributed.init(select_device(device))
@@ -50,12 +51,16 @@ def resume(
     found = open_run(Path(run))
     stored = found.config
     recipe = _recipe_of(found, recipe)
-    splits = data or open_data(
-        stored.data,
-        stored.side,
-        stored.input[0],
-        whole=recipe.crop_sampler.whole,
-        allow_missing_classes=True,
+    splits = (
+        data
+        if isinstance(data, Splits)
+        else open_data(
+            data or place_of_data(stored),
+            stored.side,
+            stored.input[0],
+            whole=recipe.crop_sampler.whole,
+            allow_missing_classes=True,
+        )
     )
     require_unchanged(stored, splits)
     _require_complete(found, network)
@@ -81,6 +86,9 @@ def resume(
     if epochs is not None:
         _extend(training, epochs)
     if distributed.rank() == 0:
+        if data is not None:
+            found.config = replace(stored, data=splits.name)
+            found.note()
         found.forget_epochs_after(ended)
     return training
 

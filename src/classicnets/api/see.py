@@ -85,14 +85,15 @@ def see(
     limit: int = 1000,
     method: str = "tsne",
     device: str = "auto",
+    data: str | None = None,
 ) -> Plates:
     """Plates that show what a run has learnt, on these images or on one of its test set.
 
     `what` names kinds of plates, or is ("all",). `layers`, `maps` and `label` (a class) override
     the defaults: the network's stages, the strongest maps, the predicted class. A layer that runs
     several times stands for its last call with feature maps, `a (2)` for its second call.
-    Kinds that need a data set use at most `limit` images of the run's own. `method` of embedding:
-    pca, tsne, or umap where it is installed.
+    Kinds that need a data set use at most `limit` images of the run's own, at `data` where they
+    have moved. `method` of embedding: pca, tsne, or umap where it is installed.
 
     Raises ValueError for an unknown kind, layer, map, class or method, for an image that cannot be
     read unless it was found in a folder, and where `load` does.
@@ -110,7 +111,7 @@ def see(
     for layer in layers:
         get_layer(module, layer)
     index = None if label is None else _class_index(label, opened.config.classes)
-    of = Inspection(opened, module, network, layers, maps, index, limit, method)
+    of = Inspection(opened, module, network, layers, maps, index, limit, method, data)
     samples = of.read(images)
     name, data = opened.config.network, Path(opened.config.data).name
     shown = ", ".join(s.name for s in samples)

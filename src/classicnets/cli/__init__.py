@@ -8,12 +8,14 @@ import functools
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
 
+from classicnets.support.errors import SkippedFiles
 from classicnets.support.interrupts import MESSAGE, STATUS, guard_work
 
 from .compare import compare
@@ -52,6 +54,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(verb)
     def run(*args: Any, **options: Any) -> None:
         try:
+            warnings.simplefilter("ignore", SkippedFiles)  # verbs print all of them
             if verb is not list_:
                 import torch  # noqa: F401  # before Ctrl-C raises: all other verbs need it
 

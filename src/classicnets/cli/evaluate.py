@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, EXECUTION, OUTPUT, Device, Json, MaxPixels, Precision, RunDirectories
+from .options import (
+    DATA,
+    EXECUTION,
+    OUTPUT,
+    Device,
+    Json,
+    MaxPixels,
+    Precision,
+    RunDirectories,
+    Unreadable,
+)
 from .terminal import encoded, print_json
 
 
@@ -20,6 +30,7 @@ def evaluate(
             show_default="the run's own test images",
         ),
     ] = "",
+    unreadable: Unreadable = "skip",
     protocol: Annotated[
         str,
         typer.Option(
@@ -77,11 +88,14 @@ def evaluate(
     from classicnets.support.errors import first_few
     from classicnets.support.files import write_atomic
 
-    from .report import print_confidence, print_evaluation, warn
+    from .progress import bars
+    from .report import print_confidence, print_evaluation, print_skipped, warn
 
-    evaluation = cn.evaluate(
-        runs, data or None, protocol or None, networks or None, device, precision
-    )
+    with bars():
+        evaluation = cn.evaluate(
+            runs, data or None, protocol or None, networks or None, device, precision, unreadable
+        )
+    print_skipped(evaluation)
     if csv is not None:
         from classicnets.evaluation.plots import class_csv
 

@@ -47,6 +47,14 @@ MissingClasses = Annotated[
         help="accept validation and test images that lack classes of the training images",
     ),
 ]
+Unreadable = Annotated[
+    str,
+    typer.Option(
+        metavar="skip|refuse",
+        rich_help_panel=DATA,
+        help="unreadable files: skip (with a warning) or refuse, such as --unreadable refuse",
+    ),
+]
 
 
 def _set_max_pixels(value: str) -> str:

@@ -14,6 +14,7 @@ from .terminal import console, one_line
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
+    from classicnets.data.images import Splits
     from classicnets.evaluation.metrics import Evaluation
     from classicnets.training.recipe.recipe import Recipe
 
@@ -76,9 +77,8 @@ def print_introduction(training: "Training") -> None:
         print(line)
     if not training.state.step:
         warn(list(_imbalance(splits.counts(), recipe)))
-    warn([f"skipped: {reason}" for reason in splits.skipped], " (run.json names all)")
     warn(splits.duplicates, " (run.json names all)")
-    print_left_out(splits.left_out)
+    print_skipped(splits, " (run.json names all)")
     for line in _execution(training):
         print(line)
 
@@ -164,6 +164,12 @@ def warn(lines: Sequence[str], where: str = "") -> None:
         print(one_line(f"warning: {line}"), file=sys.stderr)
     if (more := len(lines) - SHOWN_WARNINGS) > 0:
         print(f"warning: and {more} more like this{where}", file=sys.stderr)
+
+
+def print_skipped(of: "Splits | Evaluation", where: str = " (--json names all)") -> None:
+    """Prints which files of a folder could not be read, and what was not taken for an image."""
+    warn([f"skipped: {reason}" for reason in of.skipped], where)
+    print_left_out(of.left_out)
 
 
 def print_left_out(lines: Sequence[str]) -> None:

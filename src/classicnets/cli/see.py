@@ -21,6 +21,15 @@ def see(
             metavar="IMAGE", help="image files or folders; by default one test image of the run"
         ),
     ] = None,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            rich_help_panel=DATA,
+            help="where the run's data are, if they have moved, such as --data path/to/folder",
+            show_default="where they were",
+        ),
+    ] = "",
     limit: Annotated[
         int,
         typer.Option(metavar="N", rich_help_panel=DATA, help="test images to use, at most"),
@@ -106,6 +115,7 @@ def see(
     series = see(
         run, images or (), kinds, _split(layers), [int(n) for n in numbers], label or None,
         network=network or None, limit=limit, method=method, device=device,
+        data=data or None,
     )  # fmt: skip
     for reason in series.unreadable:
         print(one_line(f"warning: skipped: {reason}"), file=sys.stderr)

@@ -35,7 +35,6 @@ from .flags import (
     refuse_other_settings,
 )
 from .options import (
-    DATA,
     EXECUTION,
     OUTPUT,
     RECIPE,
@@ -47,6 +46,7 @@ from .options import (
     OwnNetwork,
     Precision,
     RecipeName,
+    Unreadable,
 )
 from .report import command, is_first_process, print_introduction, print_summary
 
@@ -56,21 +56,16 @@ if TYPE_CHECKING:
 
 ENDED_BY = 128  # plus the number of the signal: the exit status of a command ended by a signal
 # parameters that --resume goes with
-WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "epochs", "builder", "max_pixels")
+WITH_RESUME = (
+    *("resume", "data", "track", "device", "workers", "recipe", "epochs", "builder", "max_pixels"),
+)
 
 
 def train(
     context: typer.Context,
     network: Network = "",
     data: Data = "digits",
-    unreadable: Annotated[
-        str,
-        typer.Option(
-            metavar="skip|refuse",
-            rich_help_panel=DATA,
-            help="unreadable files: skip (with a warning) or refuse, such as --unreadable refuse",
-        ),
-    ] = "skip",
+    unreadable: Unreadable = "skip",
     allow_missing_classes: MissingClasses = False,
     max_pixels: MaxPixels = "",
     recipe: RecipeName = "",
@@ -205,6 +200,7 @@ def train(
             cn.resume,
             resume,
             network=builder or None,
+            data=data if _is_given(context, "data") else None,
             device=device,
             workers=workers,
             recipe=recipe or None,

@@ -6,9 +6,8 @@ The cache is `~/.cache/classicnets`, or the folder in the environment variable `
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest
@@ -22,15 +21,11 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 
 from classicnets.support.errors import plain_reason
+from classicnets.support.progress import progress
 
 TIMEOUT = 30  # seconds
 CHUNK = 2**18  # bytes
 UNPACKED = 2**30  # bytes; Imagenette, the largest, has a third
-
-# a progress callback: called with the file's name, the bytes so far, and the total
-progress: ContextVar[Callable[[str, int, int], None]] = ContextVar(
-    "progress", default=lambda name, done, total: None
-)
 
 
 @dataclass(frozen=True)

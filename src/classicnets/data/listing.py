@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -18,7 +19,16 @@ LabelledFiles = list[tuple[str, int]]
 MEMORY_LIMIT = 4 * 2**30  # bytes of decoded images
 CHECK_LIMIT = 200_000  # files; of more, decoding and comparing them beforehand takes too long
 SPLITS = ("train", "val", "test")
+TASK = "reading images"
 UNREADABLE = ("skip", "refuse")  # what to do with a file that cannot be read
+
+
+class TestImages(NamedTuple):
+    """Images to evaluate a network on; `skipped` and `left_out` are as in `Splits`."""
+
+    images: Images | ImageFiles
+    skipped: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,18 +91,24 @@ def read_listing(
         skipped=tuple(skipped),
         left_out=summarise(listing.left_out, listing.root),
         duplicates=tuple(_duplicates(splits, classes)) if check else (),
-        digest=_digest(listing),
+        digest=digest_of(listing),
     )
 
 
-def read_all(
-    files: LabelledFiles, side: int, channels: int, whole: bool = False
-) -> Images | ImageFiles:
-    """All these images, for an evaluation. Raises a ValueError when one cannot be read."""
-    images, reasons = _read(files, side, channels, whole, len(files) <= CHECK_LIMIT)
-    if reasons:
-        raise ValueError(f"{reasons[0]}; an evaluation skips no image")
-    return images
+def read_test(
+    listing: Listing, side: int, channels: int, whole: bool = False, unreadable: str = "skip"
+) -> TestImages:
+    """The images of the test split of a listing, for an evaluation.
+
+    Raises a ValueError when none can be read, or one cannot and `unreadable` is "refuse".
+    """
+    files = listing.splits["test"]
+    images, _, reasons = _read(files, side, channels, whole, len(files) <= CHECK_LIMIT)
+    if reasons and unreadable == "refuse":
+        raise ValueError(reasons[0])
+    if not len(images):
+        raise ValueError(f"none of {len(files)} images can be read: {reasons[0]}")
+    return TestImages(images, tuple(reasons), summarise(listing.left_out, listing.root))
 
 
 def _read(
@@ -102,10 +118,10 @@ def _read(
     paths = [path for path, _ in files]
     labels = torch.tensor([label for _, label in files], dtype=torch.long)
     if whole or len(files) * channels * side**2 > MEMORY_LIMIT:
-        sizes, reasons = read_sizes(paths, channels if check else 0)
+        sizes, reasons = read_sizes(paths, channels if check else 0, TASK)
         images = ImageFiles(paths, labels, sizes, channels)
     else:
-        pixels, reasons = read_images(paths, side, channels)
+        pixels, reasons = read_images(paths, side, channels, task=TASK)
         images = Images(pixels, labels, paths=paths)
     if reasons:
         readable = [i for i in range(len(files)) if i not in reasons]
@@ -161,7 +177,7 @@ def content_digest(path: str) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _digest(listing: Listing) -> str:
+def digest_of(listing: Listing) -> str:
     """A hash of names, sizes, classes and splits: hashing all contents would take too long."""
     digest = sha256()
     top = os.path.join(listing.root, "")

@@ -45,8 +45,9 @@ class Evaluation:
 
     `calibration_error` is the expected calibration error: the mean distance in % between
     confidence and accuracy over `reliability`, 15 equal bins of confidence (Guo et al.,
-    arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten. `overlap`
-    names the files that are also among the training images; None where that is not known.
+    arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten. `skipped`
+    and `left_out` say which files of a folder were not evaluated, and why, as in `Splits`;
+    `overlap` names the files that are also among the training images, None where that is not known.
     """
 
     top1_error: float
@@ -66,6 +67,8 @@ class Evaluation:
     reliability: tuple[Bin, ...]
     mistakes: tuple[Mistake, ...]
     overlap: tuple[str, ...] | None = None
+    skipped: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def errors(self) -> str:
