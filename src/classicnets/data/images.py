@@ -231,8 +231,8 @@ class Splits:
 
 def _require(what: str, values: object, dtype: torch.dtype, ndim: int, shape: str) -> None:
     """Raises a ValueError for what is no tensor of this type and shape."""
-    typed = isinstance(values, Tensor) and values.dtype is dtype
-    if typed and values.ndim == ndim and 0 not in values.shape[1:]:
+    found = tuple(values.shape) if isinstance(values, Tensor) and values.dtype is dtype else ()
+    if len(found) == ndim and 0 not in found[1:]:
         return
     kind, hint = str(dtype).removeprefix("torch."), ""
     if isinstance(values, np.ndarray):
