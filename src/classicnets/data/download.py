@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest
 from http.client import HTTPException
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import BinaryIO
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -118,7 +117,7 @@ def _require_published(remote: Remote, path: Path) -> None:
     )
 
 
-def _md5(file: BinaryIO | BytesIO) -> str:
+def _md5(file: BufferedReader | BytesIO) -> str:
     return file_digest(file, "md5").hexdigest()
 
 

@@ -23,7 +23,7 @@ Indices = Int64[Tensor, " n"]
 VALIDATION, TEST = 0.1, 0.2  # fractions split off from the training images
 SHOWN = 10  # classes that a message names
 MISSING_CLASSES = "; add some, or allow missing classes (--allow-missing-classes)"
-INVISIBLE = dict.fromkeys((0x200B, 0x2060, 0xFEFF))  # spaces of no width
+INVISIBLE: dict[int, str | None] = {0x200B: None, 0x2060: None, 0xFEFF: None}  # of no width
 SAMPLE = 200  # images that are looked at where all would take too long
 
 
@@ -233,8 +233,8 @@ class Splits:
 
 def _require(what: str, values: object, dtype: torch.dtype, ndim: int, shape: str) -> None:
     """Raises a ValueError for what is no tensor of this type and shape."""
-    legal = isinstance(values, Tensor) and values.dtype is dtype and values.ndim == ndim
-    if legal and 0 not in values.shape[1:]:
+    found = tuple(values.shape) if isinstance(values, Tensor) and values.dtype is dtype else ()
+    if len(found) == ndim and 0 not in found[1:]:
         return
     kind, hint = str(dtype).removeprefix("torch."), ""
     if isinstance(values, np.ndarray):

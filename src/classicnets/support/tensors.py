@@ -37,7 +37,7 @@ def checksum(tensors: Iterable[Tensor]) -> int:
     """The CRC-32 of the bytes of these tensors, one after the other."""
     total = 0
     for t in tensors:
-        total = zlib.crc32(t.detach().cpu().reshape(-1).view(torch.uint8).numpy(), total)
+        total = zlib.crc32(t.detach().cpu().reshape(-1).view(torch.uint8).numpy().data, total)
     return total
 
 
