@@ -11,7 +11,7 @@ from torch import nn
 
 from classicnets.data.images import ImageFiles, Images, require_labels
 from classicnets.data.listing import TestImages, find_overlap
-from classicnets.data.sets import open_data, open_test
+from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.evaluation.metrics import Evaluation, evaluate_scores
 from classicnets.evaluation.protocols import (
     count_views,

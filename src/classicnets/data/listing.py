@@ -103,7 +103,7 @@ def read_test(
     Raises a ValueError when none can be read, or one cannot and `unreadable` is "refuse".
     """
     files = listing.splits["test"]
-    images, _, reasons = _read(files, side, channels, whole, len(files) <= CHECK_LIMIT)
+    images, reasons = _read(files, side, channels, whole, len(files) <= CHECK_LIMIT)
     if reasons and unreadable == "refuse":
         raise ValueError(reasons[0])
     if not len(images):
