@@ -23,8 +23,8 @@ SMALL = 8.5  # points, of the text below a title
 CAPTIONS = {  # kind of plate -> how to read it
     "filters": "Each tile shows the weights of a filter, with grey for zero; a blue outline marks "
     "a dead filter (hardly any weight), a red one a saturated filter (far more than the others).",
-    "maps": "Each panel after the image is a feature map of the layer for it; bright (or red) positions "
-    "respond most strongly.",
+    "maps": "Each panel after the image is a feature map of the layer for it; bright (or red) "
+    "positions respond most strongly.",
     "deconv": "Each panel after the image projects the strongest activation of a map back to the "
     "pixels: it shows the structure that caused it, and grey pixels did not contribute.",
     "strongest": "Each block shows the test image patches that activate a map most strongly, and "
