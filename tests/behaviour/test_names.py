@@ -15,7 +15,7 @@ from classicnets.support.plots import LiteralFigure, draw_confusion, png
 from classicnets.training.run.curves import EpochMetrics, learning_curve
 from classicnets.visualize import render
 from classicnets.visualize.health import LayerHealth
-from classicnets.visualize.page import Plate, page
+from classicnets.visualize.page import Plate, Shown, page
 
 HOSTILE = {
     "broken formula": "m$\\bad{$",
@@ -149,10 +149,16 @@ class _Reader(HTMLParser):
 def test_a_page_shows_every_name_as_text(name):
     figure = Figure(figsize=(1, 1))
     plates = [Plate(name, f"how to read {name}", figure), Plate("cam", f"none for {name}")]
-    html = page(f"What {name} has learnt", f"run: {name}", plates)
+    shown = [Shown(name, torch.rand(3, 8, 8), [(name, 0.5), ("b", 0.5)], name)]
+    html = page(f"What {name} has learnt", f"run: {name}", plates, shown)
     reader = _Reader()
     reader.feed(html.encode().decode())
-    plain = page("What x has learnt", "run: x", [Plate("x", "how", figure), Plate("cam", "none")])
+    plain = page(
+        "What x has learnt",
+        "run: x",
+        [Plate("x", "how", figure), Plate("cam", "none")],
+        [Shown("x", torch.rand(3, 8, 8), [("x", 0.5), ("b", 0.5)], "x")],
+    )
     expected = _Reader()
     expected.feed(plain)
     assert reader.tags == expected.tags

@@ -235,7 +235,7 @@ def test_every_character_that_an_installed_font_has_is_drawn(square_font):
     assert fonts.families_for("a猫") == [square_font]
     assert fonts.families_for("aé\n") == []
     assert (picture("猫")[30:66, 25:65] == 0).all()  # a full square
-    assert text_width("猫", 72) == pytest.approx(1, abs=0.05)
+    assert 1 <= text_width("猫", 72) < 1.06
 
 
 SAID = {
@@ -267,7 +267,7 @@ def test_a_name_is_shortened_to_the_width_it_is_drawn_in(square_font):
         short = narrow(name, 1.0, 8)
         assert text_width(short, 8) <= 1.0
         assert short == name or (short[0], short[-1]) == (name[0], name.rstrip("\n")[-1])
-    assert narrow("猫" * 40, 1.0, 8).count("猫") == 8  # of 8 points each, in 72
+    assert narrow("猫" * 40, 1.0, 8).count("猫") == 7  # of 8 points each, and the ellipsis, in 72
 
 
 def test_a_single_epoch_is_drawn_as_points_and_the_best_one_is_named(monkeypatch):

@@ -23,6 +23,7 @@ from .fonts import families_for
 from .names import short, visible
 
 DPI = 120  # at which texts are measured
+HINTING = 1.03  # by which they may be wider at another resolution
 NAMED = 200  # classes whose names are readable along the axes
 COUNTED = 40  # classes whose counts are readable in the cells
 NO_IMAGES = "0.88"  # the colour of a row without images
@@ -64,7 +65,7 @@ def _make_literal(text: Text) -> None:
 
 
 def text_width(text: str, size: float | int, weight: str = "normal") -> float:
-    """The width in inches of the longest line of a text in this size, as it will be drawn."""
+    """The width in inches of the longest line of a text in this size, as it is drawn at most."""
     font = FontProperties(
         family=[*rcParams["font.family"], *families_for(text)], size=size, weight=weight
     )
@@ -73,7 +74,7 @@ def text_width(text: str, size: float | int, weight: str = "normal") -> float:
             _renderer().get_text_width_height_descent(line, font, ismath=False)[0]
             for line in text.split("\n")
         ]
-    return max(widths) / DPI
+    return HINTING * max(widths) / DPI
 
 
 @contextmanager

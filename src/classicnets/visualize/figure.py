@@ -23,10 +23,10 @@ SMALL = 8.5  # points, of the text below a title
 CAPTIONS = {  # kind of plate -> how to read it
     "filters": "Each tile shows the weights of a filter, with grey for zero; a blue outline marks "
     "a dead filter (hardly any weight), a red one a saturated filter (far more than the others).",
-    "maps": "Each panel is a feature map of the layer for this image; bright (or red) positions "
-    "respond most strongly.",
-    "deconv": "Each panel projects the strongest activation of a map back to the pixels: it shows "
-    "the structure that caused the activation, and grey pixels did not contribute.",
+    "maps": "Each panel after the image is a feature map of the layer for it; bright (or red) "
+    "positions respond most strongly.",
+    "deconv": "Each panel after the image projects the strongest activation of a map back to the "
+    "pixels: it shows the structure that caused it, and grey pixels did not contribute.",
     "strongest": "Each block shows the test image patches that activate a map most strongly, and "
     "to their right their reconstructions: the map detects what they have in common.",
     "occlusion": "Each value belongs to the centre of a grey square that hides part of the image: "
@@ -41,7 +41,7 @@ CAPTIONS = {  # kind of plate -> how to read it
     "embedding": "Each point is a test image in the colour of its true class; images with similar "
     "features lie close together.",
     "mistakes": "Each panel is a misclassified test image with the predicted and the true class; "
-    "the heatmap below it is Grad-CAM for the predicted class.",
+    "a heatmap below it is Grad-CAM for the predicted class.",
     "confusion": "Rows are true classes and columns predicted classes; counts off the diagonal are "
     "mistakes, and the darker a cell, the larger its part of the row.",
     "health": "Each line follows a standard deviation through the layers; one that rises or falls "
