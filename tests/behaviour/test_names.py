@@ -92,7 +92,7 @@ def test_every_name_is_drawn_in_every_plate_and_curve(name, drawn):
     assert {formula for _, formula in drawn} == {False}
 
 
-EPOCHS = [EpochMetrics(1, 1, 0.1, 1.0, 50.0, 1.0, 50.0, 5.0, 1.0, 1.0)]
+EPOCHS = [EpochMetrics(1, 1, 0.1, 0.1, 1.0, 50.0, 1.0, 50.0, 5.0, 1.0, 1.0)]
 
 
 @pytest.mark.filterwarnings("error")

@@ -161,6 +161,7 @@ def without_fonts(monkeypatch):
 def _forget() -> None:
     fonts._installed.cache_clear()
     fonts._family_with.cache_clear()
+    fonts._characters.cache_clear()
     font_manager.fontManager._findfont_cached.cache_clear()
 
 

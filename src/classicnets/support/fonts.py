@@ -5,6 +5,7 @@ import unicodedata
 from contextlib import suppress
 from functools import cache
 
+import numpy as np
 from matplotlib import font_manager
 
 # of those that have a character the first is taken; any other installed font comes after them
@@ -43,9 +44,10 @@ def _is_drawn(character: str) -> bool:
 def _family_with(character: str) -> str | None:
     """The first family that has the character: "" the default one, None without any."""
     default = font_manager.findfont(font_manager.FontProperties())
-    if _has(default, character):
+    if ord(character) in _characters(default):
         return ""
-    return next((family for family, file in _installed() if _has(file, character)), None)
+    fonts = (family for family, file in _installed() if ord(character) in _characters(file))
+    return next(fonts, None)
 
 
 @cache
@@ -62,10 +64,12 @@ def _installed() -> list[tuple[str, str]]:
     return sorted(fonts, key=lambda font: (ranks.get(font[0], len(ranks)), *font))
 
 
-def _has(file: str, character: str) -> bool:
+@cache
+def _characters(file: str) -> np.ndarray:
+    """The code points that a font has glyphs for; none if it cannot be read."""
     with suppress(Exception):
-        return font_manager.get_font(file).get_char_index(ord(character)) > 0
-    return False
+        return np.fromiter(font_manager.get_font(file).get_charmap(), np.uint32)
+    return np.empty(0, np.uint32)
 
 
 def _advice(character: str) -> str:
