@@ -66,7 +66,8 @@ def drawn(monkeypatch):
 
 def epoch(number: int, training: float, validation: float) -> EpochMetrics:
     return EpochMetrics(
-        number, number, 0.1, training / 20, training, validation / 20, validation, 1.0, 1.0, 1.0
+        *(number, number, 0.1, 0.1, training / 20, training),
+        *(validation / 20, validation, 1.0, 1.0, 1.0),
     )
 
 

@@ -184,7 +184,7 @@ def test_images_beyond_the_memory_limit_stay_in_their_files(tmp_path, monkeypatc
     data = open_data(str(write_classes(tmp_path)), 8, 3)
     assert isinstance(data.train, ImageFiles)
     assert data.counts() == {"a": (7, 1, 2), "b": (7, 1, 2)}
-    assert isinstance(open_test(str(tmp_path), 8, 3, ("a", "b")), ImageFiles)
+    assert isinstance(open_test(str(tmp_path), 8, 3, ("a", "b")).images, ImageFiles)
 
 
 def test_the_mean_of_files_is_that_of_their_centre_crops(files):
