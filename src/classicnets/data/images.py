@@ -232,7 +232,7 @@ class Splits:
 
 
 def _require(what: str, values: object, dtype: torch.dtype, ndim: int, shape: str) -> None:
-    """Raises a ValueError for what is no tensor of this type and shape."""
+    """Raises a ValueError for what is not a tensor of this type and shape."""
     found = tuple(values.shape) if isinstance(values, Tensor) and values.dtype is dtype else ()
     if len(found) == ndim and 0 not in found[1:]:
         return
