@@ -141,7 +141,7 @@ def test_an_error_of_zero_has_a_place_on_a_logarithmic_axis(run):
     to_height = axes.transScale + axes.transLimits
     heights = [to_height.transform((1, error))[1] for error in (0, 0.5, 5, 30)]
     assert heights[0] == 0
-    assert heights[3] - heights[2] < 0.4  # that of a linear axis would be 0.8
+    assert heights[3] - heights[2] < 0.6  # that of a linear axis would be 0.77
     assert all(0 <= text.get_position()[1] <= 1.1 for text in axes.texts)
 
 
@@ -213,7 +213,7 @@ def test_names_with_dollar_signs_are_drawn_and_long_ones_shortened(run):
 
 
 def test_runs_that_cannot_be_compared_are_refused_by_name(run, tmp_path):
-    good, empty, damaged = run("good"), run("empty", ()), run("damaged")
+    good, empty, damaged = run("good"), run("empty", (), best_epoch=None), run("damaged")
     (damaged / "metrics.jsonl").write_text("{")
     for runs, sentence in (
         ([], "compare needs at least one run"),
