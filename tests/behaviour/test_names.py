@@ -98,8 +98,8 @@ EPOCHS = [EpochMetrics(1, 1, 0.1, 0.1, 1.0, 50.0, 1.0, 50.0, 5.0, 1.0, 1.0)]
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 3e38, 1.7e308, 10**400])
 def test_a_learning_curve_is_drawn_for_any_numbers(value):
-    for field in range(10):
-        numbers = [2, 2, 0.1, 1.0, 50.0, 1.0, 50.0, 5.0, 1.0, 1.0]
+    for field in range(11):
+        numbers = [2, 2, 0.1, 0.1, 1.0, 50.0, 1.0, 50.0, 5.0, 1.0, 1.0]
         numbers[field] = value
         epochs = [*EPOCHS, object.__new__(EpochMetrics)]
         epochs[1].__dict__.update(zip(EpochMetrics.__dataclass_fields__, numbers, strict=True))
@@ -157,7 +157,7 @@ def test_a_page_shows_every_name_as_text(name):
         "What x has learnt",
         "run: x",
         [Plate("x", "how", figure), Plate("cam", "none")],
-        [Shown("x", torch.rand(3, 8, 8), [("x", 0.5), ("b", 0.5)], "x")],
+        [Shown("x", torch.rand(3, 8, 8), [("x", 0.5), ("b", 0.5)], "x" if name else "")],
     )
     expected = _Reader()
     expected.feed(plain)
