@@ -85,7 +85,9 @@ def test_every_name_is_drawn_in_every_plate_and_curve(name, drawn):
         ),
     ]  # fmt: skip
     legend = figures[-1].axes[0].get_legend()
-    assert [text.get_text() for text in legend.get_texts()] == [short(name), "b"]
+    first, second = (text.get_text() for text in legend.get_texts())
+    assert second == "b"
+    assert first == short(name, len(first))  # as much of it as there is room for
     for figure in figures:
         assert png(figure).startswith(b"\x89PNG")
     assert learning_curve(EPOCHS, f"{name} on {name}").startswith(b"\x89PNG")

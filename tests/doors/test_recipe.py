@@ -111,7 +111,7 @@ def test_a_file_without_a_usable_recipe_is_one_sentence(file, run_cli, text, nam
         (("--recipe", "nowhere.py"), "no such file: nowhere.py"),
         (("--recipe", "papre"), "no recipe 'papre'; did you mean paper?"),
         (("--resume", "run", "--set", "batch=2"), "remove network, --set, --out"),
-        (("--patience", "2", "--set", "patience=3"), "--set patience and --patience exclude each"),
+        (("--patience", "2", "--set", "patience=3"), "--patience and --set patience exclude each"),
         (("--patience", "0"), "patience must be a whole number of at least 1, not 0"),
         (("--sampler", "even"), "sampler must be balanced or None, not 'even'"),
         (

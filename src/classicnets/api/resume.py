@@ -87,7 +87,7 @@ def resume(
         _extend(training, epochs)
     if distributed.rank() == 0:
         if data is not None:
-            found.config = replace(stored, data=splits.name)
+            found.config = replace(found.config, data=splits.name)
             found.note()
         found.forget_epochs_after(ended)
     return training
