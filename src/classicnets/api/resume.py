@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from classicnets import catalog
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
 from classicnets.support.devices import select_device
@@ -137,7 +138,9 @@ def _rates(training: Training) -> str:
 
 
 def _differences(config: RunConfig, recipe: Recipe) -> dict[str, tuple[int | str, int | str]]:
-    """How the run's recipe, with another length, differs from the paper's."""
+    """How the run's recipe, with another length, differs from the paper's, if it has one."""
+    if config.network not in catalog.CATALOG:
+        return {}
     differences = dict(config.differences)
     for name in LENGTH:
         ours, before = (plain(getattr(one, name)) for one in (recipe, config.recipe))

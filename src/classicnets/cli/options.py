@@ -2,13 +2,13 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 # what opens a path says in one line why it cannot; typer's own check takes three, and looks at the
 # real user only
-UNCHECKED = {"readable": False}
+UNCHECKED: dict[str, Any] = {"readable": False}
 DATA, RECIPE, EXECUTION, OUTPUT = "Data", "Recipe", "Execution", "Output"  # sections of --help
 
 Network = Annotated[
