@@ -108,7 +108,8 @@ def _extend(training: Training, epochs: int) -> None:
         )
     if before.total_steps == config.total_steps and not stalled:
         return
-    training.adapted = {"epochs": f"{epochs} in all, {before.epochs} before{_rates(training)}"}
+    where = "after it stopped early" if stalled else f"{before.epochs} before"
+    training.adapted = {"epochs": f"{epochs} in all, {where}{_rates(training)}"}
     recipe = with_overrides(before.recipe, epochs)
     run.config = replace(before, recipe=recipe, differences=config.differences)
     if stalled:
