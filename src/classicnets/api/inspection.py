@@ -43,7 +43,8 @@ class Inspection:
     """A run's network with the options of `see`; data are read when first needed.
 
     `source` is what the network was built from. `layers`, `maps` and `label` are the user's
-    choices, if any, and `data` is where the run's data are if they have moved. `unreadable` holds why images of a folder were left out.
+    choices, if any, and `data` is where the run's data are if they have moved. `unreadable` holds
+    why images of a folder were left out.
     """
 
     def __init__(

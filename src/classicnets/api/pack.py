@@ -54,6 +54,6 @@ def pack(
     )
     skipped = write_packed(splits, path, side, progress)
     warn_skipped(skipped[len(splits.skipped) :])  # `open_data` has warned of the others
-    unreadable = len(skipped) - len(splits.skipped)
-    images, classes = sum(splits.sizes) - unreadable, len(splits.classes)
+    fewer = len(skipped) - len(splits.skipped)
+    images, classes = sum(splits.sizes) - fewer, len(splits.classes)
     return Packed(images, classes, path.stat().st_size, (*skipped, *splits.left_out))

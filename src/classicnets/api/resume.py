@@ -31,10 +31,11 @@ def resume(
 ) -> Training:
     """The training of this run, from its checkpoint, or from its beginning if it has none.
 
-    A run of your own network needs it again, as in `load`; one of data made in Python the data, and
-    one whose data have moved their new place, which its run.json then has; and one whose recipe has a part of your own that `recipe`, or `FILE.py:NAME`. Raises ValueError when
-    the run is missing, damaged, of another network, when its recipe or data have changed since, and
-    for an unknown device.
+    A run of your own network needs it again, as in `load`; one of data made in Python the data; one
+    whose data have moved their new place, which its run.json then has; and one whose recipe has a
+    part of your own that `recipe`, or `FILE.py:NAME`. Raises ValueError when the run is missing,
+    damaged, of another network, when its recipe or data have changed since, and for an unknown
+    device.
     """
     check_arguments(0, workers)
     where = distributed.init(select_device(device))
