@@ -145,7 +145,7 @@ def test_an_unknown_data_set_is_refused_with_the_nearest_names():
 
 def test_test_labels_follow_the_order_of_the_runs_classes(tmp_path):
     write_folder(tmp_path, {"b": 2, "c": 1})
-    images = open_test(str(tmp_path), 8, 3, ("c", "a", "b"))
+    images = open_test(str(tmp_path), 8, 3, ("c", "a", "b")).images
     assert images.labels.tolist() == [2, 2, 0]
     with pytest.raises(ValueError, match="has the class 'c', which the network was not trained on"):
         open_test(str(tmp_path), 8, 3, ("a", "b"))

@@ -35,7 +35,7 @@ def original(tmp_path_factory) -> Path:
 def metrics(epoch: int, training: float, validation: float, **others: float) -> EpochMetrics:
     defaults = {"validation_loss": 1.0, "images_per_second": 100.0, "seconds": 10.0}
     return EpochMetrics(
-        epoch=epoch, step=10 * epoch, lr=0.1, train_loss=1.0, train_error=training,
+        epoch=epoch, step=10 * epoch, first_lr=0.1, last_lr=0.1, train_loss=1.0, train_error=training,
         validation_top1_error=validation, validation_top5_error=1.0, **(defaults | others),
     )  # fmt: skip
 
