@@ -22,7 +22,7 @@ EMOJI = "Symbola (on Debian and Ubuntu: apt install fonts-symbola) or Noto Emoji
 OTHER = "the Noto Sans of their script (https://fonts.google.com/noto)"
 JOINERS = range(0xFE00, 0xFE10)  # variation selectors, which are not drawn
 
-_told: set[str] = set()
+_reported: set[str] = set()
 
 
 def families_for(text: str) -> list[str]:
@@ -32,7 +32,7 @@ def families_for(text: str) -> list[str]:
     """
     needed = [c for c in dict.fromkeys(text) if not c.isascii() and _is_drawn(c)]
     families = {character: _family_with(character) for character in needed}
-    _tell([character for character, family in families.items() if family is None])
+    _report_missing([character for character, family in families.items() if family is None])
     return list(dict.fromkeys(filter(None, families.values())))
 
 
@@ -78,10 +78,10 @@ def _advice(character: str) -> str:
     return EAST_ASIAN if unicodedata.east_asian_width(character) in "WF" else OTHER
 
 
-def _tell(missing: list[str]) -> None:
+def _report_missing(missing: list[str]) -> None:
     for font in {_advice(character): None for character in missing}:
-        if font not in _told:
-            _told.add(font)
+        if font not in _reported:
+            _reported.add(font)
             some = " ".join(c for c in missing if _advice(c) == font)
             logging.getLogger(__name__).warning(
                 "no installed font has %s, drawn as boxes; install one, such as %s", some, font
