@@ -14,12 +14,12 @@ __version__ = "0.1.0"
 # the networks of the catalogue and their families; docs/generate.py writes them here and below
 # fmt: off
 _BUILDERS = (
-    "alexnet", "alexnet_merged", "googlenet", "googlenet_naive", "lenet5", "plain", "plain110",
-    "plain18", "plain20", "plain32", "plain34", "plain44", "plain56", "plain_cifar", "resnet",
-    "resnet101", "resnet110", "resnet1202", "resnet152", "resnet18", "resnet20", "resnet32",
-    "resnet34", "resnet34_a", "resnet34_b", "resnet34_c", "resnet44", "resnet50", "resnet56",
-    "resnet_cifar", "vgg", "vgg11", "vgg13", "vgg16", "vgg19", "vgg_a", "vgg_a_lrn", "vgg_b",
-    "vgg_c", "vgg_d", "vgg_d_gap", "vgg_e", "zfnet", "zfnet_wide",
+    "alexnet", "alexnet_merged", "googlenet", "googlenet_naive", "inception_v1", "lenet5", "plain",
+    "plain110", "plain18", "plain20", "plain32", "plain34", "plain44", "plain56", "plain_cifar",
+    "resnet", "resnet101", "resnet110", "resnet1202", "resnet152", "resnet18", "resnet20",
+    "resnet32", "resnet34", "resnet34_a", "resnet34_b", "resnet34_c", "resnet44", "resnet50",
+    "resnet56", "resnet_cifar", "vgg", "vgg11", "vgg13", "vgg16", "vgg19", "vgg_a", "vgg_a_lrn",
+    "vgg_b", "vgg_c", "vgg_d", "vgg_d_gap", "vgg_e", "zfnet", "zfnet_wide",
 )
 # fmt: on
 
@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     alexnet_merged: Builder
     googlenet: Builder
     googlenet_naive: Builder
+    inception_v1: Builder
     lenet5: Builder
     plain110: Builder
     plain18: Builder

@@ -4,6 +4,7 @@ import ast
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,18 @@ from classicnets.data.synthetic import shapes
 SOURCE = Path(cn.__file__).parent
 NAME = "my photos & $HOME; 'all'"
 # where the value of a placeholder would be a word of a command
-BEFORE_WORD = re.compile(r"(--[a-z-]+[ =]|`(train|evaluate|predict|see|compare|show|speed) )$")
+BEFORE_WORD = re.compile(
+    r"(--[a-z-]+[ =]|(`|classicnets )(train|evaluate|predict|see|compare|show|speed) )$"
+)
 # names of ours and numbers
-SAFE = {"--track {name} needs", "--set {name} is given", "--channels {channels}"}
+SAFE = {
+    "--track {name} needs",
+    "--set {name} is given",
+    "--set {name} exclude",
+    "--channels {channels}",
+    "--max-pixels {config.max_pixels}",
+    "--max-pixels {pixels}",
+}
 
 
 def _words_of_commands(file: Path) -> list[str]:
@@ -86,6 +96,12 @@ def test_what_to_do_next_names_run_network_and_image(run_cli, training, tmp_path
         assert run_cli(*line).status == 0, line
     resume = shlex.split(resume_command(training))
     assert resume[resume.index("train") :] == ["train", "--resume", str(tmp_path / NAME), *own]
+
+
+def test_the_largest_image_that_was_read_is_named_where_it_is_not_the_usual_one(training):
+    training.config = replace(training.config, max_pixels=4 * 10**8)
+    for line in (resume_command(training), *next_commands(training)[:3]):
+        assert line.endswith(" --max-pixels 400000000")
 
 
 def test_compare_is_given_the_newest_other_run(training, tmp_path):

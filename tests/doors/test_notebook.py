@@ -48,7 +48,7 @@ def results(run, tmp_path_factory) -> dict:
     shutil.copytree(run, odd)
     scores, labels = torch.eye(2), torch.tensor([0, 1])
     images = Images(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), labels)
-    image = folder / "<b>.png"
+    image = folder / "<em>.png"
     cn.see(run, what="filters").save(image)
     layer = nn.Sequential()
     layer.add_module("<u>", nn.Flatten())
@@ -72,14 +72,14 @@ def results(run, tmp_path_factory) -> dict:
 SHOWN = {
     "report": "<u> Flatten 64",
     "folded report": "conv5_x 2048x7x7 14,964,736",
-    "evaluation": "test error 0.00 % (top-5 0.00 %) of 2 images",
-    "predictions": "<b>.png",
+    "evaluation": "test error 0.00 % of 2 images",
+    "predictions": "<em>.png",
     "data": "2 images for training, 2 for validation, 2 for test",
     "training": "step 0 of 79",
     "run": "<s>new",
     "comparison": "<i>run lenet5 digits",
     "recipe": "MapLoss",
-    "plates": "Images: <b>.png.",
+    "plates": "Images: <em>.png. <em>.png The likeliest classes",
     "speed": "inference 1 fp32",
 }
 
@@ -87,7 +87,7 @@ SHOWN = {
 @pytest.mark.parametrize("kind", SHOWN)
 def test_a_result_is_shown_as_a_table_in_which_every_name_is_text(results, kind):
     page = Page(results[kind]._repr_html_())
-    assert page.tags <= {"table", "tr", "th", "td", "p", "h3", "figure", "figcaption", "img"}
+    assert page.tags <= {"table", "tr", "th", "td", "p", "h3", "figure", "figcaption", "img", "b"}
     assert page.tags & {"table", "figure"}
     assert SHOWN[kind] in " ".join(page.words.split())
     assert "\x1b" not in page.words

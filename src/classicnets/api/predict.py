@@ -1,6 +1,6 @@
 """Predicting the classes of images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +11,11 @@ from classicnets.data.decode import read_images
 from classicnets.data.files import find_images, summarise
 from classicnets.data.given import Given, Item, list_items
 from classicnets.data.images import Images
+from classicnets.data.listing import TASK
 from classicnets.evaluation.protocols import find_protocol, log_probabilities
 from classicnets.support.devices import network_device, select_device
+from classicnets.support.errors import warn_skipped
+from classicnets.support.progress import progress
 from classicnets.support.tables import html_table
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import open_run
@@ -68,7 +71,7 @@ def predict(
 
     Raises a ValueError that names the first image that cannot be read, for a folder without images,
     for an unknown device, and where `load` does; then nothing is predicted. Files found in a folder
-    may be unreadable.
+    may be unreadable, which is a warning.
     """
     items = list_items(images)
     if not items:
@@ -78,11 +81,13 @@ def predict(
     where = select_device(device)
     found = open_run(Path(run))
     module = for_inference(load_best(found, network).to(where), found.config)
-    return Predictions(
+    predictions = Predictions(
         prediction
-        for start in range(0, len(items), BATCH)
-        for prediction in _predict_batch(module, found.config, items[start : start + BATCH], top)
+        for batch in _batches(items)
+        for prediction in _predict_batch(module, found.config, batch, top)
     )
+    warn_skipped([prediction.unreadable for prediction in predictions if prediction.unreadable])
+    return predictions
 
 
 def left_out(images: Given | Sequence[Given]) -> list[str]:
@@ -114,8 +119,15 @@ def read_or_refuse(
     return Images(pixels[readable], labels), readable, reasons
 
 
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Parts of so many images as are evaluated together; reports progress."""
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
+        progress.get()(TASK, min(start + BATCH, len(items)), len(items))
+
+
 def _predict_batch(
-    network: nn.Module, config: RunConfig, items: list[Item], top: int
+    network: nn.Module, config: RunConfig, items: Sequence[Item], top: int
 ) -> list[Prediction]:
     images, readable, reasons = read_or_refuse(items, config)
     predictions = {i: Prediction(items[i].name, (), reason) for i, reason in reasons.items()}

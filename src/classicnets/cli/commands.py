@@ -28,7 +28,7 @@ def command(*words: object) -> str:
 
 def resume_command(training: "Training") -> str:
     """What resumes this run, but for a recipe with parts of your own."""
-    return command("train", "--resume", training.directory, *_own_network(training))
+    return command("train", "--resume", training.directory, *_options(training))
 
 
 def next_commands(training: "Training", image: object = "") -> list[str]:
@@ -36,8 +36,8 @@ def next_commands(training: "Training", image: object = "") -> list[str]:
 
     `image` is a file; by default one of the test images, where they are files.
     """
-    run, own = training.directory, _own_network(training)
-    paths = getattr(training.splits.test, "paths", ["path/to/image.jpg"])
+    run, own = training.directory, _options(training)
+    paths = training.splits.test.paths or ["path/to/image.jpg"]
     return [
         command("evaluate", run, *own),
         command("predict", run, image or paths[0], *own),
@@ -53,10 +53,15 @@ def print_commands(lines: Iterable[str]) -> None:
         print(f"  {line}")
 
 
-def _own_network(training: "Training") -> tuple[str, ...]:
-    """The option that names your own network, which no command runs unless it is named."""
-    name = training.config.network
-    return ("--network", name) if ".py:" in name else ()
+def _options(training: "Training") -> tuple[object, ...]:
+    """Those that a run's commands need: your own network, which no command runs unless it is named,
+    and the largest image that was read, where it is not the usual one.
+    """
+    from classicnets.data.image_file import MAX_PIXELS
+
+    name, most = training.config.network, training.config.max_pixels
+    own = ("--network", name) if ".py:" in name else ()
+    return own if most == MAX_PIXELS else (*own, "--max-pixels", most)
 
 
 def _newest_beside(run: Path) -> list[Path]:

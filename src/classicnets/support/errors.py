@@ -2,6 +2,7 @@
 
 import math
 import shlex
+import warnings
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -47,6 +48,17 @@ def shell(*words: object) -> str:
     "predict runs/a 'my photo.jpg'"
     """
     return shlex.join(map(str, words))
+
+
+class SkippedFiles(UserWarning):
+    """Files that cannot be read were skipped."""
+
+
+def warn_skipped(reasons: Sequence[str]) -> None:
+    """Warns once of all files that were skipped: their number, and why the first ones were."""
+    if reasons:
+        noun = "file" if len(reasons) == 1 else "files"
+        warnings.warn(f"{len(reasons)} {noun} skipped: {first_few(reasons)}", SkippedFiles, 3)
 
 
 def check_range(part: Any, **ranges: tuple[float | int, float | int]) -> None:

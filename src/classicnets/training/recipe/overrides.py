@@ -12,6 +12,7 @@ from classicnets.support.errors import suggest
 
 from .recipe import ABOUT_PAPER, Recipe
 from .serialization import PARTS, describe_type, from_json, to_json
+from .shorthand import apply_short_forms
 
 INSTEAD = {"epochs": "steps", "steps": "epochs"}
 
@@ -20,6 +21,7 @@ def override(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     """The recipe with some fields changed; `optimizer.momentum` is a field of a part.
 
     A value is that value, or its text: a Python literal or a part by its name, as `repr` writes it.
+    Either may have one of the short forms of `apply_short_forms`, which the others are applied to.
     `epochs` replaces `steps`, and `steps` replaces `epochs`. The reasons cited or assumed for a
     changed value go. Raises a ValueError for an unknown field or part, offering the nearest, and
     for a value of another type or out of range.
@@ -29,12 +31,14 @@ def override(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     >>> ours.batch, ours.optimizer.momentum
     (64, 0.8)
     """
+    plain = {name: _plain(value) for name, value in overrides.items()}
+    recipe, overrides = apply_short_forms(recipe, plain)
     values: dict[str, Any] = {}
-    for name, text in overrides.items():
+    for name, text in sorted(overrides.items(), key=lambda pair: pair[0].count(".")):
         head, *rest = name.split(".")
         field = _field(recipe, head, name)
         before = values.get(head, getattr(recipe, head))
-        values[head] = _with(before, field, rest, name, _plain(text))
+        values[head] = _with(before, field, rest, name, text)
     for name, other in INSTEAD.items():
         if values.get(name) is not None:
             values.setdefault(other, None)
@@ -83,7 +87,8 @@ def _field(owner: Any, name: str, full: str) -> Field:
         known = {key: field for key, field in known.items() if key not in ABOUT_PAPER}
     if name not in known:
         what = "a recipe" if isinstance(owner, Recipe) else repr(owner)
-        hint = suggest(name, known) if known else "it has no fields"
+        names = [*known, *(["size"] if isinstance(owner, Recipe) else [])]
+        hint = suggest(name, names) if names else "it has no fields"
         raise ValueError(f"cannot set {full}: {what} has no {name!r}; {hint}")
     return known[name]
 
@@ -96,7 +101,8 @@ def _with(before: Any, field: Field, rest: list[str], name: str, text: Any) -> A
         return replace(before, **{inner.name: value})
     if not isinstance(text, str):
         return _checked(text, field.type, name)
-    if field.type is str and text[:1] not in ("'", '"'):
+    word = field.type is str or (field.type == str | None and text != "None")
+    if word and text[:1] not in ("'", '"'):
         return text
     try:
         value = _parse(ast.parse(text.strip(), mode="eval").body, field.type, name)
