@@ -1,12 +1,13 @@
 """The catalogue: a written table, name -> (builder, recipe, paper)."""
 
-import fnmatch
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,9 @@ from classicnets.recipes import (
     zfnet as zfnet_recipe,
 )
 from classicnets.recipes.fast import OWN
-from classicnets.support.errors import one_line, suggest
+from classicnets.support.arguments import as_ours, as_theirs
+from classicnets.support.errors import one_line, shell
+from classicnets.support.names import matching, short, spelling
 from classicnets.training.recipe import Recipe
 
 
@@ -39,7 +42,7 @@ class Paper:
     authors: str
     year: int
     where: str
-    choices: str
+    choices: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Entry:
     """
 
     name: str
-    build: Callable[..., nn.Module]
-    recipe: Recipe
+    build: Callable[..., nn.Module] = field(repr=False)
+    recipe: Recipe = field(repr=False)
     paper: Paper | None
     input: tuple[int, int, int]
     printed: str = ""
@@ -66,43 +69,92 @@ class Entry:
 def names(pattern: str = "*") -> list[str]:
     """The networks whose name or alias matches a shell pattern, in order of publication.
 
+    Where there are none, those whose name holds the pattern; upper case, hyphens, underscores and
+    spaces do not matter.
+
     >>> names("vgg_?")
     ['vgg_a', 'vgg_b', 'vgg_c', 'vgg_d', 'vgg_e']
-    >>> names("vgg1*")
+    >>> names("VGG-1*")
     ['vgg_a', 'vgg_b', 'vgg_d', 'vgg_e']
+    >>> names("naive")
+    ['googlenet_naive']
     """
-    found = {ALIASES.get(name, name) for name in fnmatch.filter([*CATALOG, *ALIASES], pattern)}
-    return [name for name in CATALOG if name in found]
+    meant = matching(pattern, dict(zip(CATALOG, CATALOG, strict=True)) | ALIASES)
+    return [name for name in CATALOG if name in meant]
+
+
+list_models = names  # as timm and torchvision say it
 
 
 def find(name: str | Callable[..., nn.Module]) -> Entry:
     """The entry of a name, of a third-party network written `path/to/file.py:builder`, or of a
-    builder.
+    builder. `ResNet-50` is `resnet50`.
 
-    Raises ValueError for an unknown name, offering the nearest; for a file that cannot be read or
+    Raises ValueError for an unknown name, saying what there is; for a file that cannot be read or
     run; and for a file without that builder. So does `build` where that builder fails.
     """
     if not isinstance(name, str):
-        return _third_party(name, getattr(name, "__qualname__", repr(name)), Path())
+        ours = getattr(name, "__wrapped__", name)
+        known = (entry for entry in CATALOG.values() if entry.build is ours)
+        return next(known, None) or _of_builder(name)
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
-    entry = CATALOG.get(ALIASES.get(name, name))
-    if entry is None:
-        hint = suggest(name.lower(), [*CATALOG, *ALIASES])
-        raise ValueError(f"no network {name!r}; {hint}")
-    return entry
+    known = SPELLINGS.get(spelling(name))
+    if known is None:
+        raise ValueError(f"no network {name!r}{_instead(name)}")
+    return CATALOG[ALIASES.get(known, known)]
 
 
-def build(name: str, classes: int | None = None, channels: int | None = None) -> nn.Module:
+def build(
+    name: str, classes: int | None = None, channels: int | None = None, **spelled: int
+) -> nn.Module:
     """A network by name, with the paper's classes and channels by default.
 
-    Raises ValueError for an unknown name, or for fewer than one class or channel.
+    The number of classes may be spelled `num_classes`, that of channels `in_chans` or
+    `in_channels`. Raises ValueError for an unknown name, another argument, or fewer than one class
+    or channel.
     """
-    wanted = {"classes": classes, "channels": channels}
-    for what, number in wanted.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{what} must be at least 1, not {number}")
-    return find(name).build(**{k: v for k, v in wanted.items() if v is not None})
+    given = {"classes": classes, "channels": channels} | spelled
+    given = {word: number for word, number in given.items() if number is not None}
+    return find(name).build(**as_ours(name, (), given))
+
+
+def _of_builder(builder: object) -> Entry:
+    if not callable(builder) or isinstance(builder, nn.Module):
+        raise ValueError(
+            f"a network cannot be {short(repr(builder), 60)}; it is a name such as resnet20, "
+            "path/to/file.py:builder, or a function that builds a torch.nn.Module"
+        )
+    return _third_party(builder, getattr(builder, "__qualname__", repr(builder)), Path())
+
+
+def _instead(name: str) -> str:
+    """What to say after an unknown name: what it is, or what there is."""
+    with suppress(OSError):  # it is too long for a path
+        if Path(name).exists():
+            kind = "folder" if Path(name).is_dir() else "file"
+            as_data = shell("--data", name)
+            return f", which is a {kind}: data go with a network, as in NETWORK {as_data}"
+    plain = spelling(name)
+    if held := [key for key in SPELLINGS if re.search(rf"{key}(?<=\d)(?!\d)", plain)]:
+        base = SPELLINGS[max(held, key=len)]
+        return f"; there is {base} as its paper published it, and none of its later variants"
+    for family, start in FAMILIES.items():
+        if plain.startswith(family):
+            return f"; of this family there {_members(start)}"
+    if near := get_close_matches(plain, SPELLINGS, n=3, cutoff=0.75):
+        return f"; did you mean {' or '.join(SPELLINGS[key] for key in near)}?"
+    return (
+        "; there are those of the papers on LeNet, AlexNet, ZFNet, VGG, GoogLeNet and ResNet, "
+        "which `classicnets list` shows, and path/to/file.py:builder for your own"
+    )
+
+
+def _members(start: str) -> str:
+    """The networks whose names start so, with their other names in brackets."""
+    others = {name: f" ({alias})" for alias, name in ALIASES.items()}
+    names = [f"{name}{others.get(name, '')}" for name in CATALOG if name.startswith(start)]
+    return f"{'is' if len(names) == 1 else 'are'} {', '.join(names)}"
 
 
 def _from_file(name: str) -> Entry:
@@ -120,7 +172,7 @@ def _third_party(make: Callable[..., object], name: str, path: Path) -> Entry:
 
     def build(**wanted: int) -> nn.Module:
         with _guarded(path, f"{name} does not build"):
-            network = make(**{k: v for k, v in wanted.items() if k in takes})
+            network = make(**as_theirs(wanted, takes))
         if not isinstance(network, nn.Module):
             raise ValueError(f"{name} gave a {type(network).__name__}, not a torch.nn.Module")
         return network
@@ -293,4 +345,19 @@ CATALOG = {entry.name: entry for entry in (
 )}
 # fmt: on
 
-ALIASES = {"vgg11": "vgg_a", "vgg13": "vgg_b", "vgg16": "vgg_d", "vgg19": "vgg_e"}
+ALIASES = {
+    "vgg11": "vgg_a",
+    "vgg13": "vgg_b",
+    "vgg16": "vgg_d",
+    "vgg19": "vgg_e",
+    "inception_v1": "googlenet",
+}
+SPELLINGS = {spelling(name): name for name in (*CATALOG, *ALIASES)}
+# how one calls several networks, and how their names start
+FAMILIES = {
+    "lenet": "lenet",
+    "vgg": "vgg",
+    "inception": "googlenet",
+    "resnet": "resnet",
+    "plain": "plain",
+}

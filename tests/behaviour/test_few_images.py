@@ -9,15 +9,16 @@ import torch
 
 import classicnets as cn
 from classicnets import catalog
-from classicnets.api.recipes import choose_recipe, resolve_network
+from classicnets.api.recipes import choose_recipe, resolve_network, set_by_hand, with_overrides
 from classicnets.cli.report import FEW_STEPS, print_introduction
 from classicnets.data.images import Images, Splits
 from classicnets.data.scaling import Standardise
 from classicnets.data.synthetic import shapes
-from classicnets.recipes.adapt import BATCHES, FEW_IMAGES, LEAST_BATCH, adapt, scaled
+from classicnets.recipes.adapt import BATCHES, FEW_IMAGES, LEAST_BATCH, adapt
 from classicnets.recipes.lenet import DIGITS, MNIST
 from classicnets.recipes.resnet import CIFAR
 from classicnets.training.recipe.init import HeNormal
+from classicnets.training.recipe.optimizers import SGD, AdamW
 from classicnets.training.recipe.schedules import (
     Constant,
     EpochTable,
@@ -26,6 +27,7 @@ from classicnets.training.recipe.schedules import (
     OneCycle,
     ReduceOnPlateau,
     WarmupUntil,
+    scaled,
 )
 
 SMALLEST = ("lenet5", "alexnet", "zfnet", "vgg_a", "googlenet", "resnet18", "resnet20")
@@ -182,8 +184,6 @@ def test_the_length_is_enough_to_learn_and_bounded_for_large_images(name, count,
     ],
 )
 def test_what_the_user_sets_is_kept(field, value):
-    from classicnets.api.recipes import with_overrides
-
     source = catalog.find("alexnet").recipe
     wanted = with_overrides(source, None, {field: value})
     top = field.partition(".")[0]
@@ -198,6 +198,26 @@ def test_the_learning_rate_follows_a_batch_that_the_user_sets():
     ours, reasons = adapt(dataclasses.replace(source, batch=32), data(700), source, {"batch"})
     assert (ours.batch, ours.lr(0.2)) == (32, 0.1 * 32 / 128)
     assert "batch" not in reasons
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "batch", "rate"),
+    [
+        ("resnet20", {"optimizer": "adamw"}, 16, 0.001),  # torch's rate, not SGD's
+        ("resnet20", {"lr": 0.05}, 16, 0.05),
+        ("resnet20", {"size": "64", "augment": "none"}, 16, 0.1 * 16 / 128),
+        ("lenet5", {"batch": "32"}, 32, 0.01 * 32 / 16),
+        ("lenet5", {"augment": "none"}, 16, 0.01),
+    ],
+)
+def test_what_is_set_by_a_short_form_is_kept_too(name, overrides, batch, rate):
+    source = catalog.find(name).recipe
+    wanted = with_overrides(source, None, overrides)
+    given = set_by_hand(source, wanted, overrides)
+    ours, _ = adapt(wanted, data(700), source, given)
+    assert (ours.batch, ours.lr(0.2)) == (batch, pytest.approx(rate))
+    assert all(getattr(ours, field) == getattr(wanted, field) for field in given)
+    assert isinstance(ours.optimizer, AdamW if "optimizer" in overrides else SGD)
 
 
 def test_the_reason_for_a_smaller_batch_is_how_few_steps_the_recipe_has():
@@ -246,6 +266,12 @@ def test_a_training_of_too_few_steps_is_warned_of_with_what_does_better(capsys, 
     told = introduction(capsys, tmp_path / "b", "resnet20", shapes(120), overrides={"steps": "9"})
     assert "the same command with --set steps=300 takes 300" in told.err
     assert introduction(capsys, tmp_path / "c", "resnet20", shapes(120), epochs=50).err == ""
+
+
+def test_learnt_weights_need_no_hundreds_of_steps(capsys, tmp_path):
+    cn.train("resnet20", shapes(60), epochs=1, out=tmp_path / "first").finish()
+    options = {"epochs": 2, "init_from": tmp_path / "first"}
+    assert introduction(capsys, tmp_path, "resnet20", shapes(60), **options).err == ""
 
 
 def test_that_few_large_images_take_a_cpu_long_is_said_with_a_command_of_minutes(

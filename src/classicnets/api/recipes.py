@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,8 @@ from classicnets.training.recipe.recipe import Recipe
 class Target(NamedTuple):
     """A network to train: its name, its default recipe, its input channels and its builder.
 
-    `init` is what "fast" starts from: a network of your own keeps the values it has.
+    `init` is what "fast" starts from: a network of your own keeps the values it has. A `published`
+    network has the recipe of its paper.
     """
 
     name: str
@@ -30,17 +31,20 @@ class Target(NamedTuple):
     channels: int
     build: Callable[..., nn.Module]
     init: Init = AsBuilt()
+    published: bool = False
 
 
-def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
-    """The network of this name, or this module, to be trained on these data."""
-    if isinstance(network, str):
+def resolve_network(
+    network: str | nn.Module | Callable[..., nn.Module], data: str | Splits
+) -> Target:
+    """The network of this name or builder, or this module, to be trained on these data."""
+    if not isinstance(network, nn.Module):
         entry = catalog.find(network)
         channels, side, _ = entry.input
         if entry.paper:
-            return Target(entry.name, entry.recipe, channels, entry.build, HeNormal())
-        path, _, builder = entry.name.rpartition(":")
-        name = f"{Path(path).resolve()}:{builder}"
+            return Target(entry.name, entry.recipe, channels, entry.build, HeNormal(), True)
+        path, colon, builder = entry.name.rpartition(":")
+        name = f"{Path(path).resolve()}:{builder}" if colon else builder
         return Target(name, _fast(side, channels, data), channels, entry.build)
     convs = (m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd))
     kernels = (p.shape[1] for p in network.parameters() if p.ndim == 4)
@@ -82,6 +86,12 @@ def adaptable(
     own = isinstance(recipe, Recipe) or ".py" in (recipe or "")
     for_these = recipe is None and isinstance(data, str) and (target.name, data) in FOR_SETS
     return None if own or for_these else chosen
+
+
+def set_by_hand(before: Recipe, wanted: Recipe, overrides: Mapping[str, Any] | None) -> set[str]:
+    """The fields that the user has set, also to the value that they had, or by a short form."""
+    changed = {f.name for f in fields(Recipe) if getattr(wanted, f.name) != getattr(before, f.name)}
+    return changed | {name.partition(".")[0] for name in overrides or ()}
 
 
 def with_overrides(

@@ -1,7 +1,7 @@
 """Training: a network, data and a recipe become a run directory."""
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from classicnets.data.images import Splits
+from classicnets.data.listing import training_digests
 from classicnets.data.sets import open_data
 from classicnets.evaluation.metrics import Evaluation
 from classicnets.evaluation.protocols import find_protocol
@@ -22,10 +23,13 @@ from classicnets.recipes.adapt import adapt
 from classicnets.support.devices import select_device
 from classicnets.support.files import lock_directory
 from classicnets.support.modules import evaluation_mode
+from classicnets.support.names import file_names
+from classicnets.support.tables import html_text
 from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
-from classicnets.training.recipe.recipe import Recipe, differences
+from classicnets.training.recipe.overrides import as_text, override
+from classicnets.training.recipe.recipe import Recipe, differences, shown
 from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.curves import EpochMetrics
@@ -33,13 +37,21 @@ from classicnets.training.run.directory import Run, create, require_free
 from classicnets.training.run.state import Record, TrainingState
 
 from .evaluate import evaluate_network
-from .recipes import Target, adaptable, choose_recipe, resolve_network, with_overrides
+from .finetune import from_run
+from .recipes import (
+    Target,
+    adaptable,
+    choose_recipe,
+    resolve_network,
+    set_by_hand,
+    with_overrides,
+)
 from .runs import build_seeded
 
 SAVE_EVERY = 600  # seconds; an epoch may take hours
 
 
-@dataclass
+@dataclass(repr=False)
 class Training:
     """A run in progress. Iterating it trains, and yields a record per step; `finish` does it all.
 
@@ -62,6 +74,13 @@ class Training:
         self.saved = self.state.step if self.run.last.exists() else None  # the step on disk
         self.test: Evaluation | None = None
 
+    def __repr__(self) -> str:
+        return f"{self.run!r}\nstep: {self.state.step:,} of {self.config.total_steps:,}"
+
+    def _repr_html_(self) -> str:
+        step = f"step {self.state.step:,} of {self.config.total_steps:,}"
+        return self.run._repr_html_() + html_text(step, "p")
+
     @property
     def directory(self) -> Path:
         return self.run.directory
@@ -73,6 +92,18 @@ class Training:
     @property
     def recipe(self) -> Recipe:
         return self.config.recipe
+
+    @property
+    def stopped_early(self) -> str:
+        """Why training has ended before its length; empty where it has not."""
+        if not loop.has_stalled(self.state, self.config):
+            return ""
+        done, waited = self.state.step // self.config.steps_per_epoch, self.state.waited
+        best = self.run.notes.get("best_epoch", "?")  # which the first process knows
+        return (
+            f"no better validation in {waited} epoch{'s' * (waited != 1)}, the patience of the "
+            f"recipe: stopped after epoch {done} of {self.config.epochs}, the best was {best}"
+        )
 
     def __iter__(self) -> Iterator[Record]:
         began = saved = perf_counter()
@@ -129,7 +160,8 @@ class Training:
             EpochMetrics(
                 epoch=record.epoch,
                 step=record.step,
-                lr=record.lr,
+                first_lr=record.first_lr,
+                last_lr=record.lr,
                 train_loss=record.loss,
                 train_error=record.error,
                 **{f"validation_{name}": v for name, v in asdict(record.validation).items()},
@@ -142,30 +174,37 @@ class Training:
     def _tested(self) -> Evaluation:
         self.run.load_weights(self.network)
         test = evaluate_network(self.network, self.splits.test, self.config)
-        self.run.note(test=test.as_json())
+        early = {"stopped_early": self.stopped_early} if self.stopped_early else {}
+        self.run.note(test=test.as_json(), **early)
         return test
 
 
 def train(
-    network: str | nn.Module,
-    data: str | Splits = "digits",
+    network: str | nn.Module | Callable[..., nn.Module],
+    data: str | Path | Splits = "digits",
     recipe: str | Recipe | None = None,
     epochs: int | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
-    overrides: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    init_from: str | Path | None = None,
     execution: Execution | None = None,
     workers: int | None = None,
     unreadable: str = "skip",
     allow_missing_classes: bool = False,
+    exist_ok: bool = False,
 ) -> Training:
     """Prepares a training, to be iterated; nothing is written before all of it has been checked.
 
+    `network` is a name, `path/to/file.py:builder`, a builder or a module.
     `recipe` is "paper" (the default), "fast", `FILE.py` or `FILE.py:NAME`, or a Recipe; your own
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
-    in proportion, and `overrides` changes any other field, name -> value as one types it after
-    `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default. `workers`
+    in proportion, and `overrides` changes any other field, name -> value, or its text as one types
+    it after `--set`. `init_from` is a run of the same network whose weights training starts from;
+    for other classes its last layer is new, and pixels are scaled as there. `out` is a new
+    directory, `runs/<network>-<data>-<time>` by default; with `exist_ok` that of a run will do,
+    whose files are replaced once all has been checked. `workers`
     processes read files ahead; by default one per processor where a GPU computes, else none, since
     the computing threads then read in between. `unreadable` files are left out ("skip") or an error
     ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
@@ -181,12 +220,13 @@ def train(
     24
     """
     check_arguments(seed, workers)
+    data = str(data) if isinstance(data, Path) else data
     where = distributed.init(select_device(device))
     target = resolve_network(network, data)
     chosen_recipe = choose_recipe(target, recipe, data)
     wanted = with_overrides(chosen_recipe, epochs, overrides)
     find_protocol(wanted.protocol)
-    directory = _new_directory(out, target, data)
+    directory = _new_directory(out, target, data, exist_ok)
     splits = (
         data
         if isinstance(data, Splits)
@@ -199,12 +239,16 @@ def train(
             allow_missing_classes=allow_missing_classes,
         )
     )
-    given = {name.partition(".")[0] for name in overrides or ()}
-    given |= {"epochs"} if epochs is not None else set()
-    source = adaptable(target, chosen_recipe, recipe, data)
-    wanted, adapted = adapt(wanted, splits, source, given)
     shape = (splits.channels, wanted.crop, wanted.crop)
     module = build_seeded(target.build, len(splits.classes), shape, seed)
+    if init_from is not None:
+        start = from_run(init_from, wanted, module, target.name, splits.classes)
+        if "pixels" in set_by_hand(chosen_recipe, wanted, overrides):
+            del start["pixels"]
+        overrides = {**(overrides or {}), **start}
+        wanted = override(wanted, start)
+    source = adaptable(target, chosen_recipe, recipe, data)
+    wanted, adapted = adapt(wanted, splits, source, set_by_hand(chosen_recipe, wanted, overrides))
     wanted, fixed = _fit_to_network(wanted, module, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed
@@ -216,9 +260,12 @@ def train(
     training.adapted, training.chosen = adapted | fixed, chosen
     if distributed.rank() == 0:
         named = recipe if isinstance(recipe, str) else ""
-        origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
+        origin = {"recipe": named, "epochs": epochs, "overrides": as_text(overrides or {})}
         notes = {"origin": origin, "adapted": dict(training.adapted)}
-        training.run = create(directory, config, **_environment(splits, module, where), **notes)
+        notes |= _environment(splits, module, where)
+        digests = training_digests(splits)
+        training.run = create(directory, config, digests, exist_ok, **notes)
+    training.saved = None  # not what a run that is replaced had
     return training
 
 
@@ -245,15 +292,18 @@ def check_arguments(seed: int, workers: int | None) -> None:
         raise ValueError(f"workers must be at least 0, not {workers}")
 
 
-def _new_directory(out: str | Path | None, target: Target, data: str | Splits) -> Path:
+def _new_directory(
+    out: str | Path | None, target: Target, data: str | Splits, exist_ok: bool
+) -> Path:
     """Where the run is to be written. Raises a ValueError where it cannot be."""
     if out is None:
         name = data if isinstance(data, str) else data.name
-        names = (Path(name.partition(":")[0]).stem for name in (target.name, name))
-        out = Path("runs") / f"{'-'.join(names)}-{datetime.now():%Y%m%d-%H%M%S}"
+        names = [Path(name.partition(":")[0]).stem for name in (target.name, name)]
+        (safe,) = file_names(["-".join([*names, f"{datetime.now():%Y%m%d-%H%M%S}"])])
+        out = Path("runs") / safe
     directory = distributed.broadcast(Path(out))
     if distributed.rank() == 0:
-        require_free(directory)
+        require_free(directory, exist_ok)
     return directory
 
 
@@ -295,8 +345,8 @@ def _configure(
     """The configuration of the run, and how and why its steps are executed so."""
     shape = (splits.channels, recipe.crop, recipe.crop)
     execution, chosen = resolve_execution(execution, network, shape, recipe.batch, recipe.optimizer)
-    differing = differences(recipe, target.recipe)
-    differing = {name: (_plain(a), _plain(b)) for name, (a, b) in differing.items()}
+    differing = differences(recipe, target.recipe) if target.published else {}
+    differing = {name: (plain(a), plain(b)) for name, (a, b) in differing.items()}
     resize = recipe.progressive_resizing
     side = resize(recipe.crop, 0.0) if resize else recipe.crop
     minimum = images_needed(network, (splits.channels, side, side), len(splits.classes))
@@ -319,8 +369,9 @@ def _environment(splits: Splits, network: nn.Module, device: torch.device) -> di
     }
 
 
-def _plain(value: object) -> int | str:
-    return value if isinstance(value, int) else str(value)
+def plain(value: object) -> int | str:
+    """The value of a field as `differences` has it."""
+    return value if isinstance(value, int) else shown(value)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, OUTPUT, Device, OwnNetwork, RunDirectory, require_at_most_one
+from .options import DATA, OUTPUT, Device, MaxPixels, OwnNetwork, RunDirectory, require_at_most_one
 from .progress import bars
 from .terminal import one_line
 
@@ -21,6 +21,15 @@ def see(
             metavar="IMAGE", help="image files or folders; by default one test image of the run"
         ),
     ] = None,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            rich_help_panel=DATA,
+            help="where the run's data are, if they have moved, such as --data path/to/folder",
+            show_default="where they were",
+        ),
+    ] = "",
     limit: Annotated[
         int,
         typer.Option(metavar="N", rich_help_panel=DATA, help="test images to use, at most"),
@@ -70,13 +79,15 @@ def see(
         typer.Option(metavar="NAME", rich_help_panel=PLATES, help="embedding by pca, tsne or umap"),
     ] = "tsne",
     network: OwnNetwork = "",
+    max_pixels: MaxPixels = "",
     device: Device = "auto",
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
             rich_help_panel=OUTPUT,
-            help="folder for PNG files, or a .html page, such as --out page.html",
+            help="folder for PNG files, a .html page, or a .png file for a single plate, such as "
+            "--out page.html",
             show_default="RUN/see, or RUN/see.html with --all",
         ),
     ] = None,
@@ -95,7 +106,8 @@ def see(
       classicnets see runs/digits one.png --what cam,occlusion --class 7
       classicnets see runs/digits one.png --all --out page.html
     """
-    from classicnets.api.see import DEFAULT_KINDS, save, see
+    from classicnets.api.see import DEFAULT_KINDS, see
+    from classicnets.visualize.plates import check_out, save
 
     require_at_most_one(what=bool(what), all=all_)
     kinds = ("all",) if all_ else _split(what) or DEFAULT_KINDS
@@ -105,26 +117,26 @@ def see(
     series = see(
         run, images or (), kinds, _split(layers), [int(n) for n in numbers], label or None,
         network=network or None, limit=limit, method=method, device=device,
+        data=data or None,
     )  # fmt: skip
     for reason in series.unreadable:
         print(one_line(f"warning: skipped: {reason}"), file=sys.stderr)
     place = out or run / ("see.html" if all_ else "see")
-    if all_ and place.suffix != ".html":
+    check_out(series, place)
+    if all_ and place.suffix.lower() != ".html":
         place = place / "see.html"
     plates = []
     with bars() as advance:
         for plate in series:
             plates.append(plate)
             advance("plates", len(plates), len(series))
-    save(series, plates, place, npz)
+    written = save(series, plates, place, npz)
+    stream = sys.stdout if place in written else sys.stderr  # where only paths are read
     for plate in plates:
         if plate.figure is None:
-            stream = sys.stdout if place.suffix == ".html" else sys.stderr  # or only paths
             print(one_line(f"skipped: {plate.name}: {plate.text}"), file=stream)
-        elif place.suffix != ".html":
-            print(place / f"{plate.name}.png")
-    if place.suffix == ".html":
-        print(place)
+    for path in written:
+        print(path)
 
 
 def _split(words: str) -> tuple[str, ...]:

@@ -3,27 +3,55 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import (
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from classicnets.support.errors import shell
+
+from .commands import next_commands, print_commands, resume_command
+from .flags import (
+    FIELDS,
+    Augment,
+    BatchSize,
+    ClassWeights,
+    ExistOk,
+    ImageSize,
+    Lr,
+    Name,
+    OptimizerName,
+    Patience,
+    Sampler,
+    WeightDecay,
+    directory_of,
+    recipe_changes,
+    refuse_other_settings,
+)
 from .options import (
-    DATA,
     EXECUTION,
     OUTPUT,
     RECIPE,
     Data,
     Device,
+    MaxPixels,
     MissingClasses,
     Network,
     OwnNetwork,
     Precision,
     RecipeName,
+    Unreadable,
 )
-from .report import command, is_first_process, print_introduction, print_summary
+from .report import is_first_process, print_introduction, print_summary
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
@@ -31,32 +59,38 @@ if TYPE_CHECKING:
 
 ENDED_BY = 128  # plus the number of the signal: the exit status of a command ended by a signal
 # parameters that --resume goes with
-WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "builder")
+WITH_RESUME = (
+    *("resume", "data", "track", "device", "workers", "recipe", "epochs", "builder", "max_pixels"),
+)
 
 
 def train(
     context: typer.Context,
     network: Network = "",
     data: Data = "digits",
-    unreadable: Annotated[
-        str,
-        typer.Option(
-            metavar="skip|refuse",
-            rich_help_panel=DATA,
-            help="unreadable files: skip (with a warning) or refuse, such as --unreadable refuse",
-        ),
-    ] = "skip",
+    unreadable: Unreadable = "skip",
     allow_missing_classes: MissingClasses = False,
+    max_pixels: MaxPixels = "",
     recipe: RecipeName = "",
     epochs: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             rich_help_panel=RECIPE,
-            help="number of epochs; the schedule scales with it, such as --epochs 30",
+            help="number of epochs; the schedule scales with it, such as --epochs 30; with "
+            "--resume the number in all, to extend a run",
             show_default="the recipe's",
         ),
     ] = None,
+    patience: Patience = None,
+    class_weights: ClassWeights = None,
+    sampler: Sampler = None,
+    lr: Lr = None,
+    batch_size: BatchSize = None,
+    img_size: ImageSize = None,
+    optimizer: OptimizerName = None,
+    weight_decay: WeightDecay = None,
+    augment: Augment = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,6 +99,15 @@ def train(
             rich_help_panel=RECIPE,
             help="change a field that `classicnets recipe` shows; may be repeated, such as "
             '--set batch=64 --set "lr=Constant(0.01)" --set optimizer.momentum=0.8',
+        ),
+    ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            rich_help_panel=RECIPE,
+            help="start from the weights of this run of the same network; for other classes the "
+            "last layer is new, such as --init-from runs/cifar10",
         ),
     ] = None,
     seed: Annotated[
@@ -122,6 +165,8 @@ def train(
             show_default="runs/NETWORK-DATA-TIME",
         ),
     ] = None,
+    name: Name = "",
+    exist_ok: ExistOk = False,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -146,16 +191,20 @@ def train(
     \b
     Examples:
       classicnets train lenet5 --epochs 2 --out runs/digits
-      classicnets train resnet18 --data path/to/folder --recipe fast
+      classicnets train resnet18 --data path/to/folder --recipe fast -b 32
       classicnets train --resume runs/digits
+      classicnets train --resume runs/digits --epochs 60
     """
     import classicnets as cn
     from classicnets.training.execution.execution import Execution
 
     from .progress import bars
+    from .startup import without_compiler
     from .track import require, tracking
 
-    changes = _parse_overrides(overrides or [])
+    changes = recipe_changes({option: context.params[option] for option in FIELDS}, overrides or [])
+    refuse_other_settings(context, changes.items())
+    out = directory_of(out, name)
     require(track or [])
     if resume is not None:
         _require_unset(context)
@@ -163,12 +212,16 @@ def train(
             cn.resume,
             resume,
             network=builder or None,
+            data=data if _is_given(context, "data") else None,
             device=device,
             workers=workers,
             recipe=recipe or None,
+            epochs=epochs,
         )
+    elif init_from is not None and "init" in changes:
+        raise ValueError("--init-from and --set init exclude each other; give one")
     elif builder:
-        raise ValueError(f"--network goes with --resume; write `train {builder}`")
+        raise ValueError(f"--network goes with --resume; write `{shell('train', builder)}`")
     elif not network:
         raise ValueError("train needs a network; `classicnets list` shows their names")
     else:
@@ -179,21 +232,27 @@ def train(
             recipe=recipe or None,
             epochs=epochs,
             out=out,
+            exist_ok=exist_ok,
             seed=seed,
             device=device,
             overrides=changes,
+            init_from=init_from,
             execution=Execution(precision, layout, compiled, graph),
             workers=workers,
             unreadable=unreadable,
             allow_missing_classes=allow_missing_classes,
         )
+    replaced = exist_ok and out is not None and (out / "run.json").exists()
     with _silent_unless_first():
-        with bars():  # for downloads
+        with bars(), nullcontext() if compiled else without_compiler():  # bars for downloads
             training = start()
         with tracking(track or [] if is_first_process() else [], training) as write:
+            if replaced:
+                print(f"replaced the run in {out}")
             print_introduction(training)
             run_to_end(training, write)
             print_summary(training)
+            print_commands(next_commands(training))
 
 
 def run_to_end(
@@ -228,22 +287,10 @@ def run_to_end(
                 with suppress(OSError):  # after SIGHUP nobody may read it
                     print(
                         f"stopped; checkpoint of step {training.state.step} saved in {saved}; "
-                        f"resume with: {command()} train --resume {training.directory}",
+                        f"resume with: {resume_command(training)}",
                         flush=True,
                     )
             raise typer.Exit(ENDED_BY + stop[0])
-
-
-def _parse_overrides(given: list[str]) -> dict[str, str]:
-    overrides: dict[str, str] = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        if not sign or not name:
-            raise ValueError(f"--set takes FIELD=VALUE, such as batch=64, not {text!r}")
-        if name in overrides:
-            raise ValueError(f"--set {name} is given twice")
-        overrides[name] = value
-    return overrides
 
 
 def _require_unset(context: typer.Context) -> None:

@@ -8,7 +8,6 @@ from classicnets.data.augment import ColourNoise, HorizontalFlip
 from classicnets.data.images import Splits
 from classicnets.data.scaling import Between, Standardise, SubtractMean, SubtractMeanImage
 from classicnets.training.recipe import (
-    EpochTable,
     Gaussian,
     Glorot,
     HeNormal,
@@ -17,8 +16,8 @@ from classicnets.training.recipe import (
     OneCycle,
     Recipe,
     ReduceOnPlateau,
-    WarmupUntil,
 )
+from classicnets.training.recipe.schedules import Schedule, scaled
 
 from .fast import SMALL
 from .lenet import DIGITS
@@ -40,7 +39,6 @@ SHOWN = 40_000  # images in a whole training, at least: 2,500 batches of 16,
 SHOWN_LARGE = 8_000  # or exactly so many of those over 64 pixels, 500 batches,
 EPOCHS = (10, 300)  # but at least and at most so many epochs
 LIKE_DIGITS = ("batch", "optimizer", "lr", "loss", "crop_sampler")
-RATES = ("lr", "start", "peak")  # what schedules call their learning rate
 
 
 def adapt(
@@ -110,9 +108,8 @@ def _for_few(
     is trained as on the embedded ones. The length is enough to learn, and bounded for large images.
     """
     of_digits, second_order = _of_digits(data), isinstance(source.optimizer, LevenbergMarquardt)
-    if second_order and not of_digits and not set(LIKE_DIGITS) & set(given):
-        for name in LIKE_DIGITS:
-            yield name, getattr(DIGITS, name), "as in LeNet-5's recipe for the 1,259 digits"
+    if second_order and not of_digits and "optimizer" not in given:
+        yield from _like_digits(recipe, given)
     else:
         yield from _batch_for_few(recipe, data, source, given)
     if "init" not in given and isinstance(recipe.init, Gaussian | Glorot):
@@ -131,6 +128,17 @@ def _for_few(
         yield "epochs", *_epochs_for_few(recipe, len(data.train))
 
 
+def _like_digits(recipe: Recipe, given: Collection[str]) -> Iterator[tuple[str, Any, str]]:
+    """LeNet-5's fields as on the embedded digits; the learning rate follows a batch set by hand."""
+    reason = "as in LeNet-5's recipe for the 1,259 digits"
+    for name in (name for name in LIKE_DIGITS if name not in given):
+        value = getattr(DIGITS, name)
+        if name == "lr" and "batch" in given:
+            value = _for_batch(recipe.batch, DIGITS)
+            reason += f", in proportion to the batch, {recipe.batch} in place of {DIGITS.batch}"
+        yield name, value, reason
+
+
 def _batch_for_few(
     recipe: Recipe, data: Splits, source: Recipe, given: Collection[str]
 ) -> Iterator[tuple[str, Any, str]]:
@@ -143,7 +151,7 @@ def _batch_for_few(
     batch = min(batch, count)
     if "lr" in given:
         return
-    lr = scaled(source.lr, batch / source.batch)
+    lr = _for_batch(batch, source)
     reason = f"in proportion to the batch, {batch} in place of {source.batch}"
     if isinstance(lr, ReduceOnPlateau):
         reason += f"; {len(data.validation)} validation images do not tell when the error stalls"
@@ -171,19 +179,10 @@ def _epochs_for_few(recipe: Recipe, count: int) -> tuple[int, str]:
     return recipe.epochs, ""
 
 
-def scaled(schedule: Any, factor: float) -> Any:
-    """A learning-rate schedule of this package with each of its rates times `factor`.
-
-    >>> scaled(OneCycle(0.5), 0.25)
-    OneCycle(peak=0.125, warmup=0.2)
-    """
-    if isinstance(schedule, EpochTable):
-        return EpochTable(tuple((end, lr * factor) for end, lr in schedule.rows))
-    names = [name for name in RATES if hasattr(schedule, name)]
-    changed = {name: getattr(schedule, name) * factor for name in names}
-    if isinstance(schedule, WarmupUntil):
-        changed["then"] = scaled(schedule.then, factor)
-    return replace(schedule, **changed)
+def _for_batch(batch: int, recipe: Recipe) -> Schedule:
+    """The schedule of a recipe of this package, in proportion to another batch."""
+    assert isinstance(recipe.lr, Schedule)
+    return scaled(recipe.lr, batch / recipe.batch)
 
 
 def _of_digits(data: Splits) -> bool:

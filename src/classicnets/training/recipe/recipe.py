@@ -14,11 +14,12 @@ from classicnets.data.crops import (
     ScaleJitter,
 )
 from classicnets.data.scaling import Between, Standardise, SubtractMean, SubtractMeanImage
+from classicnets.support.tables import html_table, html_text
 
 from .averaging import Average
 from .constraint import FilterRms
 from .init import Init
-from .loss import CrossEntropy, Loss
+from .loss import CrossEntropy, Loss, takes_weights
 from .optimizers import OptimizerSpec
 from .progressive import ProgressiveResizing
 from .schedules import Schedule
@@ -32,7 +33,10 @@ Pixels = Between | SubtractMean | SubtractMeanImage | Standardise
 ABOUT_PAPER = ("cite", "paper_images", "cited", "assumed")
 
 # sides in pixels; a JPEG has at most twice as many
-LARGEST = {**dict.fromkeys(("epochs", "steps", "batch"), 2**31), "side": 2**15, "crop": 2**15}
+LARGEST = {
+    **dict.fromkeys(("epochs", "steps", "patience", "batch"), 2**31),
+    **dict.fromkeys(("side", "crop"), 2**15),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,13 +63,15 @@ class CustomPart:
         return self.text
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recipe:
     """How to train a network.
 
     The shorter side of an image is resized to `side` pixels, and the network sees crops of `crop`
     pixels: in training where `crop_sampler` draws them, in evaluation from the centre. With
-    `progressive_resizing` the first epochs see smaller crops. Training lasts `epochs` or `steps`.
+    `progressive_resizing` the first epochs see smaller crops. Training lasts `epochs` or `steps`;
+    with `patience` it ends after so many epochs without a better validation. `class_weights` of the
+    loss may be "balanced", and so may the `sampler`, which then draws each class equally often.
     `constraint` is imposed after each update; an `average` of the weights is evaluated and saved in
     their place. `paper_images` is the size of the paper's own training set, `protocol` how it
     tested. `cited` has field -> where the paper gives the value; what the paper does not give is in
@@ -78,11 +84,14 @@ class Recipe:
     paper_images: int = 0
     epochs: int | None = None
     steps: int | None = None
+    patience: int | None = None
     batch: int
     optimizer: OptimizerSpec | CustomPart
     lr: Schedule | CustomPart
     init: Init | CustomPart
     loss: Loss | CustomPart = field(default_factory=CrossEntropy)
+    class_weights: str | None = None
+    sampler: str | None = None
     constraint: FilterRms | CustomPart | None = None
     average: Average | CustomPart | None = None
     side: int
@@ -111,6 +120,7 @@ class Recipe:
                 raise ValueError(f"{name} must be callable, not {value!r}{hint}")
         if not isinstance(self.optimizer, OptimizerSpec | CustomPart):
             raise ValueError(f"optimizer must be an OptimizerSpec, not {self.optimizer!r}")
+        self._check_balance()
         if self.crop > self.side:
             raise ValueError(f"a crop of {self.crop} pixels does not fit into {self.side}")
 
@@ -121,6 +131,48 @@ class Recipe:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
             if value is not None and value > most:
                 raise ValueError(f"{name} must be at most {most:,}, not {value:,}")
+
+    def _check_balance(self) -> None:
+        for name in ("class_weights", "sampler"):
+            if (value := getattr(self, name)) not in (None, "balanced"):
+                raise ValueError(f"{name} must be balanced or None, not {value!r}")
+        if self.class_weights == "balanced" == self.sampler:
+            raise ValueError(
+                "class_weights and sampler are both balanced, which would count the small classes "
+                "twice; choose one"
+            )
+        weighted = isinstance(self.loss, CustomPart) or takes_weights(self.loss)
+        if self.class_weights == "balanced" and not weighted:
+            raise ValueError(
+                f"class_weights cannot be balanced with the loss {self.loss!r}, which takes no "
+                "weights, one for each class; the sampler can"
+            )
+
+    def rows(self) -> list[tuple[str, Any, str, str]]:
+        """Each field that has a value or a source: name, value, where it is cited, why assumed."""
+        sources = {**self.cited, **self.assumed}
+        return [
+            (f.name, value, self.cited.get(f.name, ""), self.assumed.get(f.name, ""))
+            for f in fields(self)
+            if f.name not in ABOUT_PAPER
+            if (value := getattr(self, f.name)) is not None or f.name in sources
+        ]
+
+    def __repr__(self) -> str:
+        lines = [f"    {name}={typed(value)},\n" for name, value, *_ in self.rows()]
+        return f"Recipe(\n    cite={self.cite!r},\n{''.join(lines)})"
+
+    def _repr_html_(self) -> str:
+        heads = ("field", "value", "source")
+        lines = [
+            (
+                name,
+                typed(value),
+                "; ".join(filter(None, (cited, assumed and f"assumed: {assumed}"))),
+            )
+            for name, value, cited, assumed in self.rows()
+        ]
+        return html_text(f"Recipe of {self.cite}", "p") + html_table([heads, *lines], heads)
 
     def steps_per_epoch(self, images: int, smallest: int = 1) -> int:
         """How many steps one epoch over so many training images takes.
@@ -153,6 +205,22 @@ def by_place(places: Mapping[str, str]) -> dict[str, str]:
     {'batch': 'section 5', 'epochs': 'section 5'}
     """
     return {name: place for place, names in places.items() for name in names.split()}
+
+
+def shown(value: Any) -> str:
+    """A value of a recipe as one reads it: a function is its name, and nothing is "none".
+
+    >>> shown((HorizontalFlip(),)), shown(()), shown(None), shown(64)
+    ('HorizontalFlip()', 'none', 'none', '64')
+    """
+    if isinstance(value, tuple):
+        return ", ".join(map(shown, value)) or "none"
+    return "none" if value is None else getattr(value, "__qualname__", str(value))
+
+
+def typed(value: Any) -> str:
+    """A value as one types it after --set; a function, which one cannot, is its name."""
+    return getattr(value, "__qualname__", repr(value))
 
 
 def differences(recipe: Recipe, paper: Recipe) -> dict[str, tuple[Any, Any]]:
