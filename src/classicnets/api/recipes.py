@@ -90,8 +90,12 @@ def adaptable(
 
 def set_by_hand(before: Recipe, wanted: Recipe, overrides: Mapping[str, Any] | None) -> set[str]:
     """The fields that the user has set, also to the value that they had, or by a short form."""
-    changed = {f.name for f in fields(Recipe) if getattr(wanted, f.name) != getattr(before, f.name)}
-    return changed | {name.partition(".")[0] for name in overrides or ()}
+    named = {name.partition(".")[0] for name in overrides or ()}
+    return {
+        f.name
+        for f in fields(Recipe)
+        if f.name in named or getattr(wanted, f.name) != getattr(before, f.name)
+    }
 
 
 def with_overrides(
