@@ -111,11 +111,13 @@ def test_changes_and_adaptations_are_kept_with_their_reasons(tmp_path):
     assert training.recipe.optimizer.momentum == 0.8
     assert training.recipe.batch == 16
     assert training.recipe.epochs == 300  # at most, where 40,000 images would be more
-    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    content = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (
-        set(told["adapted"]) == {"batch", "lr", "epochs", "paper_images"} == set(training.adapted)
+        set(content["adapted"])
+        == {"batch", "lr", "epochs", "paper_images"}
+        == set(training.adapted)
     )
-    assert set(told["differences"]) == {"optimizer", "batch", "lr", "epochs", "steps"}
+    assert set(content["differences"]) == {"optimizer", "batch", "lr", "epochs", "steps"}
 
 
 def test_a_recipe_in_a_file_of_ones_own_is_followed_and_gone_on_with(tmp_path):

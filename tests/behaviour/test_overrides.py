@@ -29,10 +29,10 @@ EPOCHS = replace(CIFAR, epochs=10, steps=None, cited={}, assumed={"batch": "why"
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_every_recipe_can_be_typed_as_python_prints_it(recipe):
-    told = {
+    values = {
         f.name: repr(getattr(recipe, f.name)) for f in fields(Recipe) if f.name not in ABOUT_PAPER
     }
-    assert override(recipe, told) == recipe
+    assert override(recipe, values) == recipe
 
 
 @pytest.mark.parametrize(

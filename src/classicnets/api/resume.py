@@ -194,7 +194,7 @@ def _recipe_of(run: Run, given: str | Recipe | None) -> Recipe:
     own = {name: getattr(recipe, name) for name in then if _is_custom(run, name)}
     if "augment" in own:
         kept = zip(recipe.augment, now["augment"], strict=True)
-        own["augment"] = tuple(part for part, told in kept if told in then["augment"])
+        own["augment"] = tuple(part for part, stored in kept if stored in then["augment"])
     return replace(run.config.recipe, **own)
 
 

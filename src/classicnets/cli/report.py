@@ -271,8 +271,10 @@ def print_confidence(evaluation: "Evaluation") -> None:
         print("most confident mistakes:")
     for mistake in evaluation.mistakes[:SHOWN_MISTAKES]:
         name = mistake.image if isinstance(mistake.image, str) else f"image {mistake.image}"
-        told = f"{name}: predicted {mistake.predicted} with {100 * mistake.probability:.1f} %, "
-        print(f"  {one_line(told)} true class {one_line(mistake.label)}")
+        prediction = (
+            f"{name}: predicted {mistake.predicted} with {100 * mistake.probability:.1f} %, "
+        )
+        print(f"  {one_line(prediction)} true class {one_line(mistake.label)}")
 
 
 def _print_classes(evaluation: "Evaluation") -> None:
