@@ -120,7 +120,7 @@ def test_changes_and_adaptations_are_kept_with_their_reasons(tmp_path):
     assert set(content["differences"]) == {"optimizer", "batch", "lr", "epochs", "steps"}
 
 
-def test_a_recipe_in_a_file_of_ones_own_is_followed_and_gone_on_with(tmp_path):
+def test_a_recipe_in_a_file_of_ones_own_is_followed_and_resumed(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(RECIPE.replace("RATE", "0.01"))
     words = {"recipe": str(file), "epochs": 3, "out": tmp_path / "run"}
@@ -136,7 +136,7 @@ def test_a_recipe_in_a_file_of_ones_own_is_followed_and_gone_on_with(tmp_path):
         cn.resume(tmp_path / "run", recipe=str(file))
 
 
-def test_a_state_saved_by_another_recipe_is_not_gone_on_with(tmp_path):
+def test_a_state_saved_by_another_recipe_is_not_resumed(tmp_path):
     cn.train(
         "lenet5", shapes(60, channels=1), recipe="fast", epochs=1, out=tmp_path / "run"
     ).finish()
@@ -159,7 +159,7 @@ def test_the_users_own_chance_is_left_as_it_was(tmp_path):
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_a_network_of_one_size_does_not_see_pictures_that_grow(tmp_path):
+def test_a_network_of_one_size_does_not_see_images_that_grow(tmp_path):
     fixed = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.Flatten(), nn.Linear(4 * 31**2, 4))
     any_size = nn.Sequential(nn.Conv2d(3, 4, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     for name, network, grows in (("fixed", fixed, False), ("any", any_size, True)):
@@ -203,7 +203,7 @@ def test_steps_are_recorded_where_they_can_be_and_launches_take_the_time(
     assert resolve_execution(parts, network, shape, batch, rule)[0].graph is False
 
 
-def test_a_run_of_recorded_steps_goes_on_where_none_can_be(tmp_path):
+def test_a_run_of_recorded_steps_resumes_where_none_can_be(tmp_path):
     began = cn.train(net(), shapes(60, side=16), epochs=2, out=tmp_path / "run")
     next(iter(began))
     began.save()
@@ -279,7 +279,7 @@ def test_two_processes_do_not_train_in_one_directory(tmp_path):
     assert training.finish().images > 0
 
 
-def test_a_picture_that_vanishes_ends_training_with_what_is_saved(tmp_path, write_folder):
+def test_an_image_that_vanishes_ends_training_with_what_is_saved(tmp_path, write_folder):
     folder = write_folder(tmp_path / "data")
     two = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     training = cn.train(

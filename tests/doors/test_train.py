@@ -148,7 +148,7 @@ def test_corrupt_images_are_skipped_with_a_warning(run_cli, tmp_path, write_fold
     assert "0.png" in done.err
 
 
-def test_strong_imbalance_is_told_before_training_unless_it_is_balanced(
+def test_strong_imbalance_is_reported_before_training_unless_it_is_balanced(
     run_cli, tmp_path, write_folder
 ):
     data = write_folder(tmp_path / "data", 30)  # 21 of each for training
