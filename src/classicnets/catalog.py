@@ -13,6 +13,8 @@ from types import ModuleType
 
 from torch import nn
 
+from classicnets.designs.build import build as build_design, check
+from classicnets.designs.reader import read, read_text
 from classicnets.models import alexnet, googlenet, lenet, resnet, vgg, zfnet
 from classicnets.recipes import (
     alexnet as alexnet_recipe,
@@ -22,7 +24,7 @@ from classicnets.recipes import (
     vgg as vgg_recipe,
     zfnet as zfnet_recipe,
 )
-from classicnets.recipes.fast import OWN
+from classicnets.recipes.fast import FAST, OWN
 from classicnets.support.errors import one_line, suggest
 from classicnets.training.recipe import Recipe
 
@@ -49,7 +51,7 @@ class Entry:
     `build(classes=..., channels=...)` builds it, `recipe` trains it; `paper` is None for a
     third-party network. `input` is the (c, h, w) it was published for, `printed` its size as the
     paper prints it, `published` the error the paper reports; `params` and `macs` are the exact
-    parameters and the multiply-adds of one image.
+    parameters and the multiply-adds of one image. `design` is the text of a design file.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Entry:
     published: str = ""
     params: int = 0
     macs: int = 0
+    design: str = ""
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -76,14 +79,17 @@ def names(pattern: str = "*") -> list[str]:
 
 
 def find(name: str | Callable[..., nn.Module]) -> Entry:
-    """The entry of a name, of a third-party network written `path/to/file.py:builder`, or of a
-    builder.
+    """The entry of a name, of a design file `path/to/file.net`, of a third-party network written
+    `path/to/file.py:builder`, or of a builder.
 
     Raises ValueError for an unknown name, offering the nearest; for a file that cannot be read or
-    run; and for a file without that builder. So does `build` where that builder fails.
+    run, or is not a design; and for a file without that builder. So does `build` where that builder
+    fails.
     """
     if not isinstance(name, str):
         return _third_party(name, getattr(name, "__qualname__", repr(name)), Path())
+    if name.endswith(".net"):
+        return from_design(Path(name))
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
     entry = CATALOG.get(ALIASES.get(name, name))
@@ -103,6 +109,21 @@ def build(name: str, classes: int | None = None, channels: int | None = None) ->
         if number is not None and number < 1:
             raise ValueError(f"{what} must be at least 1, not {number}")
     return find(name).build(**{k: v for k, v in wanted.items() if v is not None})
+
+
+def from_design(path: Path) -> Entry:
+    """The network that a design file describes. The file is data: nothing in it runs.
+
+    Raises ValueError for a file that is missing or not a design, with the number of the line.
+    """
+    text = read_text(path)
+    try:
+        found = read(text)
+        check(found)
+    except ValueError as error:
+        raise ValueError(f"{path}, {error}") from None
+    images = (found.input[0], found.input[1], found.input[2])
+    return Entry(str(path), partial(build_design, found), FAST, None, images, design=text)
 
 
 def _from_file(name: str) -> Entry:

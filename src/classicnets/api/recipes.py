@@ -22,7 +22,8 @@ from classicnets.training.recipe.recipe import Recipe
 class Target(NamedTuple):
     """A network to train: its name, its default recipe, its input channels and its builder.
 
-    `init` is what "fast" starts from: a network of your own keeps the values it has.
+    `init` is what "fast" starts from: a network of your own keeps the values it has. `design` is
+    the text of a design file, of which the run keeps a copy.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Target(NamedTuple):
     channels: int
     build: Callable[..., nn.Module]
     init: Init = AsBuilt()
+    design: str = ""
 
 
 def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
@@ -39,6 +41,9 @@ def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
         channels, side, _ = entry.input
         if entry.paper:
             return Target(entry.name, entry.recipe, channels, entry.build, HeNormal())
+        if entry.design:
+            recipe = _fast(side, channels, data, HeNormal())
+            return Target(entry.name, recipe, channels, entry.build, HeNormal(), entry.design)
         path, _, builder = entry.name.rpartition(":")
         name = f"{Path(path).resolve()}:{builder}"
         return Target(name, _fast(side, channels, data), channels, entry.build)

@@ -214,7 +214,8 @@ def train(
         named = recipe if isinstance(recipe, str) else ""
         origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
         notes = {"origin": origin, "adapted": dict(training.adapted)}
-        training.run = create(directory, config, **_environment(splits, module, where), **notes)
+        notes |= _environment(splits, module, where)
+        training.run = create(directory, config, target.design, **notes)
     return training
 
 

@@ -6,6 +6,7 @@ weights.safetensors  the weights with the best validation
 mean.safetensors     the mean training image, where the recipe subtracts it
 last.pt              the whole state, to resume from
 curve.png            loss and error, epoch by epoch
+design.net           the design of the network, where it is one
 """
 
 import csv
@@ -33,8 +34,9 @@ from .config import RunConfig, check_notes
 from .curves import EpochMetrics, learning_curve
 
 MEAN = "mean.safetensors"
+DESIGN = "design.net"
 # what is written before run.json, which makes the directory a run
-LEFT_BEHIND = (MEAN, f"{MEAN}.part", "run.json.part")
+LEFT_BEHIND = (MEAN, f"{MEAN}.part", DESIGN, f"{DESIGN}.part", "run.json.part")
 WITH_WEIGHTS = ("network", "input", "classes", "scaling")
 
 
@@ -128,8 +130,11 @@ class Run:
         write_atomic(self.directory / "curve.png", learning_curve(self.epochs, title))
 
 
-def create(directory: Path, config: RunConfig, **notes: Any) -> Run:
-    """A new run directory. Raises a ValueError when it is not empty or cannot be written."""
+def create(directory: Path, config: RunConfig, design: str = "", **notes: Any) -> Run:
+    """A new run directory, with the text of the network's design if it has one.
+
+    Raises a ValueError when the directory is not empty or cannot be written.
+    """
     run = Run(directory, config)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -139,6 +144,8 @@ def create(directory: Path, config: RunConfig, **notes: Any) -> Run:
             (directory / name).unlink(missing_ok=True)
         if (mean := config.scaling.image) is not None:
             write_atomic(directory / MEAN, safetensors.torch.save({"mean": mean}))
+        if design:
+            write_atomic(directory / DESIGN, design.encode())
         run.note(**notes)
     except OSError as error:
         raise ValueError(
@@ -161,8 +168,9 @@ def require_free(directory: Path) -> None:
 def _left_behind(directory: Path) -> bool:
     """Whether there is nothing but what a training leaves that is killed as it begins."""
     names = {path.name for path in directory.iterdir()}
-    # a mean image without a lock is not ours
-    return names <= {LOCK, *(name for name in LEFT_BEHIND if name != MEAN or LOCK in names)}
+    # a mean image or a design without a lock is not ours
+    locked = LOCK in names
+    return names <= {LOCK, *(name for name in LEFT_BEHIND if name not in (MEAN, DESIGN) or locked)}
 
 
 def open_run(directory: Path) -> Run:
