@@ -15,6 +15,8 @@ __version__ = "0.1.0"
 # docs/generate.py writes the builders of networks.
 _PUBLIC = {
     "api.compare": ("compare",),
+    "api.design": ("design",),
+    "api.diff": ("diff",),
     "api.evaluate": ("evaluate",),
     "api.pack": ("pack",),
     "api.predict": ("predict",),
@@ -27,7 +29,7 @@ _PUBLIC = {
     "catalog": ("build", "find", "names"),
     "data.sets": ("open_data",),
     "layers.lrn": ("LocalResponseNorm",),
-    "layers.wiring": ("Concat", "Network", "Residual", "chain"),
+    "layers.wiring": ("Aside", "Concat", "Network", "Residual", "chain"),
     "measure.report": ("Report",),
     "models.alexnet": ("alexnet", "alexnet_merged"),
     "models.googlenet": ("googlenet", "googlenet_naive"),
@@ -43,6 +45,8 @@ __all__ = sorted(_MODULE)
 
 if TYPE_CHECKING:
     from .api.compare import compare as compare
+    from .api.design import design as design
+    from .api.diff import diff as diff
     from .api.evaluate import evaluate as evaluate
     from .api.pack import pack as pack
     from .api.predict import predict as predict
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
     from .data.sets import open_data as open_data
     from .layers.lrn import LocalResponseNorm as LocalResponseNorm
     from .layers.wiring import (
+        Aside as Aside,
         Concat as Concat,
         Network as Network,
         Residual as Residual,

@@ -17,6 +17,7 @@ from classicnets.support.interrupts import MESSAGE, STATUS, guard_work
 
 from .compare import compare
 from .demo import demo
+from .design import design, diff
 from .evaluate import evaluate
 from .list import list_
 from .options import SectionedCommand
@@ -61,7 +62,10 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for verb in (list_, show, speed, recipe, train, evaluate, predict, compare, see, pack, demo):
+VERBS = (
+    *(list_, show, design, diff, speed, recipe, train, evaluate, predict, compare, see, pack, demo),
+)
+for verb in VERBS:
     app.command(name=verb.__name__.strip("_"), cls=SectionedCommand)(_interruptible(verb))
 
 

@@ -12,6 +12,7 @@ from .terminal import cell, console, one_line
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
+    from classicnets.catalog import Entry
     from classicnets.evaluation.metrics import Evaluation
 
 SHOWN_CLASSES = 20  # with more, a confusion table is unreadable
@@ -43,6 +44,14 @@ def command() -> str:
         return here.name
     path = here.absolute()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def warn_of_design(network: "str | Entry") -> None:
+    """Prints on stderr what is probably not meant in a design file."""
+    from classicnets.api.design import design_warnings
+
+    for warning in design_warnings(network):
+        print(f"classicnets: warning: {warning}", file=sys.stderr)
 
 
 def print_introduction(training: "Training") -> None:

@@ -23,7 +23,7 @@ from .options import (
     Precision,
     RecipeName,
 )
-from .report import command, is_first_process, print_introduction, print_summary
+from .report import command, is_first_process, print_introduction, print_summary, warn_of_design
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
@@ -190,6 +190,8 @@ def train(
     with _silent_unless_first():
         with bars():  # for downloads
             training = start()
+        if network.endswith(".net"):
+            warn_of_design(network)
         with tracking(track or [] if is_first_process() else [], training) as write:
             print_introduction(training)
             run_to_end(training, write)

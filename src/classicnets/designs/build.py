@@ -15,6 +15,7 @@ from .expand import expand
 from .kinds import Shape
 from .tree import ASIDE, CLASSES, RESIDUAL, SEQUENCE, SIDE_BY_SIDE, Block, Design, Item, Layer
 
+EITHER = ("relu", "squash", "dropout", "flatten")  # read maps or values
 LARGEST_LAYER = 10**10  # parameters
 Stages = dict[str, nn.Module]
 
@@ -35,12 +36,15 @@ def build(design: Design, classes: int | None = None, channels: int | None = Non
     return Network(stages)
 
 
-def shapes(design: Design) -> dict[int, Shape]:
+def shapes(design: Design, claimed: bool = True) -> dict[int, Shape]:
     """What every line gives: the number of the line -> (c, h, w) or (values,).
 
-    A line that is used in several places, as in a part, is left out where they differ.
+    A line that is used in several places, as in a part, is left out where they differ. Raises
+    ValueError where the layers do not fit together or, unless they are not `claimed`, where a shape
+    that is written is another.
     """
     body, builder = _follow(design, None, None)
+    builder.check = claimed
     builder.modules = False
     builder.sequence(body, design.input)
     return {
@@ -123,12 +127,13 @@ class _Builder:
 
     def layer(self, item: Item, layer: Layer, shape: Shape) -> tuple[nn.Module, Shape]:
         layer = _with_classes(layer, self.classes)
+        if reason := _misfit(layer, shape):
+            _refuse(item, f"{item.name} {reason}")
         try:
             out = _gives(layer, shape)
         except (RuntimeError, ValueError, TypeError) as error:
-            raise ValueError(
-                f"line {item.line}: {_does_not_fit(item, layer, shape, error)}"
-            ) from None
+            reason = plain_reason(error)
+            _refuse(item, f"{item.name} does not fit {written(shape)}: {reason}")
         return layer.of.build(layer.given, shape) if self.modules else _NOTHING, out
 
     def side_by_side(self, item: Item, block: Block, shape: Shape) -> tuple[nn.Module, Shape]:
@@ -210,27 +215,25 @@ def _gives(layer: Layer, shape: Shape) -> Shape:
         return tuple(module(torch.empty(1, *shape)).shape[1:])
 
 
-def _does_not_fit(item: Item, layer: Layer, shape: Shape, error: Exception) -> str:
+def _misfit(layer: Layer, shape: Shape) -> str:
+    """Why a layer cannot read an input of this shape; empty if nothing speaks against it."""
     values, maps = layer.given, shape[0]
-    if len(shape) == 1 and not layer.of.flat and layer.kind not in ("relu", "squash", "dropout"):
-        return f"{item.name} reads maps, and gets {written(shape)} values"
-    if groups := values.get("groups", 1) > 1:
-        groups = values["groups"]
-        if maps % groups or values["maps"] % groups:
-            both = f"{maps} maps in and {values['maps']} out"
-            return f"{item.name} has {both}, which do not divide into {groups} groups"
-    if "window" in values and len(shape) == 3:
-        for side, window, pad in zip(
-            shape[1:], values["window"], values.get("pad", (0, 0)), strict=True
-        ):
-            if side + 2 * pad < window:
-                return (
-                    f"{item.name} has windows of {window} pixels and gets {written(shape)}"
-                    + f" padded by {pad}" * bool(pad)
-                )
-            if layer.kind.endswith("pool") and pad > window // 2:
-                return f"{item.name} is padded by {pad}, more than half of its window of {window}"
-    return f"{item.name} does not fit {written(shape)}: {plain_reason(error)}"
+    if len(shape) == 1 and not layer.of.flat and layer.kind not in EITHER:
+        return f"reads maps, and gets {written(shape)} values"
+    groups = values.get("groups", 1)
+    if maps % groups or values.get("maps", 0) % groups:
+        both = f"{maps} maps in and {values['maps']} out"
+        return f"has {both}, which do not divide into {groups} groups"
+    if "window" not in values:
+        return ""
+    pads = values.get("pad", (0, 0))
+    for side, window, pad in zip(shape[1:], values["window"], pads, strict=True):
+        if side + 2 * pad < window:
+            padding = f" padded by {pad}" * bool(pad)
+            return f"has windows of {window} pixels and gets {written(shape)}{padding}"
+        if layer.kind.endswith("pool") and pad > window // 2:
+            return f"is padded by {pad}, more than half of its window of {window}"
+    return ""
 
 
 def _arithmetic(layer: Layer, shape: Shape) -> str:

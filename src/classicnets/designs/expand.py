@@ -44,6 +44,9 @@ class Expansion:
         `last` is whether the network, or a block aside, ends with them.
         """
         written = [each for line in lines for item in line for each in spread(item)]
+        self.count += len(written)
+        if self.count > MOST_LAYERS:
+            raise ValueError(f"line {written[-1].line}: more than {MOST_LAYERS:,} layers")
         end = _end(written) if last else None
         names = Names(item.name for item in written)
         found: list[Item] = []
@@ -58,9 +61,6 @@ class Expansion:
                     follower = replace(follower, line=item.line)
                     assert isinstance(follower.what, Layer)
                     found.append(replace(follower, name=names.of(follower, follower.what)))
-        self.count += len(found)
-        if self.count > MOST_LAYERS:
-            raise ValueError(f"line {found[-1].line}: more than {MOST_LAYERS:,} layers")
         return found
 
     def for_classes(self, layer: Layer, item: Item) -> Layer:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from classicnets.support.errors import first_few
+
 from .expand import expand
 from .kinds import WITH_WEIGHTS
 from .tree import SIDE_BY_SIDE, Block, Design, Layer
@@ -14,7 +16,8 @@ def warnings(design: Design) -> list[str]:
     >>> warnings(read("[8x8x3] input\\n[6x6x4] conv1: 4 3x3 filters\\n[2] fc2: 2 neurons"))
     ['no non-linearity between conv1 and fc2']
     """
-    return [f"no non-linearity between {a} and {b}" for a, b in _linear(expand(design).body)]
+    pairs = [f"{a} and {b}" for a, b in _linear(expand(design).body)]
+    return [f"no non-linearity between {first_few(pairs)}"] * bool(pairs)
 
 
 def _linear(block: Block) -> Iterator[tuple[str, str]]:

@@ -108,9 +108,8 @@ class _Reader:
             raise ValueError("line 1: a design begins with its input, such as [224x224x3] input")
         if not lines:
             refuse(rows[-1].number, "a design has at least one layer after its input")
-        kinds = [each.kind for each in every]
-        for each in every:
-            if kinds.count(each.kind) > 1:
+        for i, each in enumerate(every):
+            if each.kind in [other.kind for other in every[:i]]:
                 refuse(each.line, f"every {each.kind} is written twice")
         self.names(lines)
         return Design(images, tuple(lines), tuple(self.parts.values()), tuple(every), comment)
@@ -188,8 +187,8 @@ class _Reader:
 
     def what(self, number: int, name: str, text: str) -> Layer | Use:
         """A layer or a part in use."""
-        if not text:
-            refuse(number, f"{name!r} says nothing after the colon, and has no block below it")
+        if not text.partition(",")[0].strip():
+            refuse(number, f"{name!r} names no layer, and has no lines below it")
         if text.lower().partition(",")[0] in BLOCKS:
             refuse(number, f"{text!r} has no lines below it; indent them by four spaces")
         head, *options = [part.strip() for part in text.split(",")]

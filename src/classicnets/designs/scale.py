@@ -44,10 +44,10 @@ def scaled(
     size = size or design.input
     if size[1:] != design.input[1:]:
         body = _for_images(body, design.input, size, notes)
-    body = _map(body, lambda layer: _with_classes(layer, classes or expanded.classes))
     if width != 1:
         body = _narrowed(body, width, notes)
         notes.insert(0, f"{width} of the maps and neurons")
+    body = _map(body, lambda layer: _with_classes(layer, classes or expanded.classes))
     result = fold(replace(design, input=size, lines=body.lines, parts=(), every=()))
     try:
         check(result)
@@ -94,7 +94,7 @@ def _narrowed(body: Block, width: Fraction, notes: list[str]) -> Block:
             notes.append(f"{each.name} reads all maps; its table is for {what.given['maps']}")
             what = Layer("conv", tuple((Layer("conv").of.options | _without_table(what)).items()))
         name = what.of.count
-        if not name or id(each) in fixed:
+        if not name or id(each) in fixed or what.given[name] == CLASSES:
             return replace(each, what=what)
         return replace(each, what=_with(what, **{name: number(what.given[name])}))
 
