@@ -282,7 +282,7 @@ def test_illegal_labels_are_refused(monkeypatch):
     ):
         replace(splits(), train=Images(pixels, torch.tensor([-1, 0])))
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
-    with pytest.raises(ValueError, match=r"^mine, validation split, has 2 images and 3 labels$"):
+    with pytest.raises(ValueError, match=r"^there are 2 images and 3 labels; each needs one$"):
         splits(validation=Images(pixels, torch.tensor([0, 1, 1])))
 
 

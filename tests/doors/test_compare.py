@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from matplotlib.figure import Figure
@@ -126,16 +125,22 @@ def test_the_axis_is_logarithmic_where_a_linear_one_would_hide_the_end(run, fina
     assert axes.get_yscale() == scale
 
 
-def test_an_error_of_zero_is_drawn_on_the_lower_edge_of_a_logarithmic_axis(run):
+def test_an_error_of_zero_has_a_place_on_a_logarithmic_axis(run):
     epochs = (metrics(1, 30.0, 30.0), metrics(2, 0.5, 0.0), metrics(3, 0.5, 0.0))
     comparison = compare([run("a", epochs)])
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     _draw(axes, comparison.rows, comparison.curves)
-    bottom = axes.get_ylim()[0]
-    drawn = [float(y) for line in axes.lines for y in np.atleast_1d(line.get_ydata())]
-    assert min(drawn) == bottom > 0
     figure.draw_without_rendering()  # a warning, as of a layout that collapses, is an error
+    assert axes.get_ylim()[0] == 0
+    assert axes.lines[1].get_ydata().tolist() == [30.0, 0.0, 0.0]
+    words = {text.get_text(): text.get_position()[1] for text in axes.get_yticklabels()}
+    assert words["0"] == 0
+    assert words["10"] == 10
+    to_height = axes.transScale + axes.transLimits
+    heights = [to_height.transform((1, error))[1] for error in (0, 0.5, 5, 30)]
+    assert heights[0] == 0
+    assert heights[3] - heights[2] < 0.4  # that of a linear axis would be 0.8
     assert all(0 <= text.get_position()[1] <= 1.1 for text in axes.texts)
 
 

@@ -23,7 +23,8 @@ class Target(NamedTuple):
     """A network to train: its name, its default recipe, its input channels and its builder.
 
     `init` is what "fast" starts from: a network of your own keeps the values it has. `design` is
-    the text of a design file, of which the run keeps a copy.
+    the text of a design file, of which the run keeps a copy. A `published` network has the recipe
+    of its paper.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Target(NamedTuple):
     channels: int
     build: Callable[..., nn.Module]
     init: Init = AsBuilt()
+    published: bool = False
     design: str = ""
 
 
@@ -40,10 +42,11 @@ def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
         entry = catalog.find(network)
         channels, side, _ = entry.input
         if entry.paper:
-            return Target(entry.name, entry.recipe, channels, entry.build, HeNormal())
+            return Target(entry.name, entry.recipe, channels, entry.build, HeNormal(), True)
         if entry.design:
-            recipe = _fast(side, channels, data, HeNormal())
-            return Target(entry.name, recipe, channels, entry.build, HeNormal(), entry.design)
+            init = HeNormal()
+            recipe = _fast(side, channels, data, init)
+            return Target(entry.name, recipe, channels, entry.build, init, design=entry.design)
         path, _, builder = entry.name.rpartition(":")
         name = f"{Path(path).resolve()}:{builder}"
         return Target(name, _fast(side, channels, data), channels, entry.build)
