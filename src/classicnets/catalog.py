@@ -1,6 +1,5 @@
 """The catalogue: a written table, name -> (builder, recipe, paper)."""
 
-import fnmatch
 import importlib.util
 import inspect
 import re
@@ -28,6 +27,7 @@ from classicnets.recipes import (
 )
 from classicnets.recipes.fast import FAST, OWN
 from classicnets.support.errors import one_line
+from classicnets.support.names import matching, spelling
 from classicnets.training.recipe import Recipe
 
 
@@ -81,10 +81,7 @@ def names(pattern: str = "*") -> list[str]:
     >>> names("naive")
     ['googlenet_naive']
     """
-    found = fnmatch.filter([*CATALOG, *ALIASES], pattern)
-    for plain in (_plain(pattern), f"*{_plain(pattern)}*"):
-        found = found or [SPELLINGS[key] for key in fnmatch.filter(SPELLINGS, plain)]
-    meant = {ALIASES.get(name, name) for name in found}
+    meant = matching(pattern, dict(zip(CATALOG, CATALOG, strict=True)) | ALIASES)
     return [name for name in CATALOG if name in meant]
 
 
@@ -102,7 +99,7 @@ def find(name: str | Callable[..., nn.Module]) -> Entry:
         return from_design(Path(name))
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
-    known = SPELLINGS.get(_plain(name))
+    known = SPELLINGS.get(spelling(name))
     if known is None:
         raise ValueError(f"no network {name!r}{_instead(name)}")
     return CATALOG[ALIASES.get(known, known)]
@@ -135,18 +132,13 @@ def from_design(path: Path) -> Entry:
     return Entry(str(path), partial(build_design, found), FAST, None, images, design=text)
 
 
-def _plain(name: str) -> str:
-    """A name in the spelling that names are compared in."""
-    return re.sub("[-_ ]", "", name.lower())
-
-
 def _instead(name: str) -> str:
     """What to say after an unknown name: what it is, or what there is."""
     with suppress(OSError):  # it is too long for a path
         if Path(name).exists():
             kind = "folder" if Path(name).is_dir() else "file"
             return f", which is a {kind}: data go with a network, as in NETWORK --data {name}"
-    plain = _plain(name)
+    plain = spelling(name)
     if held := [key for key in SPELLINGS if re.search(rf"{key}(?<=\d)(?!\d)", plain)]:
         base = SPELLINGS[max(held, key=len)]
         return f"; there is {base} as its paper published it, and none of its later variants"
@@ -363,7 +355,7 @@ ALIASES = {
     "vgg19": "vgg_e",
     "inception_v1": "googlenet",
 }
-SPELLINGS = {_plain(name): name for name in (*CATALOG, *ALIASES)}
+SPELLINGS = {spelling(name): name for name in (*CATALOG, *ALIASES)}
 # how one calls several networks, and how their names start
 FAMILIES = {
     "lenet": "lenet",

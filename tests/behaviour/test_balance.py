@@ -177,16 +177,12 @@ def test_every_image_of_an_epoch_is_trained_on_as_often_as_it_is_drawn(changes):
 
 
 @pytest.mark.parametrize("changes", BALANCED)
-def test_a_balanced_run_is_stopped_and_resumed_bit_for_bit(tmp_path, changes):
+def test_a_balanced_run_is_stopped_and_resumed_bit_for_bit(tmp_path, stop_after, changes):
     data = imbalanced()
     words = {"data": data, "recipe": replace(fast(16), epochs=3, batch=16, **changes)}
     whole = cn.train(network(), out=tmp_path / "whole", **words)
     whole.finish()
-    stopped = cn.train(network(), out=tmp_path / "stopped", **words)
-    for record in stopped:
-        if record.step == 6:
-            break
-    stopped.save()
+    stop_after(cn.train(network(), out=tmp_path / "stopped", **words), 6)
     resumed = cn.resume(tmp_path / "stopped", network(), data)
     resumed.finish()
     name = "weights.safetensors"

@@ -74,7 +74,7 @@ def test_what_was_not_finite_before_the_first_step_leaves_the_average(first):
     assert (averaged.module.causal == 2).all()
 
 
-def test_a_run_with_such_buffers_is_resumed_bit_for_bit_and_evaluated(tmp_path):
+def test_a_run_with_such_buffers_is_resumed_bit_for_bit_and_evaluated(tmp_path, stop_after):
     def begin(out: str) -> Training:
         torch.manual_seed(1)
         changes = {"batch": "16"}
@@ -82,10 +82,7 @@ def test_a_run_with_such_buffers_is_resumed_bit_for_bit_and_evaluated(tmp_path):
 
     whole = begin("whole")
     test = whole.finish()
-    for record in (stopped := begin("stopped")):
-        if record.step == 1:
-            break
-    stopped.save()
+    stop_after(begin("stopped"), 1)
     resumed = cn.resume(tmp_path / "stopped", Constants(), DATA)
     resumed.finish()
     assert whole.state.average is not None

@@ -214,7 +214,7 @@ def test_listing_takes_time_in_proportion_to_the_rows(tmp_path):
 def test_a_csv_without_test_rows_is_tested_on_all(root):
     lines = rows("{}.png").split()
     text = "\n".join(f"{line},{('train', 'val')[k % 2]}" for k, line in enumerate(lines))
-    assert len(open_test(write_csv(root, text), 8, 1, ("c", "d"))) == 12
+    assert len(open_test(write_csv(root, text), 8, 1, ("c", "d")).images) == 12
 
 
 @pytest.mark.parametrize("header", ["path,label\n", "", "path,label,split\n"])

@@ -104,10 +104,12 @@ def test_a_run_that_was_stopped_has_nothing_left_and_is_extended_with_new_patien
     begin(tmp_path / "run", STILL)
     assert extend(tmp_path / "run").state.step == 9  # nothing was left
     again = cn.resume(tmp_path / "run", net(), DATA, epochs=9)
+    assert again.adapted is not None
+    assert again.adapted["epochs"].startswith("9 in all, after it stopped early; the schedule")
     assert "stopped_early" not in told(tmp_path / "run")
     del again  # killed before its first step: what was asked for stays
     assert extend(tmp_path / "run").state.step == 15
-    assert told(tmp_path / "run")["stopped_early"].endswith("after epoch 5 of 9, the best was 3")
+    assert told(tmp_path / "run")["stopped_early"].endswith("after epoch 5 of 9, the best was 1")
 
 
 @pytest.mark.parametrize("patience", [0, -1, 1.5, "x"])

@@ -66,7 +66,8 @@ def drawn(monkeypatch):
 
 def epoch(number: int, training: float, validation: float) -> EpochMetrics:
     return EpochMetrics(
-        number, number, 0.1, training / 20, training, validation / 20, validation, 1.0, 1.0, 1.0
+        *(number, number, 0.1, 0.1, training / 20, training),
+        *(validation / 20, validation, 1.0, 1.0, 1.0),
     )
 
 
@@ -161,6 +162,7 @@ def without_fonts(monkeypatch):
 def _forget() -> None:
     fonts._installed.cache_clear()
     fonts._family_with.cache_clear()
+    fonts._characters.cache_clear()
     font_manager.fontManager._findfont_cached.cache_clear()
 
 

@@ -378,7 +378,7 @@ def test_imagenettes_published_validation_split_is_the_test_split(cache, tmp_pat
     data = open_data("imagenette", 8, 3)
     assert data.counts() == {"n01": (9, 1, 2), "n02": (9, 1, 2)}
     assert data.name == "imagenette"
-    assert len(open_test("imagenette", 8, 3, ("n01", "n02"))) == 4
+    assert len(open_test("imagenette", 8, 3, ("n01", "n02")).images) == 4
     rmtree(cache / "imagenette")
     with ThreadPoolExecutor(4) as threads:
         found = [threads.submit(imagenet.list_imagenette) for _ in range(4)]

@@ -3,6 +3,7 @@
 Root may do everything, so as root the commands run under the user id of nobody.
 """
 
+import ftplib  # noqa: F401  # before the user id changes: Python may lie in root's own folder
 import os
 import shutil
 import tempfile

@@ -111,7 +111,7 @@ def test_a_file_without_a_usable_recipe_is_one_sentence(file, run_cli, text, nam
         (("--recipe", "nowhere.py"), "no such file: nowhere.py"),
         (("--recipe", "papre"), "no recipe 'papre'; did you mean paper?"),
         (("--resume", "run", "--set", "batch=2"), "remove network, --set, --out"),
-        (("--patience", "2", "--set", "patience=3"), "--set patience and --patience exclude each"),
+        (("--patience", "2", "--set", "patience=3"), "--patience and --set patience exclude each"),
         (("--patience", "0"), "patience must be a whole number of at least 1, not 0"),
         (("--sampler", "even"), "sampler must be balanced or None, not 'even'"),
         (
@@ -142,7 +142,7 @@ def test_options_that_stand_for_a_field_are_trained_with_stored_and_printed(run_
     words = ("--set", "batch=200", "--epochs", 1, "--patience", 3, "--out", tmp_path / "run")
     status, out, err = run_cli("train", "lenet5", *words, "--class-weights", "balanced")
     assert (status, err) == (0, "")
-    assert "  differs from the paper: class_weights balanced (paper: None)" in out
+    assert "  differs from the paper: class_weights balanced (paper: none)" in out
     stored = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
     assert (stored["patience"], stored["class_weights"], stored["sampler"]) == (3, "balanced", None)
 

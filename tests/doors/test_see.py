@@ -173,7 +173,7 @@ def test_missing_data_only_affect_kinds_that_need_them(run_cli, run, digit, tmp_
     (elsewhere / "run.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
     (elsewhere / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes())
     status, _, err = run_cli(elsewhere, digit, "--what", "embedding")
-    assert (status, "unknown data set or path" in err) == (2, True)
+    assert (status, "are no longer at" in err) == (2, True)
     status, out, _ = run_cli(elsewhere, digit, "--what", "cam")
     assert (status, out.strip()) == (0, str(elsewhere / "see" / "cam.png"))
 

@@ -105,7 +105,6 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_with_the_same_weights(run_cli, ru
 @pytest.mark.parametrize(
     "words",
     [
-        ("--data", "digits"),
         ("--patience", 3),
         ("--class-weights", "balanced"),
         ("--sampler", "balanced"),

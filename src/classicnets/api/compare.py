@@ -31,8 +31,8 @@ class Row:
     """A row: one run.
 
     Errors are in %; the test errors are None until a run has ended, and that of top-5 with five
-    classes or fewer. `recipe` has the fields in
-    which the runs differ, and `same_data` says whether the data are those of the first run.
+    classes or fewer. `recipe` has the fields in which the runs differ, and `same_data` says whether
+    the data are those of the first run.
     """
 
     run: str

@@ -67,8 +67,9 @@ def evaluate(
     began = perf_counter()
     scores, names, count = [], [], 0
     images, read, opened = None, None, None
+    is_own = [_is_own(found.config, data) for found in runs]
     labels, files = torch.empty(0), None
-    for found, source in zip(runs, _one_for_each(network, runs), strict=True):
+    for found, source, own in zip(runs, _one_for_each(network, runs), is_own, strict=True):
         config = found.config
         name = protocol or config.recipe.protocol
         shown, scale = find_protocol(name), train_scale(config)
@@ -77,7 +78,8 @@ def evaluate(
         if isinstance(data, Images | ImageFiles):
             images = _require_fitting(data, config)
         elif images is None or needed != read:  # else those of the run before serve again
-            opened = _test_images(config, data, shown.whole, unreadable)
+            place = place_of_data(config) if data is None else data
+            opened = _test_images(config, place, own, shown.whole, unreadable)
             images = opened.images
         read, images = needed, images.to(where)
         scores.append(log_probabilities(module, images, shown, scale, config.scaling))
@@ -95,7 +97,7 @@ def evaluate(
     )
     if opened is not None:
         evaluation = replace(evaluation, skipped=opened.skipped, left_out=opened.left_out)
-    if images is None or data is None or _is_own(runs[0].config, data):
+    if images is None or is_own[0]:
         return evaluation
     return replace(evaluation, overlap=_overlap(images, runs))
 
@@ -122,9 +124,9 @@ def _overlap(images: Images | ImageFiles, runs: Sequence[Run]) -> tuple[str, ...
     return found if all(digests) else found or None
 
 
-def _is_own(config: RunConfig, data: str | Images | ImageFiles) -> bool:
+def _is_own(config: RunConfig, data: str | Images | ImageFiles | None) -> bool:
     """Whether these are the run's own data, whose test part is new to it."""
-    return isinstance(data, str) and is_data_of(config, data)
+    return data is None or (isinstance(data, str) and is_data_of(config, data))
 
 
 def _require_fitting(images: Images | ImageFiles, config: RunConfig) -> Images | ImageFiles:
@@ -138,11 +140,13 @@ def _require_fitting(images: Images | ImageFiles, config: RunConfig) -> Images |
     return images
 
 
-def _test_images(config: RunConfig, data: str | None, whole: bool, unreadable: str) -> TestImages:
+def _test_images(
+    config: RunConfig, place: str, own: bool, whole: bool, unreadable: str
+) -> TestImages:
+    """The images at this place, or the test part of the run's `own` data, which is new to it."""
     side, channels = config.side, config.input[0]
-    if data is not None and not is_data_of(config, data):
-        return open_test(data, side, channels, config.classes, whole, unreadable)
-    place = data or place_of_data(config)
+    if not own:
+        return open_test(place, side, channels, config.classes, whole, unreadable)
     whole = whole or config.recipe.crop_sampler.whole
     hint = "; --data evaluates it on other images"
     try:

@@ -139,7 +139,7 @@ class Inspection:
         place = self.data or place_of_data(config)
         splits = open_data(place, config.side, config.input[0], allow_missing_classes=True)
         if splits.classes != self.config.classes:
-            raise ValueError(f"{splits.name} has not the classes of the run")
+            raise ValueError(f"{splits.name} does not have the classes of the run")
         return splits
 
     def _sample(self, images: Images | ImageFiles) -> Subset:

@@ -31,9 +31,9 @@ def pack(
     """Writes the centre squares of all images of `data`, by split, to the new file `out`.
 
     `progress` is called with the images done and their total. `unreadable` files are skipped, or an
-    error ("refuse"). With `allow_missing_classes`
-    validation and test images may lack classes. Raises a ValueError when the file
-    exists or the data cannot be read, and an OSError when the file cannot be written.
+    error ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
+    Raises a ValueError when the file exists or the data cannot be read, and an OSError when the
+    file cannot be written.
     """
     path = Path(out).expanduser()
     if path.suffix != SUFFIX:

@@ -10,6 +10,7 @@ from torch import nn
 from classicnets.data.decode import read_images
 from classicnets.data.files import find_images, summarise
 from classicnets.data.images import Images
+from classicnets.data.listing import TASK
 from classicnets.evaluation.protocols import find_protocol, log_probabilities
 from classicnets.support.devices import network_device, select_device
 from classicnets.support.errors import warn_skipped
@@ -99,7 +100,7 @@ def _batches(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
     """Parts of so many files as are evaluated together; reports progress."""
     for start in range(0, len(files), BATCH):
         yield files[start : start + BATCH]
-        progress.get()("reading images", min(start + BATCH, len(files)), len(files))
+        progress.get()(TASK, min(start + BATCH, len(files)), len(files))
 
 
 def _predict_batch(

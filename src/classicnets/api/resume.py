@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from classicnets import catalog
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
 from classicnets.support.devices import select_device
@@ -87,7 +88,7 @@ def resume(
         _extend(training, epochs)
     if distributed.rank() == 0:
         if data is not None:
-            found.config = replace(stored, data=splits.name)
+            found.config = replace(found.config, data=splits.name)
             found.note()
         found.forget_epochs_after(ended)
     return training
@@ -107,7 +108,8 @@ def _extend(training: Training, epochs: int) -> None:
         )
     if before.total_steps == config.total_steps and not stalled:
         return
-    training.adapted = {"epochs": f"{epochs} in all, {before.epochs} before{_rates(training)}"}
+    where = "after it stopped early" if stalled else f"{before.epochs} before"
+    training.adapted = {"epochs": f"{epochs} in all, {where}{_rates(training)}"}
     recipe = with_overrides(before.recipe, epochs)
     run.config = replace(before, recipe=recipe, differences=config.differences)
     if stalled:
@@ -137,7 +139,9 @@ def _rates(training: Training) -> str:
 
 
 def _differences(config: RunConfig, recipe: Recipe) -> dict[str, tuple[int | str, int | str]]:
-    """How the run's recipe, with another length, differs from the paper's."""
+    """How the run's recipe, with another length, differs from the paper's, if it has one."""
+    if config.network not in catalog.CATALOG:
+        return {}
     differences = dict(config.differences)
     for name in LENGTH:
         ours, before = (plain(getattr(one, name)) for one in (recipe, config.recipe))

@@ -81,10 +81,10 @@ class Training:
         if not loop.has_stalled(self.state, self.config):
             return ""
         done, waited = self.state.step // self.config.steps_per_epoch, self.state.waited
+        best = self.run.notes.get("best_epoch", "?")  # which the first process knows
         return (
             f"no better validation in {waited} epoch{'s' * (waited != 1)}, the patience of the "
-            f"recipe: stopped after epoch {done} of {self.config.epochs}, the best was "
-            f"{done - waited}"
+            f"recipe: stopped after epoch {done} of {self.config.epochs}, the best was {best}"
         )
 
     def __iter__(self) -> Iterator[Record]:

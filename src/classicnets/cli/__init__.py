@@ -101,7 +101,7 @@ def main() -> None:
         discard_output()
         sys.exit(1)
     except (ValueError, OSError) as error:
-        _fail(_told(error))
+        _fail(_message(error))
     except Exception as error:
         if not is_out_of_memory(error):
             if is_first_to_fail():
@@ -117,7 +117,7 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError)
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """The message; of a system's error the file and the reason, without its number."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"

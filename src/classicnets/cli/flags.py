@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,69 +24,56 @@ FIELDS = {
     "sampler": ("sampler",),
 }
 
+
+def _field(*flags: str, metavar: str, text: str) -> Any:
+    """An option that is the recipe's value unless given."""
+    return typer.Option(
+        *flags, metavar=metavar, rich_help_panel=RECIPE, help=text, show_default="the recipe's"
+    )
+
+
 Lr = Annotated[
     str | None,
-    typer.Option(
+    _field(
         "--lr",
         metavar="X",
-        rich_help_panel=RECIPE,
-        help="learning rate where the schedule starts or peaks; the others follow in proportion, "
+        text="learning rate where the schedule starts or peaks; the others follow in proportion, "
         "such as --lr 0.01",
-        show_default="the recipe's",
     ),
 ]
 BatchSize = Annotated[
     str | None,
-    typer.Option(
-        "--batch-size",
-        "-b",
-        metavar="N",
-        rich_help_panel=RECIPE,
-        help="images per update, such as --batch-size 32",
-        show_default="the recipe's",
-    ),
+    _field(*("--batch-size", "-b"), metavar="N", text="images per update, such as --batch-size 32"),
 ]
 ImageSize = Annotated[
     str | None,
-    typer.Option(
+    _field(
         "--img-size",
         metavar="N",
-        rich_help_panel=RECIPE,
-        help="side of the square that the network reads, in pixels; the size that images are "
+        text="side of the square that the network reads, in pixels; the size that images are "
         "resized to follows in proportion, such as --img-size 64",
-        show_default="the recipe's",
     ),
 ]
 OptimizerName = Annotated[
     str | None,
-    typer.Option(
+    _field(
         "--optimizer",
         metavar="NAME",
-        rich_help_panel=RECIPE,
-        help="sgd, adam or adamw; the last two start from a learning rate of 0.001 unless --lr is "
+        text="sgd, adam or adamw; the last two start from a learning rate of 0.001 unless --lr is "
         "given, such as --optimizer adamw",
-        show_default="the recipe's",
     ),
 ]
 WeightDecay = Annotated[
     str | None,
-    typer.Option(
-        "--weight-decay",
-        metavar="X",
-        rich_help_panel=RECIPE,
-        help="weight decay, such as --weight-decay 1e-4",
-        show_default="the recipe's",
-    ),
+    _field("--weight-decay", metavar="X", text="weight decay, such as --weight-decay 1e-4"),
 ]
 Augment = Annotated[
     str | None,
-    typer.Option(
+    _field(
         "--augment",
         metavar="WORDS",
-        rich_help_panel=RECIPE,
-        help="none (no random crops either), or of crop, flip, colour and distort those wanted; "
+        text="none (no random crops either), or of crop, flip, colour and distort those wanted; "
         "crops are as in the recipe, such as --augment flip,colour",
-        show_default="the recipe's",
     ),
 ]
 Patience = Annotated[
@@ -190,8 +177,8 @@ def refuse_other_settings(context: typer.Context, changes: Iterable[tuple[str, s
     for name, value in changes:
         if name.partition(".")[0] in known:
             continue
-        if told := setting_instead(verb_of(context.command, context), name, value):
-            raise ValueError(told)
+        if reply := setting_instead(verb_of(context.command, context), name, value):
+            raise ValueError(reply)
 
 
 def _same(field: str, name: str) -> bool:

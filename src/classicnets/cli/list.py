@@ -1,11 +1,12 @@
 """The verb `list`. It reads a table made from the catalogue, since the networks import torch."""
 
 import csv
-from fnmatch import filter as filter_names
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from classicnets.support.names import matching
 
 from .options import terminal_width
 from .terminal import console
@@ -32,7 +33,9 @@ def list_(
 
     with NETWORKS.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    found = [row for row in rows if filter_names([row["name"], *row["aliases"].split()], pattern)]
+    names = {name: row["name"] for row in rows for name in (row["name"], *row["aliases"].split())}
+    meant = matching(pattern, names)
+    found = [row for row in rows if row["name"] in meant]
     if not found:
         raise ValueError(f"no network matches {pattern!r}; `classicnets list` shows all")
     table = Table(box=None, pad_edge=False, header_style="bold")

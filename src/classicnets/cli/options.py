@@ -2,10 +2,13 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+# what opens a path says in one line why it cannot; typer's own check takes three, and looks at the
+# real user only
+UNCHECKED: dict[str, Any] = {"readable": False}
 DATA, RECIPE, EXECUTION, OUTPUT = "Data", "Recipe", "Execution", "Output"  # sections of --help
 
 Network = Annotated[
@@ -17,16 +20,18 @@ Network = Annotated[
     ),
 ]
 RunDirectory = Annotated[
-    Path, typer.Argument(metavar="RUN", help="run directory, such as runs/digits")
+    Path, typer.Argument(metavar="RUN", help="run directory, such as runs/digits", **UNCHECKED)
 ]
 RunDirectories = Annotated[
-    list[Path], typer.Argument(metavar="RUN", help="run directories, such as runs/a runs/b")
+    list[Path],
+    typer.Argument(metavar="RUN", help="run directories, such as runs/a runs/b", **UNCHECKED),
 ]
 ImagePaths = Annotated[
     list[Path],
     typer.Argument(
         metavar="IMAGE",
         help="image files, folders of them (searched in depth), or - for a list of paths on stdin",
+        **UNCHECKED,
     ),
 ]
 Data = Annotated[

@@ -23,8 +23,8 @@ class VerbCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not {"-h", "--help"} & {*args}:
             group = getattr(ctx.parent, "command", None)
-            if told := answer(verb_of(self, ctx), args, _verbs(group, ctx)):
-                raise ValueError(told)
+            if reply := answer(verb_of(self, ctx), args, _verbs(group, ctx)):
+                raise ValueError(reply)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -64,8 +64,8 @@ class VerbGroup(TyperGroup):
         word = args[0]
         if verb := verb_for(word):
             return f"no verb {word!r}; write: classicnets {verb}"
-        if "=" in word and (told := answer(verb_of(self.commands["train"], ctx), args)):
-            return told
+        if "=" in word and (reply := answer(verb_of(self.commands["train"], ctx), args)):
+            return reply
         if _is_network(word):
             return (
                 f"{word} is a network, and a verb goes before it; write: classicnets show {word}, "

@@ -163,7 +163,7 @@ class Splits:
         parts = {part: getattr(self, part) for part in ("train", "validation", "test")}
         for part, images in parts.items():
             if not isinstance(images, Images | ImageFiles):
-                raise ValueError(f"{part} must be Images or ImageFiles, not {_told(images)}")
+                raise ValueError(f"{part} must be Images or ImageFiles, not {_describe(images)}")
             if not len(images):
                 raise ValueError(f"{self.name}, {part} split, has no images")
         if len(set(channels := [images.channels for images in parts.values()])) > 1:
@@ -232,7 +232,7 @@ class Splits:
 
 
 def _require(what: str, values: object, dtype: torch.dtype, ndim: int, shape: str) -> None:
-    """Raises a ValueError for what is no tensor of this type and shape."""
+    """Raises a ValueError for what is not a tensor of this type and shape."""
     found = tuple(values.shape) if isinstance(values, Tensor) and values.dtype is dtype else ()
     if len(found) == ndim and 0 not in found[1:]:
         return
@@ -243,10 +243,10 @@ def _require(what: str, values: object, dtype: torch.dtype, ndim: int, shape: st
         hint = "; multiply values of 0 to 1 by 255, and convert them by .round().to(torch.uint8)"
     elif isinstance(values, Tensor) and values.dtype is not dtype:
         hint = f"; convert them by .to(torch.{kind})"
-    raise ValueError(f"{what} must be a tensor of {kind}, {shape}, not {_told(values)}{hint}")
+    raise ValueError(f"{what} must be a tensor of {kind}, {shape}, not {_describe(values)}{hint}")
 
 
-def _told(values: object) -> str:
+def _describe(values: object) -> str:
     """What it is, in words: `float32 (9, 3, 8, 8)`, or the name of its type."""
     if isinstance(values, Tensor):
         return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"

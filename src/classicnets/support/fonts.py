@@ -5,6 +5,7 @@ import unicodedata
 from contextlib import suppress
 from functools import cache
 
+import numpy as np
 from matplotlib import font_manager
 
 # of those that have a character the first is taken; any other installed font comes after them
@@ -21,7 +22,7 @@ EMOJI = "Symbola (on Debian and Ubuntu: apt install fonts-symbola) or Noto Emoji
 OTHER = "the Noto Sans of their script (https://fonts.google.com/noto)"
 JOINERS = range(0xFE00, 0xFE10)  # variation selectors, which are not drawn
 
-_told: set[str] = set()
+_reported: set[str] = set()
 
 
 def families_for(text: str) -> list[str]:
@@ -31,7 +32,7 @@ def families_for(text: str) -> list[str]:
     """
     needed = [c for c in dict.fromkeys(text) if not c.isascii() and _is_drawn(c)]
     families = {character: _family_with(character) for character in needed}
-    _tell([character for character, family in families.items() if family is None])
+    _report_missing([character for character, family in families.items() if family is None])
     return list(dict.fromkeys(filter(None, families.values())))
 
 
@@ -43,9 +44,10 @@ def _is_drawn(character: str) -> bool:
 def _family_with(character: str) -> str | None:
     """The first family that has the character: "" the default one, None without any."""
     default = font_manager.findfont(font_manager.FontProperties())
-    if _has(default, character):
+    if ord(character) in _characters(default):
         return ""
-    return next((family for family, file in _installed() if _has(file, character)), None)
+    fonts = (family for family, file in _installed() if ord(character) in _characters(file))
+    return next(fonts, None)
 
 
 @cache
@@ -62,10 +64,12 @@ def _installed() -> list[tuple[str, str]]:
     return sorted(fonts, key=lambda font: (ranks.get(font[0], len(ranks)), *font))
 
 
-def _has(file: str, character: str) -> bool:
+@cache
+def _characters(file: str) -> np.ndarray:
+    """The code points that a font has glyphs for; none if it cannot be read."""
     with suppress(Exception):
-        return font_manager.get_font(file).get_char_index(ord(character)) > 0
-    return False
+        return np.fromiter(font_manager.get_font(file).get_charmap(), np.uint32)
+    return np.empty(0, np.uint32)
 
 
 def _advice(character: str) -> str:
@@ -74,10 +78,10 @@ def _advice(character: str) -> str:
     return EAST_ASIAN if unicodedata.east_asian_width(character) in "WF" else OTHER
 
 
-def _tell(missing: list[str]) -> None:
+def _report_missing(missing: list[str]) -> None:
     for font in {_advice(character): None for character in missing}:
-        if font not in _told:
-            _told.add(font)
+        if font not in _reported:
+            _reported.add(font)
             some = " ".join(c for c in missing if _advice(c) == font)
             logging.getLogger(__name__).warning(
                 "no installed font has %s, drawn as boxes; install one, such as %s", some, font

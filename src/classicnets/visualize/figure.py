@@ -31,7 +31,7 @@ CAPTIONS = {  # kind of plate -> how to read it
     "to their right their reconstructions: the map detects what they have in common.",
     "occlusion": "Each value belongs to the centre of a grey square that hides part of the image: "
     "the square hides evidence where activity or probability drops or the prediction changes; "
-    "the line in a colour bar marks the whole image, which is no change.",
+    "the line in a colour bar marks the value of the whole image.",
     "gradients": "The brighter a pixel, the more it affects the score of the class.",
     "cam": "Bright positions hold evidence for the class, dark positions none.",
     "invariance": "A flat line means invariance: of the features where it shows a distance from "

@@ -20,9 +20,8 @@ def largest_batch(
     """The largest batch of images of `shape` (c, h, w) that a training step fits in `free` bytes.
 
     The optimizer keeps `copies` values per weight. In bf16 the activations saved for backward take
-    half as much. Infinite where it is unknown:
-    for a network that cannot be measured, such as one whose forward depends on values or that has
-    sparse tensors, or unknown free memory.
+    half as much. Infinite where it is unknown: for a network that cannot be measured, such as one
+    whose forward depends on values or that has sparse tensors, or unknown free memory.
     """
     try:
         one = measure(network, shape, optimizer_copies=copies).training_memory

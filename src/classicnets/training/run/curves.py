@@ -46,7 +46,7 @@ class EpochMetrics:
         check_range(self, **dict.fromkeys(finite, (-4e38, 4e38)))
 
     @property
-    def rank(self) -> tuple[float, float]:
+    def rank(self) -> tuple[float | int, float | int]:
         """Smaller is better."""
         return self.validation_top1_error, self.validation_loss
 

@@ -214,7 +214,7 @@ def _epoch(
             lr=lr,
             totals=totals,
             validation=validation,
-            best=validation is not None and validation.rank == state.best,
+            best=validation is not None and state.waited == 0,
         )
 
 
