@@ -257,19 +257,20 @@ def _refusal(text: str) -> str:
     return ""
 
 
+@pytest.mark.parametrize("count", [300, pytest.param(2500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("text", [AS_PRINTED, ALEXNET, INCEPTION, RESIDUAL])
-def test_a_mutated_file_is_a_network_or_one_sentence_with_a_line(text):
+def test_a_mutated_file_is_a_network_or_one_sentence_with_a_line(text, count):
     rng = random.Random(text)
     built = refused = 0
-    for _ in range(2500):  # 10,000 in all
+    for _ in range(count):  # 10,000 in all
         mutated = _mutated(text, rng)
         start = time.process_time()
         message = _refusal(mutated)
         built, refused = built + (not message), refused + bool(message)
         assert not message or re.fullmatch(r"line \d+: .+", message), (message, mutated)
         assert time.process_time() - start < 2, mutated
-    assert built > 50
-    assert refused > 100
+    assert built > 10
+    assert refused > 50
 
 
 class _Own(nn.Module):

@@ -1,4 +1,4 @@
-"""Networks as text: a starting point for a design of one's own, and its shapes filled in."""
+"""Networks as text: a starting point for your own design, and its shapes filled in."""
 
 import re
 from fractions import Fraction

@@ -47,7 +47,7 @@ def design(
     \b
     Examples:
       classicnets design alexnet --out my.net
-      classicnets design resnet50 --width 1/4 --input 3x64x64 --classes 10 --out small.net
+      classicnets design vgg_d --width 1/4 --input 3x64x64 --classes 10
     """
     import classicnets as cn
     from classicnets.support.files import write_atomic

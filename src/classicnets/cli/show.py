@@ -96,11 +96,12 @@ def show(
     if (fill or watch) and not network.endswith(".net"):
         raise ValueError(f"--{'fill' if fill else 'watch'} is for a design file, not {network}")
     if fill:
-        print(f"{network}: {_fill(network)} lines changed")
+        with without_compiler():
+            print(f"{network}: {_fill(network)} lines changed")
 
     def draw() -> None:
-        entry = cn.find(network)
         with without_compiler():
+            entry = cn.find(network)
             report = cn.show(entry, parsed_size(size), batch)
         if json:
             print_json(report.json())

@@ -152,7 +152,7 @@ class _Builder:
 
     def residual(self, item: Item, block: Block, shape: Shape) -> tuple[nn.Module, Shape]:
         stages, out = self.sequence(block, shape, top=False)
-        shortcut, skipped = (nn.Identity(), shape)
+        shortcut, skipped = nn.Identity() if self.modules else _NOTHING, shape
         if block.shortcut:
             shortcut, skipped = self.item(block.shortcut[0], shape)
             self.note({block.shortcut[0].line: skipped})
@@ -161,6 +161,8 @@ class _Builder:
             hint = "" if block.shortcut else _shortcut_that_fits(shape, out)
             both = f"{item.name} gives {written(out)} and {what} {written(skipped)}"
             _refuse(item, f"{both}; they are added{hint}")
+        if not self.modules:
+            return _NOTHING, out
         relu = nn.ReLU() if block.relu else nn.Identity()
         return Residual(chain(stages), shortcut, relu), out
 

@@ -74,7 +74,7 @@ class Expansion:
         return replace(layer, values=tuple((layer.given | {name: CLASSES}).items()))
 
     def followers(self, layer: Layer, after: object) -> Line:
-        """What `every` adds after a layer: nothing where the line itself goes on with it."""
+        """What `every` adds after a layer: nothing where the line has it already."""
         every = self.every.get(layer.kind)
         if not every or not every.chain:
             return ()

@@ -5,6 +5,7 @@ A layer of another kind cannot be written in a design; a network that has one st
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -62,9 +63,14 @@ class Kind:
         if type(module) is not self.module:
             return None
         values = self.values(module)
-        with torch.device("meta"):
-            again = self.build(values, (_inputs(module),))
-        return values if _state(again) == _state(module) else None
+        return values if _usual(self, _inputs(module), **values) == _state(module) else None
+
+
+@lru_cache(maxsize=1024)
+def _usual(kind: Kind, inputs: int, **values: Any) -> dict[str, object]:
+    """The state of a layer of a kind that has these values."""
+    with torch.device("meta"):
+        return _state(kind.build(values, (inputs,)))
 
 
 def _inputs(module: nn.Module) -> int:

@@ -11,7 +11,6 @@ Lines that are indented below another one are its block. `#` and parentheses are
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +20,7 @@ from classicnets.support.errors import suggest
 
 from .expand import names_of_range
 from .kinds import EVERY, KINDS, OPTIONS, Kind, Shape
+from .phrases import layer_said, pattern
 from .rows import LARGEST, Row, nest, refuse, rows_of
 from .tree import (
     BLOCKS,
@@ -195,14 +195,11 @@ class _Reader:
         words = head.split()
         if words[0] in self.parts:
             return self.use(number, self.parts[words[0]], words[1:], options)
-        for kind in KINDS:
-            for phrase in kind.phrases:
-                if found := _pattern(phrase).fullmatch(head):
-                    slots = found.groupdict()
-                    rest = slots.pop("rest")
-                    values = {slot: self.value(number, slot, word) for slot, word in slots.items()}
-                    given = self.options(number, name, kind, [rest] * bool(rest) + options)
-                    return Layer(kind.name, (*values.items(), *given))
+        if found := layer_said(head):
+            kind, slots, rest = found
+            values = {slot: self.value(number, slot, word) for slot, word in slots.items()}
+            given = self.options(number, name, kind, rest + options)
+            return Layer(kind.name, (*values.items(), *given))
         return self.unknown(number, head)
 
     def unknown(self, number: int, head: str) -> NoReturn:
@@ -234,7 +231,7 @@ class _Reader:
             for words, (value, fixed) in OPTIONS.items():
                 if value not in kind.options:
                     continue
-                if found := _pattern(words.replace("{}", f"{{{value}}}"), whole=True).fullmatch(
+                if found := pattern(words.replace("{}", f"{{{value}}}"), whole=True).fullmatch(
                     text
                 ):
                     given = fixed if fixed is not None else self.value(number, value, found[value])
@@ -305,7 +302,7 @@ class _Reader:
     def table(self, row: Row, name: str, what: str) -> Item:
         """A convolution whose maps read only some maps: rows of X and . below it."""
         head = what[: -len("by table")].rstrip(" ,")
-        found = _pattern("{maps} {window} filters").fullmatch(head)
+        found = pattern("{maps} {window} filters").fullmatch(head)
         if not found or found["rest"]:
             refuse(row.number, f"by table goes with N KxK filters, not {head!r}")
         rows = [r.text.split() for r in row.block]
@@ -355,13 +352,13 @@ def _check_name(line: int, name: str, part: bool = False) -> None:
         refuse(line, f"a name has letters, digits and _, not {name!r}")
     if not part and hasattr(_ANY, name):
         refuse(line, f"{name!r} is an attribute of every torch.nn.Module; choose another name")
-    words = {word for kind in KINDS for phrase in kind.phrases for word in phrase.split()}
-    if part and name in {*words, *BLOCKS, CLASSES, "every", "part", "input", "to", "shortcut"}:
+    if part and name in _WORDS:
         refuse(line, f"{name!r} is a word of the notation; choose another name for the part")
 
 
 _ANY = nn.Sequential()
-_OPTION = "|".join(dict.fromkeys(words.partition(" ")[0] for words in OPTIONS))
+_WORDS = {word for kind in KINDS for phrase in kind.phrases for word in phrase.split()}
+_WORDS |= {*BLOCKS, CLASSES, "every", "part", "input", "to", "shortcut"}
 
 
 def _fraction(number: int, slot: str, word: str) -> float:
@@ -371,22 +368,3 @@ def _fraction(number: int, slot: str, word: str) -> float:
     if slot == "p" and not 0 <= value < 1:
         refuse(number, f"dropout is a probability from 0 to below 1, not {word}")
     return value
-
-
-@lru_cache(maxsize=256)
-def _pattern(phrase: str, whole: bool = False) -> re.Pattern[str]:
-    """The regular expression of a phrase; what follows it is the group `rest`.
-
-    A window is always digits, so that the x of "max pool" is not taken for one.
-    """
-    words = []
-    for word in phrase.split():
-        slot = re.fullmatch(r"\{(\w+)\}", word)
-        if not slot:
-            words.append(re.escape(word))
-        elif slot[1] == "window":
-            words.append(r"(?P<window>[0-9]+x[0-9]+)")
-        else:
-            words.append(rf"(?P<{slot[1]}>[\w.+-]+)")
-    rest = "" if whole else rf"(?:\s+(?P<rest>(?:{_OPTION})\b.*))?"
-    return re.compile(r"\s+".join(words) + rest, re.I)

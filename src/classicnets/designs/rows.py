@@ -27,21 +27,24 @@ def refuse(line: int, message: str) -> NoReturn:
     raise ValueError(f"line {line}: {message}")
 
 
+_COMMENT = re.compile(r"\([^()]*\)")
+_NUMBERED = re.compile(r"\s*\d+\.(?=\s)")  # as lecture notes number their lines
+_DIGITS = re.compile("[0-9]+")
+
+
 def rows_of(text: str) -> Iterator[Row]:
     """The lines of a text that say something, without their comments and numbering."""
     for number, line in enumerate(text.splitlines(), start=1):
-        said = re.sub(r"\([^()]*\)", " ", line.partition("#")[0]).replace(
-            "\N{MULTIPLICATION SIGN}", "x"
-        )
-        said = re.sub(r"^\s*\d+\.(?=\s)", "", said) if re.match(r"\s*\d+\.\s", said) else said
+        said = _COMMENT.sub(" ", line.partition("#")[0]).replace("\N{MULTIPLICATION SIGN}", "x")
+        numbered = _NUMBERED.match(said)
+        said = said[numbered.end() :] if numbered else said
         if not said.strip():
             continue
-        if "\t" in said[: len(said) - len(said.lstrip())]:
+        indent = len(said) - len(said.lstrip())
+        if "\t" in said[:indent]:
             refuse(number, "is indented by a tab; use spaces")
-        numbered = said != line and re.match(r"\s*\d+\.\s", line)
-        indent = 0 if numbered else len(said) - len(said.lstrip())
         shape, said = _shape(number, said.strip())
-        yield Row(number, indent, shape, " ".join(said.split()), [])
+        yield Row(number, 0 if numbered else indent, shape, " ".join(said.split()), [])
 
 
 def _shape(number: int, text: str) -> tuple[Shape | None, str]:
@@ -50,11 +53,7 @@ def _shape(number: int, text: str) -> tuple[Shape | None, str]:
         return None, text
     inside, bracket, rest = text[1:].partition("]")
     sizes = [part.strip() for part in inside.split("x")]
-    if (
-        not bracket
-        or len(sizes) not in (1, 3)
-        or not all(re.fullmatch(r"[0-9]+", s) for s in sizes)
-    ):
+    if not bracket or len(sizes) not in (1, 3) or not all(map(_DIGITS.fullmatch, sizes)):
         refuse(number, f"a shape is written [height x width x maps] or [values], not [{inside}]")
     if any(len(s) > 7 or not 0 < int(s) <= LARGEST for s in sizes):
         refuse(number, f"sizes are 1 to {LARGEST:,}, not [{inside}]")
