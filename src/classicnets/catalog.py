@@ -149,7 +149,7 @@ def _instead(name: str) -> str:
         return f"; did you mean {' or '.join(SPELLINGS[key] for key in near)}?"
     return (
         "; there are those of the papers on LeNet, AlexNet, ZFNet, VGG, GoogLeNet and ResNet, "
-        "which `classicnets list` shows, and path/to/file.py:builder for your own"
+        "which `classicnets list` shows, and my.net or path/to/file.py:builder for your own"
     )
 
 

@@ -130,6 +130,11 @@ REFUSED = {
     HEAD + "  fc: 2 neurons": "line 2: is indented below the input, which has no block",
     HEAD + "\tfc: 2 neurons": "line 2: is indented by a tab; use spaces",
     HEAD + "conv: 4 3x3 filtres": "line 2: '4 3x3 filtres' is not a layer; did you mean ",
+    HEAD + "conv1 4 3x3 filters": "line 2: 'conv1 4 3x3 filters' needs a colon after its name",
+    HEAD + "a: relu ->": "line 2: an arrow stands between two layers",
+    HEAD + "[8x8x3] input": "line 2: the input is written twice; a design has one",
+    HEAD + "x: resdual\n    y: relu": "'resdual' takes no lines below it; did you mean residual?",
+    HEAD + "part:\n    y: relu": "line 2: a part is written `part NAME number number:`",
     HEAD + "norm: respons norm": "'respons norm' is not a layer; did you mean response norm",
     HEAD
     + "conv: 4 3x3 filters, group 2": "line 2: 'conv' has no option 'group 2'; it has at stride "
@@ -141,7 +146,7 @@ REFUSED = {
     HEAD + "conv: 4 3x3 filters at stride 2, stride 3": "line 2: 'conv' has two values of stride",
     HEAD + "drop: dropout 1": "line 2: dropout is a probability from 0 to below 1, not 1",
     HEAD + "forward: relu": "line 2: 'forward' is an attribute of every torch.nn.Module",
-    HEAD + "a.b: relu": "line 2: a name has letters, digits and _, not 'a.b'",
+    HEAD + "a.b: relu": "line 2: a name has up to 80 letters, digits and _; not 'a.b'",
     HEAD + "x: relu\nx: relu": "line 3: x is used twice, first in line 2",
     HEAD + "x:": "line 2: 'x' names no layer, and has no lines below it",
     HEAD + "x: residual": "line 2: 'residual' has no lines below it; indent them by four spaces",
@@ -179,6 +184,8 @@ MISFITS = {
     "written; (8 - 3) / 2 + 1 = 3.5, rounded down",
     "[4x6x6] conv: 4 3x3 filters": "line 2: conv gives [6x6x4], and [4x6x6] is written; maps are "
     "written last",
+    "[8x8x4] conv: 4 3x3 filters": "(8 - 3) / 1 + 1 = 6; pad 1 would give [8x8x4]",
+    "[6x6x5] conv: 4 3x3 filters": "line 2: conv gives [6x6x4], and [6x6x5] is written",
     "conv: 4 9x9 filters": "line 2: conv has windows of 9 pixels and gets [8x8x3]",
     "conv: 4 3x3 filters, groups 2": "line 2: conv has 3 maps in and 4 out, which do not "
     "divide into 2 groups",
@@ -193,7 +200,10 @@ MISFITS = {
     "s: side by side\n    a: 4 3x3 filters\n    b: 4 1x1 filters": "line 2: the branches of s do "
     "not fit: a gives [6x6x4], b [8x8x4]",
     "x:\n    a: aside\n        fc: 2 neurons": "line 3: a is aside within a block",
-    "a: 1000000 999999x999999 filters, pad 999999": "line 2: a",
+    "a: 1000000 999999x999999 filters, pad 999999": "line 2: a has more than 10,000,000,000",
+    "a: 1000000 1x1 filters\nb: 9999 1x1 filters\nc: 9 1x1 filters, pad 99999": "line 4: c",
+    "a: 2 neurons\nb: aside\n    c: 3 neurons": "line 2: a gives scores of 2 classes, and another "
+    "branch of 3",
 }
 
 
@@ -202,6 +212,17 @@ def test_layers_that_do_not_fit_are_refused_with_the_arithmetic(lines, message):
     with pytest.raises(ValueError, match="line ") as refusal:
         build(read(HEAD + lines))
     assert message in str(refusal.value)
+
+
+def test_a_side_branch_may_be_the_last_line():
+    text = HEAD + "a: 2 neurons\nb: aside\n    c: 2 neurons"
+    scores, beside = build(read(text), classes=5).train()(torch.rand(3, 3, 8, 8))
+    assert scores.shape == beside.shape == (3, 5)
+
+
+def test_a_part_that_is_not_used_is_a_warning():
+    text = "part p n:\n    c: n 1x1 filters\n" + HEAD + "f: 2 neurons"
+    assert warnings(read(text)) == ["part p is not used"]
 
 
 def test_repeats_of_repeats_are_refused_before_anything_is_built():

@@ -14,7 +14,7 @@ from classicnets.designs.describe import describe
 from classicnets.designs.lint import warnings
 from classicnets.designs.reader import read, read_text
 from classicnets.designs.scale import scaled
-from classicnets.designs.tree import Design
+from classicnets.designs.tree import Design, layers
 from classicnets.designs.writer import write
 from classicnets.support.files import write_atomic
 
@@ -77,12 +77,18 @@ def design_warnings(network: str | Entry) -> list[str]:
 def fill(path: str | Path) -> int:
     """Writes the shapes into the lines of a design file; the rest of its text stays as it is.
 
-    Returns how many lines changed. A shape that is written and wrong is corrected. Raises
+    Returns how many lines changed. A shape that is written and wrong is corrected; within a part,
+    which may be used for several shapes, none is added. Raises
     ValueError for a file that is not a design, or whose layers do not fit together.
     """
     text = read_text(Path(path))
     lines = text.splitlines()
-    found = shapes(read(text), claimed=False)
+    design = read(text)
+    found = shapes(design, claimed=False)
+    for number in _in_parts(design):  # which may be used for other shapes tomorrow
+        if not lines[number - 1].lstrip().startswith("["):
+            found.pop(number, None)
+    found |= {n: design.input for n, line in enumerate(lines, start=1) if _INPUT.match(line)}
     heads = {number: _head(lines[number - 1], shape) for number, shape in found.items()}
     width = max((len(bracket) for _, bracket, _ in heads.values()), default=0)
     before = list(lines)
@@ -91,6 +97,13 @@ def fill(path: str | Path) -> int:
     if lines != before:
         write_atomic(Path(path), ("\n".join(lines) + "\n").encode())
     return sum(a != b for a, b in zip(before, lines, strict=True))
+
+
+_INPUT = re.compile(r"\s*(?:\d+\.\s+)?\[[^\]]*\]\s*input\b", re.I)
+
+
+def _in_parts(design: Design) -> list[int]:
+    return [item.line for part in design.parts for item in layers(part.body)]
 
 
 def _head(line: str, shape: tuple[int, ...]) -> tuple[str, str, str]:

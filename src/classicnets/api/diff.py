@@ -10,7 +10,7 @@ import torch
 from classicnets.designs.build import build
 from classicnets.designs.expand import expand
 from classicnets.designs.reader import read
-from classicnets.designs.tree import SEQUENCE, Block, Design
+from classicnets.designs.tree import RESIDUAL, Block, Design
 from classicnets.designs.writer import write
 from classicnets.measure import Report, measure
 from classicnets.support.tables import align, format_bytes
@@ -116,7 +116,7 @@ def _priced(network: Network) -> tuple[Report, list[Change]]:
     report = measure(built, found.input, name=str(name))
     names = dict(_named(expand(found).body, ""))
     lines = [
-        _change(" ".join(line.split()), [n for n, at in names.items() if at == number], report)
+        _change(_indented(line), [n for n, at in names.items() if at == number], report)
         for number, line in enumerate(text.splitlines(), start=1)
         if line.strip()
     ]
@@ -130,10 +130,17 @@ def _named(block: Block, prefix: str) -> Iterator[tuple[str, int]]:
     for (item,) in block.lines:
         yield prefix + item.name, item.line
         what = item.what
-        if isinstance(what, Block) and what.kind == SEQUENCE:
-            inside = list(_named(what, f"{prefix}{item.name}."))
+        if isinstance(what, Block):
+            below = ".body" if what.kind == RESIDUAL else ""
+            inside = list(_named(what, f"{prefix}{item.name}{below}."))
+            inside += [(f"{prefix}{item.name}.shortcut", each.line) for each in what.shortcut]
             if all(line > item.line for _, line in inside):
                 yield from inside
+
+
+def _indented(line: str) -> str:
+    """A line without the spaces that align it with others."""
+    return " " * (len(line) - len(line.lstrip())) + " ".join(line.split())
 
 
 def _change(line: str, names: list[str], report: Report) -> Change:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import lru_cache
+from math import prod
 from typing import NoReturn
 
 import torch
@@ -16,7 +17,7 @@ from .kinds import Shape
 from .tree import ASIDE, CLASSES, RESIDUAL, SEQUENCE, SIDE_BY_SIDE, Block, Design, Item, Layer
 
 EITHER = ("relu", "squash", "dropout", "flatten")  # read maps or values
-LARGEST_LAYER = 10**10  # parameters
+MOST = 10**10  # parameters of a network, and values that a layer reads or gives
 Stages = dict[str, nn.Module]
 
 
@@ -62,7 +63,7 @@ class Shapes:
 
     def __init__(self, images: Shape):
         self.now = images
-        self.builder = _Builder(1000, check=False)
+        self.builder = _Builder(1000, False, images)
         self.builder.modules = False
 
     def after(self, item: Item) -> Shape:
@@ -75,16 +76,17 @@ def _follow(design: Design, classes: int | None, channels: int | None) -> "tuple
     expanded = expand(design)
     as_written = (classes or expanded.classes, channels or design.input[0])
     check = as_written == (expanded.classes, design.input[0])
-    return expanded.body, _Builder(as_written[0], check)
+    return expanded.body, _Builder(as_written[0], check, design.input)
 
 
 class _Builder:
     """Builds blocks. `seen` collects what each line of the file gives."""
 
-    def __init__(self, classes: int, check: bool):
-        self.classes, self.check = classes, check
+    def __init__(self, classes: int, check: bool, images: Shape):
+        self.classes, self.check, self.images = classes, check, images
         self.modules = True
         self.seen: dict[int, set[Shape]] = {}
+        self.parameters = 0
 
     def sequence(self, block: Block, shape: Shape, top: bool = True) -> tuple[Stages, Shape]:
         stages: Stages = {}
@@ -134,6 +136,9 @@ class _Builder:
         except (RuntimeError, ValueError, TypeError) as error:
             reason = plain_reason(error)
             _refuse(item, f"{item.name} does not fit {written(shape)}: {reason}")
+        self.parameters += _parameters(layer, shape)
+        if self.parameters > MOST:
+            _refuse(item, f"with {item.name} the network has more than {MOST:,} parameters")
         return layer.of.build(layer.given, shape) if self.modules else _NOTHING, out
 
     def side_by_side(self, item: Item, block: Block, shape: Shape) -> tuple[nn.Module, Shape]:
@@ -175,8 +180,11 @@ class _Builder:
                 out[2],
             ):
                 hint = "; maps are written last"
-            elif isinstance(item.what, Layer):
-                hint = _arithmetic(item.what, shape)
+            elif isinstance(item.what, Layer) and item.shape[1:] != out[1:]:
+                layer = _with_classes(item.what, self.classes)
+                hint = _arithmetic(layer, shape) + _pad_that_fits(layer, shape, item.shape)
+            if self.images[1] < 4 and self.images[0] == self.images[2] > 4:
+                hint += "; maps are written last in the input as well"
             _refuse(
                 item,
                 f"{item.name} gives {written(out)}, and {written(item.shape)} is written{hint}",
@@ -212,9 +220,15 @@ def _gives(layer: Layer, shape: Shape) -> Shape:
         return shape  # its operator would load torch's compiler, which takes seconds
     with torch.device("meta"), torch.no_grad():
         module = layer.of.build(layer.given, shape).eval()
-        if sum(p.numel() for p in module.parameters()) > LARGEST_LAYER:
-            raise ValueError(f"it has more than {LARGEST_LAYER:,} parameters")
         return tuple(module(torch.empty(1, *shape)).shape[1:])
+
+
+def _parameters(layer: Layer, shape: Shape) -> int:
+    """The weights of a layer, without its biases."""
+    v = layer.given
+    if "maps" in v and "window" in v:
+        return shape[0] * v["maps"] * prod(v["window"]) // v.get("groups", 1)
+    return shape[0] * v.get("width", 0)
 
 
 def _misfit(layer: Layer, shape: Shape) -> str:
@@ -222,6 +236,10 @@ def _misfit(layer: Layer, shape: Shape) -> str:
     values, maps = layer.given, shape[0]
     if len(shape) == 1 and not layer.of.flat and layer.kind not in EITHER:
         return f"reads maps, and gets {written(shape)} values"
+    if prod(shape) > MOST:
+        return f"gets {written(shape)}, more than {MOST:,} values"
+    if _parameters(layer, shape) > MOST:
+        return f"has more than {MOST:,} parameters, for {written(shape)}"
     groups = values.get("groups", 1)
     if maps % groups or values.get("maps", 0) % groups:
         both = f"{maps} maps in and {values['maps']} out"
@@ -248,6 +266,18 @@ def _arithmetic(layer: Layer, shape: Shape) -> str:
     rounding = "" if exact.is_integer() else f", rounded {'up' if v.get('up') else 'down'}"
     padding = f" + 2 x {pad}" * bool(pad)
     return f"; ({shape[1]}{padding} - {window}) / {stride} + 1 = {exact:g}{rounding}"
+
+
+def _pad_that_fits(layer: Layer, shape: Shape, wanted: Shape) -> str:
+    """The padding with which a layer gives the sides that are written."""
+    v = layer.given
+    if "pad" not in v or len(shape) != len(wanted) or v["window"][0] > 100:
+        return ""
+    for pad in range(v["window"][0] // 2 + 1):
+        padded = replace(layer, values=tuple((v | {"pad": (pad, pad)}).items()))
+        if not _misfit(padded, shape) and _gives(padded, shape)[1:] == wanted[1:]:
+            return f"; pad {pad} would give {written(wanted)}"
+    return ""
 
 
 def _shortcut_that_fits(shape: Shape, out: Shape) -> str:

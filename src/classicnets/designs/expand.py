@@ -34,7 +34,14 @@ class Expansion:
         self.every = {kind: every for every in design.every for kind in EVERY[every.kind]}
         self.parts = {part.name: part for part in design.parts}
         self.count, self.depth, self.classes = 0, 0, 1000
+        self.ends: list[tuple[int, Item]] = []  # the numbers of classes that are written
         self.body = Block(SEQUENCE, _lines(self.sequence(design.lines, {}, last=True)))
+        for number, item in self.ends:
+            if number != self.classes:
+                raise ValueError(
+                    f"line {item.line}: {item.name} gives scores of {number:,} classes, and "
+                    f"another branch of {self.classes:,}; all have those of the network"
+                )
 
     def sequence(
         self, lines: tuple[Line, ...], numbers: Mapping[str, Any], last: bool = False
@@ -47,27 +54,35 @@ class Expansion:
         self.count += len(written)
         if self.count > MOST_LAYERS:
             raise ValueError(f"line {written[-1].line}: more than {MOST_LAYERS:,} layers")
-        end = _end(written) if last else None
+        closing = len(written) - 1
+        while closing and self.is_aside(written[closing]):
+            closing -= 1
+        end = _end(written[: closing + 1]) if last else None
         names = Names(item.name for item in written)
         found: list[Item] = []
         for i, item in enumerate(written):
-            what = self.what(item, numbers, last=last and i == len(written) - 1)
+            what = self.what(item, numbers, last=last and i == closing)
             if i == end and isinstance(what, Layer):
                 what = self.for_classes(what, item)
             found.append(replace(item, what=what, name=names.of(item, what)))
             after = written[i + 1].what if i + 1 < len(written) else None
-            if isinstance(what, Layer) and not (last and after is None):
+            if isinstance(what, Layer) and not (last and i == closing):
                 for follower in self.followers(what, after):
                     follower = replace(follower, line=item.line)
                     assert isinstance(follower.what, Layer)
                     found.append(replace(follower, name=names.of(follower, follower.what)))
         return found
 
+    def is_aside(self, item: Item) -> bool:
+        what = self.parts[item.what.part].body if isinstance(item.what, Use) else item.what
+        return isinstance(what, Block) and what.kind == ASIDE
+
     def for_classes(self, layer: Layer, item: Item) -> Layer:
         """The layer whose number the data replace."""
         name = layer.of.count
         number, shape = layer.given[name], item.shape
         if isinstance(number, int):
+            self.ends.append((number, item))
             self.classes = number
         elif shape:
             self.classes = shape[-1]

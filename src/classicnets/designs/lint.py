@@ -6,7 +6,7 @@ from classicnets.support.errors import first_few
 
 from .expand import expand
 from .kinds import WITH_WEIGHTS
-from .tree import SIDE_BY_SIDE, Block, Design, Layer
+from .tree import SEQUENCE, SIDE_BY_SIDE, Block, Design, Layer, Use, layers
 
 
 def warnings(design: Design) -> list[str]:
@@ -17,7 +17,16 @@ def warnings(design: Design) -> list[str]:
     ['no non-linearity between conv1 and fc2']
     """
     pairs = [f"{a} and {b}" for a, b in _linear(expand(design).body)]
-    return [f"no non-linearity between {first_few(pairs)}"] * bool(pairs)
+    found = [f"no non-linearity between {first_few(pairs)}"] * bool(pairs)
+    used = {use.part for use in _uses(design)}
+    return found + [f"part {p.name} is not used" for p in design.parts if p.name not in used]
+
+
+def _uses(design: Design) -> Iterator[Use]:
+    bodies = [Block(SEQUENCE, design.lines), *(part.body for part in design.parts)]
+    for item in (item for body in bodies for item in layers(body)):
+        if isinstance(item.what, Use):
+            yield item.what
 
 
 def _linear(block: Block) -> Iterator[tuple[str, str]]:

@@ -11,17 +11,16 @@ Lines that are indented below another one are its block. `#` and parentheses are
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 from torch import nn
 
-from classicnets.support.errors import suggest
-
 from .expand import names_of_range
 from .kinds import EVERY, KINDS, OPTIONS, Kind, Shape
 from .phrases import layer_said, pattern
-from .rows import LARGEST, Row, nest, refuse, rows_of
+from .rows import LARGEST, Row, nest, quoted, refuse, rows_of
 from .tree import (
     BLOCKS,
     CLASSES,
@@ -94,7 +93,7 @@ class _Reader:
         lines: list[Line] = []
         images: Shape | None = None
         for row in rows:
-            word = row.text.partition(" ")[0].lower()
+            word = re.split("[ :]", row.text, maxsplit=1)[0].lower()
             if word == "every" and row.shape is None:
                 every.append(self.every(row))
             elif word == "part" and row.shape is None:
@@ -102,6 +101,8 @@ class _Reader:
                 self.parts[part.name] = part
             elif images is None:
                 images = self.input(row)
+            elif row.text.lower() == "input":
+                refuse(row.number, "the input is written twice; a design has one")
             else:
                 lines.append(self.line(row))
         if images is None:
@@ -125,7 +126,7 @@ class _Reader:
         head, _, chain = row.text.partition(":")
         kind, *options = [part.strip() for part in head[len("every") :].split(",")]
         if kind not in EVERY:
-            refuse(row.number, f"every is for {', '.join(EVERY)}, not {kind!r}")
+            refuse(row.number, f"every is for {', '.join(EVERY)}, not {quoted(kind)}")
         values = self.options(
             row.number, f"every {kind}", next(k for k in KINDS if k.name == kind), options
         )
@@ -170,7 +171,10 @@ class _Reader:
         return (*items[:-1], replace(items[-1], shape=row.shape))
 
     def chain(self, number: int, text: str) -> Line:
-        return tuple(self.item(number, part.strip()) for part in text.split("->"))
+        parts = [part.strip() for part in text.split("->")]
+        if "" in parts:
+            refuse(number, "an arrow stands between two layers, as in conv1: 8 3x3 filters -> relu")
+        return tuple(self.item(number, part) for part in parts)
 
     def item(self, number: int, text: str) -> Item:
         name, what = _listing(*_split_name(text))
@@ -188,7 +192,7 @@ class _Reader:
     def what(self, number: int, name: str, text: str) -> Layer | Use:
         """A layer or a part in use."""
         if not text.partition(",")[0].strip():
-            refuse(number, f"{name!r} names no layer, and has no lines below it")
+            refuse(number, f"{quoted(name)} names no layer, and has no lines below it")
         if text.lower().partition(",")[0] in BLOCKS:
             refuse(number, f"{text!r} has no lines below it; indent them by four spaces")
         head, *options = [part.strip() for part in text.split(",")]
@@ -203,16 +207,23 @@ class _Reader:
         return self.unknown(number, head)
 
     def unknown(self, number: int, head: str) -> NoReturn:
-        plain = [re.sub(r"\{\w+\} *", "", kind.phrases[0]) for kind in KINDS]
-        words = re.sub(r"\b\d+(x\d+)?\b *", "", head).strip() or head
-        known = [*plain, *BLOCKS, *self.parts]
-        if head.split()[0] == self.part_name:
+        first, _, rest = head.partition(" ")
+        if first == self.part_name:
             refuse(number, f"part {self.part_name} uses itself; a part uses only parts above it")
-        refuse(number, f"{head!r} is not a layer; {suggest(words, known)}")
+        if layer_said(rest):
+            refuse(number, f"{quoted(head)} needs a colon after its name, as in {first}: {rest}")
+        words = re.sub(r"\b\d+(x\d+)?\b *", "", head[:100]).strip() or head[:100]
+        known = {**{_said(kind): _written(kind) for kind in KINDS}, **{b: b for b in BLOCKS}}
+        known |= {part: " ".join([part, *self.parts[part].parameters]) for part in self.parts}
+        near = get_close_matches(words, known, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(known[each] for each in near)}?"
+        if not near:
+            hint = f"there are {', '.join(known.values())}"
+        refuse(number, f"{quoted(head)} is not a layer; {hint}")
 
     def use(self, number: int, part: Part, words: Sequence[str], options: Sequence[str]) -> Use:
         if options:
-            refuse(number, f"part {part.name} takes numbers only, not {options[0]!r}")
+            refuse(number, f"part {part.name} takes numbers only, not {quoted(options[0])}")
         if len(words) != len(part.parameters):
             names = f" ({' '.join(part.parameters)})" if part.parameters else ""
             count = len(part.parameters)
@@ -242,7 +253,7 @@ class _Reader:
                 legal = [w.replace("{}", "N") for w, (v, _) in OPTIONS.items() if v in kind.options]
                 legal = [w for w in legal if w != "stride N"]
                 has = f"it has {', '.join(legal)}" if legal else "it takes none"
-                refuse(number, f"{name!r} has no option {text!r}; {has}")
+                refuse(number, f"{quoted(name)} has no option {quoted(text)}; {has}")
         return tuple(values.items())
 
     def value(self, number: int, slot: str, word: str) -> Any:
@@ -259,26 +270,26 @@ class _Reader:
             return word
         if not re.fullmatch(r"[0-9]+", word):
             known = f" nor one of {' '.join(self.numbers)}" if self.numbers else ""
-            refuse(number, f"{word!r} is not a whole number{known}")
+            refuse(number, f"{quoted(word)} is not a whole number{known}")
         least = SMALLEST.get(slot, 1)
         if len(word) > 7 or not least <= int(word) <= LARGEST:
-            refuse(number, f"{slot} is {least} to {LARGEST:,}, not {word}")
+            refuse(number, f"{slot} is {least} to {LARGEST:,}, not {quoted(word)[1:-1]}")
         return int(word)
 
     def block(self, row: Row, what: str) -> Block:
         """The block below a line, of the kind that the line says."""
         kind, *options = [part.strip() for part in what.lower().split(",")]
         if kind and kind not in BLOCKS:
-            refuse(
-                row.number,
-                f"{what!r} takes no lines below it; only {', '.join(BLOCKS)} and a bare name do",
-            )
+            near = get_close_matches(kind, BLOCKS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"only {', '.join(BLOCKS)} "
+            hint += "and a name with nothing behind its colon do" * (not near)
+            refuse(row.number, f"{quoted(what)} takes no lines below it; {hint}")
         if not row.block:
             refuse(row.number, "has no lines below it; indent them by four spaces")
         relu = True
         for option in options:
             if option != "no relu" or kind != RESIDUAL:
-                refuse(row.number, f"{kind} has no option {option!r}")
+                refuse(row.number, f"{kind or 'a block'} has no option {quoted(option)}")
             relu = False
         shortcut = (
             [r for r in row.block if r.text.startswith("shortcut:")] if kind == RESIDUAL else []
@@ -304,7 +315,7 @@ class _Reader:
         head = what[: -len("by table")].rstrip(" ,")
         found = pattern("{maps} {window} filters").fullmatch(head)
         if not found or found["rest"]:
-            refuse(row.number, f"by table goes with N KxK filters, not {head!r}")
+            refuse(row.number, f"by table goes with N KxK filters, not {quoted(head)}")
         rows = [r.text.split() for r in row.block]
         maps = self.value(row.number, "maps", found["maps"])
         for r, cells in zip(row.block, rows, strict=True):
@@ -334,6 +345,16 @@ class _Reader:
             refuse(first[""], "a line side by side needs a name, that of its last layer")
 
 
+def _said(kind: Kind) -> str:
+    """The words of a phrase, without its numbers."""
+    return re.sub(r"\{\w+\} *", "", kind.phrases[0]).strip()
+
+
+def _written(kind: Kind) -> str:
+    """How a layer of a kind is written: `N KxK filters`."""
+    return re.sub(r"\{\w+\}", "N", kind.phrases[0].replace("{window}", "KxK"))
+
+
 def _split_name(text: str) -> tuple[str, str]:
     name, colon, what = text.partition(":")
     return (name.strip(), what.strip()) if colon else ("", text)
@@ -349,7 +370,7 @@ def _listing(name: str, what: str) -> tuple[str, str]:
 
 def _check_name(line: int, name: str, part: bool = False) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_]{1,80}", name, re.A) or (part and name[0].isdigit()):
-        refuse(line, f"a name has letters, digits and _, not {name!r}")
+        refuse(line, f"a name has up to 80 letters, digits and _; not {quoted(name)}")
     if not part and hasattr(_ANY, name):
         refuse(line, f"{name!r} is an attribute of every torch.nn.Module; choose another name")
     if part and name in _WORDS:
@@ -363,7 +384,7 @@ _WORDS |= {*BLOCKS, CLASSES, "every", "part", "input", "to", "shortcut"}
 
 def _fraction(number: int, slot: str, word: str) -> float:
     if not re.fullmatch(r"[0-9]*\.?[0-9]+([eE][-+]?[0-9]{1,2})?", word) or len(word) > 40:
-        refuse(number, f"{slot} is a number, not {word!r}")
+        refuse(number, f"{slot} is a number, not {quoted(word)}")
     value = float(word)
     if slot == "p" and not 0 <= value < 1:
         refuse(number, f"dropout is a probability from 0 to below 1, not {word}")

@@ -32,6 +32,15 @@ _NUMBERED = re.compile(r"\s*\d+\.(?=\s)")  # as lecture notes number their lines
 _DIGITS = re.compile("[0-9]+")
 
 
+def quoted(text: str) -> str:
+    """A piece of the file in quotation marks, not more of it than a message can hold.
+
+    >>> quoted("relu"), len(quoted("x" * 10_000))
+    ("'relu'", 65)
+    """
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")
+
+
 def rows_of(text: str) -> Iterator[Row]:
     """The lines of a text that say something, without their comments and numbering."""
     for number, line in enumerate(text.splitlines(), start=1):
@@ -54,7 +63,8 @@ def _shape(number: int, text: str) -> tuple[Shape | None, str]:
     inside, bracket, rest = text[1:].partition("]")
     sizes = [part.strip() for part in inside.split("x")]
     if not bracket or len(sizes) not in (1, 3) or not all(map(_DIGITS.fullmatch, sizes)):
-        refuse(number, f"a shape is written [height x width x maps] or [values], not [{inside}]")
+        cut = quoted(inside)[1:-1]
+        refuse(number, f"a shape is written [height x width x maps] or [values], not [{cut}]")
     if any(len(s) > 7 or not 0 < int(s) <= LARGEST for s in sizes):
         refuse(number, f"sizes are 1 to {LARGEST:,}, not [{inside}]")
     values = [int(s) for s in sizes]
