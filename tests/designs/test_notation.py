@@ -119,6 +119,22 @@ def test_a_layer_that_is_written_is_not_added_again(on_meta):
     assert names == ["conv1", "act", "flatten", "fc"]
 
 
+def test_every_adds_nothing_where_it_follows_later_in_the_line(on_meta):
+    text = (
+        "every conv: relu\n[4x4x1] input\nconv1: 2 3x3 filters -> batch norm -> relu\nfc: 3 neurons"
+    )
+    names = [name for name, _ in on_meta(build, read(text)).named_children()]
+    assert names == ["conv1", "bn1", "relu1", "flatten", "fc"]
+
+
+def test_a_follower_that_comes_twice_is_written_and_read():
+    layers = {"conv1": nn.Conv2d(1, 2, 1), "relu1": nn.ReLU(), "drop1": nn.Dropout(0.1)}
+    more = {"relu1_2": nn.ReLU(), "conv2": nn.Conv2d(2, 2, 1), "relu2": nn.ReLU()}
+    network = Network({**layers, **more, "flatten": nn.Flatten(), "fc": nn.Linear(32, 2)})
+    again = build(read(write(describe(network, (1, 4, 4)))))
+    assert [n for n, _ in again.named_children()] == [n for n, _ in network.named_children()]
+
+
 HEAD = "[8x8x3] input\n"
 REFUSED = {
     "": "line 1: a design begins with its input, such as [224x224x3] input",
@@ -201,7 +217,8 @@ MISFITS = {
     "not fit: a gives [6x6x4], b [8x8x4]",
     "x:\n    a: aside\n        fc: 2 neurons": "line 3: a is aside within a block",
     "a: 1000000 999999x999999 filters, pad 999999": "line 2: a has more than 10,000,000,000",
-    "a: 1000000 1x1 filters\nb: 9999 1x1 filters\nc: 9 1x1 filters, pad 99999": "line 4: c",
+    "a: 1000000 1x1 filters\nb: 9999 1x1 filters": "line 3: with b the network has more than",
+    "a: 1 1x1 filters, pad 99999": "line 2: a gives [200006x200006x1], more than",
     "a: 2 neurons\nb: aside\n    c: 3 neurons": "line 2: a gives scores of 2 classes, and another "
     "branch of 3",
 }

@@ -136,6 +136,8 @@ class _Builder:
         except (RuntimeError, ValueError, TypeError) as error:
             reason = plain_reason(error)
             _refuse(item, f"{item.name} does not fit {written(shape)}: {reason}")
+        if prod(out) > MOST:
+            _refuse(item, f"{item.name} gives {written(out)}, more than {MOST:,} values")
         self.parameters += _parameters(layer, shape)
         if self.parameters > MOST:
             _refuse(item, f"with {item.name} the network has more than {MOST:,} parameters")

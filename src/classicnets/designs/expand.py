@@ -1,7 +1,7 @@
 """From a design as it is written to one named layer or block a line: parts, ranges, `every`."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -65,9 +65,8 @@ class Expansion:
             if i == end and isinstance(what, Layer):
                 what = self.for_classes(what, item)
             found.append(replace(item, what=what, name=names.of(item, what)))
-            after = written[i + 1].what if i + 1 < len(written) else None
             if isinstance(what, Layer) and not (last and i == closing):
-                for follower in self.followers(what, after):
+                for follower in self.followers(what, written, i + 1):
                     follower = replace(follower, line=item.line)
                     assert isinstance(follower.what, Layer)
                     found.append(replace(follower, name=names.of(follower, follower.what)))
@@ -88,16 +87,15 @@ class Expansion:
             self.classes = shape[-1]
         return replace(layer, values=tuple((layer.given | {name: CLASSES}).items()))
 
-    def followers(self, layer: Layer, after: object) -> Line:
-        """What `every` adds after a layer: nothing where the line has it already."""
+    def followers(self, layer: Layer, written: Sequence[Item], at: int) -> Line:
+        """What `every` adds after a layer: nothing where what follows it has it already."""
         every = self.every.get(layer.kind)
         if not every or not every.chain:
             return ()
-        first = every.chain[0].what
-        written = isinstance(after, Layer) and isinstance(first, Layer) and after.kind == first.kind
+        has_it = following(written, at, every.chain[0].what)
         return (
             ()
-            if written
+            if has_it
             else tuple(replace(item, what=_all_values(item.what)) for item in every.chain)
         )
 
@@ -139,6 +137,16 @@ class Expansion:
         if len(items) == 1:
             return replace(items[0], name=name or items[0].name)
         return Item(Block(SEQUENCE, _lines(items)), name or items[0].name, line=line[0].line)
+
+
+def following(items: Sequence[Item], at: int, layer: object) -> bool:
+    """Whether a layer of this kind is among those from `at` on that follow another layer."""
+    for item in (items[i] for i in range(at, len(items))):
+        if not isinstance(item.what, Layer) or not item.what.of.follows:
+            return False
+        if isinstance(layer, Layer) and item.what.kind == layer.kind:
+            return True
+    return False
 
 
 class Names:

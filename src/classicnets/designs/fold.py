@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from .expand import follower_name
+from .expand import follower_name, following
 from .kinds import EVERY, WITH_WEIGHTS
 from .tree import (
     ASIDE,
@@ -199,7 +199,10 @@ class _Folder:
             for each in chain
             if isinstance(each.what, Layer)
         ]
-        return len(chain) if names == [item.name for item in after[: len(chain)]] else 0
+        if names != [item.name for item in after[: len(chain)]]:
+            return 0
+        # a second one would be taken for the first
+        return 0 if chain and following(after, len(chain), chain[0].what) else len(chain)
 
     def short(self, item: Item, last: bool = False) -> Item:
         """An item whose layer has only the values that differ from the usual."""

@@ -5,8 +5,8 @@ groups, at least one; the classes stay, and so does what feeds the prototypes, w
 values. A convolution by table becomes a full one.
 
 Images that are 2^k times smaller: k halvings fewer, from the input on. The strides of the first
-layers are halved; a pool whose stride becomes 1 is left out. An average pool over the whole map
-stays one over the whole map.
+layers are halved; a pool whose stride becomes 1 is left out. What reads the whole map, an average
+pool or a convolution, still reads the whole map.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,10 @@ def scaled(
     body = expanded.body
     size = size or design.input
     if size[1:] != design.input[1:]:
-        body = _for_images(body, design.input, size, notes)
+        try:
+            body = _for_images(body, design.input, size, notes)
+        except ValueError as error:
+            raise _misfit(size, error) from None
     if width != 1:
         body = _narrowed(body, width, notes)
         notes.insert(0, f"{width} of the maps and neurons")
@@ -52,8 +55,12 @@ def scaled(
     try:
         check(result)
     except ValueError as error:
-        raise ValueError(f"images of {written(size)} do not fit: {error}") from None
+        raise _misfit(size, error) from None
     return result, notes
+
+
+def _misfit(size: Shape, error: ValueError) -> ValueError:
+    return ValueError(f"images of {written(size)} do not fit: {error}")
 
 
 def _with_classes(layer: Layer, classes: int) -> Layer:
@@ -146,14 +153,16 @@ def _with(layer: Layer, **values: Any) -> Layer:
 
 def _for_images(body: Block, old: Shape, new: Shape, notes: list[str]) -> Block:
     halvings = max(0, round(log2(max(old[1:]) / max(new[1:]))))
-    shapes = Shapes(old)
+    shapes, new_shapes = Shapes(old), Shapes(new)
     lines: list[Line] = []
     for (item,) in body.lines:
         before = shapes.now
         shapes.after(item)
         changed, halvings = _wider(item, halvings, notes)
         if changed is not None:
-            lines.append((_over_the_whole_map(changed, before, notes),))
+            changed = _over_the_whole_map(changed, before, new_shapes.now, notes)
+            new_shapes.after(changed)
+            lines.append((changed,))
     return replace(body, lines=tuple(lines))
 
 
@@ -173,11 +182,15 @@ def _wider(item: Item, halvings: int, notes: list[str]) -> tuple[Item | None, in
     return replace(item, what=_with(what, stride=(left, left))), halvings
 
 
-def _over_the_whole_map(item: Item, before: Shape, notes: list[str]) -> Item:
+def _over_the_whole_map(item: Item, before: Shape, now: Shape, notes: list[str]) -> Item:
     what = item.what
-    if not isinstance(what, Layer) or what.kind != "average pool" or len(before) != 3:
+    if not isinstance(what, Layer) or what.kind not in ("average pool", "conv") or len(now) != 3:
         return item
-    if what.given["window"] != before[1:]:
+    if what.given["window"] != before[1:] or now[1:] == before[1:]:
         return item
+    if what.kind == "conv":
+        side = "x".join(map(str, now[1:]))
+        notes.append(f"{item.name} of {side}, the whole map")
+        return replace(item, what=_with(what, window=now[1:], pad=(0, 0)))
     notes.append(f"{item.name} over the whole map, whatever its size")
     return replace(item, what=Layer("global average"))
