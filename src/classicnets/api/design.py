@@ -23,7 +23,7 @@ Network = str | Entry | nn.Module
 
 def design(
     network: Network,
-    width: float | str | Fraction = 1,
+    width: int | float | str | Fraction = 1,
     size: tuple[int, int, int] | None = None,
     classes: int | None = None,
 ) -> str:
@@ -113,7 +113,7 @@ def _head(line: str, shape: tuple[int, ...]) -> tuple[str, str, str]:
     return found[1], written(shape), found[2]
 
 
-def _fraction(width: float | str | Fraction) -> Fraction:
+def _fraction(width: int | float | str | Fraction) -> Fraction:
     try:
         return Fraction(str(width).strip())
     except (ValueError, ZeroDivisionError):

@@ -32,7 +32,7 @@ def describe(network: nn.Module, size: Shape, comment: str = "") -> Design:
     It holds the layers and how they are joined, not the weights. Raises a ValueError that names
     the module which a design cannot hold.
 
-    >>> describe(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), (3, 4, 4)).lines[0][0].name
+    >>> describe(Network(flatten=nn.Flatten(), fc=nn.Linear(48, 2)), (3, 4, 4)).lines[0][0].name
     'fc'
     """
     body = _sequence(network, "")
