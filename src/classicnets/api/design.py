@@ -1,6 +1,7 @@
 """Networks as text: a starting point for your own design, and its shapes filled in."""
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from classicnets.designs.tree import Design, layers
 from classicnets.designs.writer import write
 from classicnets.support.files import write_atomic
 
-Network = str | Entry | nn.Module
+Network = str | Entry | nn.Module | Callable[..., nn.Module]
 
 
 def design(
@@ -29,7 +30,7 @@ def design(
 ) -> str:
     """A network as the text of a design file, from which `find("file.net")` builds it again.
 
-    `network` is a name of the catalogue, a design file, `path/to/file.py:builder`, or a module,
+    `network` is a name of the catalogue, a design file, `path/to/file.py:builder`, a builder, or a module,
     which needs `size`, the (c, h, w) of one image. `width`, such as 1/4, is what is left of the
     maps and neurons; `size` and `classes` replace those of the network. docs/designs.md gives the
     rules; the comment at the top says what they changed.

@@ -36,9 +36,11 @@ class Target(NamedTuple):
     design: str = ""
 
 
-def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
-    """The network of this name, or this module, to be trained on these data."""
-    if isinstance(network, str):
+def resolve_network(
+    network: str | nn.Module | Callable[..., nn.Module], data: str | Splits
+) -> Target:
+    """The network of this name or builder, or this module, to be trained on these data."""
+    if not isinstance(network, nn.Module):
         entry = catalog.find(network)
         channels, side, _ = entry.input
         if entry.paper:
@@ -47,8 +49,8 @@ def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
             init = HeNormal()
             recipe = _fast(side, channels, data, init)
             return Target(entry.name, recipe, channels, entry.build, init, design=entry.design)
-        path, _, builder = entry.name.rpartition(":")
-        name = f"{Path(path).resolve()}:{builder}"
+        path, colon, builder = entry.name.rpartition(":")
+        name = f"{Path(path).resolve()}:{builder}" if colon else builder
         return Target(name, _fast(side, channels, data), channels, entry.build)
     convs = (m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd))
     kernels = (p.shape[1] for p in network.parameters() if p.ndim == 4)
