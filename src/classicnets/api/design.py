@@ -30,10 +30,10 @@ def design(
 ) -> str:
     """A network as the text of a design file, from which `find("file.net")` builds it again.
 
-    `network` is a name of the catalogue, a design file, `path/to/file.py:builder`, a builder, or a module,
-    which needs `size`, the (c, h, w) of one image. `width`, such as 1/4, is what is left of the
-    maps and neurons; `size` and `classes` replace those of the network. docs/designs.md gives the
-    rules; the comment at the top says what they changed.
+    `network` is a name of the catalogue, a design file, `path/to/file.py:builder`, a builder, or a
+    module, which needs `size`, the (c, h, w) of one image. `width`, such as 1/4, is what is left of
+    the maps and neurons; `size` and `classes` replace those of the network. docs/designs.md gives
+    the rules; the comment at the top says what they changed.
     Raises ValueError for a module that a design cannot hold, a width or size that does not fit, and
     an unknown name.
 
