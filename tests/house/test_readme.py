@@ -59,7 +59,7 @@ def _steps() -> list:
             steps.append(pytest.param(run, quotation, marks=mark, id=f"line {line}"))
         elif language in ("", "sh", "bash", "console"):
             for command, shown in _commands(content):
-                quick = command[1] in ("list", "show") or "--help" in command
+                quick = command[1] in ("list", "show", "design", "diff") or "--help" in command
                 mark = [] if quick else [pytest.mark.slow]
                 short = SHORT if "path/to/folder" in command else []
                 run = [sys.executable, "-m", *command, *short]

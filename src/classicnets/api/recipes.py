@@ -22,8 +22,9 @@ from classicnets.training.recipe.recipe import Recipe
 class Target(NamedTuple):
     """A network to train: its name, its default recipe, its input channels and its builder.
 
-    `init` is what "fast" starts from: a network of your own keeps the values it has. A `published`
-    network has the recipe of its paper.
+    `init` is what "fast" starts from: a network of your own keeps the values it has. `design` is
+    the text of a design file, of which the run keeps a copy. A `published` network has the recipe
+    of its paper.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Target(NamedTuple):
     build: Callable[..., nn.Module]
     init: Init = AsBuilt()
     published: bool = False
+    design: str = ""
 
 
 def resolve_network(
@@ -43,6 +45,10 @@ def resolve_network(
         channels, side, _ = entry.input
         if entry.paper:
             return Target(entry.name, entry.recipe, channels, entry.build, HeNormal(), True)
+        if entry.design:
+            init = HeNormal()
+            recipe = _fast(side, channels, data, init)
+            return Target(entry.name, recipe, channels, entry.build, init, design=entry.design)
         path, colon, builder = entry.name.rpartition(":")
         name = f"{Path(path).resolve()}:{builder}" if colon else builder
         return Target(name, _fast(side, channels, data), channels, entry.build)

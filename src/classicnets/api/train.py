@@ -264,7 +264,7 @@ def train(
         notes = {"origin": origin, "adapted": dict(training.adapted)}
         notes |= _environment(splits, module, where)
         digests = training_digests(splits)
-        training.run = create(directory, config, digests, exist_ok, **notes)
+        training.run = create(directory, config, digests, exist_ok, target.design, **notes)
     training.saved = None  # not what a run that is replaced had
     return training
 

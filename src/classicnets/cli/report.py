@@ -15,6 +15,7 @@ from .terminal import console, one_line
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
+    from classicnets.catalog import Entry
     from classicnets.data.images import Splits
     from classicnets.evaluation.metrics import Evaluation
     from classicnets.training.recipe.init import FromRun
@@ -41,6 +42,14 @@ def is_first_to_fail() -> bool:
     """Whether this process is to tell the user of its error: no other one has failed before."""
     module = sys.modules.get("classicnets.training.execution.distributed")
     return module.is_first_to_fail() if module else is_first_process()
+
+
+def warn_of_design(network: "str | Entry") -> None:
+    """Prints on stderr what is probably not meant in a design file."""
+    from classicnets.api.design import design_warnings
+
+    for warning in design_warnings(network):
+        print(f"classicnets: warning: {warning}", file=sys.stderr)
 
 
 def print_introduction(training: "Training") -> None:
