@@ -230,8 +230,8 @@ def test_epochs_of_the_command_line_are_kept_and_a_recipe_of_ones_own_is(tmp_pat
     assert (training.recipe.epochs, training.recipe.batch) == (3, 16)
     own = cn.train("resnet20", shapes(60), dataclasses.replace(CIFAR, batch=20), out=tmp_path / "o")
     assert (own.recipe.batch, own.recipe.lr) == (20, CIFAR.lr)
-    told = json.loads((tmp_path / "short" / "run.json").read_text())
-    assert {"batch", "lr"} <= told["adapted"].keys()
+    content = json.loads((tmp_path / "short" / "run.json").read_text())
+    assert {"batch", "lr"} <= content["adapted"].keys()
 
 
 def introduction(capsys, tmp_path, *words, **options):
@@ -256,15 +256,19 @@ def test_the_input_and_the_size_of_the_photos_are_said_before_training(
 
 
 def test_a_training_of_too_few_steps_is_warned_of_with_what_does_better(capsys, tmp_path):
-    told = introduction(capsys, tmp_path / "a", "resnet20", shapes(120), epochs=10)
+    printed = introduction(capsys, tmp_path / "a", "resnet20", shapes(120), epochs=10)
     steps = math.ceil(84 / 16)
-    assert f"{10 * steps} steps: 10 epochs of {steps} steps, batches of 16" in told.out.splitlines()
-    assert told.err == (
+    assert (
+        f"{10 * steps} steps: 10 epochs of {steps} steps, batches of 16" in printed.out.splitlines()
+    )
+    assert printed.err == (
         f"warning: {10 * steps} steps will hardly train a network, which takes some hundred; "
         f"the same command with --epochs 50 takes {50 * steps}\n"
     )
-    told = introduction(capsys, tmp_path / "b", "resnet20", shapes(120), overrides={"steps": "9"})
-    assert "the same command with --set steps=300 takes 300" in told.err
+    printed = introduction(
+        capsys, tmp_path / "b", "resnet20", shapes(120), overrides={"steps": "9"}
+    )
+    assert "the same command with --set steps=300 takes 300" in printed.err
     assert introduction(capsys, tmp_path / "c", "resnet20", shapes(120), epochs=50).err == ""
 
 
@@ -278,11 +282,11 @@ def test_that_few_large_images_take_a_cpu_long_is_said_with_a_command_of_minutes
     capsys, tmp_path, write_folder
 ):
     folder = write_folder(tmp_path / "my photos", 20)
-    told = introduction(capsys, tmp_path / "a", "googlenet", str(folder), device="cpu")
+    printed = introduction(capsys, tmp_path / "a", "googlenet", str(folder), device="cpu")
     # 28 images, of which 286 epochs show 8,008; 6 x 1.583 G operations each at 100 G in a second
     minutes = 6 * 1.583e9 * 8_008 / 1e11 / 60
-    assert f"two CPU cores take about {minutes:.0f} minutes for this" in told.err
-    assert f"train resnet20 --data '{folder}'\n" in told.err
+    assert f"two CPU cores take about {minutes:.0f} minutes for this" in printed.err
+    assert f"train resnet20 --data '{folder}'\n" in printed.err
     for name, epochs in (("resnet20", None), ("googlenet", 100)):
         out = tmp_path / f"{name}{epochs}"
         assert "minutes" not in introduction(capsys, out, name, str(folder), epochs=epochs).err
