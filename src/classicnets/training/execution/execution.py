@@ -117,7 +117,8 @@ def resolve_execution(
         reasons.append(layout)
     if execution.accumulation_steps == 0:
         free = free_memory(device)
-        steps, why = accumulation_steps(network, shape, batch, free, execution.precision)
+        copies = getattr(optimizer, "copies", 1)
+        steps, why = accumulation_steps(network, shape, batch, free, execution.precision, copies)
         execution = replace(execution, accumulation_steps=steps)
         reasons += [f"gradients accumulated over {steps} parts of a batch ({why})"] * (steps > 1)
     if execution.graph is None:

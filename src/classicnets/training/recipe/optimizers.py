@@ -22,7 +22,14 @@ DrawImages = Callable[[int], Float[Tensor, "n c h w"]]  # so many training image
 
 
 class OptimizerSpec:
-    """What a recipe's optimizer is: how it is built, and what it needs before each epoch."""
+    """What a recipe's optimizer is: how it is built, and what it needs before each epoch.
+
+    It stores `copies` values per weight.
+    """
+
+    @property
+    def copies(self) -> int:
+        return 2
 
     def build(self, network: nn.Module) -> Optimizer:
         """The optimizer of these parameters. Raises ValueError for a network without any."""
@@ -47,6 +54,10 @@ class SGD(OptimizerSpec):
 
     def __post_init__(self):
         check_range(self, momentum=(0, 1), weight_decay=(0, math.inf))
+
+    @property
+    def copies(self) -> int:
+        return int(self.momentum > 0)
 
     def build(self, network: nn.Module) -> Optimizer:
         trainable = _trainable(network)
@@ -78,6 +89,10 @@ class CaffeSGD(OptimizerSpec):
 
     def __post_init__(self):
         check_range(self, momentum=(0, 1), weight_decay=(0, math.inf))
+
+    @property
+    def copies(self) -> int:
+        return 1
 
     def build(self, network: nn.Module) -> Optimizer:
         return CaffeSGDOptimizer(_trainable(network), self.momentum, self.weight_decay)
