@@ -17,6 +17,7 @@ _PUBLIC = {
     "api.compare": ("compare",),
     "api.evaluate": ("evaluate",),
     "api.pack": ("pack",),
+    "api.plan": ("plan",),
     "api.predict": ("predict",),
     "api.resume": ("resume",),
     "api.runs": ("load",),
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .api.compare import compare as compare
     from .api.evaluate import evaluate as evaluate
     from .api.pack import pack as pack
+    from .api.plan import plan as plan
     from .api.predict import predict as predict
     from .api.resume import resume as resume
     from .api.runs import load as load

@@ -1,5 +1,6 @@
 """Training: a network, data and a recipe become a run directory."""
 
+import math
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -19,12 +20,13 @@ from classicnets.evaluation.metrics import Evaluation
 from classicnets.evaluation.protocols import find_protocol
 from classicnets.measure.sizes import scores_shape
 from classicnets.recipes.adapt import adapt
-from classicnets.support.devices import select_device
+from classicnets.support.devices import network_device, peak_memory, select_device
 from classicnets.support.files import lock_directory
 from classicnets.support.modules import evaluation_mode
 from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
+from classicnets.training.execution.memory import training_peaks
 from classicnets.training.recipe.recipe import Recipe, differences
 from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.config import RunConfig
@@ -142,8 +144,15 @@ class Training:
     def _tested(self) -> Evaluation:
         self.run.load_weights(self.network)
         test = evaluate_network(self.network, self.splits.test, self.config)
-        self.run.note(test=test.as_json())
+        self.run.note(test=test.as_json(), measured=self._measured())
         return test
+
+    def _measured(self) -> dict[str, float]:
+        """What the training needed, beside the plan; what is unknown is left out."""
+        seconds = [epoch.seconds for epoch in self.run.epochs]
+        told = {"peak_bytes": peak_memory(self.state.totals.device)}
+        told["seconds_per_epoch"] = sum(seconds) / len(seconds) if seconds else math.nan
+        return {name: value for name, value in told.items() if math.isfinite(value)}
 
 
 def train(
@@ -213,7 +222,7 @@ def train(
     if distributed.rank() == 0:
         named = recipe if isinstance(recipe, str) else ""
         origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
-        notes = {"origin": origin, "adapted": dict(training.adapted)}
+        notes = {"origin": origin, "adapted": dict(training.adapted), "plan": _plan(config, module)}
         training.run = create(directory, config, **_environment(splits, module, where), **notes)
     return training
 
@@ -313,6 +322,19 @@ def _environment(splits: Splits, network: nn.Module, device: torch.device) -> di
         "versions": versions,
         "parameters": count,
     }
+
+
+def _plan(config: RunConfig, network: nn.Module) -> dict[str, int]:
+    """The predicted peak memory of each phase; nothing where it cannot be predicted."""
+    execution, device = config.execution, network_device(network).type
+    parts, copies = execution.accumulation_steps, int(getattr(config.recipe.optimizer, "copies", 1))
+    batch = math.ceil(config.recipe.batch / config.processes)
+    with suppress(ValueError, RuntimeError):
+        peaks = training_peaks(
+            network, config.input, batch, parts, copies, execution.precision, device
+        )
+        return {peak.phase: peak.total for peak in peaks}
+    return {}
 
 
 def _plain(value: object) -> int | str:

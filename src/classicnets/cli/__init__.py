@@ -21,6 +21,7 @@ from .evaluate import evaluate
 from .list import list_
 from .options import SectionedCommand
 from .pack import pack
+from .plan import plan
 from .predict import predict
 from .recipe import recipe
 from .report import is_first_to_fail
@@ -61,7 +62,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for verb in (list_, show, speed, recipe, train, evaluate, predict, compare, see, pack, demo):
+for verb in (list_, show, speed, plan, recipe, train, evaluate, predict, compare, see, pack, demo):
     app.command(name=verb.__name__.strip("_"), cls=SectionedCommand)(_interruptible(verb))
 
 

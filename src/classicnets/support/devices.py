@@ -70,6 +70,6 @@ def peak_memory(device: torch.device) -> float:
         return float(torch.cuda.max_memory_allocated(device))
     if device.type != "cpu" or sys.platform != "linux":
         return math.nan
-    import resource
+    import resource  # noqa: PLC0415  # not on every platform
 
     return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -146,6 +146,7 @@ class Origin:
 def check_notes(notes: Mapping[str, Any]) -> None:
     """Raises a ValueError for a note in run.json that is not of its kind."""
     kinds = {"best_epoch": int, "parameters": int, "adapted": Mapping[str, str], "origin": Origin}
+    kinds |= {"plan": Mapping[str, int], "measured": Mapping[str, float]}
     for name, kind in kinds.items():
         if notes.get(name) is not None:
             from_json(notes[name], kind, name)

@@ -1,0 +1,284 @@
+"""Planning a training: whether it fits into memory and how long it takes, before it starts."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import nn
+
+from classicnets.data.crops import centre_boxes
+from classicnets.data.images import Splits
+from classicnets.data.loader import stream
+from classicnets.data.sets import open_data
+from classicnets.measure import roofline
+from classicnets.measure.live import Live
+from classicnets.measure.machines import MACHINES, Machine
+from classicnets.measure.sizes import scores_shape
+from classicnets.recipes.adapt import adapt
+from classicnets.support.devices import free_memory, peak_memory, select_device, supports_bf16
+from classicnets.support.errors import suggest
+from classicnets.support.tables import align, format_bytes
+from classicnets.support.units import format_seconds, parse_bytes, parse_seconds
+from classicnets.training.execution.execution import Execution, choose_precision
+from classicnets.training.execution.memory import (
+    RUNTIME,
+    Peak,
+    largest_batch,
+    largest_peak,
+    training_peaks,
+)
+from classicnets.training.execution.plan import Option, Plan, Seconds, fits, predict_step
+from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.run.directory import Run, open_run
+
+from .recipes import Target, choose_recipe, resolve_network, with_overrides
+from .speed import time_steps
+
+READ = 64  # images that are read to time the reader
+SIDES = (0.75, 0.5)  # of the recipe's, tried where memory is short
+
+
+def plan(
+    network: str | nn.Module,
+    data: str | Splits | None = None,
+    recipe: str | Recipe | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    memory: str | float | None = None,
+    time: str | float | None = None,
+    device: str = "auto",
+    measure: bool = False,
+) -> Plan:
+    """The memory and the time that `train` would need with the same arguments.
+
+    Without `data` the images are as many as the paper's. `memory` (bytes, or text such as "8GB") is
+    by default what is free, and `time` (seconds, or "2h") has no default. `device` may be one that
+    is not here, such as "h100", for an estimate from its data sheet. With `measure` five real steps
+    are timed. Raises a ValueError where `train` does, for other units and unknown devices, and for
+    a network that cannot run without values.
+    """
+    given = parse_bytes(memory) if memory is not None else None
+    limit = parse_seconds(time) if time is not None else None
+    where = _Where.find(device)
+    if measure and where.machine:
+        raise ValueError(f"{device} is not here, so nothing can be measured; leave out --measure")
+    target = resolve_network(network, data if data is not None else "")
+    changes = {"batch": str(batch)} if batch is not None else None
+    wanted = with_overrides(choose_recipe(target, recipe, data or ""), epochs, changes)
+    wanted, splits = _with_data(wanted, data, target)
+    job = _Job(target, wanted, splits, where)
+    budget = given or where.free()
+    precision = job.precision()
+    most = largest_batch(job.network, job.shape, budget - job.runtime, precision, *job.state)
+    parts = math.ceil(wanted.batch / most) if 0 < most < wanted.batch else 1
+    live = Live()
+    peaks = job.peaks(wanted.batch, precision, parts, live)
+    whole = job.peaks(wanted.batch, precision) if parts > 1 else peaks
+    count = len(splits.train) if splits else max(wanted.paper_images, 1)
+    step = job.measured(precision, parts) if measure else job.predicted(live, precision, parts)
+    steps = wanted.total_steps(count)
+    return Plan(
+        network=target.name,
+        input=job.shape,
+        data=splits.name if splits else "the paper",
+        images=count,
+        validation=len(splits.validation) if splits else 0,
+        batch=wanted.batch,
+        parts=1,
+        steps=steps,
+        epochs=steps / wanted.steps_per_epoch(count),
+        precision=precision,
+        device=where.title,
+        peaks=whole,
+        budget=budget,
+        largest_batch=most,
+        step=step,
+        reading=job.reading() if splits and not where.machine else 0.0,
+        time_budget=limit,
+        options=() if fits(largest_peak(whole), budget) else job.options(budget, most, precision),
+        notes=where.notes,
+    )
+
+
+@dataclass(frozen=True)
+class _Where:
+    """A device that is here, or a machine known from its data sheet."""
+
+    name: str
+    device: torch.device
+    machine: Machine | None = None
+
+    @classmethod
+    def find(cls, name: str) -> "_Where":
+        if machine := MACHINES.get(name.lower()):
+            return cls(name.lower(), torch.device("cuda"), machine)
+        try:
+            return cls(name, select_device(name))
+        except ValueError as error:
+            names = suggest(name, ["auto", "cpu", *MACHINES])
+            raise ValueError(f"the device {name!r} cannot be used here; {names}") from error
+
+    @property
+    def title(self) -> str:
+        return self.machine.title if self.machine else str(self.device)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if self.machine is None:
+            return ()
+        return (
+            f"An estimate for a device that is not here, from the {self.machine.source}; "
+            "reading images is not in it.",
+        )
+
+    def bf16(self) -> bool:
+        return self.machine.bf16 is not None if self.machine else supports_bf16(self.device)
+
+    def free(self) -> float:
+        if self.machine:
+            return self.machine.memory
+        used = peak_memory(self.device)  # what this process has would be another's
+        return free_memory(self.device) + (0.0 if math.isnan(used) else used)
+
+    def peaks(self, precision: str) -> dict[str, float]:
+        if self.machine:
+            return self.machine.peaks()
+        return roofline.sample(self.device, [precision], brief=True)
+
+
+class _Job:
+    """A network without values, its recipe, and where it is to be trained."""
+
+    def __init__(self, target: Target, recipe: Recipe, splits: Splits | None, where: _Where):
+        self.target, self.recipe, self.splits, self.where = target, recipe, splits, where
+        self.channels = splits.channels if splits else target.channels
+        self.shape = (self.channels, recipe.crop, recipe.crop)
+        self.network = self._built("meta")
+        scores_shape(self.network, (2, *self.shape))
+        self.copies = int(getattr(recipe.optimizer, "copies", 1))
+        self.state = (self.copies, where.device.type)
+
+    @property
+    def runtime(self) -> int:
+        return RUNTIME.get(self.where.device.type, 0)
+
+    def _built(self, device: str) -> nn.Module:
+        classes = {"classes": len(self.splits.classes)} if self.splits else {}
+        build = partial(self.target.build, channels=self.channels, **classes)
+        try:
+            with torch.device(device):
+                return build()
+        except Exception:  # a builder of your own may need values
+            return build()
+
+    def precision(self) -> str:
+        elements = self.recipe.batch * math.prod(self.shape)
+        cpu = self.where.device.type == "cpu"
+        return choose_precision(self.network, elements, cpu, self.where.bf16())[0]
+
+    def peaks(
+        self, batch: int, precision: str, parts: int = 1, live: Live | None = None
+    ) -> tuple[Peak, ...]:
+        arguments = (self.shape, batch, parts, self.copies, precision, self.where.device.type)
+        return training_peaks(self.network, *arguments, live=live)
+
+    def predicted(self, live: Live, precision: str, parts: int) -> Seconds:
+        weights = sum(p.numel() * p.element_size() for p in self.network.parameters())
+        kind = self.where.device.type
+        peaks = self.where.peaks(precision)
+        step = predict_step(live, weights, self.copies, peaks, precision, kind) * parts
+        return replace(step, source="estimate") if self.where.machine else step
+
+    def measured(self, precision: str, parts: int) -> Seconds:
+        execution = Execution(precision, accumulation_steps=parts)
+        module = self._built("cpu")
+        device, batch = self.where.device, self.recipe.batch
+        rounds = time_steps(module, self.recipe, self.shape, batch, device, execution)
+        return Seconds(min(rounds), median(rounds), max(rounds), "measured")
+
+    def reading(self) -> float:
+        """The seconds that the reader takes for a batch."""
+        assert self.splits
+        train, recipe = self.splits.train, self.recipe
+        some = torch.arange(min(READ, recipe.batch, len(train)))
+        boxes = centre_boxes(train.sizes[some], recipe.side, recipe.crop)
+        began = perf_counter()
+        for _ in stream(train, [(some, boxes)], recipe.crop, 0):
+            pass
+        return (perf_counter() - began) * recipe.batch / len(some)
+
+    def options(self, budget: float, most: float, precision: str) -> tuple[Option, ...]:
+        """What `train` can do to need less, each with its memory."""
+        batch, found = self.recipe.batch, []
+
+        def add(command: str, effect: str, peaks: Sequence[Peak]) -> None:
+            peak = largest_peak(peaks)
+            found.append(Option(command, effect, peak, fits(peak, budget)))
+
+        if 0 < most < batch:
+            parts, smaller = math.ceil(batch / most), int(most)
+            effect = f"the same update from {parts:,} parts of a batch; train does it by itself"
+            add("none", effect, self.peaks(batch, precision, parts))
+            effect = "other updates: the learning rate may need a change too"
+            add(f"--set batch={smaller}", effect, self.peaks(smaller, precision))
+        if precision == "fp32" and self.where.bf16():
+            effect = "activations of half the size"
+            add("--precision bf16", effect, self.peaks(batch, "bf16"))
+        for fraction in SIDES:
+            self._add_smaller(round(self.recipe.crop * fraction), batch, precision, add)
+        return tuple(found)
+
+    def _add_smaller(self, crop: int, batch: int, precision: str, add: Any) -> None:
+        shape = (self.channels, crop, crop)
+        try:
+            scores_shape(self.network, (2, *shape))
+            peaks = training_peaks(
+                self.network, shape, batch, 1, self.copies, precision, self.where.device.type
+            )
+        except ValueError:  # the network takes one size only
+            return
+        side = round(self.recipe.side * crop / self.recipe.crop)
+        add(f"--set crop={crop} --set side={side}", "smaller images: less detail", peaks)
+
+
+def _with_data(
+    recipe: Recipe, data: str | Splits | None, target: Target
+) -> tuple[Recipe, Splits | None]:
+    """The recipe adapted to the data, and the data; as they are without any."""
+    if data is None:
+        return recipe, None
+    if not isinstance(data, Splits):
+        whole = recipe.crop_sampler.whole
+        data = open_data(data, recipe.side, target.channels, whole=whole)
+    return adapt(recipe, data)[0], data
+
+
+def review(runs: Sequence[str | Path]) -> str:
+    """A table of runs: the peak memory that was predicted, and what was measured.
+
+    Raises a ValueError without runs, and for one that is damaged.
+    """
+    if not runs:
+        raise ValueError("--review needs runs, such as --review runs/*")
+    rows = [["run", "network", "batch", "predicted", "measured", "ratio", "epoch"]]
+    rows += [_row(open_run(Path(run))) for run in runs]
+    return "\n".join(align(rows, ("run", "network"))) + "\n"
+
+
+def _row(run: Run) -> list[str]:
+    predicted = max((run.notes.get("plan") or {}).values(), default=0)
+    measured = run.notes.get("measured") or {}
+    peak, seconds = measured.get("peak_bytes", 0), measured.get("seconds_per_epoch", 0)
+    config = run.config
+    return [
+        *(run.directory.name, config.network, f"{config.recipe.batch:,}"),
+        *(format_bytes(int(n)) if n else "-" for n in (predicted, peak)),
+        f"{predicted / peak:.2f}" if predicted and peak else "-",
+        format_seconds(seconds) if seconds else "-",
+    ]
