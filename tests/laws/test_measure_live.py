@@ -105,12 +105,12 @@ def test_memory_is_a_number_and_a_unit(text, value):
 
 @pytest.mark.parametrize("text", ["8GX", "-8GB", "0GB", "GB", "", "nan", "1e3GB"])
 def test_another_amount_of_memory_is_an_error_that_names_legal_ones(text):
-    with pytest.raises(ValueError, match="memory .*such as 8GB, 500MB or 6GiB, not") as error:
+    with pytest.raises(ValueError, match=r"memory .*such as 8GB, 500MB or 6GiB, not") as error:
         parse_bytes(text)
     assert repr(text) in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["2 weeks", "-2h", "0s", "h", "1h30"])
 def test_another_amount_of_time_is_an_error_that_names_legal_ones(text):
-    with pytest.raises(ValueError, match="time .*such as 90s, 30min, 2h or 1d, not"):
+    with pytest.raises(ValueError, match=r"time .*such as 90s, 30min, 2h or 1d, not"):
         parse_seconds(text)

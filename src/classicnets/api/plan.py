@@ -27,6 +27,7 @@ from classicnets.support.tables import align, format_bytes
 from classicnets.support.units import format_seconds, parse_bytes, parse_seconds
 from classicnets.training.execution.execution import Execution, choose_precision
 from classicnets.training.execution.memory import (
+    MARGIN,
     RUNTIME,
     Peak,
     largest_batch,
@@ -75,7 +76,9 @@ def plan(
     job = _Job(target, wanted, splits, where)
     budget = given or where.free()
     precision = job.precision()
-    most = largest_batch(job.network, job.shape, budget - job.runtime, precision, *job.state)
+    most = largest_batch(
+        job.network, job.shape, budget - MARGIN * job.runtime, precision, *job.state
+    )
     parts = math.ceil(wanted.batch / most) if 0 < most < wanted.batch else 1
     live = Live()
     peaks = job.peaks(wanted.batch, precision, parts, live)

@@ -208,7 +208,7 @@ def accumulation_steps(
     return min(batch, math.ceil(batch / max(largest, 1))), why
 
 
-def _peak(phase: str, live: Live, trained: list[Tensor], copies: int, device: str) -> Peak:
+def _peak(phase: str, live: Live, trained: Sequence[Tensor], copies: int, device: str) -> Peak:
     parts: Mapping[str, int] = live.peak()
     freed = parts.get("activations", 0) + parts.get(TRANSIENT, 0)
     # the largest gradient does not fit where it was, once activations took a part of it
@@ -251,7 +251,7 @@ def _twin(
     return twin, live.hold(x, "images")
 
 
-def _bytes(tensors: list[Any]) -> int:
+def _bytes(tensors: Sequence[Any]) -> int:
     return sum(map(_size, tensors))
 
 
