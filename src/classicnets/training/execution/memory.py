@@ -153,7 +153,7 @@ def largest_batch(
         return MARGIN * (peak.total - peak.runtime)
 
     try:
-        return _largest(need, free)
+        return float(_largest(need, free))
     except (ValueError, RuntimeError):
         return math.inf
 
