@@ -68,7 +68,7 @@ def test_a_convolution_needs_a_workspace_of_its_weights():
 
 def test_the_largest_batch_is_the_largest_that_fits():
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    room = 40 * 2**20
+    room = 40.0 * 2**20
     largest = int(largest_batch(network, (3, 32, 32), room))
 
     def need(batch: int) -> float:
