@@ -110,7 +110,7 @@ def pure_inference(count: int, precision: str) -> Contender:
     """The same network on the same images, already decoded, cropped and scaled."""
     data = str(trained(count) / "train")
     config, network = open_run(Path("run")).config, cn.load("run")
-    images = open_test(data, config.side, 3, config.classes)
+    images = open_test(data, config.side, 3, config.classes).images
     boxes = centre_boxes(images.sizes, config.side, config.input[-1])
     x = config.scaling(images.crop(torch.arange(count), boxes, config.input[-1]))
     execution, _ = resolve_execution(Execution(precision=precision), network, config.input, BATCH)

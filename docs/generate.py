@@ -3,11 +3,13 @@
     python docs/generate.py            writes the files
     python docs/generate.py --check    exits with status 1 and names the files that are out of date
 
-The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, and the
-builders among the public names in src/classicnets/__init__.py.
+The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
+builders among the public names in src/classicnets/__init__.py, and what `classicnets list` shows.
 """
 
+import csv
 import inspect
+import io
 import re
 import sys
 from collections.abc import Mapping
@@ -45,6 +47,20 @@ def networks(words: Mapping[str, str]) -> str:
         cells = (f"`{entry.name}`", printed, f"{entry.params:,}", multiply_adds(entry.macs))
         rows.append(f"| {' | '.join(cells)} | {entry.published or '-'} |")
     return "\n".join(rows)
+
+
+def listed() -> str:
+    """The table that `classicnets list` reads, which does not import the networks."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["name", "year", "paper", "parameters", "multiply-adds", "error", "aliases"])
+    for name, entry in catalog.CATALOG.items():
+        assert entry.paper is not None
+        paper = f"{entry.paper.authors.partition(',')[0]} et al., {entry.paper.where}"
+        aliases = " ".join(alias for alias, of in catalog.ALIASES.items() if of == name)
+        figures = (entry.params, entry.macs, entry.published)
+        writer.writerow([name, entry.paper.year, paper, *figures, aliases])
+    return table.getvalue()
 
 
 def papers() -> str:
@@ -104,6 +120,7 @@ def generated() -> dict[Path, str]:
         ROOT / "README.md": _with_rows("README.md", "networks", networks({})),
         ROOT / "README.zh-CN.md": _with_rows("README.zh-CN.md", "networks", networks(CHINESE)),
         ROOT / "docs/index.md": _with_rows("docs/index.md", "papers", papers()),
+        ROOT / "src/classicnets/cli/networks.csv": listed(),
     }
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")

@@ -1,12 +1,13 @@
 """The catalogue: a written table, name -> (builder, recipe, paper)."""
 
-import fnmatch
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,8 @@ from classicnets.recipes import (
     zfnet as zfnet_recipe,
 )
 from classicnets.recipes.fast import OWN
-from classicnets.support.errors import one_line, suggest
+from classicnets.support.errors import one_line
+from classicnets.support.names import matching, spelling
 from classicnets.training.recipe import Recipe
 
 
@@ -66,31 +68,35 @@ class Entry:
 def names(pattern: str = "*") -> list[str]:
     """The networks whose name or alias matches a shell pattern, in order of publication.
 
+    Where there are none, those whose name holds the pattern; upper case, hyphens, underscores and
+    spaces do not matter.
+
     >>> names("vgg_?")
     ['vgg_a', 'vgg_b', 'vgg_c', 'vgg_d', 'vgg_e']
-    >>> names("vgg1*")
+    >>> names("VGG-1*")
     ['vgg_a', 'vgg_b', 'vgg_d', 'vgg_e']
+    >>> names("naive")
+    ['googlenet_naive']
     """
-    found = {ALIASES.get(name, name) for name in fnmatch.filter([*CATALOG, *ALIASES], pattern)}
-    return [name for name in CATALOG if name in found]
+    meant = matching(pattern, dict(zip(CATALOG, CATALOG, strict=True)) | ALIASES)
+    return [name for name in CATALOG if name in meant]
 
 
 def find(name: str | Callable[..., nn.Module]) -> Entry:
     """The entry of a name, of a third-party network written `path/to/file.py:builder`, or of a
-    builder.
+    builder. `ResNet-50` is `resnet50`.
 
-    Raises ValueError for an unknown name, offering the nearest; for a file that cannot be read or
+    Raises ValueError for an unknown name, saying what there is; for a file that cannot be read or
     run; and for a file without that builder. So does `build` where that builder fails.
     """
     if not isinstance(name, str):
         return _third_party(name, getattr(name, "__qualname__", repr(name)), Path())
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
-    entry = CATALOG.get(ALIASES.get(name, name))
-    if entry is None:
-        hint = suggest(name.lower(), [*CATALOG, *ALIASES])
-        raise ValueError(f"no network {name!r}; {hint}")
-    return entry
+    known = SPELLINGS.get(spelling(name))
+    if known is None:
+        raise ValueError(f"no network {name!r}{_instead(name)}")
+    return CATALOG[ALIASES.get(known, known)]
 
 
 def build(name: str, classes: int | None = None, channels: int | None = None) -> nn.Module:
@@ -103,6 +109,34 @@ def build(name: str, classes: int | None = None, channels: int | None = None) ->
         if number is not None and number < 1:
             raise ValueError(f"{what} must be at least 1, not {number}")
     return find(name).build(**{k: v for k, v in wanted.items() if v is not None})
+
+
+def _instead(name: str) -> str:
+    """What to say after an unknown name: what it is, or what there is."""
+    with suppress(OSError):  # it is too long for a path
+        if Path(name).exists():
+            kind = "folder" if Path(name).is_dir() else "file"
+            return f", which is a {kind}: data go with a network, as in NETWORK --data {name}"
+    plain = spelling(name)
+    if held := [key for key in SPELLINGS if re.search(rf"{key}(?<=\d)(?!\d)", plain)]:
+        base = SPELLINGS[max(held, key=len)]
+        return f"; there is {base} as its paper published it, and none of its later variants"
+    for family, start in FAMILIES.items():
+        if plain.startswith(family):
+            return f"; of this family there {_members(start)}"
+    if near := get_close_matches(plain, SPELLINGS, n=3, cutoff=0.75):
+        return f"; did you mean {' or '.join(SPELLINGS[key] for key in near)}?"
+    return (
+        "; there are those of the papers on LeNet, AlexNet, ZFNet, VGG, GoogLeNet and ResNet, "
+        "which `classicnets list` shows, and path/to/file.py:builder for your own"
+    )
+
+
+def _members(start: str) -> str:
+    """The networks whose names start so, with their other names in brackets."""
+    others = {name: f" ({alias})" for alias, name in ALIASES.items()}
+    names = [f"{name}{others.get(name, '')}" for name in CATALOG if name.startswith(start)]
+    return f"{'is' if len(names) == 1 else 'are'} {', '.join(names)}"
 
 
 def _from_file(name: str) -> Entry:
@@ -293,4 +327,19 @@ CATALOG = {entry.name: entry for entry in (
 )}
 # fmt: on
 
-ALIASES = {"vgg11": "vgg_a", "vgg13": "vgg_b", "vgg16": "vgg_d", "vgg19": "vgg_e"}
+ALIASES = {
+    "vgg11": "vgg_a",
+    "vgg13": "vgg_b",
+    "vgg16": "vgg_d",
+    "vgg19": "vgg_e",
+    "inception_v1": "googlenet",
+}
+SPELLINGS = {spelling(name): name for name in (*CATALOG, *ALIASES)}
+# how one calls several networks, and how their names start
+FAMILIES = {
+    "lenet": "lenet",
+    "vgg": "vgg",
+    "inception": "googlenet",
+    "resnet": "resnet",
+    "plain": "plain",
+}

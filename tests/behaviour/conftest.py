@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from classicnets.api.train import Training
 from classicnets.training.execution.graph import GraphedCallable
 
 
@@ -31,3 +32,16 @@ def replayed(monkeypatch):
     monkeypatch.setattr(GraphedCallable, "_eager", eager)
     monkeypatch.setattr(GraphedCallable, "record", record)
     return lengths
+
+
+@pytest.fixture
+def stop_after():
+    """Trains so many steps and saves a checkpoint: stop_after(training, 3)."""
+
+    def stop(training: Training, step: int) -> None:
+        for record in training:
+            if record.step == step:
+                break
+        training.save()
+
+    return stop

@@ -100,7 +100,9 @@ def equal(one: nn.Module, other: nn.Module) -> bool:
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, on what is new or old in it
 @pytest.mark.parametrize("name", KINDS)
-def test_it_trains_by_fast_is_resumed_bit_for_bit_and_evaluated_from_its_run(tmp_path, name):
+def test_it_trains_by_fast_is_resumed_bit_for_bit_and_evaluated_from_its_run(
+    tmp_path, stop_after, name
+):
     changes = {"batch": "16", "init": "HeNormal()" if name in COMPUTED else "AsBuilt()"}
 
     def begin(out: str) -> Training:
@@ -109,10 +111,7 @@ def test_it_trains_by_fast_is_resumed_bit_for_bit_and_evaluated_from_its_run(tmp
 
     whole = begin("whole")
     test = whole.finish()
-    for record in (stopped := begin("stopped")):
-        if record.step == 1:
-            break
-    stopped.save()
+    stop_after(begin("stopped"), 1)
     resumed = cn.resume(tmp_path / "stopped", KINDS[name](), DATA)
     resumed.finish()
     assert whole.state.average is not None
@@ -241,9 +240,8 @@ def test_what_training_starts_from_is_printed(tmp_path, capsys):
     training.finish()
     network[1].eval()
     print_introduction(cn.resume(tmp_path / "run", network, DATA))
-    assert (
-        "weights: those of step 3, the last; nothing is left to train\n" in capsys.readouterr().out
-    )
+    resumed = capsys.readouterr().out
+    assert "weights: those of step 3, the last; nothing is left to train (--epochs" in resumed
 
 
 class Extra(Own):
@@ -306,7 +304,7 @@ def test_a_parametrization_without_an_inverse_is_named():
         FilterRms()(network)
 
 
-def test_a_last_batch_of_one_joins_the_one_before_and_resumes_bit_for_bit(tmp_path):
+def test_a_last_batch_of_one_joins_the_one_before_and_resumes_bit_for_bit(tmp_path, stop_after):
     def network() -> nn.Module:
         torch.manual_seed(1)
         return nn.Sequential(body(), nn.BatchNorm1d(4))
@@ -316,10 +314,7 @@ def test_a_last_batch_of_one_joins_the_one_before_and_resumes_bit_for_bit(tmp_pa
     assert whole.config.batches() == [9, 9, 10]
     assert [record.images for record in whole] == [9, 18, 28] * 2
     stopped = cn.train(network(), DATA, RECIPE, 2, tmp_path / "stopped", overrides=changes)
-    for record in stopped:
-        if record.step == 2:
-            break
-    stopped.save()
+    stop_after(stopped, 2)
     resumed = cn.resume(tmp_path / "stopped", network(), DATA)
     assert resumed.config.batches() == [9, 9, 10]
     resumed.finish()

@@ -1,3 +1,4 @@
+import re
 import sys
 
 import pytest
@@ -44,12 +45,74 @@ def test_every_paper_says_where_it_leaves_a_choice():
 
 
 @pytest.mark.parametrize(
-    ("name", "offered"),
-    [("resnet35", "resnet34"), ("AlexNet", "alexnet"), ("vgg-d", "vgg_d"), ("lenet", "lenet5")],
+    ("written", "name"),
+    [
+        ("AlexNet", "alexnet"),
+        ("ResNet-50", "resnet50"),
+        ("resnet-50", "resnet50"),
+        ("ResNet50", "resnet50"),
+        ("ResNet-34-B", "resnet34_b"),
+        ("VGG16", "vgg_d"),
+        ("vgg-16", "vgg_d"),
+        ("VGG D", "vgg_d"),
+        ("LeNet-5", "lenet5"),
+        ("GoogLeNet", "googlenet"),
+        ("inception_v1", "googlenet"),
+        ("InceptionV1", "googlenet"),
+        ("ZF-Net", "zfnet"),
+        ("plain-34", "plain34"),
+    ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest(name, offered):
-    with pytest.raises(ValueError, match=f"{name}.*{offered}"):
+def test_a_name_is_known_as_papers_and_other_tools_write_it(written, name):
+    assert catalog.find(written).name == name
+    assert catalog.names(written) == [name]
+
+
+def test_no_two_names_have_one_spelling():
+    assert len(catalog.SPELLINGS) == len(catalog.CATALOG) + len(catalog.ALIASES)
+
+
+LATER = "as its paper published it, and none of its later variants"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("vgg16_bn", f"there is vgg16 {LATER}"),
+        ("resnet50d", f"there is resnet50 {LATER}"),
+        ("resnet50_v15", f"there is resnet50 {LATER}"),
+        ("preact_resnet18", f"there is resnet18 {LATER}"),
+        ("lenet", "of this family there is lenet5"),
+        ("lenet6", "of this family there is lenet5"),
+        ("resnet", "of this family there are resnet18, resnet34, "),
+        ("ResNet-35", "of this family there are resnet18, resnet34, "),
+        ("resnet500", "of this family there are resnet18, "),
+        ("plain", "of this family there are plain18, plain34, plain20, "),
+        ("VGG", "of this family there are vgg_a (vgg11), vgg_a_lrn, vgg_b (vgg13), "),
+        ("inception", "of this family there are googlenet (inception_v1), googlenet_naive"),
+        ("inception_v3", "of this family there are googlenet (inception_v1), googlenet_naive"),
+        ("alexnett", "did you mean alexnet?"),
+        ("gogglenet", "did you mean googlenet"),
+        *(
+            (name, "LeNet, AlexNet, ZFNet, VGG, GoogLeNet and ResNet, which `classicnets list`")
+            for name in ("mobilenet_v2", "efficientnet_b0", "densenet121", "vit_b_16", "x" * 5000)
+        ),
+    ],
+)
+def test_an_unknown_name_is_answered_with_what_there_is(name, answer):
+    with pytest.raises(ValueError, match=f"^no network '{name}'; ") as refused:
         catalog.find(name)
+    assert answer in str(refused.value)
+    for word in re.findall(
+        r"\w+", str(refused.value).partition(" there ")[2].partition("as its")[0]
+    ):
+        if word.startswith(("vgg", "resnet", "plain", "googlenet", "lenet")):
+            catalog.find(word)
+
+
+def test_a_folder_in_place_of_a_network_is_told_from_one(tmp_path):
+    with pytest.raises(ValueError, match=f"which is a folder: .* NETWORK --data {tmp_path}"):
+        catalog.find(str(tmp_path))
 
 
 def test_a_network_of_a_stranger_comes_from_a_file(tmp_path):
@@ -88,6 +151,12 @@ def test_no_classes_is_refused():
 def test_a_pattern_finds_a_network_by_its_other_name():
     assert catalog.names("vgg16") == ["vgg_d"]
     assert catalog.names("vgg*").count("vgg_d") == 1
+
+
+def test_a_pattern_without_wildcards_finds_the_names_that_hold_it():
+    assert catalog.names("vgg") == [name for name in catalog.CATALOG if name.startswith("vgg")]
+    assert catalog.names("Naive") == ["googlenet_naive"]
+    assert catalog.names("nothing") == []
 
 
 FAILING = {

@@ -214,4 +214,39 @@ def test_listing_takes_time_in_proportion_to_the_rows(tmp_path):
 def test_a_csv_without_test_rows_is_tested_on_all(root):
     lines = rows("{}.png").split()
     text = "\n".join(f"{line},{('train', 'val')[k % 2]}" for k, line in enumerate(lines))
-    assert len(open_test(write_csv(root, text), 8, 1, ("c", "d"))) == 12
+    assert len(open_test(write_csv(root, text), 8, 1, ("c", "d")).images) == 12
+
+
+@pytest.mark.parametrize("header", ["path,label\n", "", "path,label,split\n"])
+def test_a_label_with_a_comma_is_not_cut_off(tmp_path, header):
+    width = header.count(",") + 1 if header else 3
+    row = "0.png,black" + ",train" * (width - 2) + ", white"
+    rows = [f"{k}.png,{'cd'[k % 2]}" for k in range(1, 9)]
+    (tmp_path / "x.csv").write_text(header + "\n".join([*rows, row]))
+    told = rf"x\.csv, line .*: there are {width + 1} cells for {width} columns; put a name with a "
+    with pytest.raises(ValueError, match=told):
+        list_table(tmp_path / "x.csv")
+    (tmp_path / "x.csv").write_text(header + "\n".join([*rows, row.replace(" white", "")]))
+    assert "black" in list_table(tmp_path / "x.csv").classes
+
+
+@pytest.mark.parametrize(
+    ("twins", "shown"),
+    [
+        (("\xe9", "e\u0301"), r"'\\xe9' and 'e\\u0301'|'e\\u0301' and '\\xe9'"),
+        (("cat", "cat\u200b"), r"'cat' and 'cat\\u200b'"),
+        (("cat", "\ufeffcat"), r"'cat' and '\\ufeffcat'"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["CSV file", "folder"])
+def test_classes_that_look_the_same_are_refused(tmp_path, kind, twins, shown):
+    for k in range(12):
+        name = twins[k % 2]
+        (tmp_path / "images" / name).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (9, 9), 20 * k).save(tmp_path / "images" / name / f"{k}.png")
+    rows = "".join(f"images/{twins[k % 2]}/{k}.png,{twins[k % 2]}\n" for k in range(12))
+    (tmp_path / "x.csv").write_text(rows)
+    data = tmp_path / ("images" if kind == "folder" else "x.csv")
+    message = rf"has the classes ({shown}), which look the same; give them one name$"
+    with pytest.raises(ValueError, match=message):
+        open_data(str(data), 8, 1)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
+from classicnets.data import published
 from classicnets.data.augment import HorizontalFlip
 from classicnets.data.crops import centre_boxes
 from classicnets.data.decode import read_image, read_images
@@ -18,6 +20,7 @@ from classicnets.data.images import Images, Splits, evenly_spaced, stratified_sp
 from classicnets.data.scaling import Between, Standardise, SubtractMean
 from classicnets.data.sets import open_data, open_test
 from classicnets.data.synthetic import shapes
+from classicnets.support.errors import SkippedFiles
 
 RED = (255, 0, 0)
 
@@ -103,7 +106,8 @@ def test_a_damaged_image_is_skipped_and_named(tmp_path):
     (tmp_path / "a" / "0.png").write_bytes(b"not an image")
     whole = (tmp_path / "b" / "1.png").read_bytes()
     (tmp_path / "b" / "1.png").write_bytes(whole[: len(whole) // 2])
-    data = open_data(str(tmp_path), 8, 3)
+    with pytest.warns(SkippedFiles, match=r"^2 files skipped: .*0\.png cannot be read"):
+        data = open_data(str(tmp_path), 8, 3)
     assert sum(map(sum, data.counts().values())) == 8
     assert ["0.png" in data.skipped[0], "1.png" in data.skipped[1]] == [True, True]
 
@@ -145,7 +149,7 @@ def test_an_unknown_data_set_is_refused_with_the_nearest_names():
 
 def test_test_labels_follow_the_order_of_the_runs_classes(tmp_path):
     write_folder(tmp_path, {"b": 2, "c": 1})
-    images = open_test(str(tmp_path), 8, 3, ("c", "a", "b"))
+    images = open_test(str(tmp_path), 8, 3, ("c", "a", "b")).images
     assert images.labels.tolist() == [2, 2, 0]
     with pytest.raises(ValueError, match="has the class 'c', which the network was not trained on"):
         open_test(str(tmp_path), 8, 3, ("a", "b"))
@@ -282,7 +286,7 @@ def test_illegal_labels_are_refused(monkeypatch):
     ):
         replace(splits(), train=Images(pixels, torch.tensor([-1, 0])))
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
-    with pytest.raises(ValueError, match=r"^mine, validation split, has 2 images and 3 labels$"):
+    with pytest.raises(ValueError, match=r"^there are 2 images and 3 labels; each needs one$"):
         splits(validation=Images(pixels, torch.tensor([0, 1, 1])))
 
 
@@ -340,3 +344,8 @@ def test_synthetic_shapes_have_four_classes_in_three_splits():
 def test_synthetic_shapes_can_be_opened_by_name():
     data = open_data("synthetic", 32, 1)
     assert data.sizes == (420, 60, 120)
+
+
+def test_the_digits_are_those_that_scikit_learn_loads():
+    for read, loaded in zip(published._read_digits(), load_digits(return_X_y=True), strict=True):
+        assert np.array_equal(read, loaded)

@@ -22,20 +22,26 @@ from classicnets.training.run.config import RunConfig
 # no batch normalisation and no dropout: these see a process's own part
 SCRIPT = """
 import sys
+from dataclasses import replace
+import torch
 import classicnets as cn
 from classicnets.data.synthetic import shapes
 
-training = cn.train("lenet5", shapes(150, channels=1), out=sys.argv[1], epochs=2,
-                    recipe="fast",
-                    overrides={"batch": "15", "lr": "Constant(1e-3)", "init": "LecunUniform()"})
+data = shapes(150, channels=1)
+if {changes}:  # imbalanced: a quarter of the last class is left
+    labels = data.train.labels
+    kept = ((labels < 3) | (torch.arange(len(labels)) % 4 == 0)).nonzero()[:, 0]
+    data = replace(data, train=data.train.subset(kept))
+recipe = {"batch": "15", "lr": "Constant(1e-3)", "init": "LecunUniform()", "epochs": "2"}
+training = cn.train("lenet5", data, out=sys.argv[1], recipe="fast", overrides=recipe | {changes})
 test = training.finish()
 print(len(training.splits.train), test.images)
 """
 
 
-def run(tmp_path: Path, processes: int) -> Path:
+def run(tmp_path: Path, processes: int, **changes: str) -> Path:
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT.replace("{changes}", repr(changes)))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     several = [*launch, f"--nproc-per-node={processes}"] if processes > 1 else [sys.executable]
     out = tmp_path / f"run{processes}"
@@ -47,8 +53,11 @@ def run(tmp_path: Path, processes: int) -> Path:
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_result_of_one_within_rounding(tmp_path):
-    one, two = run(tmp_path, 1), run(tmp_path, 2)
+@pytest.mark.parametrize(
+    "changes", [{}, {"class_weights": "balanced"}, {"sampler": "balanced"}], ids=str
+)
+def test_two_processes_give_the_result_of_one_within_rounding(tmp_path, changes):
+    one, two = (run(tmp_path, processes, **changes) for processes in (1, 2))
     rows = [
         [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         for out in (one, two)
@@ -61,6 +70,16 @@ def test_two_processes_give_the_result_of_one_within_rounding(tmp_path):
         torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-5)
     tests = [json.loads((out / "run.json").read_text())["test"] for out in (one, two)]
     assert tests[0]["confusion"] == tests[1]["confusion"]
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_when_patience_is_over(tmp_path):
+    out = run(tmp_path, 2, epochs="6", lr="Constant(0.0)", patience="2", average="None")
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    told = json.loads((out / "run.json").read_text())
+    assert told["stopped_early"].endswith("stopped after epoch 3 of 6, the best was 1")
+    assert told["test"]["images"] > 0
 
 
 def test_a_process_that_stands_alone_has_everything():

@@ -204,6 +204,26 @@ def test_a_confidence_of_one_falls_into_the_last_bin():
     assert (found.reliability[-1].images, found.calibration_error) == (2, 0)
 
 
+def test_the_metrics_of_each_class_are_scikit_learns():
+    """One class has no images, and one is never predicted."""
+    from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_support
+
+    truth = torch.randint(4, (200,))
+    guess = torch.tensor([0, 1, 2, 4, 5])[torch.randint(5, (200,))]
+    scores = nn.functional.one_hot(guess, 6).float()
+    found = evaluate_scores(scores, truth, tuple("abcdef"), "single", 1.0)
+    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
+        balanced = balanced_accuracy_score(truth, guess)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        truth, guess, labels=range(6), zero_division=0
+    )
+    assert found.precision == pytest.approx(tuple(100 * precision))
+    assert found.recall == pytest.approx(tuple(100 * recall))
+    assert found.f1 == pytest.approx(tuple(100 * f1))
+    assert found.support == tuple(support)
+    assert found.balanced_accuracy == pytest.approx(100 * balanced)
+
+
 def test_the_most_confident_mistakes_come_first():
     found = metrics([0.7, 0.99, 0.8, 0.95], [False, True, False, False])
     mistakes = [(m.image, m.predicted, m.label, round(m.probability, 2)) for m in found.mistakes]

@@ -29,13 +29,13 @@ def counts(root: Path) -> dict[str, tuple[int, int, int]]:
 def test_the_names_of_splits_may_be_capitalised(tmp_path):
     fill(tmp_path, "Train/cat", "Train/dog", "TEST/cat", "TEST/dog", count=4)
     assert counts(tmp_path) == {"cat": (3, 1, 4), "dog": (3, 1, 4)}
-    assert len(open_test(str(tmp_path), 8, 1, ("cat", "dog"))) == 8
+    assert len(open_test(str(tmp_path), 8, 1, ("cat", "dog")).images) == 8
 
 
 def test_a_class_may_be_called_train(tmp_path):
     fill(tmp_path, "bus", "car", "train")
     assert [sum(splits) for splits in counts(tmp_path).values()] == [5, 5, 5]
-    assert len(open_test(str(tmp_path), 8, 1, ("bus", "car", "train"))) == 15
+    assert len(open_test(str(tmp_path), 8, 1, ("bus", "car", "train")).images) == 15
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_one_limit_holds_wherever_an_image_is_read(tmp_path, monkeypatch):
     monkeypatch.setenv("CLASSICNETS_MAX_PIXELS", "1023")
     reason = (
         f"{large} cannot be read as an image: 64 x 16 are 1,024 pixels; at most 1,023 are read "
-        "(set CLASSICNETS_MAX_PIXELS to read more)"
+        "(--max-pixels 1024, or CLASSICNETS_MAX_PIXELS, to read it)"
     )
     assert read_images([large], 8, 3)[1] == {0: reason}
     assert read_sizes([large])[1] == read_sizes([large], 3)[1] == {0: reason}
@@ -58,7 +58,7 @@ def test_one_limit_holds_wherever_an_image_is_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize("value", ["x", "0", "-1", "1e9", "1.5"])
 def test_an_illegal_limit_is_refused_before_anything_is_read(monkeypatch, value):
     monkeypatch.setenv("CLASSICNETS_MAX_PIXELS", value)
-    with pytest.raises(ValueError, match=f"MAX_PIXELS must be a whole number .*, not '{value}'$"):
+    with pytest.raises(ValueError, match=f"MAX_PIXELS, must be a whole number .*, not '{value}'$"):
         read_images(["none.png"], 8, 3)
 
 

@@ -24,7 +24,7 @@ def net(classes=10, channels=3):
 PASSES = 6
 
 
-def words(file: Path, out: Path) -> dict:
+def words(file: Path, out: Path, **more: str) -> dict:
     overrides = {
         "side": "40",
         "crop": "32",
@@ -32,21 +32,23 @@ def words(file: Path, out: Path) -> dict:
         "augment": "(HorizontalFlip(),)",
     }
     return {"network": f"{file}:net", "data": "synthetic", "epochs": PASSES, "out": str(out),
-            "overrides": overrides}  # fmt: skip
+            "overrides": overrides | more}  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [0, 1, 4])  # passes done when it is killed
-def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, rows):
+@pytest.mark.parametrize(  # passes done when it is killed
+    ("rows", "more"), [(0, {}), (1, {}), (4, {}), (1, {"sampler": "balanced", "patience": "3"})]
+)
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, rows, more):
     file = tmp_path / "mine.py"
     file.write_text(NETWORK)
-    whole = cn.train(**words(file, tmp_path / "whole"))
+    whole = cn.train(**words(file, tmp_path / "whole", **more))
     whole.finish()
     out = tmp_path / "killed"
     script = (
         "import classicnets as cn, time, torch\n"
         f"torch.set_num_threads({torch.get_num_threads()})\n"  # sums of parts round by their number
-        f"for record in cn.train(**{words(file, out)!r}):\n"
+        f"for record in cn.train(**{words(file, out, **more)!r}):\n"
         "    time.sleep(0.01)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script])

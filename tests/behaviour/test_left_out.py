@@ -156,10 +156,10 @@ def test_an_image_in_two_splits_or_under_two_labels_is_reported(tmp_path, twin, 
 
 def test_a_test_on_a_folder_without_a_test_split_takes_all_images(tmp_path):
     fill(tmp_path, "train/a", "train/b", "val/a", "val/b", count=2)
-    images = open_test(str(tmp_path), 8, 3, ("b", "a"))
+    images = open_test(str(tmp_path), 8, 3, ("b", "a")).images
     assert images.labels.tolist() == [1, 1, 0, 0, 1, 1, 0, 0]
     fill(tmp_path, "test/b", count=3)
-    assert open_test(str(tmp_path), 8, 3, ("b", "a")).labels.tolist() == [0, 0, 0]
+    assert open_test(str(tmp_path), 8, 3, ("b", "a")).images.labels.tolist() == [0, 0, 0]
 
 
 # classes that a split lacks

@@ -126,7 +126,7 @@ def test_columns_may_be_named_and_splits_given(tmp_path):
     lines = [f"{splits[k % 4]},x,{k // 4},{k}.png" for k in range(12)]
     data = open_data(write_table(tmp_path, "Split,note,Label,PATH", *lines, ""), 8, 1)
     assert data.counts() == {"0": (2, 1, 1), "1": (2, 1, 1), "2": (2, 1, 1)}
-    assert len(open_test(str(tmp_path / "labels.csv"), 8, 1, ("0", "1", "2"))) == 3
+    assert len(open_test(str(tmp_path / "labels.csv"), 8, 1, ("0", "1", "2")).images) == 3
 
 
 def test_numeric_labels_are_ordered_by_value(tmp_path):

@@ -106,7 +106,7 @@ def test_a_reason_goes_with_the_value_it_was_for():
         ("epochs=None", "a recipe has either epochs or steps"),
         ("optimizer.nesterov=1", "cannot be 1; it takes True or False"),
         ("optimizer.momentum=False", "cannot be False; it takes a number"),
-        ("lr=0.1", "lr cannot be 0.1; it takes Constant(lr), "),
+        ("lr=True", "lr cannot be True; it takes Constant(lr), "),
         ("lr=SGD()", "lr cannot be SGD; it takes Constant(lr), "),
         (
             "lr=MultiSteps(0.1)",

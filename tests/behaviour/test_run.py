@@ -49,6 +49,7 @@ def test_a_run_directory_holds_what_the_design_says(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {
         "run.json",
+        "train.sha256",
         "metrics.csv",
         "metrics.jsonl",
         "weights.safetensors",
@@ -304,6 +305,10 @@ def test_errors_confusion_recall_and_precision_equal_those_counted_by_hand():
     assert figures.confusion[5] == (1, 0, 0, 0, 0, 1)
     assert figures.recall == pytest.approx((200 / 3, 100, 0, 100, 100, 50))
     assert figures.precision == pytest.approx((50, 200 / 3, 0, 100, 100, 100))
+    # 2 right / (named + true): 4/7, 4/5, 0, 1, 1 and 2/3
+    assert figures.f1 == pytest.approx((400 / 7, 80, 0, 100, 100, 200 / 3))
+    assert figures.support == (3, 2, 1, 1, 1, 2)
+    assert figures.balanced_accuracy == pytest.approx((200 / 3 + 100 + 0 + 100 + 100 + 50) / 6)
 
 
 def test_the_single_view_is_the_centre():

@@ -14,7 +14,7 @@ from classicnets.training.run.state import Metrics, Record
 def record(step: int, validation: Metrics | None = None) -> Record:
     """A step of two epochs of 100, after 8 images with a summed loss of 4 and 2 wrong answers."""
     totals = torch.tensor([8.0, 4.0, 2.0], dtype=torch.float64)
-    return Record(step, 200, 1 + step // 101, 2, 0.1, totals, validation)
+    return Record(step, 200, 1 + step // 101, 2, 0.1, 0.1, totals, validation)
 
 
 VALIDATED = record(101, Metrics(0.3, 20.0, 5.0))

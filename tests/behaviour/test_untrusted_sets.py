@@ -20,6 +20,7 @@ from classicnets.data.sets import open_data
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("CLASSICNETS_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr(download, "_require_published", lambda remote, path: None)
     return tmp_path / "cache"
 
 

@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from matplotlib.figure import Figure
@@ -35,8 +34,9 @@ def original(tmp_path_factory) -> Path:
 def metrics(epoch: int, training: float, validation: float, **others: float) -> EpochMetrics:
     defaults = {"validation_loss": 1.0, "images_per_second": 100.0, "seconds": 10.0}
     return EpochMetrics(
-        epoch=epoch, step=10 * epoch, lr=0.1, train_loss=1.0, train_error=training,
-        validation_top1_error=validation, validation_top5_error=1.0, **(defaults | others),
+        epoch=epoch, step=10 * epoch, first_lr=0.1, last_lr=0.1,
+        train_loss=1.0, train_error=training, validation_top1_error=validation,
+        validation_top5_error=1.0, **(defaults | others),
     )  # fmt: skip
 
 
@@ -126,16 +126,24 @@ def test_the_axis_is_logarithmic_where_a_linear_one_would_hide_the_end(run, fina
     assert axes.get_yscale() == scale
 
 
-def test_an_error_of_zero_is_drawn_on_the_lower_edge_of_a_logarithmic_axis(run):
-    epochs = (metrics(1, 30.0, 30.0), metrics(2, 0.5, 0.0), metrics(3, 0.5, 0.0))
+def test_an_error_of_zero_has_a_place_on_a_logarithmic_axis(run):
+    epochs = (metrics(1, 30.0, 30.0), metrics(2, 3.0, 2.0), metrics(3, 0.5, 0.0))
     comparison = compare([run("a", epochs)])
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     _draw(axes, comparison.rows, comparison.curves)
-    bottom = axes.get_ylim()[0]
-    drawn = [float(y) for line in axes.lines for y in np.atleast_1d(line.get_ydata())]
-    assert min(drawn) == bottom > 0
     figure.draw_without_rendering()  # a warning, as of a layout that collapses, is an error
+    assert axes.get_ylim()[0] == 0
+    assert axes.lines[1].get_ydata().tolist() == [30.0, 2.0, 0.0]
+    words = {text.get_text(): text.get_position()[1] for text in axes.get_yticklabels()}
+    assert words["0"] == 0
+    assert words["10"] == 10
+    to_height = axes.transScale + axes.transLimits
+    heights = [to_height.transform((1, error))[1] for error in (0, 0.5, 5, 30)]
+    assert heights[0] == 0
+    decade = heights[2] - heights[1]
+    assert heights[1] == pytest.approx(0.3 / 0.9 * decade)  # the linear part
+    assert heights[3] - heights[2] == pytest.approx(math.log10(6) * decade)
     assert all(0 <= text.get_position()[1] <= 1.1 for text in axes.texts)
 
 
@@ -207,7 +215,7 @@ def test_names_with_dollar_signs_are_drawn_and_long_ones_shortened(run):
 
 
 def test_runs_that_cannot_be_compared_are_refused_by_name(run, tmp_path):
-    good, empty, damaged = run("good"), run("empty", ()), run("damaged")
+    good, empty, damaged = run("good"), run("empty", (), best_epoch=None), run("damaged")
     (damaged / "metrics.jsonl").write_text("{")
     for runs, sentence in (
         ([], "compare needs at least one run"),

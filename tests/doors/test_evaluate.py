@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
@@ -98,6 +99,80 @@ def test_mistakes_in_a_folder_are_named_by_file(tmp_path, write_folder):
     assert p == sorted(p, reverse=True)
 
 
+def test_of_many_classes_those_with_the_lowest_recall_are_listed(capsys):
+    from classicnets.cli.report import print_evaluation
+    from classicnets.evaluation.metrics import evaluate_scores
+
+    truth = torch.arange(30) % 29  # class 29 has no images, class 7 is never right
+    scores = nn.functional.one_hot(torch.where(truth == 7, 0, truth), 30).float()
+    names = tuple(f"class {k}" for k in range(30))
+    print_evaluation(evaluate_scores(scores, truth, names, "single", 1.0))
+    printed = capsys.readouterr().out.splitlines()
+    at = printed.index("classes with the lowest recall:")
+    assert printed[at + 2].split() == ["7", "1", "0.0", "0.0", "0.0", "class", "7"]
+    assert printed[at + 3].split() == ["0", "2", "100.0", "66.7", "80.0", "class", "0"]
+    assert len(printed[at + 2 :]) == 10
+    assert "class 29" not in "".join(printed)
+
+
+@pytest.fixture(scope="module")
+def overlapping(tmp_path_factory, write_folder):
+    """A run, and a folder of six images of which two are among its training images."""
+    root = tmp_path_factory.mktemp("overlap")
+    folder = write_folder(root / "data" / "train").parent
+    for split, grey in (("val", 7), ("test", 9)):
+        for name, light in (("dark", grey), ("light", 190 + grey)):
+            (folder / split / name).mkdir(parents=True)
+            Image.new("L", (40, 36), light).save(folder / split / name / "0.png")
+    cn.train("lenet5", str(folder), epochs=1, out=root / "run").finish()
+    for name, light in (("dark", 3), ("light", 199)):
+        (root / "new" / name).mkdir(parents=True)
+        (root / "new" / name / "a.png").write_bytes(
+            (folder / "train" / name / "4.png").read_bytes()
+        )
+        (root / "new" / name / "b.png").write_bytes((folder / "val" / name / "0.png").read_bytes())
+        Image.new("L", (40, 36), light).save(root / "new" / name / "c.png")
+    return root
+
+
+@pytest.mark.parametrize("protocol", ["single", "144-crop"])  # in memory, and read from files
+def test_training_images_in_another_folder_are_told(run_cli, overlapping, protocol):
+    words = ("evaluate", overlapping / "run", "--data", overlapping / "new")
+    done = run_cli(*words, "--protocol", protocol, "--json")
+    both = [str(overlapping / "new" / name / "a.png") for name in ("dark", "light")]
+    assert json.loads(done.out)["overlap"] == both
+    assert done.err == (
+        "warning: 2 of 6 images are also among the training images (the same bytes), so the error "
+        f"is too low for new ones: {both[0]}, {both[1]}\n"
+    )
+
+
+def test_what_is_not_known_of_the_training_images_is_not_told(overlapping, runs, tmp_path):
+    import shutil
+
+    run, new = overlapping / "run", str(overlapping / "new")
+    assert cn.evaluate(run).overlap is None  # its own test images
+    assert cn.evaluate(run, str(overlapping / "data" / "test")).overlap == ()
+    older = shutil.copytree(run, tmp_path / "run")
+    (older / "train.sha256").unlink()
+    assert cn.evaluate(older, new).overlap is None
+    assert len(cn.evaluate([run, older], new).overlap or ()) == 2
+    assert cn.evaluate([run, older], str(overlapping / "data" / "test")).overlap is None
+    digits = cn.data.sets.open_data("digits", 32, 1).test
+    assert cn.evaluate(runs[0], digits).overlap is None  # images without files
+    (older / "train.sha256").write_text("no digest\n")
+    with pytest.raises(ValueError, match=r"train.sha256 is damaged: not every line is a SHA-256"):
+        cn.evaluate(older, new)
+
+
+def test_the_digests_are_those_of_the_training_files(overlapping):
+    from hashlib import sha256
+
+    files = (overlapping / "data" / "train").rglob("*.png")
+    expected = sorted(sha256(file.read_bytes()).hexdigest() for file in files)
+    assert sorted((overlapping / "run" / "train.sha256").read_text().split()) == expected
+
+
 def test_evaluate_writes_a_table_and_a_chart(run_cli, runs, tmp_path):
     table, chart = tmp_path / "classes.csv", tmp_path / "confusion.png"
     done = run_cli("evaluate", runs[0], "--csv", table, "--png", chart)
@@ -107,6 +182,13 @@ def test_evaluate_writes_a_table_and_a_chart(run_cli, runs, tmp_path):
     rows = list(csv.DictReader(io.StringIO(table.read_text())))
     assert [row["class"] for row in rows] == list("0123456789")
     assert sum(int(row["images"]) for row in rows) == 359
+    printed = json.loads(run_cli("evaluate", runs[0], "--json").out)
+    for k, row in enumerate(rows):
+        for name in ("recall", "precision", "f1"):
+            assert float(row[name]) == pytest.approx(printed[name][k], abs=5e-4)
+        assert int(row["images"]) == printed["support"][k]
+    assert f"balanced accuracy {printed['balanced_accuracy']:.2f} %" in done.out
+    assert "  recall %  precision %  F1 %  class\n" in done.out
     for row in rows:
         assert sum(int(row[f"predicted {name}"]) for name in "0123456789") == int(row["images"])
     with Image.open(chart) as image:
@@ -122,6 +204,6 @@ def test_a_run_whose_data_have_moved_still_predicts_and_says_how_to_evaluate(
     assert run_cli("predict", tmp_path / "run", moved / "dark" / "0.png").status == 0
     done = run_cli("evaluate", tmp_path / "run")
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("classicnets: the data of the run cannot be read: unknown data set")
-    assert done.err.endswith("; --data evaluates it on other images\n")
+    assert done.err.startswith("classicnets: the data of the run are no longer at ")
+    assert done.err.endswith("; if they have moved, name their new place with --data\n")
     assert run_cli("evaluate", tmp_path / "run", "--data", moved).status == 0

@@ -111,6 +111,13 @@ def test_a_file_without_a_usable_recipe_is_one_sentence(file, run_cli, text, nam
         (("--recipe", "nowhere.py"), "no such file: nowhere.py"),
         (("--recipe", "papre"), "no recipe 'papre'; did you mean paper?"),
         (("--resume", "run", "--set", "batch=2"), "remove network, --set, --out"),
+        (("--patience", "2", "--set", "patience=3"), "--patience and --set patience exclude each"),
+        (("--patience", "0"), "patience must be a whole number of at least 1, not 0"),
+        (("--sampler", "even"), "sampler must be balanced or None, not 'even'"),
+        (
+            ("--class-weights", "balanced", "--sampler", "balanced"),
+            "class_weights and sampler are both balanced, which would count the small classes",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_and_writes_nothing(run_cli, tmp_path, words, sentence):
@@ -129,6 +136,21 @@ def test_overrides_are_trained_with_stored_and_printed(run_cli, tmp_path):
     assert "  differs from the paper: batch 200 (paper: 1)" in out
     stored = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
     assert (stored["batch"], stored["steps"], stored["epochs"]) == (200, 3, None)
+
+
+def test_options_that_stand_for_a_field_are_trained_with_stored_and_printed(run_cli, tmp_path):
+    words = ("--set", "batch=200", "--epochs", 1, "--patience", 3, "--out", tmp_path / "run")
+    status, out, err = run_cli("train", "lenet5", *words, "--class-weights", "balanced")
+    assert (status, err) == (0, "")
+    assert "  differs from the paper: class_weights balanced (paper: none)" in out
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
+    assert (stored["patience"], stored["class_weights"], stored["sampler"]) == (3, "balanced", None)
+
+
+def test_what_a_recipe_does_not_set_is_named(run_cli):
+    _, out, _ = run_cli("recipe", "resnet20")
+    unset = "epochs, patience, class_weights, sampler, constraint, average, progressive_resizing"
+    assert f"\nnot set: {unset}\n" in out
 
 
 def test_only_the_first_process_prints(run_cli, tmp_path, monkeypatch):

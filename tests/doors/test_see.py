@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classicnets.api.see import KINDS
+from classicnets.api.predict import predict
+from classicnets.api.see import KINDS, see
 from classicnets.api.train import train
 
 
@@ -56,6 +57,62 @@ def test_images_of_the_same_name_get_plates_of_different_names(run_cli, run, dig
     assert sorted(p.name for p in out.iterdir()) == [
         "cam-my-digit.png-1.png", "cam-my-digit.png-2.png",
     ]  # fmt: skip
+
+
+def intro(html: str) -> list[str]:
+    """The text of the page between its header and its first plate, line by line."""
+    part = html[html.index("<main>") : html.index('<figure id="')]
+    return re.sub(r"(<[^>]*>|\n)+", "\n", part).strip().splitlines()
+
+
+def test_a_page_opens_with_the_images_their_predictions_and_true_classes(
+    run_cli, run, digit, tmp_path
+):
+    known = tmp_path / "7" / "one.png"
+    known.parent.mkdir()
+    known.write_bytes(digit.read_bytes())
+    for word, files in {"file": [digit, known], "folder": [known.parent]}.items():
+        status, _, err = run_cli(run, *files, "--what", "cam", "--out", tmp_path / f"{word}.html")
+        assert (status, err) == (0, "")
+    lines = intro((tmp_path / "file.html").read_text())
+    (expected,) = predict(run, [digit])
+    top = [text for name, p in expected.top for text in (name, f"{100 * p:.1f} %")]
+    words = "The likeliest classes and their probabilities:"
+    assert lines == ["my digit.png", words, *top, "one.png", words, *top, "true class: 7"]
+    assert intro((tmp_path / "folder.html").read_text()) == [
+        "one.png",
+        words,
+        *top,
+        "true class: 7",
+    ]
+    html = (tmp_path / "file.html").read_text()
+    assert re.findall(r'<img alt="([^":]*)"', html) == ["my digit.png", "one.png"]
+    marked = re.findall(r'<tr class="true"><td>(\w+)</td>', html)
+    assert marked == ["7"] * ("7" in [name for name, _ in expected.top])
+
+
+def test_a_test_image_is_shown_with_its_true_class(run_cli, run, tmp_path):
+    assert run_cli(run, "--what", "cam", "--out", tmp_path / "x.html")[0] == 0
+    lines = intro((tmp_path / "x.html").read_text())
+    assert lines[0] == "a test image"
+    assert re.fullmatch(r"true class: \d", lines[-1])
+    assert len(lines) == 2 + 2 * 5 + 1
+    percent = [float(line[:-2]) for line in lines if line.endswith(" %")]
+    assert percent == sorted(percent, reverse=True)
+    assert sum(percent) <= 100.3
+
+
+def test_plates_name_the_run_the_image_and_its_true_class(run, digit, tmp_path):
+    known = tmp_path / "7" / "one.png"
+    known.parent.mkdir()
+    known.write_bytes(digit.read_bytes())
+    (predicted, _), *_ = predict(run, [known])[0].top
+    for plate in see(run, [known], ["cam"]):
+        words = plate.figure.texts[1].get_text()
+        line = f"{run.name}: lenet5 on digits · one.png, predicted {predicted}, true class 7 · "
+        assert words.startswith(line)
+    for plate in see(run, [digit], ["cam"]):
+        assert "true class" not in plate.figure.texts[1].get_text()
 
 
 @pytest.mark.slow
@@ -116,7 +173,7 @@ def test_missing_data_only_affect_kinds_that_need_them(run_cli, run, digit, tmp_
     (elsewhere / "run.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
     (elsewhere / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes())
     status, _, err = run_cli(elsewhere, digit, "--what", "embedding")
-    assert (status, "unknown data set or path" in err) == (2, True)
+    assert (status, "are no longer at" in err) == (2, True)
     status, out, _ = run_cli(elsewhere, digit, "--what", "cam")
     assert (status, out.strip()) == (0, str(elsewhere / "see" / "cam.png"))
 

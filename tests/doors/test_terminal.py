@@ -184,6 +184,8 @@ def test_a_list_of_paths_from_a_closed_input_is_refused(run, monkeypatch):
         _read_list()
 
 
+# Before our first line runs, nobody but Python answers Ctrl-C, with its own traceback: for 31 ms,
+# of which the interpreter takes 13, the script that pip installs 10 (it imports re), and ours 8.
 @pytest.mark.slow
 @pytest.mark.parametrize("imports", [1, 50, 150, 300, 600, 900])
 def test_ctrl_c_at_the_start_ends_in_one_line(imports):

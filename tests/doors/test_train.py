@@ -105,8 +105,9 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_with_the_same_weights(run_cli, ru
 @pytest.mark.parametrize(
     "words",
     [
-        ("--data", "digits"),
-        ("--epochs", 3),
+        ("--patience", 3),
+        ("--class-weights", "balanced"),
+        ("--sampler", "balanced"),
         ("--out", "elsewhere"),
         ("--seed", 0),
         ("--no-compile",),
@@ -143,6 +144,61 @@ def test_corrupt_images_are_skipped_with_a_warning(run_cli, tmp_path, write_fold
     assert done.status == 0
     assert done.err.startswith("warning: skipped: ")
     assert "0.png" in done.err
+
+
+def test_strong_imbalance_is_told_before_training_unless_it_is_balanced(
+    run_cli, tmp_path, write_folder
+):
+    data = write_folder(tmp_path / "data", 30)  # 21 of each for training
+    for k in range(5, 30):  # and 3 of one
+        (data / "light" / f"{k}.png").unlink()
+    words = ("train", "lenet5", "--data", data, "--epochs", 1, "--set", "batch=16")
+    done = run_cli(*words, "--out", tmp_path / "run")
+    assert "\n  dark: 21 + 3 + 6\n  light: 3 + 1 + 1\n" in done.out
+    assert done.err == (
+        "warning: the classes are imbalanced: 'dark' has 7 times as many training images as "
+        "'light' (21 and 3), and a network may learn to ignore small classes; --class-weights "
+        "balanced or --sampler balanced makes all classes count the same\n"
+    )
+    assert run_cli("train", "--resume", tmp_path / "run").err == ""
+    balanced = run_cli(*words, "--sampler", "balanced", "--out", tmp_path / "balanced")
+    assert (balanced.status, balanced.err) == (0, "")
+
+
+def test_of_many_classes_the_smallest_and_the_largest_are_listed():
+    from classicnets.cli.report import _class_sizes
+
+    counts = {f"c{k}": (100 - k, 3, 5) for k in range(30)}
+    assert list(_class_sizes(counts)) == [
+        "  smallest: c29: 71 + 3 + 5, c28: 72 + 3 + 5, c27: 73 + 3 + 5",
+        "  largest: c0: 100 + 3 + 5, c1: 99 + 3 + 5, c2: 98 + 3 + 5",
+    ]
+
+
+def test_a_finished_run_is_extended_by_the_command_line(run_cli, run, tmp_path):
+    import shutil
+
+    out = shutil.copytree(run, tmp_path / "run")
+    done = run_cli("train", "--resume", out, "--epochs", 2)
+    assert (
+        "weights: those of step 158, the last; nothing is left to train (--epochs trains on)"
+    ) in done.out
+    done = run_cli("train", "--resume", out, "--epochs", 3)
+    assert (done.status, done.err) == (0, "")
+    assert "  adapted epochs: 3 in all, 2 before; the schedule spans all of them, and" in done.out
+    assert "epoch 3/3: " in done.out
+    done = run_cli("train", "--resume", out, "--epochs", 2)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("classicnets: epochs must be at least 3, as many as ")
+
+
+def test_a_run_that_stops_early_says_why(run_cli, tmp_path):
+    words = ("--set", "lr=Constant(0.0)", "--patience", 1, "--out", tmp_path / "run")
+    done = run_cli("train", "lenet5", "--epochs", 5, *words)
+    assert done.status == 0
+    assert (
+        "\nno better validation in 1 epoch, the patience of the recipe: stopped after " in done.out
+    )
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Evaluating runs by a paper's protocol."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from classicnets.data.images import ImageFiles, Images
+from classicnets.data.images import ImageFiles, Images, require_labels
+from classicnets.data.listing import TestImages, find_overlap
 from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.evaluation.metrics import Evaluation, evaluate_scores
 from classicnets.evaluation.protocols import (
@@ -22,7 +24,15 @@ from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run, open_run
 
-from .runs import Source, for_inference, load_best, require_unchanged, train_scale
+from .runs import (
+    Source,
+    for_inference,
+    is_data_of,
+    load_best,
+    place_of_data,
+    require_unchanged,
+    train_scale,
+)
 
 
 def evaluate(
@@ -32,13 +42,16 @@ def evaluate(
     network: Source | Sequence[Source] = None,
     device: str = "auto",
     precision: str = "fp32",
+    unreadable: str = "skip",
 ) -> Evaluation:
     """The errors of a run on the test part of its data, or on other images of its classes.
 
     Images are shown as `protocol` says, by default as in the paper of each run's recipe. The
     probabilities of several runs are averaged; `network`, as in `load`, then serves them all, or
     is a list with one for each. The `precision` bf16 is faster, and may change the answer where two
-    classes are nearly as likely.
+    classes are nearly as likely. `unreadable` files are skipped with a warning, or refused
+    ("refuse"). Other images than the run's own are compared with its training images, file by file,
+    which gives `overlap`.
 
     Raises ValueError for an unknown protocol, device or precision, where `load` does, for data that
     are missing or of other classes, when the run's own have changed since, for several runs of
@@ -53,24 +66,27 @@ def evaluate(
     _require_alike(runs, data)
     began = perf_counter()
     scores, names, count = [], [], 0
-    images, read = None, None
+    images, read, opened = None, None, None
+    is_own = [_is_own(found.config, data) for found in runs]
     labels, files = torch.empty(0), None
-    for found, source in zip(runs, _one_for_each(network, runs), strict=True):
+    for found, source, own in zip(runs, _one_for_each(network, runs), is_own, strict=True):
         config = found.config
         name = protocol or config.recipe.protocol
         shown, scale = find_protocol(name), train_scale(config)
         module = for_inference(load_best(found, source).to(where), config, execution)
         needed = _source(config, shown.whole)
         if isinstance(data, Images | ImageFiles):
-            images = data
+            images = _require_fitting(data, config)
         elif images is None or needed != read:  # else those of the run before serve again
-            images = _test_images(config, data, shown.whole)
+            place = place_of_data(config) if data is None else data
+            opened = _test_images(config, place, own, shown.whole, unreadable)
+            images = opened.images
         read, images = needed, images.to(where)
         scores.append(log_probabilities(module, images, shown, scale, config.scaling))
         count += count_views(shown, scale)
         names.append(name)
-        labels, files = images.labels.cpu(), getattr(images, "paths", None)
-    return evaluate_scores(
+        labels, files = images.labels.cpu(), images.paths
+    evaluation = evaluate_scores(
         mean_log_probabilities(scores),
         labels,
         runs[0].config.classes,
@@ -79,6 +95,11 @@ def evaluate(
         count,
         files,
     )
+    if opened is not None:
+        evaluation = replace(evaluation, skipped=opened.skipped, left_out=opened.left_out)
+    if images is None or is_own[0]:
+        return evaluation
+    return replace(evaluation, overlap=_overlap(images, runs))
 
 
 def evaluate_network(
@@ -96,18 +117,46 @@ def evaluate_network(
     )
 
 
-def _test_images(config: RunConfig, data: str | None, whole: bool) -> Images | ImageFiles:
+def _overlap(images: Images | ImageFiles, runs: Sequence[Run]) -> tuple[str, ...] | None:
+    """The files of these images that a run was trained on; None where that is not known of all."""
+    digests = [run.digests() for run in runs]
+    found = find_overlap(images, set[str]().union(*digests))
+    return found if all(digests) else found or None
+
+
+def _is_own(config: RunConfig, data: str | Images | ImageFiles | None) -> bool:
+    """Whether these are the run's own data, whose test part is new to it."""
+    return data is None or (isinstance(data, str) and is_data_of(config, data))
+
+
+def _require_fitting(images: Images | ImageFiles, config: RunConfig) -> Images | ImageFiles:
+    """The images, or a ValueError where they are not of the run's channels and classes."""
+    require_labels("the data", images, config.classes, 0)
+    if images.channels != config.input[0]:
+        raise ValueError(
+            f"the data have {images.channels} channels, but the run was trained on "
+            f"{config.input[0]}"
+        )
+    return images
+
+
+def _test_images(
+    config: RunConfig, place: str, own: bool, whole: bool, unreadable: str
+) -> TestImages:
+    """The images at this place, or the test part of the run's `own` data, which is new to it."""
     side, channels = config.side, config.input[0]
-    if data is not None and resolve(data) != config.data:
-        return open_test(data, side, channels, config.classes, whole)
+    if not own:
+        return open_test(place, side, channels, config.classes, whole, unreadable)
     whole = whole or config.recipe.crop_sampler.whole
     hint = "; --data evaluates it on other images"
     try:
-        splits = open_data(config.data, side, channels, whole=whole, allow_missing_classes=True)
-    except ValueError as error:  # as when the data have moved
+        splits = open_data(
+            place, side, channels, whole=whole, unreadable=unreadable, allow_missing_classes=True
+        )
+    except ValueError as error:  # as when a file is damaged
         raise ValueError(f"the data of the run cannot be read: {error}{hint}") from error
     require_unchanged(config, splits, hint)
-    return splits.test
+    return TestImages(splits.test, splits.skipped, splits.left_out)
 
 
 def _source(config: RunConfig, whole: bool) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from classicnets.data.crops import centre_boxes
 from classicnets.data.images import ImageFiles, Images, Splits
 from classicnets.data.sets import open_data
+from classicnets.support.errors import warn_skipped
 from classicnets.support.names import short
 from classicnets.training.run.directory import Run
 from classicnets.visualize.forward import as_input, class_scores, frozen
@@ -18,16 +19,24 @@ from classicnets.visualize.layers import stages, stages_and_fc
 from classicnets.visualize.predictions import Predictions, predict_all
 
 from .predict import images_at, left_out, read_or_refuse
-from .runs import Source, build_initial
+from .runs import Source, build_initial, place_of_data
 
 
 class Sample(NamedTuple):
-    """An image with its name: pixels between 0 and 1, network input, and predicted class."""
+    """An image with its name: pixels between 0 and 1, network input, and class probabilities.
+
+    `label` is its true class, if that is known.
+    """
 
     name: str
     image: Tensor
     input: Tensor
-    predicted: int
+    probability: Tensor
+    label: int | None
+
+    @property
+    def predicted(self) -> int:
+        return int(self.probability.argmax())
 
 
 class Subset(NamedTuple):
@@ -42,7 +51,8 @@ class Inspection:
     """A run's network with the options of `see`; data are read when first needed.
 
     `source` is what the network was built from. `layers`, `maps` and `label` are the user's
-    choices, if any. `unreadable` holds why images of a folder were left out.
+    choices, if any, and `data` is where the run's data are if they have moved. `unreadable` holds
+    why images of a folder were left out.
     """
 
     def __init__(
@@ -55,32 +65,43 @@ class Inspection:
         label: int | None,
         limit: int,
         method: str = "tsne",
+        data: str | None = None,
     ):
         self.run, self.config = run, run.config
         self.classes = tuple(short(name, 24) for name in run.config.classes)  # as they are drawn
         self.network, self.source = network, source
         self.layers, self.maps, self.label = list(layers), list(maps) or None, label
-        self.limit, self.method = limit, method
+        self.limit, self.method, self.data = limit, method, data
         self.unreadable: list[str] = []
 
     def read(self, paths: Sequence[str | Path]) -> list[Sample]:
         """Images from files and folders, read as `predict` does; without any, one test image."""
         if not paths:
             test = self.test
-            name = f"a test image of {self.classes[test.labels[0]]}"
-            return self._samples([name], test.images[:1], test.inputs[:1])
+            images, inputs, labels = (values[:1] for values in test)
+            return self._samples(["a test image"], images, inputs, labels.tolist())
         files = [file for path in map(Path, paths) for file in images_at(path)]
         found, readable, reasons = read_or_refuse(files, set(map(Path, paths)), self.config)
         if not readable:
             raise ValueError(f"none of {len(files)} images can be read: {min(reasons.items())[1]}")
+        warn_skipped(list(reasons.values()))
         self.unreadable = [*reasons.values(), *left_out(paths)]
         subset = self._crop(found)
-        return self._samples([files[i].name for i in readable], subset.images, subset.inputs)
+        paths = [files[i] for i in readable]
+        names, labels = [path.name for path in paths], [self._label(path) for path in paths]
+        return self._samples(names, subset.images, subset.inputs, labels)
 
-    def _samples(self, names: Sequence[str], images: Tensor, inputs: Tensor) -> list[Sample]:
+    def _label(self, path: Path) -> int | None:
+        """The class that the folder of a file is named after."""
+        folder, classes = path.absolute().parent.name, self.config.classes
+        return classes.index(folder) if folder in classes else None
+
+    def _samples(
+        self, names: Sequence[str], images: Tensor, inputs: Tensor, labels: Sequence[int | None]
+    ) -> list[Sample]:
         with frozen(self.network), torch.no_grad():
             scores = class_scores(self.network, as_input(self.network, inputs))
-        return list(map(Sample, names, images, inputs, scores.argmax(1).tolist()))
+        return list(map(Sample, names, images, inputs, scores.float().softmax(1).cpu(), labels))
 
     @cached_property
     def test(self) -> Subset:
@@ -115,9 +136,10 @@ class Inspection:
     @cached_property
     def _splits(self) -> Splits:
         config = self.config
-        splits = open_data(config.data, config.side, config.input[0], allow_missing_classes=True)
+        place = self.data or place_of_data(config)
+        splits = open_data(place, config.side, config.input[0], allow_missing_classes=True)
         if splits.classes != self.config.classes:
-            raise ValueError(f"{self.config.data} no longer has the classes of the run")
+            raise ValueError(f"{splits.name} does not have the classes of the run")
         return splits
 
     def _sample(self, images: Images | ImageFiles) -> Subset:

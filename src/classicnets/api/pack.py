@@ -6,6 +6,7 @@ from pathlib import Path
 
 from classicnets.data.packed import SUFFIX, write_packed
 from classicnets.data.sets import open_data
+from classicnets.support.errors import warn_skipped
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ def pack(
     channels: int = 3,
     progress: Callable[[int, int], None] = lambda done, total: None,
     allow_missing_classes: bool = False,
+    unreadable: str = "skip",
 ) -> Packed:
     """Writes the centre squares of all images of `data`, by split, to the new file `out`.
 
-    `progress` is called with the images done and their total. With `allow_missing_classes`
-    validation and test images may lack classes. Raises a ValueError when the file
-    exists or the data cannot be read, and an OSError when the file cannot be written.
+    `progress` is called with the images done and their total. `unreadable` files are skipped, or an
+    error ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
+    Raises a ValueError when the file exists or the data cannot be read, and an OSError when the
+    file cannot be written.
     """
     path = Path(out).expanduser()
     if path.suffix != SUFFIX:
@@ -42,9 +45,15 @@ def pack(
     if side < 1 or channels not in (1, 3):
         raise ValueError(f"side must be at least 1 and channels 1 or 3, not {side=}, {channels=}")
     splits = open_data(
-        data, side, channels, whole=True, allow_missing_classes=allow_missing_classes
+        data,
+        side,
+        channels,
+        whole=True,
+        unreadable=unreadable,
+        allow_missing_classes=allow_missing_classes,
     )
     skipped = write_packed(splits, path, side, progress)
-    unreadable = len(skipped) - len(splits.skipped)
-    images, classes = sum(splits.sizes) - unreadable, len(splits.classes)
+    warn_skipped(skipped[len(splits.skipped) :])  # `open_data` has warned of the others
+    more = len(skipped) - len(splits.skipped)
+    images, classes = sum(splits.sizes) - more, len(splits.classes)
     return Packed(images, classes, path.stat().st_size, (*skipped, *splits.left_out))

@@ -1,6 +1,6 @@
 """Predicting the classes of images."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +10,11 @@ from torch import nn
 from classicnets.data.decode import read_images
 from classicnets.data.files import find_images, summarise
 from classicnets.data.images import Images
+from classicnets.data.listing import TASK
 from classicnets.evaluation.protocols import find_protocol, log_probabilities
 from classicnets.support.devices import network_device, select_device
+from classicnets.support.errors import warn_skipped
+from classicnets.support.progress import progress
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import open_run
 
@@ -40,7 +43,7 @@ def predict(
 
     Raises a ValueError that names the first file that cannot be read, for a folder without images,
     for an unknown device, and where `load` does; then nothing is predicted. Files found in a folder
-    may be unreadable.
+    may be unreadable, which is a warning.
     """
     if not paths:
         raise ValueError("predict needs at least one image")
@@ -51,13 +54,13 @@ def predict(
     module = for_inference(load_best(found, network).to(where), found.config)
     files = [file for path in map(Path, paths) for file in images_at(path)]
     named = {Path(path) for path in paths}
-    return [
+    predictions = [
         prediction
-        for start in range(0, len(files), BATCH)
-        for prediction in _predict_batch(
-            module, found.config, files[start : start + BATCH], named, top
-        )
+        for batch in _batches(files)
+        for prediction in _predict_batch(module, found.config, batch, named, top)
     ]
+    warn_skipped([prediction.unreadable for prediction in predictions if prediction.unreadable])
+    return predictions
 
 
 def images_at(path: Path) -> list[Path]:
@@ -93,8 +96,15 @@ def read_or_refuse(
     return Images(pixels[readable], labels), readable, reasons
 
 
+def _batches(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    """Parts of so many files as are evaluated together; reports progress."""
+    for start in range(0, len(files), BATCH):
+        yield files[start : start + BATCH]
+        progress.get()(TASK, min(start + BATCH, len(files)), len(files))
+
+
 def _predict_batch(
-    network: nn.Module, config: RunConfig, files: list[Path], named: set[Path], top: int
+    network: nn.Module, config: RunConfig, files: Sequence[Path], named: set[Path], top: int
 ) -> list[Prediction]:
     images, readable, reasons = read_or_refuse(files, named, config)
     predictions = {i: Prediction(str(files[i]), (), reason) for i, reason in reasons.items()}

@@ -22,7 +22,8 @@ from classicnets.training.recipe.recipe import Recipe
 class Target(NamedTuple):
     """A network to train: its name, its default recipe, its input channels and its builder.
 
-    `init` is what "fast" starts from: a network of your own keeps the values it has.
+    `init` is what "fast" starts from: a network of your own keeps the values it has. A `published`
+    network has the recipe of its paper.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Target(NamedTuple):
     channels: int
     build: Callable[..., nn.Module]
     init: Init = AsBuilt()
+    published: bool = False
 
 
 def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
@@ -38,7 +40,7 @@ def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
         entry = catalog.find(network)
         channels, side, _ = entry.input
         if entry.paper:
-            return Target(entry.name, entry.recipe, channels, entry.build, HeNormal())
+            return Target(entry.name, entry.recipe, channels, entry.build, HeNormal(), True)
         path, _, builder = entry.name.rpartition(":")
         name = f"{Path(path).resolve()}:{builder}"
         return Target(name, _fast(side, channels, data), channels, entry.build)

@@ -1,11 +1,13 @@
-"""Resuming a run, bit for bit."""
+"""Resuming a run, bit for bit, and extending it."""
 
+import math
 import shlex
 from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
+from classicnets import catalog
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
 from classicnets.support.devices import select_device
@@ -14,27 +16,33 @@ from classicnets.training.execution import distributed
 from classicnets.training.recipe.recipe import Recipe, custom_parts
 from classicnets.training.recipe.serialization import to_json
 from classicnets.training.run import checkpoint, loop
+from classicnets.training.run.config import LENGTH, RunConfig
 from classicnets.training.run.directory import Run, open_run
 
 from .recipes import load_recipe, with_overrides
-from .runs import Source, build, require_unchanged
-from .train import Training, begin, check_arguments
+from .runs import Source, build, place_of_data, require_unchanged
+from .train import Training, begin, check_arguments, plain
 
 
 def resume(
     run: str | Path,
     network: Source = None,
-    data: Splits | None = None,
+    data: str | Splits | None = None,
     device: str = "auto",
     workers: int | None = None,
     recipe: str | Recipe | None = None,
+    epochs: int | None = None,
 ) -> Training:
     """The training of this run, from its checkpoint, or from its beginning if it has none.
 
-    A run of your own network needs it again, as in `load`; one of data made in Python the data; and
-    one whose recipe has a part of your own that `recipe`, or `FILE.py:NAME`. Raises ValueError when
-    the run is missing, damaged, of another network, when its recipe or data have changed since, and
-    for an unknown device.
+    With `epochs` it lasts so many in all, also if it has ended, and the schedule spans them: from
+    here on each step has the learning rate that a run of so many epochs has there.
+
+    A run of your own network needs it again, as in `load`; one of data made in Python the data; one
+    whose data have moved their new place, which its run.json then has; and one whose recipe has a
+    part of your own that `recipe`, or `FILE.py:NAME`. Raises ValueError when the run is missing,
+    damaged, of another network, when its recipe or data have changed since, for an unknown device,
+    and for fewer epochs than are done.
     """
     check_arguments(0, workers)
     where = distributed.init(select_device(device))
@@ -44,12 +52,16 @@ def resume(
     found = open_run(Path(run))
     stored = found.config
     recipe = _recipe_of(found, recipe)
-    splits = data or open_data(
-        stored.data,
-        stored.side,
-        stored.input[0],
-        whole=recipe.crop_sampler.whole,
-        allow_missing_classes=True,
+    splits = (
+        data
+        if isinstance(data, Splits)
+        else open_data(
+            data or place_of_data(stored),
+            stored.side,
+            stored.input[0],
+            whole=recipe.crop_sampler.whole,
+            allow_missing_classes=True,
+        )
     )
     require_unchanged(stored, splits)
     _require_complete(found, network)
@@ -58,7 +70,11 @@ def resume(
     if any(custom_parts(augment)):
         augment = tuple(part.fit(splits.train) for part in recipe.augment)
     execution = stored.execution.on(where)
-    config = replace(stored, recipe=recipe, augment=augment, execution=execution)
+    recipe = with_overrides(recipe, epochs)
+    differences = _differences(stored, recipe)
+    config = replace(
+        stored, recipe=recipe, differences=differences, augment=augment, execution=execution
+    )
     if not found.last.exists():
         loop.initialise(module, recipe, config.seed)
     training = begin(found, config, splits, module.to(where), where, workers)
@@ -67,9 +83,72 @@ def resume(
         training.saved = training.state.step
         if training.state.validation and not found.weights.exists():
             raise ValueError(f"no {found.weights}, the best weights so far; train again")
+    ended = loop.fit_to_length(training.state, config)
+    if epochs is not None:
+        _extend(training, epochs)
     if distributed.rank() == 0:
-        found.forget_epochs_after(training.state.step)
+        if data is not None:
+            found.config = replace(found.config, data=splits.name)
+            found.note()
+        found.forget_epochs_after(ended)
     return training
+
+
+def _extend(training: Training, epochs: int) -> None:
+    """Gives the run this length, and new patience if its own is over.
+
+    Raises a ValueError, before anything is written, for fewer epochs than are done.
+    """
+    run, state, config = training.run, training.state, training.config
+    before, stalled = run.config, loop.has_stalled(state, config)
+    if config.total_steps < state.step:
+        begun = math.ceil(state.step / config.steps_per_epoch)
+        raise ValueError(
+            f"epochs must be at least {begun}, as many as {run.directory} has begun, not {epochs}"
+        )
+    if before.total_steps == config.total_steps and not stalled:
+        return
+    where = "after it stopped early" if stalled else f"{before.epochs} before"
+    training.adapted = {"epochs": f"{epochs} in all, {where}{_rates(training)}"}
+    recipe = with_overrides(before.recipe, epochs)
+    run.config = replace(before, recipe=recipe, differences=config.differences)
+    if stalled:
+        state.waited = 0
+    if distributed.rank() == 0:
+        if stalled:
+            checkpoint.save(state, run.last, run.config.fixed())
+        steps = {"from_steps": before.total_steps, "to_steps": config.total_steps}
+        extended = [*(run.notes.get("extended") or ()), {"step": state.step, **steps}]
+        origin = {**(run.notes.get("origin") or {}), "epochs": epochs}
+        given = origin.get("overrides") or {}
+        origin["overrides"] = {name: given[name] for name in given if name not in LENGTH}
+        run.notes.pop("stopped_early", None)
+        run.note(origin=origin, extended=extended, test=None)
+
+
+def _rates(training: Training) -> str:
+    """How the learning rate goes on."""
+    state, config, rows = training.state, training.config, training.run.epochs
+    if state.step >= config.total_steps:
+        return ""
+    before = f" after {rows[-1].last_lr:.3g}" if rows else ""
+    return (
+        f"; the schedule spans all of them, and the learning rate goes on with "
+        f"{loop.next_lr(state, config):.3g}{before}"
+    )
+
+
+def _differences(config: RunConfig, recipe: Recipe) -> dict[str, tuple[int | str, int | str]]:
+    """How the run's recipe, with another length, differs from the paper's, if it has one."""
+    if config.network not in catalog.CATALOG:
+        return {}
+    differences = dict(config.differences)
+    for name in LENGTH:
+        ours, before = (plain(getattr(one, name)) for one in (recipe, config.recipe))
+        _, paper = differences.pop(name, (before, before))
+        if ours != paper:
+            differences[name] = ours, paper
+    return differences
 
 
 def _require_complete(run: Run, network: Source) -> None:

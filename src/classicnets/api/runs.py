@@ -14,7 +14,9 @@ from torch import nn
 
 from classicnets import catalog
 from classicnets.data.crops import ScaleJitter
+from classicnets.data.image_file import max_pixels
 from classicnets.data.images import Splits
+from classicnets.data.sets import IMAGENET, fingerprint_of, is_gone, resolve
 from classicnets.evaluation.protocols import TrainScale
 from classicnets.support.devices import network_device
 from classicnets.support.errors import one_line
@@ -146,16 +148,35 @@ def train_scale(config: RunConfig) -> TrainScale:
     return TrainScale(config.side, config.input[1], jitter)
 
 
+def place_of_data(config: RunConfig) -> str:
+    """Where the run's data are. Raises a ValueError when they are there no longer."""
+    if is_gone(config.data):
+        raise ValueError(
+            f"the data of the run are no longer at {config.data.removeprefix(IMAGENET)}; if they "
+            "have moved, name their new place with --data"
+        )
+    return config.data
+
+
+def is_data_of(config: RunConfig, data: str) -> bool:
+    """Whether `data` names the data of the run, at their old place or where they have moved."""
+    if resolve(data) == config.data:
+        return True
+    return is_gone(config.data) and fingerprint_of(data) == config.digest
+
+
 def require_unchanged(config: RunConfig, splits: Splits, hint: str = "") -> None:
     """Raises a ValueError when these are not the data that the run was trained on."""
     if splits.classes != config.classes:
         raise ValueError(
-            f"{config.data} now has the classes {', '.join(splits.classes)}; "
+            f"{splits.name} now has the classes {', '.join(splits.classes)}; "
             f"the run was trained on {', '.join(config.classes)}"
         )
     if (splits.sizes, splits.digest) != (config.images, config.digest):
+        if config.max_pixels != max_pixels():
+            hint = f"; the run read images of another size: add --max-pixels {config.max_pixels}"
         then, now = sum(config.images), sum(splits.sizes)
         now = f"{now} now" if then != now else "as many, but different ones, now"
         raise ValueError(
-            f"{config.data} has changed since the run: {then} images then, {now}{hint}"
+            f"{splits.name} has changed since the run: {then} images then, {now}{hint}"
         )

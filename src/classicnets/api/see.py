@@ -18,7 +18,7 @@ from classicnets.evaluation.metrics import confusion_counts
 from classicnets.support.devices import select_device
 from classicnets.support.errors import suggest
 from classicnets.support.files import write_atomic
-from classicnets.support.names import file_names
+from classicnets.support.names import file_names, short
 from classicnets.support.plots import png
 from classicnets.training.run.directory import open_run
 from classicnets.visualize import cam, gradients, render
@@ -30,13 +30,14 @@ from classicnets.visualize.health import health
 from classicnets.visualize.invariance import AMOUNTS, invariance
 from classicnets.visualize.layers import classifier_layer, get_layer
 from classicnets.visualize.occlusion import occlusion
-from classicnets.visualize.page import Plate, page
+from classicnets.visualize.page import Plate, Shown, page
 from classicnets.visualize.predictions import check_method, embedding
 from classicnets.visualize.probes import probes
 
 from .inspection import Inspection, Sample
 from .runs import Source, load_best
 
+TOP = 5  # likeliest classes on the page
 DEFAULT_KINDS = ("filters", "maps", "deconv", "cam")
 Drawing = tuple[Figure, dict[str, Any]]  # and the arrays it was drawn from
 
@@ -46,12 +47,14 @@ class Plates:
     """The plates of a run; iterating draws one after another.
 
     One that cannot be drawn becomes a plate without a figure that gives the reason; if none can,
-    iterating ends in a ValueError. `unreadable` holds why images of a folder were left out.
+    iterating ends in a ValueError. `shown` are the images with their predictions, and `unreadable`
+    holds why others of a folder were left out.
     """
 
     title: str
     subtitle: str
     steps: list[tuple[str, str, Callable[[], Drawing]]]
+    shown: list[Shown]
     unreadable: list[str]
 
     def __len__(self) -> int:
@@ -82,14 +85,15 @@ def see(
     limit: int = 1000,
     method: str = "tsne",
     device: str = "auto",
+    data: str | None = None,
 ) -> Plates:
     """Plates that show what a run has learnt, on these images or on one of its test set.
 
     `what` names kinds of plates, or is ("all",). `layers`, `maps` and `label` (a class) override
     the defaults: the network's stages, the strongest maps, the predicted class. A layer that runs
     several times stands for its last call with feature maps, `a (2)` for its second call.
-    Kinds that need a data set use at most `limit` images of the run's own. `method` of embedding:
-    pca, tsne, or umap where it is installed.
+    Kinds that need a data set use at most `limit` images of the run's own, at `data` where they
+    have moved. `method` of embedding: pca, tsne, or umap where it is installed.
 
     Raises ValueError for an unknown kind, layer, map, class or method, for an image that cannot be
     read unless it was found in a folder, and where `load` does.
@@ -107,17 +111,19 @@ def see(
     for layer in layers:
         get_layer(module, layer)
     index = None if label is None else _class_index(label, opened.config.classes)
-    of = Inspection(opened, module, network, layers, maps, index, limit, method)
+    of = Inspection(opened, module, network, layers, maps, index, limit, method, data)
     samples = of.read(images)
     name, data = opened.config.network, Path(opened.config.data).name
     shown = ", ".join(s.name for s in samples)
     left_out = "".join(f" Left out: {reason}." for reason in of.unreadable)
-    steps = [step for kind in kinds for step in _steps(kind, of, samples, f"{name} on {data}")]
+    line = f"{short(Path(run).resolve().name, 48)}: {name} on {short(data, 48)}"
+    steps = [step for kind in kinds for step in _steps(kind, of, samples, line)]
     files = file_names(step[0] for step in steps)
     return Plates(
         f"What {name} has learnt",
         f"Trained on {data}; run: {run}. Images: {shown}.{left_out}",
         [(file, *step[1:]) for file, step in zip(files, steps, strict=True)],
+        [_shown(sample, opened.config.classes) for sample in samples],
         of.unreadable,
     )
 
@@ -136,8 +142,15 @@ def save(series: Plates, plates: Sequence[Plate], out: Path, npz: bool = False) 
         if npz and plate.arrays:
             write_atomic(folder / f"{plate.name}.npz", _npz(plate.arrays))
     if one:
-        text = page(series.title, series.subtitle, plates)
+        text = page(series.title, series.subtitle, plates, series.shown)
         write_atomic(out, text.encode(errors="backslashreplace"))  # a file's name may be bytes
+
+
+def _shown(sample: Sample, classes: Sequence[str]) -> Shown:
+    top = sample.probability.argsort(descending=True, stable=True)[:TOP].tolist()
+    likeliest = [(str(classes[k]), float(sample.probability[k])) for k in top]
+    true = "" if sample.label is None else str(classes[sample.label])
+    return Shown(sample.name, sample.image, likeliest, true)
 
 
 def _steps(
@@ -148,7 +161,9 @@ def _steps(
     for i, sample in enumerate(samples if kind.per_image else samples[:1]):
         line, suffix = subtitle, ""
         if kind.per_image:
-            line = f"{subtitle} · {sample.name}, predicted {of.classes[sample.predicted]}"
+            true = "" if sample.label is None else f", true class {of.classes[sample.label]}"
+            predicted = of.classes[sample.predicted]
+            line = f"{subtitle} · {short(sample.name, 48)}, predicted {predicted}{true}"
             repeated = [s.name for s in samples].count(sample.name) > 1
             suffix = f"{sample.name}{f' {i + 1}' * repeated}" if len(samples) > 1 else ""
         try:

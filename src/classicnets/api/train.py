@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from classicnets.data.images import Splits
+from classicnets.data.listing import training_digests
 from classicnets.data.sets import open_data
 from classicnets.evaluation.metrics import Evaluation
 from classicnets.evaluation.protocols import find_protocol
@@ -27,7 +28,8 @@ from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.memory import training_peaks
-from classicnets.training.recipe.recipe import Recipe, differences
+from classicnets.training.recipe.optimizers import OptimizerSpec
+from classicnets.training.recipe.recipe import Recipe, differences, shown
 from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.curves import EpochMetrics
@@ -75,6 +77,18 @@ class Training:
     @property
     def recipe(self) -> Recipe:
         return self.config.recipe
+
+    @property
+    def stopped_early(self) -> str:
+        """Why training has ended before its length; empty where it has not."""
+        if not loop.has_stalled(self.state, self.config):
+            return ""
+        done, waited = self.state.step // self.config.steps_per_epoch, self.state.waited
+        best = self.run.notes.get("best_epoch", "?")  # which the first process knows
+        return (
+            f"no better validation in {waited} epoch{'s' * (waited != 1)}, the patience of the "
+            f"recipe: stopped after epoch {done} of {self.config.epochs}, the best was {best}"
+        )
 
     def __iter__(self) -> Iterator[Record]:
         began = saved = perf_counter()
@@ -131,7 +145,8 @@ class Training:
             EpochMetrics(
                 epoch=record.epoch,
                 step=record.step,
-                lr=record.lr,
+                first_lr=record.first_lr,
+                last_lr=record.lr,
                 train_loss=record.loss,
                 train_error=record.error,
                 **{f"validation_{name}": v for name, v in asdict(record.validation).items()},
@@ -144,7 +159,8 @@ class Training:
     def _tested(self) -> Evaluation:
         self.run.load_weights(self.network)
         test = evaluate_network(self.network, self.splits.test, self.config)
-        self.run.note(test=test.as_json(), measured=self._measured())
+        early = {"stopped_early": self.stopped_early} if self.stopped_early else {}
+        self.run.note(test=test.as_json(), measured=self._measured(), **early)
         return test
 
     def _measured(self) -> dict[str, float]:
@@ -168,13 +184,15 @@ def train(
     workers: int | None = None,
     unreadable: str = "skip",
     allow_missing_classes: bool = False,
+    exist_ok: bool = False,
 ) -> Training:
     """Prepares a training, to be iterated; nothing is written before all of it has been checked.
 
     `recipe` is "paper" (the default), "fast", `FILE.py` or `FILE.py:NAME`, or a Recipe; your own
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
     in proportion, and `overrides` changes any other field, name -> value as one types it after
-    `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default. `workers`
+    `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default; with `exist_ok`
+    that of a run will do, whose files are replaced once all has been checked. `workers`
     processes read files ahead; by default one per processor where a GPU computes, else none, since
     the computing threads then read in between. `unreadable` files are left out ("skip") or an error
     ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
@@ -194,7 +212,7 @@ def train(
     target = resolve_network(network, data)
     wanted = with_overrides(choose_recipe(target, recipe, data), epochs, overrides)
     find_protocol(wanted.protocol)
-    directory = _new_directory(out, target, data)
+    directory = _new_directory(out, target, data, exist_ok)
     splits = (
         data
         if isinstance(data, Splits)
@@ -223,7 +241,10 @@ def train(
         named = recipe if isinstance(recipe, str) else ""
         origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
         notes = {"origin": origin, "adapted": dict(training.adapted), "plan": _plan(config, module)}
-        training.run = create(directory, config, **_environment(splits, module, where), **notes)
+        notes |= _environment(splits, module, where)
+        digests = training_digests(splits)
+        training.run = create(directory, config, digests, exist_ok, **notes)
+    training.saved = None  # not what a run that is replaced had
     return training
 
 
@@ -250,7 +271,9 @@ def check_arguments(seed: int, workers: int | None) -> None:
         raise ValueError(f"workers must be at least 0, not {workers}")
 
 
-def _new_directory(out: str | Path | None, target: Target, data: str | Splits) -> Path:
+def _new_directory(
+    out: str | Path | None, target: Target, data: str | Splits, exist_ok: bool
+) -> Path:
     """Where the run is to be written. Raises a ValueError where it cannot be."""
     if out is None:
         name = data if isinstance(data, str) else data.name
@@ -258,7 +281,7 @@ def _new_directory(out: str | Path | None, target: Target, data: str | Splits) -
         out = Path("runs") / f"{'-'.join(names)}-{datetime.now():%Y%m%d-%H%M%S}"
     directory = distributed.broadcast(Path(out))
     if distributed.rank() == 0:
-        require_free(directory)
+        require_free(directory, exist_ok)
     return directory
 
 
@@ -300,8 +323,8 @@ def _configure(
     """The configuration of the run, and how and why its steps are executed so."""
     shape = (splits.channels, recipe.crop, recipe.crop)
     execution, chosen = resolve_execution(execution, network, shape, recipe.batch, recipe.optimizer)
-    differing = differences(recipe, target.recipe)
-    differing = {name: (_plain(a), _plain(b)) for name, (a, b) in differing.items()}
+    differing = differences(recipe, target.recipe) if target.published else {}
+    differing = {name: (plain(a), plain(b)) for name, (a, b) in differing.items()}
     resize = recipe.progressive_resizing
     side = resize(recipe.crop, 0.0) if resize else recipe.crop
     minimum = images_needed(network, (splits.channels, side, side), len(splits.classes))
@@ -327,7 +350,8 @@ def _environment(splits: Splits, network: nn.Module, device: torch.device) -> di
 def _plan(config: RunConfig, network: nn.Module) -> dict[str, int]:
     """The predicted peak memory of each phase; nothing where it cannot be predicted."""
     execution, device = config.execution, network_device(network).type
-    parts, copies = execution.accumulation_steps, int(getattr(config.recipe.optimizer, "copies", 1))
+    parts, optimizer = execution.accumulation_steps, config.recipe.optimizer
+    copies = optimizer.copies if isinstance(optimizer, OptimizerSpec) else 1
     batch = math.ceil(config.recipe.batch / config.processes)
     with suppress(ValueError, RuntimeError):
         peaks = training_peaks(
@@ -337,8 +361,9 @@ def _plan(config: RunConfig, network: nn.Module) -> dict[str, int]:
     return {}
 
 
-def _plain(value: object) -> int | str:
-    return value if isinstance(value, int) else str(value)
+def plain(value: object) -> int | str:
+    """The value of a field as `differences` has it."""
+    return value if isinstance(value, int) else shown(value)
 
 
 @torch.no_grad()

@@ -5,21 +5,23 @@ Verbs import what is heavy when they run, so that --help answers at once.
 
 import ctypes
 import functools
+import os
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
 
+from classicnets.support.errors import SkippedFiles
 from classicnets.support.interrupts import MESSAGE, STATUS, guard_work
 
 from .compare import compare
 from .demo import demo
 from .evaluate import evaluate
 from .list import list_
-from .options import SectionedCommand
 from .pack import pack
 from .plan import plan
 from .predict import predict
@@ -30,18 +32,20 @@ from .show import show
 from .speed import speed
 from .terminal import discard_output, flush, make_visible, one_line
 from .train import train
+from .verbs import VerbCommand, VerbGroup, print_version
 
 # glibc's malloc.h: M_MMAP_MAX (no mmap for large blocks) and M_TRIM_THRESHOLD (never trim)
 MALLOC_OPTIONS = {-4: 0, -1: -1}
 
 app = typer.Typer(
     name="classicnets",
+    cls=VerbGroup,
     help="LeNet-5, AlexNet, ZFNet, VGG, GoogLeNet and ResNet exactly as published.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 120},
+    context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
 )
 
 
@@ -51,7 +55,9 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(verb)
     def run(*args: Any, **options: Any) -> None:
         try:
-            import torch  # noqa: F401  # before Ctrl-C raises: all verbs need it
+            warnings.simplefilter("ignore", SkippedFiles)  # verbs print all of them
+            if verb is not list_:
+                import torch  # noqa: F401  # before Ctrl-C raises: all other verbs need it
 
             guard_work()
             verb(*args, **options)
@@ -62,8 +68,9 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+app.callback(invoke_without_command=True)(print_version)
 for verb in (list_, show, speed, plan, recipe, train, evaluate, predict, compare, see, pack, demo):
-    app.command(name=verb.__name__.strip("_"), cls=SectionedCommand)(_interruptible(verb))
+    app.command(name=verb.__name__.strip("_"), cls=VerbCommand)(_interruptible(verb))
 
 
 def keep_memory() -> None:
@@ -91,7 +98,7 @@ def main() -> None:
         discard_output()
         sys.exit(1)
     except (ValueError, OSError) as error:
-        _fail(error)
+        _fail(_message(error))
     except Exception as error:
         if not is_out_of_memory(error):
             if is_first_to_fail():
@@ -105,6 +112,13 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, RuntimeError):
         return bool(re.search("(of|allocate) memory", str(error)))
     return isinstance(error, MemoryError)
+
+
+def _message(error: Exception) -> str:
+    """The message; of a system's error the file and the reason, without its number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 def _fail(reason: object) -> NoReturn:

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, EXECUTION, OUTPUT, Device, Json, Precision, RunDirectories
+from .options import (
+    DATA,
+    EXECUTION,
+    OUTPUT,
+    Device,
+    Json,
+    MaxPixels,
+    Precision,
+    RunDirectories,
+    Unreadable,
+)
 from .terminal import encoded, print_json
 
 
@@ -20,6 +30,7 @@ def evaluate(
             show_default="the run's own test images",
         ),
     ] = "",
+    unreadable: Unreadable = "skip",
     protocol: Annotated[
         str,
         typer.Option(
@@ -40,6 +51,7 @@ def evaluate(
             "all runs, or repeated, one for each",
         ),
     ] = None,
+    max_pixels: MaxPixels = "",
     device: Device = "auto",
     precision: Precision = "fp32",
     json: Json = False,
@@ -60,7 +72,8 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Evaluate a run: top-1 and top-5 error, confusion, calibration.
+    """Evaluate a run: errors, balanced accuracy, precision, recall and F1 of each class, confusion,
+    calibration.
 
     The probabilities of several runs are averaged.
 
@@ -72,18 +85,33 @@ def evaluate(
     from json import dumps
 
     import classicnets as cn
-    from classicnets.evaluation.plots import class_csv, evaluation_png
+    from classicnets.support.errors import first_few
     from classicnets.support.files import write_atomic
 
-    from .report import print_confidence, print_evaluation
+    from .progress import bars
+    from .report import print_confidence, print_evaluation, print_skipped, warn
 
-    evaluation = cn.evaluate(
-        runs, data or None, protocol or None, networks or None, device, precision
-    )
+    with bars():
+        evaluation = cn.evaluate(
+            runs, data or None, protocol or None, networks or None, device, precision, unreadable
+        )
+    print_skipped(evaluation)
     if csv is not None:
+        from classicnets.evaluation.plots import class_csv
+
         write_atomic(csv, encoded(class_csv(evaluation)))
     if png is not None:
-        write_atomic(png, evaluation_png(evaluation))
+        from classicnets.evaluation.plots import evaluation_png
+
+        names = " + ".join(run.resolve().name for run in runs)
+        write_atomic(png, evaluation_png(evaluation, names))
+    if overlap := evaluation.overlap:
+        warn(
+            [
+                f"{len(overlap)} of {evaluation.images} images are also among the training images "
+                f"(the same bytes), so the error is too low for new ones: {first_few(overlap)}"
+            ]
+        )
     if json:
         print_json(dumps(evaluation.as_json(), ensure_ascii=False))
         return

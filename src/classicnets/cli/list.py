@@ -1,16 +1,25 @@
-"""The verb `list`."""
+"""The verb `list`. It reads a table made from the catalogue, since the networks import torch."""
 
+import csv
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from classicnets.support.names import matching
+
 from .options import terminal_width
 from .terminal import console
+
+NETWORKS = Path(__file__).with_name("networks.csv")  # written by docs/generate.py
 
 
 def list_(
     pattern: Annotated[
-        str, typer.Argument(metavar="PATTERN", help="shell pattern, such as 'vgg*'")
+        str,
+        typer.Argument(
+            metavar="PATTERN", help="name, part of a name, or shell pattern, such as vgg"
+        ),
     ] = "*",
 ) -> None:
     """List the networks with their size, cost and published error.
@@ -18,14 +27,16 @@ def list_(
     \b
     Examples:
       classicnets list
-      classicnets list 'vgg*'
+      classicnets list vgg
     """
     from rich.table import Table
 
-    from classicnets import catalog
-
-    entries = [catalog.CATALOG[name] for name in catalog.names(pattern)]
-    if not entries:
+    with NETWORKS.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {name: row["name"] for row in rows for name in (row["name"], *row["aliases"].split())}
+    meant = matching(pattern, names)
+    found = [row for row in rows if row["name"] in meant]
+    if not found:
         raise ValueError(f"no network matches {pattern!r}; `classicnets list` shows all")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", min_width=15)
@@ -35,18 +46,18 @@ def list_(
     table.add_column("paper", no_wrap=True, max_width=max(6, width - rest))
     for heading, min_width in (("parameters", 11), ("multiply-adds", 13), ("error, %", 15)):
         table.add_column(heading, justify="right", min_width=min_width)
-    for entry in entries:
-        assert entry.paper is not None
+    for row in found:
+        macs = int(row["multiply-adds"])
         table.add_row(
-            entry.name,
-            str(entry.paper.year),
-            f"{entry.paper.authors.partition(',')[0]} et al., {entry.paper.where}",
-            f"{entry.params:,}",
-            f"{entry.macs / 1e9:.3f} G" if entry.macs > 1e9 else f"{entry.macs / 1e6:.2f} M",
-            entry.published or "-",
+            row["name"],
+            row["year"],
+            row["paper"],
+            f"{int(row['parameters']):,}",
+            f"{macs / 1e9:.3f} G" if macs > 1e9 else f"{macs / 1e6:.2f} M",
+            row["error"] or "-",
         )
     console(width=width).print(table)
-    aliases = ", ".join(f"{a} = {name}" for a, name in catalog.ALIASES.items())
+    aliases = ", ".join(f"{a} = {row['name']}" for row in rows for a in row["aliases"].split())
     print(
         "\nParameters and multiply-adds of one image in evaluation. The error is the paper's, "
         "top-1 / top-5,\nof one network by the paper's own protocol, on ILSVRC-2012 validation "

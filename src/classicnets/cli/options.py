@@ -1,12 +1,14 @@
-"""Options that several verbs share, the checks that go with them, and the layout of --help."""
+"""Options that several verbs share, and the checks that go with them."""
 
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+# what opens a path says in one line why it cannot; typer's own check takes three, and looks at the
+# real user only
+UNCHECKED: dict[str, Any] = {"readable": False}
 DATA, RECIPE, EXECUTION, OUTPUT = "Data", "Recipe", "Execution", "Output"  # sections of --help
 
 Network = Annotated[
@@ -18,16 +20,18 @@ Network = Annotated[
     ),
 ]
 RunDirectory = Annotated[
-    Path, typer.Argument(metavar="RUN", help="run directory, such as runs/digits")
+    Path, typer.Argument(metavar="RUN", help="run directory, such as runs/digits", **UNCHECKED)
 ]
 RunDirectories = Annotated[
-    list[Path], typer.Argument(metavar="RUN", help="run directories, such as runs/a runs/b")
+    list[Path],
+    typer.Argument(metavar="RUN", help="run directories, such as runs/a runs/b", **UNCHECKED),
 ]
 ImagePaths = Annotated[
     list[Path],
     typer.Argument(
         metavar="IMAGE",
         help="image files, folders of them (searched in depth), or - for a list of paths on stdin",
+        **UNCHECKED,
     ),
 ]
 Data = Annotated[
@@ -46,6 +50,35 @@ MissingClasses = Annotated[
         "--allow-missing-classes",
         rich_help_panel=DATA,
         help="accept validation and test images that lack classes of the training images",
+    ),
+]
+Unreadable = Annotated[
+    str,
+    typer.Option(
+        metavar="skip|refuse",
+        rich_help_panel=DATA,
+        help="unreadable files: skip (with a warning) or refuse, such as --unreadable refuse",
+    ),
+]
+
+
+def _set_max_pixels(value: str) -> str:
+    from classicnets.data.image_file import set_max_pixels
+
+    if value:
+        set_max_pixels(value)
+    return value
+
+
+MaxPixels = Annotated[
+    str,
+    typer.Option(
+        "--max-pixels",
+        metavar="N",
+        rich_help_panel=DATA,
+        callback=_set_max_pixels,
+        help="largest image that is read, such as --max-pixels 400000000",
+        show_default="2^28",
     ),
 ]
 RecipeName = Annotated[
@@ -97,30 +130,6 @@ Precision = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", rich_help_panel=OUTPUT, help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", rich_help_panel=OUTPUT, help="print CSV")]
-
-
-class SectionedCommand(TyperCommand):
-    """A command whose --help has a plain section for each `rich_help_panel`.
-
-    Typer draws panels only with rich markup, which would take [..] in a text for a tag, put errors
-    into boxes and draw boxes into pipes.
-    """
-
-    context_class = typer.Context
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            if record := parameter.get_help_record(ctx):
-                name, text = record
-                title = getattr(parameter, "rich_help_panel", None) or "Options"
-                if parameter.param_type_name == "argument":
-                    title, name = "Arguments", name.partition(" <")[0]  # without its type
-                sections.setdefault(title, []).append((name, text))
-        width = min(30, max(len(name) for rows in sections.values() for name, _ in rows))
-        for title, rows in sections.items():
-            with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
 
 def require_at_most_one(**options: bool) -> None:

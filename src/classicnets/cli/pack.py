@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import OUTPUT, MissingClasses
+from .options import OUTPUT, MaxPixels, MissingClasses, Unreadable
 from .progress import bars
 from .terminal import one_line
 
@@ -24,7 +24,9 @@ def pack(
     channels: Annotated[
         int, typer.Option(metavar="N", rich_help_panel=OUTPUT, help="3, or 1 for grey")
     ] = 3,
+    unreadable: Unreadable = "skip",
     allow_missing_classes: MissingClasses = False,
+    max_pixels: MaxPixels = "",
 ) -> None:
     """Pack a data set into one file that loads fast.
 
@@ -45,6 +47,7 @@ def pack(
             channels,
             lambda done, total: report(out.name, done, total),
             allow_missing_classes,
+            unreadable,
         )
     for reason in packed.skipped:
         print(one_line(f"skipped: {reason}"))

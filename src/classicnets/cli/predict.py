@@ -14,10 +14,12 @@ from .options import (
     Device,
     ImagePaths,
     Json,
+    MaxPixels,
     OwnNetwork,
     RunDirectory,
     require_at_most_one,
 )
+from .progress import bars
 from .report import print_left_out
 from .terminal import cell, console, one_line, print_csv, print_json
 
@@ -29,6 +31,7 @@ def predict(
     run: RunDirectory,
     images: ImagePaths,
     network: OwnNetwork = "",
+    max_pixels: MaxPixels = "",
     device: Device = "auto",
     top: Annotated[
         int,
@@ -56,7 +59,8 @@ def predict(
 
     require_at_most_one(json=json, csv=csv)
     paths = _with_stdin(images)
-    found = cn.predict(run, paths, top, network or None, device)
+    with bars():
+        found = cn.predict(run, paths, top, network or None, device)
     for prediction in found:
         if prediction.unreadable:
             print(one_line(f"warning: skipped: {prediction.unreadable}"), file=sys.stderr)

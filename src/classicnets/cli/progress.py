@@ -20,35 +20,48 @@ Show = Callable[["Record"], None]
 
 MEASURED = 10  # seconds of training from which the remaining time is estimated
 LONG = 60  # seconds left from which the estimate is printed
+EVERY = 10  # seconds from line to line where there is no terminal
 REFRESH = 0.1  # seconds; reading the figures of a record waits for the device
 
 
 @contextmanager
 def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Yields a function of (name, done, total) that draws a bar on stderr; downloads use it too.
+    """Yields a function of (name, done, total) that draws a bar on stderr.
 
-    Nothing is drawn where stderr is not a terminal, and progress bars vanish at the end.
+    Downloads and the reading of images draw bars too, which vanish at the end. Where stderr is not
+    a terminal these print a line now and then.
     """
     from rich.progress import Progress
 
-    from classicnets.data import download
+    from classicnets.support.progress import progress
 
-    progress = Progress(
-        console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    )
+    drawn = Progress(console=console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     tasks = {}
 
     def update(name: str, done: int, total: int) -> None:
         if name not in tasks:
-            tasks[name] = progress.add_task(name, total=total)
-        progress.update(tasks[name], completed=done, total=total)
+            tasks[name] = drawn.add_task(name, total=total)
+        drawn.update(tasks[name], completed=done, total=total)
 
-    token = download.progress.set(update)
+    token = progress.set(_lines() if drawn.disable else update)
     try:
-        with progress:
+        with drawn:
             yield update
     finally:
-        download.progress.reset(token)
+        progress.reset(token)
+
+
+def _lines() -> Callable[[str, int, int], None]:
+    """A function of (name, done, total) that prints a line on stderr every few seconds."""
+    printed = perf_counter()
+
+    def update(name: str, done: int, total: int) -> None:
+        nonlocal printed
+        if perf_counter() - printed >= EVERY:
+            printed = perf_counter()
+            print(f"{name}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+    return update
 
 
 @contextmanager
@@ -97,11 +110,17 @@ def _live_line() -> Iterator[Show]:
                 completed=record.step,
                 total=record.steps,
                 epoch=f"{record.epoch}/{record.epochs}",
-                figures=f"lr {record.lr:.2g}, loss {record.loss:.3g}, "
+                figures=f"lr {_rates(record)}, loss {record.loss:.3g}, "
                 f"error {record.error:.1f} %{validation}",
             )
 
         yield update
+
+
+def _rates(record: "Record") -> str:
+    """The learning rate at the first step of the epoch and now."""
+    first, now = f"{record.first_lr:.2g}", f"{record.lr:.2g}"
+    return now if first == now else f"{first} to {now}"
 
 
 @contextmanager
@@ -109,7 +128,7 @@ def _epoch_lines() -> Iterator[Show]:
     def update(record: "Record") -> None:
         if (validation := record.validation) is not None:
             print(
-                f"epoch {record.epoch}/{record.epochs}: lr {record.lr:.2g}, "
+                f"epoch {record.epoch}/{record.epochs}: lr {_rates(record)}, "
                 f"loss {record.loss:.4f}, error {record.error:.2f} %, "
                 f"validation loss {validation.loss:.4f}, error {validation.top1_error:.2f} %",
                 flush=True,

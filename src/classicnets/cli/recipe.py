@@ -1,5 +1,7 @@
 """The verb recipe: the values that a network is trained with, each with its source."""
 
+from typing import Any
+
 from .options import Data, Json, Network, RecipeName, terminal_width
 from .terminal import console, print_json
 
@@ -23,7 +25,8 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     from classicnets.training.recipe.recipe import ABOUT_PAPER
     from classicnets.training.recipe.serialization import to_json
 
-    chosen = choose_recipe(resolve_network(network, data), recipe or None, data)
+    target = resolve_network(network, data)
+    chosen = choose_recipe(target, recipe or None, data)
     rows = [
         (f.name, value, chosen.cited.get(f.name, ""), chosen.assumed.get(f.name, ""))
         for f in fields(chosen)
@@ -34,12 +37,14 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     if json:
         values = to_json(chosen)
         objects = [
-            {"field": name, "value": values[name], "set": repr(value)}
+            {"field": name, "value": values[name], "set": _typed(value)}
             | {"cited": cited or None, "assumed": assumed or None}
             for name, value, cited, assumed in rows
         ]
         print_json(
-            dumps({"network": network, "cite": chosen.cite, "fields": objects}, ensure_ascii=False)
+            dumps(
+                {"network": target.name, "cite": chosen.cite, "fields": objects}, ensure_ascii=False
+            )
         )
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -48,7 +53,14 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     table.add_column("source", ratio=1)
     for name, value, cited, assumed in rows:
         source = "; ".join(filter(None, (cited, assumed and f"assumed: {assumed}")))
-        table.add_row(name, repr(value), source)
-    print(f"{network}, recipe source: {chosen.cite}\n")
+        table.add_row(name, _typed(value), source)
+    print(f"{target.name}, recipe source: {chosen.cite}\n")
     console(width=terminal_width(), markup=False, highlight=False).print(table)
-    print("\nChange a value with `train --set FIELD=VALUE`, written as in this table.")
+    unset = [f.name for f in fields(chosen) if getattr(chosen, f.name) is None]
+    print(f"\nnot set: {', '.join(unset)}")
+    print("Change a value with `train --set FIELD=VALUE`, written as in this table.")
+
+
+def _typed(value: Any) -> str:
+    """A value as one types it after --set; a function, which one cannot, is its name."""
+    return getattr(value, "__qualname__", repr(value))

@@ -3,18 +3,24 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classicnets.support.errors import first_few
+from classicnets.support.tables import align
 
-from .terminal import cell, console, one_line
+from .terminal import console, one_line
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
+    from classicnets.data.images import Splits
     from classicnets.evaluation.metrics import Evaluation
+    from classicnets.training.recipe.recipe import Recipe
 
 SHOWN_CLASSES = 20  # with more, a confusion table is unreadable
+FEW = 3  # smallest and largest classes that stand for many
+IMBALANCED = 5  # times as many images; of two such classes, always guessing one is right in 83 %
 SHOWN_MISTAKES = 5
 SHOWN_NAMES = 8  # of frozen parameters
 SHOWN_WARNINGS = 10
@@ -47,10 +53,13 @@ def command() -> str:
 
 def print_introduction(training: "Training") -> None:
     """The network, its recipe, the data, and how steps are executed."""
+    from classicnets.training.recipe.recipe import shown
+
     recipe, splits = training.recipe, training.splits
     print(f"{training.config.network}, recipe source: {recipe.cite}")
     length = _length(recipe.epochs, recipe.steps)
-    print(f"{length}, batch {recipe.batch}, {recipe.optimizer}, {recipe.lr}, {recipe.loss}")
+    parts = ", ".join(map(shown, (recipe.optimizer, recipe.lr, recipe.loss)))
+    print(f"{length}, batch {recipe.batch}, {parts}")
     for name, reason in recipe.assumed.items():
         print(f"  assumed {name}: {reason}")
     for name, reason in (training.adapted or {}).items():
@@ -64,24 +73,52 @@ def print_introduction(training: "Training") -> None:
         f"{splits.name}: {len(splits.classes)} classes; {sizes[0]} images for training, "
         f"{sizes[1]} for validation, {sizes[2]} for test"
     )
-    for name, counts in list(splits.counts().items())[:SHOWN_CLASSES]:
-        print(f"  {one_line(name)}: {' + '.join(map(str, counts))}")
-    if (more := len(splits.classes) - SHOWN_CLASSES) > 0:
-        print(f"  and {more} more classes")
-    warn([f"skipped: {reason}" for reason in splits.skipped], " (run.json names all)")
+    for line in _class_sizes(splits.counts()):
+        print(line)
+    if not training.state.step:
+        warn(list(_imbalance(splits.counts(), recipe)))
     warn(splits.duplicates, " (run.json names all)")
-    print_left_out(splits.left_out)
+    print_skipped(splits, " (run.json names all)")
     for line in _execution(training):
         print(line)
+
+
+def _class_sizes(counts: Mapping[str, tuple[int, int, int]]) -> Iterator[str]:
+    """The images of each class; of many classes the smallest and the largest ones."""
+    lines = {name: f"{one_line(name)}: {' + '.join(map(str, row))}" for name, row in counts.items()}
+    if len(lines) <= SHOWN_CLASSES:
+        yield from (f"  {line}" for line in lines.values())
+        return
+    order = sorted(counts, key=lambda name: counts[name][0])
+    for title, names in (("smallest", order[:FEW]), ("largest", order[: -FEW - 1 : -1])):
+        yield f"  {title}: {', '.join(lines[name] for name in names)}"
+
+
+def _imbalance(counts: Mapping[str, tuple[int, int, int]], recipe: "Recipe") -> Iterator[str]:
+    """What to say of classes of very unequal size, unless the recipe balances them."""
+    sizes = {name: row[0] for name, row in counts.items()}
+    small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    balanced = recipe.class_weights or recipe.sampler
+    if not balanced and sizes[large] >= IMBALANCED * max(1, sizes[small]):
+        yield (
+            f"the classes are imbalanced: {large!r} has {sizes[large] / max(1, sizes[small]):.3g} "
+            f"times as many training images as {small!r} ({sizes[large]:,} and {sizes[small]:,}), "
+            "and a network may learn to ignore small classes; --class-weights balanced or "
+            "--sampler balanced makes all classes count the same"
+        )
 
 
 def _starting_point(training: "Training") -> Iterator[str]:
     """The values that training starts from, and what of the network stays as it is."""
     from classicnets.training.recipe.init import AsBuilt
+    from classicnets.training.run.loop import has_ended
 
     init, step = training.recipe.init, training.state.step
-    if step and step >= training.config.total_steps:
-        yield f"weights: those of step {step:,}, the last; nothing is left to train"
+    if step and has_ended(training.state, training.config):
+        yield (
+            f"weights: those of step {step:,}, the last; nothing is left to train "
+            "(--epochs trains on)"
+        )
     elif step:
         yield f"weights: those of step {step:,}"
     elif isinstance(init, AsBuilt):
@@ -129,6 +166,12 @@ def warn(lines: Sequence[str], where: str = "") -> None:
         print(f"warning: and {more} more like this{where}", file=sys.stderr)
 
 
+def print_skipped(of: "Splits | Evaluation", where: str = " (--json names all)") -> None:
+    """Prints which files of a folder could not be read, and what was not taken for an image."""
+    warn([f"skipped: {reason}" for reason in of.skipped], where)
+    print_left_out(of.left_out)
+
+
 def print_left_out(lines: Sequence[str]) -> None:
     """Prints what in a folder was not taken for an image."""
     for line in lines:
@@ -138,19 +181,21 @@ def print_left_out(lines: Sequence[str]) -> None:
 def print_summary(training: "Training") -> None:
     """The evaluation on the test images, and the run directory."""
     assert training.test is not None
+    if training.stopped_early:
+        print(training.stopped_early)
     print_evaluation(training.test)
     print(f"\nrun: {training.directory}")
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:
-    """The errors, and the confusion table or, with many classes, those of the lowest recall."""
+    """The errors, the metrics of each class and, where they are few, the confusion table."""
     print(
-        f"\ntest error {evaluation.top1_error:.2f} % (top-5 {evaluation.top5_error:.2f} %) "
-        f"of {evaluation.images} images, protocol {evaluation.protocol}, {evaluation.seconds:.1f} s"
+        f"\ntest error {evaluation.errors} of {evaluation.images} images, "
+        f"protocol {evaluation.protocol}, {evaluation.seconds:.1f} s"
     )
-    if len(evaluation.classes) > SHOWN_CLASSES:
-        _print_worst(evaluation)
-    else:
+    print(f"balanced accuracy {evaluation.balanced_accuracy:.2f} %, the mean recall of the classes")
+    _print_classes(evaluation)
+    if len(evaluation.classes) <= SHOWN_CLASSES:
         _print_confusion(evaluation)
 
 
@@ -166,25 +211,34 @@ def print_confidence(evaluation: "Evaluation") -> None:
         print(f"  {one_line(told)} true class {one_line(mistake.label)}")
 
 
+def _print_classes(evaluation: "Evaluation") -> None:
+    """The metrics of each class; of many classes, of those with the lowest recall."""
+    columns = ("support", "recall", "precision", "f1")
+    rows = [
+        [
+            str(i),
+            *(getattr(evaluation, name)[i] for name in columns),
+            one_line(evaluation.classes[i]),
+        ]
+        for i in range(len(evaluation.classes))
+    ]
+    if len(rows) > SHOWN_CLASSES:
+        print("classes with the lowest recall:")
+        rows = sorted((row for row in rows if row[1]), key=itemgetter(2))[:WORST]
+    cells = [[k, str(n), *(f"{value:.1f}" for value in row), name] for k, n, *row, name in rows]
+    head = ["", "images", "recall %", "precision %", "F1 %", "class"]
+    print("\n".join(align([head, *cells], left=("class",))))
+
+
 def _print_confusion(evaluation: "Evaluation") -> None:
     from rich.table import Table
 
-    print("rows: true class; columns: predicted class")
+    print("\nrows: true class; columns: predicted class")
     table = Table(box=None, padding=(0, 1))
-    table.add_column("")
-    for i in range(len(evaluation.classes)):
-        table.add_column(str(i), justify="right", no_wrap=True)
-    table.add_column("recall %", justify="right", no_wrap=True)
-    for i, (name, row) in enumerate(zip(evaluation.classes, evaluation.confusion, strict=True)):
+    for name in ("", *map(str, range(len(evaluation.classes)))):
+        table.add_column(name, justify="right", no_wrap=True)
+    for i, row in enumerate(evaluation.confusion):
         cells = [str(count or ".") for count in row]
         cells[i] = f"[bold]{cells[i]}[/]"
-        label = name if name == str(i) else f"{i} {cell(name)}"
-        table.add_row(label, *cells, f"{evaluation.recall[i]:.1f}")
+        table.add_row(str(i), *cells)
     console().print(table)
-
-
-def _print_worst(evaluation: "Evaluation") -> None:
-    worst = sorted(zip(evaluation.recall, evaluation.classes, strict=True))[:WORST]
-    print("classes with the lowest recall:")
-    for recall, name in worst:
-        print(f"  {recall:5.1f} %  {one_line(name)}")

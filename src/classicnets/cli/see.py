@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, OUTPUT, Device, OwnNetwork, RunDirectory, require_at_most_one
+from .options import DATA, OUTPUT, Device, MaxPixels, OwnNetwork, RunDirectory, require_at_most_one
 from .progress import bars
 from .terminal import one_line
 
@@ -21,6 +21,15 @@ def see(
             metavar="IMAGE", help="image files or folders; by default one test image of the run"
         ),
     ] = None,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            rich_help_panel=DATA,
+            help="where the run's data are, if they have moved, such as --data path/to/folder",
+            show_default="where they were",
+        ),
+    ] = "",
     limit: Annotated[
         int,
         typer.Option(metavar="N", rich_help_panel=DATA, help="test images to use, at most"),
@@ -70,6 +79,7 @@ def see(
         typer.Option(metavar="NAME", rich_help_panel=PLATES, help="embedding by pca, tsne or umap"),
     ] = "tsne",
     network: OwnNetwork = "",
+    max_pixels: MaxPixels = "",
     device: Device = "auto",
     out: Annotated[
         Path | None,
@@ -105,6 +115,7 @@ def see(
     series = see(
         run, images or (), kinds, _split(layers), [int(n) for n in numbers], label or None,
         network=network or None, limit=limit, method=method, device=device,
+        data=data or None,
     )  # fmt: skip
     for reason in series.unreadable:
         print(one_line(f"warning: skipped: {reason}"), file=sys.stderr)

@@ -62,8 +62,9 @@ def figures(record: "Record") -> dict[str, float]:
         values |= {
             "validation/loss": validation.loss,
             "validation/top1_error": validation.top1_error,
-            "validation/top5_error": validation.top5_error,
         }
+        if validation.top5_error is not None:
+            values["validation/top5_error"] = validation.top5_error
     return values
 
 

@@ -3,25 +3,50 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import (
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .flags import (
+    FIELDS,
+    Augment,
+    BatchSize,
+    ClassWeights,
+    ExistOk,
+    ImageSize,
+    Lr,
+    Name,
+    OptimizerName,
+    Patience,
+    Sampler,
+    WeightDecay,
+    directory_of,
+    recipe_changes,
+    refuse_other_settings,
+)
 from .options import (
-    DATA,
     EXECUTION,
     OUTPUT,
     RECIPE,
     Data,
     Device,
+    MaxPixels,
     MissingClasses,
     Network,
     OwnNetwork,
     Precision,
     RecipeName,
+    Unreadable,
 )
 from .report import command, is_first_process, print_introduction, print_summary
 
@@ -31,32 +56,38 @@ if TYPE_CHECKING:
 
 ENDED_BY = 128  # plus the number of the signal: the exit status of a command ended by a signal
 # parameters that --resume goes with
-WITH_RESUME = ("resume", "track", "device", "workers", "recipe", "builder")
+WITH_RESUME = (
+    *("resume", "data", "track", "device", "workers", "recipe", "epochs", "builder", "max_pixels"),
+)
 
 
 def train(
     context: typer.Context,
     network: Network = "",
     data: Data = "digits",
-    unreadable: Annotated[
-        str,
-        typer.Option(
-            metavar="skip|refuse",
-            rich_help_panel=DATA,
-            help="unreadable files: skip (with a warning) or refuse, such as --unreadable refuse",
-        ),
-    ] = "skip",
+    unreadable: Unreadable = "skip",
     allow_missing_classes: MissingClasses = False,
+    max_pixels: MaxPixels = "",
     recipe: RecipeName = "",
     epochs: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             rich_help_panel=RECIPE,
-            help="number of epochs; the schedule scales with it, such as --epochs 30",
+            help="number of epochs; the schedule scales with it, such as --epochs 30; with "
+            "--resume the number in all, to extend a run",
             show_default="the recipe's",
         ),
     ] = None,
+    patience: Patience = None,
+    class_weights: ClassWeights = None,
+    sampler: Sampler = None,
+    lr: Lr = None,
+    batch_size: BatchSize = None,
+    img_size: ImageSize = None,
+    optimizer: OptimizerName = None,
+    weight_decay: WeightDecay = None,
+    augment: Augment = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,6 +153,8 @@ def train(
             show_default="runs/NETWORK-DATA-TIME",
         ),
     ] = None,
+    name: Name = "",
+    exist_ok: ExistOk = False,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -146,16 +179,20 @@ def train(
     \b
     Examples:
       classicnets train lenet5 --epochs 2 --out runs/digits
-      classicnets train resnet18 --data path/to/folder --recipe fast
+      classicnets train resnet18 --data path/to/folder --recipe fast -b 32
       classicnets train --resume runs/digits
+      classicnets train --resume runs/digits --epochs 60
     """
     import classicnets as cn
     from classicnets.training.execution.execution import Execution
 
     from .progress import bars
+    from .startup import without_compiler
     from .track import require, tracking
 
-    changes = _parse_overrides(overrides or [])
+    changes = recipe_changes({option: context.params[option] for option in FIELDS}, overrides or [])
+    refuse_other_settings(context, changes.items())
+    out = directory_of(out, name)
     require(track or [])
     if resume is not None:
         _require_unset(context)
@@ -163,9 +200,11 @@ def train(
             cn.resume,
             resume,
             network=builder or None,
+            data=data if _is_given(context, "data") else None,
             device=device,
             workers=workers,
             recipe=recipe or None,
+            epochs=epochs,
         )
     elif builder:
         raise ValueError(f"--network goes with --resume; write `train {builder}`")
@@ -179,6 +218,7 @@ def train(
             recipe=recipe or None,
             epochs=epochs,
             out=out,
+            exist_ok=exist_ok,
             seed=seed,
             device=device,
             overrides=changes,
@@ -187,10 +227,13 @@ def train(
             unreadable=unreadable,
             allow_missing_classes=allow_missing_classes,
         )
+    replaced = exist_ok and out is not None and (out / "run.json").exists()
     with _silent_unless_first():
-        with bars():  # for downloads
+        with bars(), nullcontext() if compiled else without_compiler():  # bars for downloads
             training = start()
         with tracking(track or [] if is_first_process() else [], training) as write:
+            if replaced:
+                print(f"replaced the run in {out}")
             print_introduction(training)
             run_to_end(training, write)
             print_summary(training)
@@ -232,18 +275,6 @@ def run_to_end(
                         flush=True,
                     )
             raise typer.Exit(ENDED_BY + stop[0])
-
-
-def _parse_overrides(given: list[str]) -> dict[str, str]:
-    overrides: dict[str, str] = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        if not sign or not name:
-            raise ValueError(f"--set takes FIELD=VALUE, such as batch=64, not {text!r}")
-        if name in overrides:
-            raise ValueError(f"--set {name} is given twice")
-        overrides[name] = value
-    return overrides
 
 
 def _require_unset(context: typer.Context) -> None:

@@ -29,8 +29,9 @@ NAMES = {
 }
 
 
-def read_rows(table: Path) -> tuple[dict[str, int] | None, Rows]:
-    """The columns of `path`, `label` and `split` by the header, if there is one; and other rows.
+def read_rows(table: Path) -> tuple[dict[str, int] | None, int, Rows]:
+    """The columns of `path`, `label` and `split` by the header, if there is one; how many columns
+    there are; and the other rows.
 
     Cells are stripped and blank rows left out. Raises a ValueError when this is not CSV in UTF-8,
     or a header is ambiguous or has no column for the label.
@@ -41,13 +42,13 @@ def read_rows(table: Path) -> tuple[dict[str, int] | None, Rows]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{table} is not a CSV file in UTF-8: {error}") from error
     if not rows:
-        return None, rows
+        return None, len(NAMES), rows
     line, first = rows[0]
     try:
         columns = _columns(first)
     except ValueError as error:
         raise ValueError(f"{table}, line {line}: {error}") from None
-    return columns, rows[1:] if columns else rows
+    return (columns, len(first), rows[1:]) if columns else (None, len(NAMES), rows)
 
 
 def _parse(text: str, separator: str, limit: int | None = None) -> Rows:

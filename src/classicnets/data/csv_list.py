@@ -64,7 +64,7 @@ def _in_order(names: set[str]) -> tuple[str, ...]:
 
 def _rows(table: Path) -> Iterator[Row]:
     """The rows that are not blank; there is at least one."""
-    columns, lines = read_rows(table)
+    columns, width, lines = read_rows(table)
     if not lines:
         raise ValueError(f"{table} lists no images")
     files = _Files(table.parent)
@@ -72,6 +72,11 @@ def _rows(table: Path) -> Iterator[Row]:
         columns = {"path": 0, "label": 1, "split": 2}
         _require_no_header(table, files, lines)
     for line, cells in lines:
+        if any(cells[width:]):
+            raise ValueError(
+                f"{table}, line {line}: there are {len(cells)} cells for {width} columns; put a "
+                "name with a separator in it into double quotes"
+            )
         path, label, split = (
             cells[k] if (k := columns.get(name, len(cells))) < len(cells) else ""
             for name in ("path", "label", "split")

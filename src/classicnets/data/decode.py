@@ -12,6 +12,8 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
+from classicnets.support.progress import progress
+
 from .crops import Sizes, centre_boxes
 from .image_file import (
     max_pixels,
@@ -33,18 +35,24 @@ def read_images(
     side: int,
     channels: int,
     boxes: Sequence[Sequence[float]] | None = None,
+    task: str = "",
 ) -> tuple[UInt8[Tensor, "n c side side"], dict[int, str]]:
-    """All these images as by `read_image`, and index -> reason for those that cannot be read."""
+    """All these images as by `read_image`, and index -> reason for those that cannot be read.
+
+    A `task` is the name under which progress is reported.
+    """
     pixels = torch.empty(len(paths), channels, side, side, dtype=torch.uint8)
     rows = pixels.numpy()  # torch would start threads of its own for each row
 
     def decode(i: int) -> None:
         rows[i] = read_image(paths[i], side, channels, boxes[i] if boxes else None).numpy()
 
-    return pixels, _for_each(decode, len(paths))
+    return pixels, _for_each(decode, len(paths), task)
 
 
-def read_sizes(paths: Sequence[str | Path], channels: int = 0) -> tuple[Sizes, dict[int, str]]:
+def read_sizes(
+    paths: Sequence[str | Path], channels: int = 0, task: str = ""
+) -> tuple[Sizes, dict[int, str]]:
     """Height and width of each image after EXIF rotation, and index -> reason for unreadable ones.
 
     With `channels` each file is decoded far enough to find damage, else only its header is read.
@@ -58,7 +66,7 @@ def read_sizes(paths: Sequence[str | Path], channels: int = 0) -> tuple[Sizes, d
                 with _load(image, (1, 1)):  # a JPEG at 1/8, but to its end
                     _convert(image, channels)
 
-    return sizes, _for_each(inspect, len(paths))
+    return sizes, _for_each(inspect, len(paths), task)
 
 
 def read_image(
@@ -124,11 +132,12 @@ def _crop(image: Image.Image, box: Sequence[float], side: int) -> Tensor:
     return resample(x[None], torch.tensor([box]), side)[0]
 
 
-def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
+def _for_each(work: Callable[[int], None], count: int, task: str = "") -> dict[int, str]:
     """Calls `work` with 0 to count - 1, in threads; index -> reason where it raised ValueError.
 
-    The reasons are in order of the indices.
+    The reasons are in order of the indices. Progress of a `task` is reported.
     """
+    report = progress.get()
 
     def attempt(i: int) -> str | None:
         try:
@@ -137,14 +146,20 @@ def _for_each(work: Callable[[int], None], count: int) -> dict[int, str]:
             return str(error)
         return None
 
+    def followed(outcomes: Iterator[str | None]) -> Iterator[str | None]:
+        for done, outcome in enumerate(outcomes, 1):
+            if task:
+                report(task, done, count)
+            yield outcome
+
     max_pixels()  # refuses a wrong setting, which the files did not cause
     with reading:
         if (number := torch.get_num_threads()) == 1:  # as in a loader's worker process
-            outcomes = [attempt(i) for i in range(count)]
+            outcomes = list(followed(map(attempt, range(count))))
         else:
             threads = ThreadPoolExecutor(number)
             try:
-                outcomes = list(threads.map(attempt, range(count)))
+                outcomes = list(followed(threads.map(attempt, range(count))))
             finally:
                 threads.shutdown(cancel_futures=True)
     return {i: reason for i, reason in enumerate(outcomes) if reason is not None}

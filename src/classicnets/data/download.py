@@ -5,39 +5,39 @@ The cache is `~/.cache/classicnets`, or the folder in the environment variable `
 
 import gzip
 import os
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from hashlib import file_digest
 from http.client import HTTPException
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import pooch
 from filelock import FileLock
 
 from classicnets.support.errors import plain_reason
+from classicnets.support.progress import progress
 
 TIMEOUT = 30  # seconds
 CHUNK = 2**18  # bytes
 UNPACKED = 2**30  # bytes; Imagenette, the largest, has a third
 
-# a progress callback: called with the file's name, the bytes so far, and the total
-progress: ContextVar[Callable[[str, int, int], None]] = ContextVar(
-    "progress", default=lambda name, done, total: None
-)
-
 
 @dataclass(frozen=True)
 class Remote:
-    """A file, its MD5 sum, and the folders on the web that have it."""
+    """A file, its MD5 sum, and the folders on the web that have it.
+
+    With `unpacked`, the MD5 sum of what is in it, it is the same file however it was compressed.
+    """
 
     name: str
     md5: str
     mirrors: tuple[str, ...]  # each URL ends with a slash
+    unpacked: str = ""
 
 
 def cache() -> Path:
@@ -49,15 +49,18 @@ def cache() -> Path:
 def fetch(remote: Remote, folder: str) -> Path:
     """The path of the file in the cache, downloaded from the first mirror that has it if missing.
 
-    An interrupted download resumes, and a second process waits for the first. The sum of a file
-    that is already there is not verified. Raises an OSError that says where to put the file when
-    no mirror has it.
+    An interrupted download resumes, and a second process waits for the first. Raises a ValueError
+    when the file is there and is another than the published one, and an OSError that says where to
+    put it when no mirror has it.
     """
     path = cache() / folder / remote.name
     if not path.exists():
         with locked(folder):
             if not path.exists():
+                path.parent.mkdir(exist_ok=True)
                 _fetch(remote, path)
+                return path
+    _require_published(remote, path)
     return path
 
 
@@ -97,7 +100,37 @@ def gunzip(path: Path) -> BytesIO:
     return BytesIO(content)
 
 
+def _require_published(remote: Remote, path: Path) -> None:
+    """Raises a ValueError for another file, before a parser sees it.
+
+    The sum is computed each time, which takes less than a tenth of the time of reading the file.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file; remove it to download {remote.name}")
+    with path.open("rb") as file:
+        found = _md5(file)
+    if found == remote.md5 or (remote.unpacked and _unpacked_md5(path) == remote.unpacked):
+        return
+    raise ValueError(
+        f"{path} is not the published file: its MD5 sum is {found}, not {remote.md5}; delete it to "
+        "download it, or put the published file in its place"
+    )
+
+
+def _md5(file: BufferedReader | BytesIO) -> str:
+    return file_digest(file, "md5").hexdigest()
+
+
+def _unpacked_md5(path: Path) -> str:
+    """The MD5 sum of what is in a .gz file; empty where it cannot be unpacked."""
+    with suppress(EOFError, ValueError, zlib.error, gzip.BadGzipFile):
+        return _md5(gunzip(path))
+    return ""
+
+
 def _fetch(remote: Remote, path: Path) -> None:
+    import pooch
+
     reasons = []
     pooch.get_logger().setLevel("ERROR")  # progress is reported by the callback instead
     for mirror in remote.mirrors:
@@ -105,6 +138,8 @@ def _fetch(remote: Remote, path: Path) -> None:
         try:
             get = partial(pooch.retrieve, url, f"md5:{remote.md5}", remote.name, path.parent)
             get(downloader=_download)  # pyright: ignore[reportArgumentType]  # declared too narrowly
+        except PermissionError as error:  # to write here
+            raise OSError(f"no permission to write {path.parent}") from error
         except (OSError, HTTPException) as error:
             reasons.append(f"{url} ({_reason(error)})")
         except ValueError:

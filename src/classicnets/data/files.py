@@ -36,6 +36,7 @@ def find_images(root: str | Path) -> Found:
     """All images below a folder; those whose names have no ending are recognised by their content.
 
     Linked folders are followed, except to a folder that is listed already or contains `root`.
+    Raises an OSError when `root` itself cannot be opened.
     """
     found = Found([], [])
     above = {str(folder) for folder in Path(os.path.realpath(root)).parents}
@@ -51,10 +52,12 @@ def find_images(root: str | Path) -> Found:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError:
+            if folder == str(root):
+                raise
             found.left_out.append((CLOSED, folder))
             continue
         for entry in entries:
-            if not is_hidden(entry.name) and os.path.isdir(entry):
+            if not is_hidden(entry.name) and _is_folder(entry):
                 (pending.append if entry.is_symlink() else pending.appendleft)(entry.path)
             elif reason := _reason_against(entry):
                 found.left_out.append((reason, entry.path))
@@ -79,7 +82,7 @@ def summarise(left_out: LeftOut, root: str | Path) -> tuple[str, ...]:
 
 def list_folders(root: str | Path) -> dict[str, str]:
     """Name -> path of the folders in this folder that are not hidden, in order of their names."""
-    paths = (e.path for e in os.scandir(root) if not is_hidden(e.name) and os.path.isdir(e))
+    paths = (e.path for e in os.scandir(root) if not is_hidden(e.name) and _is_folder(e))
     return dict(sorted((as_text(os.path.basename(path)), path) for path in paths))
 
 
@@ -112,11 +115,16 @@ def as_path(text: str) -> str:
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a folder or a link to one, even where nothing in its folder may be opened."""
+    return entry.is_dir(follow_symlinks=False) or os.path.isdir(entry)
+
+
 def _reason_against(entry: os.DirEntry[str]) -> str:
     """Why this is not an image; empty where it is one."""
     if is_hidden(entry.name):
         return HIDDEN
-    if not os.path.exists(entry):
+    if entry.is_symlink() and not os.path.exists(entry):
         return BROKEN
     if not entry.is_file():
         return SPECIAL

@@ -40,8 +40,9 @@ def _list_test(root: Path, folders: dict[str, str]) -> Listing:
     if "test" in folders:
         parts = [folders["test"]]
     classes = tuple(sorted({name for part in parts for name in _classes(part, least=1)}))
-    files = [file for part in parts for file in label_files(part, classes)]
-    return Listing(root, classes, {"test": files})
+    left_out: LeftOut = []
+    files = [file for part in parts for file in label_files(part, classes, left_out)]
+    return Listing(root, classes, {"test": files}, left_out=left_out)
 
 
 def label_files(

@@ -17,6 +17,7 @@ from classicnets.support.errors import plain_reason
 from classicnets.support.files import open_regular
 
 MAX_PIXELS = 2**28
+VARIABLE = "CLASSICNETS_MAX_PIXELS"  # of the environment, which worker processes inherit
 METADATA = 2**24  # bytes before the pixels of a JPEG or PNG
 SCANS = 100  # of a progressive JPEG, which usually has about ten
 METERED = ("JPEG", "PNG")
@@ -95,7 +96,7 @@ def _identify(file: BinaryIO) -> Image.Image:
     if (pixels := image.width * image.height) > (limit := max_pixels()):
         raise ValueError(
             f"{image.width} x {image.height} are {pixels:,} pixels; at most {limit:,} are read "
-            "(set CLASSICNETS_MAX_PIXELS to read more)"
+            f"(--max-pixels {pixels}, or {VARIABLE}, to read it)"
         )
     if isinstance(metered, _Metered):
         metered.left += 3 * os.fstat(file.fileno()).st_size
@@ -135,15 +136,22 @@ class _Metered(io.BufferedReader):
 def max_pixels() -> int:
     """The largest image that is read: 2^28 pixels, or what CLASSICNETS_MAX_PIXELS says.
 
-    A phone's largest photographs have 2 x 10^8. Raises a ValueError unless it is a whole number.
+    A phone's largest photographs have 2 x 10^8. Raises a ValueError unless it is a whole number
+    from 1 to 10^15.
     """
-    value = os.environ.get("CLASSICNETS_MAX_PIXELS") or str(MAX_PIXELS)
-    if not value.isdecimal() or not int(value):
+    value = os.environ.get(VARIABLE) or str(MAX_PIXELS)
+    if not re.fullmatch("[0-9]{1,15}", value) or not int(value):
         raise ValueError(
-            f"CLASSICNETS_MAX_PIXELS must be a whole number of pixels, such as {MAX_PIXELS}, "
+            f"--max-pixels, or {VARIABLE}, must be a whole number of pixels, such as {MAX_PIXELS}, "
             f"not {value!r}"
         )
     return int(value)
+
+
+def set_max_pixels(value: str) -> None:
+    """Sets the limit for this process and the workers it starts; see `max_pixels`."""
+    os.environ[VARIABLE] = value
+    max_pixels()
 
 
 def _kind(start: bytes) -> str | None:

@@ -1,5 +1,6 @@
 """A data set in memory or on disk: `Images` and `ImageFiles`, and its three `Splits`."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -22,19 +23,30 @@ Indices = Int64[Tensor, " n"]
 VALIDATION, TEST = 0.1, 0.2  # fractions split off from the training images
 SHOWN = 10  # classes that a message names
 MISSING_CLASSES = "; add some, or allow missing classes (--allow-missing-classes)"
+INVISIBLE: dict[int, str | None] = {0x200B: None, 0x2060: None, 0xFEFF: None}  # of no width
 SAMPLE = 200  # images that are looked at where all would take too long
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one size in memory, as bytes, with their labels.
+    """Images of one size in memory, as bytes, with their labels, and their files if they have any.
 
-    With `memory_mapped` the pixels stay in their file when the labels move to a device.
+    Grey images may also be (n, h, w). With `memory_mapped` the pixels stay in their file when the
+    labels move to a device. Raises a ValueError for another type or shape, or for other numbers of
+    images and labels.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
     memory_mapped: bool = False
+    paths: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.pixels, Tensor) and self.pixels.ndim == 3:
+            object.__setattr__(self, "pixels", self.pixels[:, None])
+        _require("pixels", self.pixels, torch.uint8, 4, "(n, c, h, w) or (n, h, w)")
+        _require("labels", self.labels, torch.int64, 1, "(n,)")
+        _require_as_many(len(self.pixels), self.labels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,7 +64,8 @@ class Images:
         return torch.tensor([self.pixels.shape[2:]]).expand(len(self), 2)
 
     def subset(self, indices: Indices) -> "Images":
-        return replace(self, pixels=self.pixels[indices], labels=self.labels[indices])
+        paths = self.paths and [self.paths[i] for i in indices.tolist()]
+        return replace(self, pixels=self.pixels[indices], labels=self.labels[indices], paths=paths)
 
     def to(self, device: torch.device) -> "Images":
         pixels = self.pixels if self.memory_mapped else self.pixels.to(device)
@@ -89,13 +102,20 @@ class Images:
 class ImageFiles:
     """Image files of any size, decoded on demand, for data sets that do not fit into memory.
 
-    `sizes` are height and width after EXIF rotation. Batches arrive on the labels' device.
+    `sizes` are height and width after EXIF rotation. Batches arrive on the labels' device. Raises a
+    ValueError for labels or sizes of another type, or other numbers of them.
     """
 
     paths: list[str]
     labels: Int64[Tensor, " n"]
     sizes: Sizes
     channels: int
+
+    def __post_init__(self) -> None:
+        _require("labels", self.labels, torch.int64, 1, "(n,)")
+        _require("sizes", self.sizes, torch.int64, 2, "(n, 2)")
+        _require_as_many(len(self.paths), self.labels)
+        _require_as_many(len(self.sizes), self.labels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -124,8 +144,8 @@ class Splits:
     what was not taken for an image, and `duplicates` lists the files that appear in two splits or
     under two labels. `digest` is a hash of the data: of files their names, sizes and
     classes, otherwise of the values. `origin` is the name of the data set that was packed, where
-    `name` is a path. Raises a ValueError when the numbers of images and labels differ, or a label
-    is out of range.
+    `name` is a path. Raises a ValueError for a split without images, a label out of range, splits
+    of different channels, and classes that are not different names.
     """
 
     name: str
@@ -140,6 +160,21 @@ class Splits:
     origin: str = ""
 
     def __post_init__(self) -> None:
+        parts = {part: getattr(self, part) for part in ("train", "validation", "test")}
+        for part, images in parts.items():
+            if not isinstance(images, Images | ImageFiles):
+                raise ValueError(f"{part} must be Images or ImageFiles, not {_describe(images)}")
+            if not len(images):
+                raise ValueError(f"{self.name}, {part} split, has no images")
+        if len(set(channels := [images.channels for images in parts.values()])) > 1:
+            raise ValueError(
+                f"the splits of {self.name} must have the same channels, not {channels}"
+            )
+        names = isinstance(self.classes, tuple | list) and [*map(type, self.classes)]
+        if not names or set(names) != {str} or len(set(self.classes)) < len(names):
+            raise ValueError(f"classes must be a tuple of different names, not {self.classes!r}")
+        require_distinct(self.name, self.classes)
+        object.__setattr__(self, "classes", tuple(self.classes))
         self.require_labels(0)
 
     @property
@@ -196,6 +231,33 @@ class Splits:
         return self
 
 
+def _require(what: str, values: object, dtype: torch.dtype, ndim: int, shape: str) -> None:
+    """Raises a ValueError for what is not a tensor of this type and shape."""
+    found = tuple(values.shape) if isinstance(values, Tensor) and values.dtype is dtype else ()
+    if len(found) == ndim and 0 not in found[1:]:
+        return
+    kind, hint = str(dtype).removeprefix("torch."), ""
+    if isinstance(values, np.ndarray):
+        hint = "; torch.from_numpy converts it"
+    elif isinstance(values, Tensor) and values.is_floating_point() and dtype is torch.uint8:
+        hint = "; multiply values of 0 to 1 by 255, and convert them by .round().to(torch.uint8)"
+    elif isinstance(values, Tensor) and values.dtype is not dtype:
+        hint = f"; convert them by .to(torch.{kind})"
+    raise ValueError(f"{what} must be a tensor of {kind}, {shape}, not {_describe(values)}{hint}")
+
+
+def _describe(values: object) -> str:
+    """What it is, in words: `float32 (9, 3, 8, 8)`, or the name of its type."""
+    if isinstance(values, Tensor):
+        return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
+    return f"{type(values).__module__}.{type(values).__qualname__}".removeprefix("builtins.")
+
+
+def _require_as_many(count: int, labels: Tensor) -> None:
+    if count != len(labels):
+        raise ValueError(f"there are {count} images and {len(labels)} labels; each needs one")
+
+
 def require_labels(
     where: str, images: Images | ImageFiles, classes: Sequence[str], per_class: int
 ) -> None:
@@ -204,9 +266,6 @@ def require_labels(
     It names all classes that have not, up to ten.
     """
     labels = images.labels
-    count = len(images.pixels if isinstance(images, Images) else images.paths)
-    if count != len(labels):
-        raise ValueError(f"{where} has {count} images and {len(labels)} labels")
     illegal = labels[(labels < 0) | (labels >= len(classes))]
     if len(illegal):
         raise ValueError(
@@ -226,6 +285,20 @@ def require_labels(
             f"at least {per_class}"
             + (", one for each of training, validation and test" if per_class == 3 else "")
         )
+
+
+def require_distinct(where: str, classes: Sequence[str]) -> None:
+    """Raises a ValueError for two names that nobody can tell apart, as of a composed and a
+    decomposed accent, or with a character of no width.
+    """
+    seen: dict[str, str] = {}
+    for name in classes:
+        shown = unicodedata.normalize("NFC", name.translate(INVISIBLE)).strip()
+        if (twin := seen.setdefault(shown, name)) != name:
+            raise ValueError(
+                f"{where} has the classes {twin!a} and {name!a}, which look the same; "
+                "give them one name"
+            )
 
 
 def because(skipped: Sequence[str]) -> str:

@@ -2,9 +2,11 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -17,7 +19,16 @@ LabelledFiles = list[tuple[str, int]]
 MEMORY_LIMIT = 4 * 2**30  # bytes of decoded images
 CHECK_LIMIT = 200_000  # files; of more, decoding and comparing them beforehand takes too long
 SPLITS = ("train", "val", "test")
+TASK = "reading images"
 UNREADABLE = ("skip", "refuse")  # what to do with a file that cannot be read
+
+
+class TestImages(NamedTuple):
+    """Images to evaluate a network on; `skipped` and `left_out` are as in `Splits`."""
+
+    images: Images | ImageFiles
+    skipped: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,24 +66,22 @@ def read_listing(
     source, classes = str(listing.table or listing.root), listing.classes
     check = sum(map(len, listing.splits.values())) <= CHECK_LIMIT
     splits: dict[str, Images | ImageFiles] = {}
-    paths: dict[str, list[str]] = {}
     skipped: list[str] = []
     for name in (name for name in SPLITS if name in listing.splits):
         files = listing.splits[name]
-        splits[name], paths[name], reasons = _read(files, side, channels, whole, check)
+        splits[name], reasons = _read(files, side, channels, whole, check)
         if reasons and unreadable == "refuse":
             raise ValueError(reasons[0])
         skipped += reasons
     if missing := {name: listing.sizes[name] for name in SPLITS if name not in splits}:
         where = f"{source}, train split," if len(splits) > 1 else source
-        train, train_paths = splits["train"], paths["train"]
+        train = splits["train"]
         try:
             left = split_off(where, train, classes, missing, seed, allow_missing_classes)
         except ValueError as error:
             raise ValueError(f"{error}{because(skipped)}") from None
         for name, indices in left.items():
             splits[name] = train.subset(indices)
-            paths[name] = [train_paths[i] for i in indices.tolist()]
     return Splits(
         name=source,
         classes=classes,
@@ -81,48 +90,52 @@ def read_listing(
         test=splits["test"],
         skipped=tuple(skipped),
         left_out=summarise(listing.left_out, listing.root),
-        duplicates=tuple(_duplicates(paths, splits, classes)) if check else (),
-        digest=_digest(listing),
+        duplicates=tuple(_duplicates(splits, classes)) if check else (),
+        digest=digest_of(listing),
     )
 
 
-def read_all(
-    files: LabelledFiles, side: int, channels: int, whole: bool = False
-) -> Images | ImageFiles:
-    """All these images, for an evaluation. Raises a ValueError when one cannot be read."""
-    images, _, reasons = _read(files, side, channels, whole, len(files) <= CHECK_LIMIT)
-    if reasons:
-        raise ValueError(f"{reasons[0]}; an evaluation skips no image")
-    return images
+def read_test(
+    listing: Listing, side: int, channels: int, whole: bool = False, unreadable: str = "skip"
+) -> TestImages:
+    """The images of the test split of a listing, for an evaluation.
+
+    Raises a ValueError when none can be read, or one cannot and `unreadable` is "refuse".
+    """
+    files = listing.splits["test"]
+    images, reasons = _read(files, side, channels, whole, len(files) <= CHECK_LIMIT)
+    if reasons and unreadable == "refuse":
+        raise ValueError(reasons[0])
+    if not len(images):
+        raise ValueError(f"none of {len(files)} images can be read: {reasons[0]}")
+    return TestImages(images, tuple(reasons), summarise(listing.left_out, listing.root))
 
 
 def _read(
     files: LabelledFiles, side: int, channels: int, whole: bool, check: bool
-) -> tuple[Images | ImageFiles, list[str], list[str]]:
-    """The readable images, their paths, and the reasons why the others are not readable."""
+) -> tuple[Images | ImageFiles, list[str]]:
+    """The readable images, and the reasons why the others are not readable."""
     paths = [path for path, _ in files]
     labels = torch.tensor([label for _, label in files], dtype=torch.long)
     if whole or len(files) * channels * side**2 > MEMORY_LIMIT:
-        sizes, reasons = read_sizes(paths, channels if check else 0)
+        sizes, reasons = read_sizes(paths, channels if check else 0, TASK)
         images = ImageFiles(paths, labels, sizes, channels)
     else:
-        pixels, reasons = read_images(paths, side, channels)
-        images = Images(pixels, labels)
+        pixels, reasons = read_images(paths, side, channels, task=TASK)
+        images = Images(pixels, labels, paths=paths)
     if reasons:
         readable = [i for i in range(len(files)) if i not in reasons]
-        images, paths = images.subset(torch.tensor(readable).long()), [paths[i] for i in readable]
-    return images, paths, list(reasons.values())
+        images = images.subset(torch.tensor(readable).long())
+    return images, list(reasons.values())
 
 
-def _duplicates(
-    paths: dict[str, list[str]], splits: dict[str, Images | ImageFiles], classes: tuple[str, ...]
-) -> list[str]:
+def _duplicates(splits: dict[str, Images | ImageFiles], classes: tuple[str, ...]) -> list[str]:
     """Files with the same bytes in two splits, which leak training images into the evaluation, or
     with two labels, of which one is wrong.
     """
     sizes: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
-    for split, files in paths.items():
-        for path, label in zip(files, splits[split].labels.tolist(), strict=True):
+    for split, images in splits.items():
+        for path, label in zip(images.paths or [], images.labels.tolist(), strict=True):
             sizes[os.stat(path).st_size].append((split, classes[label], path))
     first: dict[str, tuple[str, str, str]] = {}
     duplicates = []
@@ -130,8 +143,7 @@ def _duplicates(
         if len({(split, label) for split, label, _ in same_size}) < 2:
             continue
         for split, label, path in same_size:
-            with Path(path).open("rb") as file:
-                digest = file_digest(file, "sha256").hexdigest()
+            digest = content_digest(path)
             other, wrong, twin = first.setdefault(digest, (split, label, path))
             if label != wrong:
                 duplicates.append(
@@ -143,7 +155,29 @@ def _duplicates(
     return duplicates
 
 
-def _digest(listing: Listing) -> str:
+def training_digests(data: Splits) -> list[str]:
+    """Those of the training images' files, if they have any; of too many files, none."""
+    paths = data.train.paths or []
+    return [content_digest(path) for path in paths] if len(paths) <= CHECK_LIMIT else []
+
+
+def find_overlap(images: Images | ImageFiles, digests: Collection[str]) -> tuple[str, ...] | None:
+    """The files of these images whose content has one of the digests.
+
+    None where that is not known: without digests, for images without files, and for too many.
+    """
+    if not digests or not images.paths or len(images) > CHECK_LIMIT:
+        return None
+    return tuple(path for path in images.paths if content_digest(path) in digests)
+
+
+def content_digest(path: str) -> str:
+    """The SHA-256 of the bytes of a file."""
+    with Path(path).open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(listing: Listing) -> str:
     """A hash of names, sizes, classes and splits: hashing all contents would take too long."""
     digest = sha256()
     top = os.path.join(listing.root, "")

@@ -36,7 +36,7 @@ def read_mat(path: Path, *names: str) -> list[np.ndarray]:
 
 
 def _main(path: str, *names: str) -> None:
-    from scipy.io import loadmat  # noqa: PLC0415  # only the process of its own needs it
+    from scipy.io import loadmat  # only the process of its own needs it
 
     _limit_memory()
     loaded = loadmat(path, variable_names=[name.partition(".")[0] for name in names])

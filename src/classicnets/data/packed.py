@@ -53,6 +53,8 @@ def read_packed(path: Path, channels: int) -> Splits:
     Its digest covers all labels and a sample of the images of each split. Raises a ValueError when
     the file is something else or damaged, or has other channels.
     """
+    with path.open("rb"):  # or the true reason; to safetensors any file that is closed is missing
+        pass
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()

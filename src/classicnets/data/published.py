@@ -11,12 +11,12 @@ import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,11 +35,15 @@ KUZUSHIJI = tuple("おきすつなはまやれを")
 
 @dataclass(frozen=True)
 class Idx:
-    """A data set in MNIST's format: its classes, where its four files are, and their MD5 sums."""
+    """A data set in MNIST's format: its classes, where its four files are, and their MD5 sums.
+
+    `unpacked` are the sums of what is in the files.
+    """
 
     classes: tuple[str, ...]
     mirrors: tuple[str, ...]
-    sums: tuple[str, str, str, str]
+    sums: tuple[str, ...]
+    unpacked: tuple[str, ...] = ("",) * 4
 
 
 IDX_FILES = (
@@ -60,6 +64,12 @@ IDX_SETS = {
             "d53e105ee54ea40749a09fcbcd1e9432",
             "9fb629c4189551a2d022fa330f9573f3",
             "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+        (  # many copies were compressed anew
+            "6bbc9ace898e44ae57da46a324031adb",
+            "a25bea736e30d166cdddb491f175f624",
+            "2646ac647ad5339dbf082846283269ea",
+            "27ae3e4e09519cfbb04c329615203637",
         ),
     ),
     "fashion-mnist": Idx(
@@ -102,8 +112,8 @@ def digits(side: int, channels: int, seed: int = 0) -> Splits:
     They are 8x8 pixels of 17 greys. As in MNIST's 32x32 form, the digit fills 28/32 of the side and
     the rest is margin.
     """
-    values, targets = load_digits(return_X_y=True)
-    labels = torch.as_tensor(targets).long()
+    values, targets = _read_digits()
+    labels = torch.as_tensor(targets)
     small = torch.as_tensor(values).float().view(-1, 1, 8, 8) * (255 / 16)
     inner = side * 28 // 32
     before = (side - inner) // 2
@@ -116,6 +126,16 @@ def digits(side: int, channels: int, seed: int = 0) -> Splits:
     return Splits("digits", DIGITS, train, validation, test, digest=digest)
 
 
+def _read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and digits from scikit-learn's file; to import the package for it takes a second."""
+    spec = find_spec("sklearn")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    file = Path(spec.submodule_search_locations[0], "datasets/data/digits.csv.gz")
+    rows = np.loadtxt(file, delimiter=",")
+    return rows[:, :-1], rows[:, -1].astype(np.int64)
+
+
 def mnist_like(name: str, side: int, channels: int, seed: int = 0) -> Splits:
     """MNIST or a set in its format: 60,000 and 10,000 images of 28x28 pixels, bright on black.
 
@@ -126,8 +146,10 @@ def mnist_like(name: str, side: int, channels: int, seed: int = 0) -> Splits:
     idx = IDX_SETS[name]
     shapes = ((28, 28), ()) * 2  # images and labels, for training and for the test
     arrays = [
-        read_idx(fetch(Remote(file, md5, idx.mirrors), name), *shape)
-        for file, md5, shape in zip(IDX_FILES, idx.sums, shapes, strict=True)
+        read_idx(fetch(Remote(file, md5, idx.mirrors, unpacked), name), *shape)
+        for file, md5, unpacked, shape in zip(
+            IDX_FILES, idx.sums, idx.unpacked, shapes, strict=True
+        )
     ]
     return _with_validation(name, idx.classes, arrays, partial(_pad, channels), 500, seed)
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import torch
 
-from classicnets.support.errors import first_few, suggest
+from classicnets.support.errors import first_few, suggest, warn_skipped
 
 from .csv_list import list_table
 from .files import as_path, as_text
 from .folder import list_folder
 from .hub import read_hub
 from .imagenet import list_imagenet, list_imagenette
-from .images import ImageFiles, Images, Splits
-from .listing import UNREADABLE, Listing, read_all, read_listing
+from .images import Splits
+from .listing import UNREADABLE, Listing, TestImages, digest_of, read_listing, read_test
 from .packed import SUFFIX, read_packed
 from .published import PUBLISHED
 from .synthetic import shapes
@@ -47,10 +47,9 @@ def open_data(
     files on disk only the headers are read. `seed` decides missing splits, independently of a run's
     seed. Validation and test images must have every class unless `allow_missing_classes`. Raises a
     ValueError for unknown data, with the nearest names, and for data that cannot be trained on, and
-    an OSError when a download fails.
+    an OSError when a download fails. Skipped files are also a warning.
     """
-    if unreadable not in UNREADABLE:
-        raise ValueError(f"unreadable must be {' or '.join(UNREADABLE)}, not {unreadable!r}")
+    _require_choice(unreadable)
     name, missing = resolve(spec), allow_missing_classes
     if name in READERS:
         return READERS[name](side, channels, seed)
@@ -61,24 +60,33 @@ def open_data(
     else:
         splits = read_listing(_listing(name), side, channels, seed, whole, unreadable, missing)
         splits = replace(splits, name=name)
+        warn_skipped(splits.skipped)
     return splits.require_labels(1, missing)
 
 
 def open_test(
-    spec: str, side: int, channels: int, classes: tuple[str, ...], whole: bool = False
-) -> Images | ImageFiles:
+    spec: str,
+    side: int,
+    channels: int,
+    classes: tuple[str, ...],
+    whole: bool = False,
+    unreadable: str = "skip",
+) -> TestImages:
     """Images to evaluate a network that was trained on these classes.
 
     Of a named set, its test split; of a folder or CSV file, its test split if it has one, else all
-    images. Raises a ValueError when one cannot be read or has an unknown class.
+    images. Unreadable files are as in `open_data`. Raises a ValueError for an unknown class, and
+    when no image can be read.
     """
+    _require_choice(unreadable)
     name = resolve(spec)
     if name in READERS or name.startswith(HUB) or _is_packed(name):
         splits = open_data(name, side, channels, allow_missing_classes=True)
-        found, images = splits.classes, splits.test
+        found, test = splits.classes, TestImages(splits.test)
     else:
         listing = _listing(name, test=True)
-        found, images = listing.classes, read_all(listing.splits["test"], side, channels, whole)
+        found, test = listing.classes, read_test(listing, side, channels, whole, unreadable)
+        warn_skipped(test.skipped)
     labels = {name: k for k, name in enumerate(classes)}
     if unknown := [repr(name) for name in found if name not in labels]:
         raise ValueError(
@@ -86,7 +94,21 @@ def open_test(
             f"it knows {', '.join(classes)}"
         )
     order = torch.tensor([labels[name] for name in found])
-    return replace(images, labels=order[images.labels])
+    return test._replace(images=replace(test.images, labels=order[test.images.labels]))
+
+
+def fingerprint_of(spec: str) -> str:
+    """The `digest` of the data in a folder or a CSV file, without reading the images; else ""."""
+    name = resolve(spec)
+    if name in READERS or name.startswith(HUB) or _is_packed(name):
+        return ""
+    return digest_of(_listing(name))
+
+
+def is_gone(name: str) -> bool:
+    """Whether `resolve` once gave this name for a folder or file that is there no longer."""
+    path = Path(as_path(name.removeprefix(IMAGENET)))
+    return path.is_absolute() and not path.exists()
 
 
 def resolve(spec: str) -> str:
@@ -114,6 +136,11 @@ def resolve(spec: str) -> str:
     raise ValueError(
         f"unknown data set or path {spec!r}; {suggest(spec, [*SETS, 'imagenet:PATH', 'hf:NAME'])}"
     )
+
+
+def _require_choice(unreadable: str) -> None:
+    if unreadable not in UNREADABLE:
+        raise ValueError(f"unreadable must be {' or '.join(UNREADABLE)}, not {unreadable!r}")
 
 
 def _is_packed(name: str) -> bool:

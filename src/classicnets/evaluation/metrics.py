@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
-from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 BINS = 15  # of confidence, as is usual since Guo et al. 2017
@@ -37,17 +36,22 @@ class Bin:
 class Evaluation:
     """The metrics of a network, or of an ensemble, over a set of images; errors are in %.
 
-    `confusion[i][j]` counts the images of class i that were predicted as class j. `recall` and
-    `precision` are in %, in the order of `classes`. With five classes or fewer the top-5 error is
-    0. `views` counts the forward passes an image took, crops, mirror images and networks together.
+    `confusion[i][j]` counts the images of class i that were predicted as class j. `recall`,
+    `precision` and `f1`, their harmonic mean, are in %, and `support` counts the images, in the
+    order of `classes`; what would divide by 0 is 0. `balanced_accuracy` is the mean recall in % of
+    the classes that have images. With five classes or fewer there is no top-5 error, and it is
+    None. `views` counts the forward passes an image took, crops, mirror images and networks
+    together.
 
     `calibration_error` is the expected calibration error: the mean distance in % between
     confidence and accuracy over `reliability`, 15 equal bins of confidence (Guo et al.,
-    arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten.
+    arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten. `skipped`
+    and `left_out` say which files of a folder were not evaluated, and why, as in `Splits`;
+    `overlap` names the files that are also among the training images, None where that is not known.
     """
 
     top1_error: float
-    top5_error: float
+    top5_error: float | None
     images: int
     protocol: str
     views: int
@@ -56,9 +60,21 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     recall: tuple[float, ...]
     precision: tuple[float, ...]
+    f1: tuple[float, ...]
+    support: tuple[int, ...]
+    balanced_accuracy: float
     calibration_error: float
     reliability: tuple[Bin, ...]
     mistakes: tuple[Mistake, ...]
+    overlap: tuple[str, ...] | None = None
+    skipped: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> str:
+        """The errors in words: `12.50 % (top-5 1.25 %)`, or only the first."""
+        top5 = "" if self.top5_error is None else f" (top-5 {self.top5_error:.2f} %)"
+        return f"{self.top1_error:.2f} %{top5}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -85,21 +101,26 @@ def evaluate_scores(
     correct = ranked == labels[:, None]
     confidence = log_p.amax(1).exp()
     confusion = confusion_counts(labels, ranked[:, 0], len(classes))
+    right, actual, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    recall = np.array(_percent(right, actual))
     bins = reliability(confidence, correct[:, 0])
     wrong = (~correct[:, 0]).nonzero()[:, 0]
     order = confidence[wrong].argsort(descending=True, stable=True)
     worst: list[int] = wrong[order][:MISTAKES].tolist()
     return Evaluation(
         top1_error=_error(correct[:, :1]),
-        top5_error=_error(correct),
+        top5_error=_error(correct) if len(classes) > 5 else None,
         images=len(labels),
         protocol=protocol,
         views=views,
         seconds=seconds,
         classes=classes,
         confusion=tuple(map(tuple, confusion.tolist())),
-        recall=_percent(confusion.diagonal(), confusion.sum(1)),
-        precision=_percent(confusion.diagonal(), confusion.sum(0)),
+        recall=_percent(right, actual),
+        precision=_percent(right, predicted),
+        f1=_percent(2 * right, actual + predicted),
+        support=tuple(actual.tolist()),
+        balanced_accuracy=float(recall[actual > 0].mean()),
         calibration_error=sum(
             b.images / len(labels) * abs(b.confidence - b.accuracy) for b in bins
         ),
@@ -124,7 +145,8 @@ def confusion_counts(
     >>> confusion_counts(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
-    return confusion_matrix(labels.numpy(), predicted.numpy(), labels=np.arange(classes))
+    cells = torch.bincount(labels * classes + predicted, minlength=classes**2)
+    return cells.view(classes, classes).numpy()
 
 
 def reliability(confidence: Float64[Tensor, " n"], correct: Bool[Tensor, " n"]) -> tuple[Bin, ...]:

@@ -1,6 +1,7 @@
 """What error messages are made of: one-line reasons, nearest names, ranges."""
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -37,6 +38,17 @@ def first_few(names: Sequence[str], count: int = 3) -> str:
     """
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
+
+
+class SkippedFiles(UserWarning):
+    """Files that cannot be read were skipped."""
+
+
+def warn_skipped(reasons: Sequence[str]) -> None:
+    """Warns once of all files that were skipped: their number, and why the first ones were."""
+    if reasons:
+        noun = "file" if len(reasons) == 1 else "files"
+        warnings.warn(f"{len(reasons)} {noun} skipped: {first_few(reasons)}", SkippedFiles, 3)
 
 
 def check_range(part: Any, **ranges: tuple[float | int, float | int]) -> None:

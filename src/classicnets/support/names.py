@@ -1,8 +1,9 @@
-"""Names of classes, files and layers as text that is safe to draw, and as file names."""
+"""Names: as text that is safe to draw, as file names, and in the spellings that people type."""
 
+import fnmatch
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
 # control characters but newline and tab, what changes the direction or the line of text, invisible
@@ -65,3 +66,25 @@ def _safe(name: str) -> str:
         return encoded.decode()
     digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return encoded[: FILE_BYTES - 9].decode(errors="ignore") + "-" + digest
+
+
+def spelling(name: str) -> str:
+    """A name in the spelling that names of networks are compared in.
+
+    >>> spelling("ResNet-50")
+    'resnet50'
+    """
+    return re.sub("[-_ ]", "", name.lower())
+
+
+def matching(pattern: str, names: Mapping[str, str]) -> set[str]:
+    """The networks of which a name matches a shell pattern or else holds it; name -> network.
+
+    >>> sorted(matching("VGG-1*", {"vgg16": "vgg_d", "vgg_a": "vgg_a"}))
+    ['vgg_d']
+    """
+    found = fnmatch.filter(names, pattern)
+    spelled = {spelling(name): name for name in names}
+    for plain in (spelling(pattern), f"*{spelling(pattern)}*"):
+        found = found or [spelled[key] for key in fnmatch.filter(spelled, plain)]
+    return {names[name] for name in found}

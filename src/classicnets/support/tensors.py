@@ -1,10 +1,12 @@
 """Tensors from files: read, and compared with those whose place they are to take."""
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import safetensors.torch
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import plain_reason
@@ -25,6 +27,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file that can be read says of its tensors."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def checksum(tensors: Iterable[Tensor]) -> int:
+    """The CRC-32 of the bytes of these tensors, one after the other."""
+    total = 0
+    for t in tensors:
+        total = zlib.crc32(t.detach().cpu().reshape(-1).view(torch.uint8).numpy().data, total)
+    return total
+
+
 def find_difference(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> tuple[str, str]:
     """The first name, if any, whose tensor differs in shape or type, and how; else "", ""."""
     for name in (*here, *there):
@@ -39,8 +55,13 @@ def find_difference(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> 
 def find_not_finite(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str:
     """The first name, if any, whose tensor holds NaN or infinite values that `here` does not."""
     for name, tensor in there.items():
-        if tensor.is_floating_point() and not (finite := tensor.isfinite()).all():
-            own = here[name].to(tensor.device)
-            if ((tensor != own) & ~finite).any():  # a mask may hold -inf
+        if not tensor.is_floating_point():
+            continue
+        own = here[name].to(tensor.device)
+        if tensor.dtype.itemsize == 1:  # 8 bits, with which torch does no arithmetic
+            tensor, own = tensor.float(), own.float()
+        if not (finite := tensor.isfinite()).all():
+            same = (tensor == own) | (tensor.isnan() & own.isnan())  # a mask may hold -inf
+            if not (finite | same).all():
                 return name
     return ""

@@ -1,5 +1,6 @@
 """Plates (figures with a caption), and an HTML page that embeds them all."""
 
+import io
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,9 +8,13 @@ from html import escape
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image as PillowImage
 
 from classicnets.support.names import visible
 from classicnets.support.plots import png
+
+from .forward import Image
+from .tiles import rgb
 
 STYLE = """
 :root { color-scheme: light; }
@@ -23,6 +28,12 @@ nav { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 12px 0 20px; font-s
 a { color: #1f5fa8; }
 figure { background: #fff; margin: 0 0 24px; padding: 14px 18px; border: 1px solid #ddd; }
 img { display: block; max-width: 100%; height: auto; }
+.shown { display: flex; flex-wrap: wrap; gap: 14px 24px; align-items: center; }
+.shown img { width: 192px; image-rendering: pixelated; }
+.shown p, table { margin: 6px 0 0; }
+td { padding: 1px 14px 1px 0; }
+td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
+.true { font-weight: bold; }
 figcaption { margin-top: 8px; max-width: 75ch; font-size: .93rem; }
 .none { color: #844; margin: 0; }
 """
@@ -41,17 +52,47 @@ class Plate:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def page(title: str, subtitle: str, plates: Sequence[Plate]) -> str:
-    """An HTML document with all plates, their PNG files embedded."""
+@dataclass(frozen=True)
+class Shown:
+    """An image as the network reads it, and its likeliest classes with their probabilities.
+
+    `true` is the true class, or empty where it is unknown.
+    """
+
+    name: str
+    image: Image
+    top: Sequence[tuple[str, float]]
+    true: str = ""
+
+
+def page(title: str, subtitle: str, plates: Sequence[Plate], shown: Sequence[Shown] = ()) -> str:
+    """An HTML document with the images and their predictions, then all plates as embedded PNGs."""
     title, subtitle = _text(title), _text(subtitle)
     names = [_text(plate.name) for plate in plates if plate.figure]
+    content = "".join([*map(_prediction, shown), *map(_section, plates)])
     links = "".join(f'<a href="#{name}">{name}</a>' for name in names)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
         f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<header><h1>{title}</h1><p>{subtitle}</p><nav>{links}</nav></header>\n"
-        f"<main>\n{''.join(map(_section, plates))}</main>\n</body>\n</html>\n"
+        f"<main>\n{content}</main>\n</body>\n</html>\n"
+    )
+
+
+def _prediction(of: Shown) -> str:
+    file = io.BytesIO()
+    PillowImage.fromarray((255 * rgb(of.image)).round().astype(np.uint8)).save(file, "png")
+    rows = ""
+    for name, p in of.top:
+        mark = ' class="true"' * (name == of.true)
+        rows += f"<tr{mark}><td>{_text(name)}</td><td>{100 * p:.1f} %</td></tr>"
+    true = f"<p>true class: {_text(of.true)}</p>" if of.true else ""
+    name = _text(of.name)
+    return (
+        f'<figure class="shown"><img alt="{name}" src="{_embedded(file.getvalue())}">'
+        f"<figcaption><b>{name}</b><p>The likeliest classes and their probabilities:</p>"
+        f"<table>{rows}</table>{true}</figcaption></figure>\n"
     )
 
 
@@ -59,11 +100,15 @@ def _section(plate: Plate) -> str:
     name, text = _text(plate.name), _text(plate.text)
     if plate.figure is None:
         return f'<figure><p class="none"><b>{name}</b>: {text}</p></figure>\n'
-    image = b64encode(png(plate.figure)).decode()
+    image = _embedded(png(plate.figure))
     return (
         f'<figure id="{name}"><img alt="{name}: {text}" '
-        f'src="data:image/png;base64,{image}"><figcaption>{text}</figcaption></figure>\n'
+        f'src="{image}"><figcaption>{text}</figcaption></figure>\n'
     )
+
+
+def _embedded(image: bytes) -> str:
+    return f"data:image/png;base64,{b64encode(image).decode()}"
 
 
 def _text(words: str) -> str:

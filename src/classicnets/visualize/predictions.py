@@ -7,8 +7,6 @@ from importlib import import_module
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from classicnets.support.errors import suggest
@@ -63,13 +61,21 @@ def _umap(features: np.ndarray) -> np.ndarray:
         ) from None
 
 
+def _pca(features: np.ndarray) -> np.ndarray:
+    from sklearn.decomposition import PCA
+
+    return PCA(2, random_state=0).fit_transform(features)
+
+
 def _tsne(features: np.ndarray) -> np.ndarray:
+    from sklearn.manifold import TSNE
+
     perplexity = min(30.0, (len(features) - 1) / 3)
     return TSNE(random_state=0, perplexity=perplexity, init="pca").fit_transform(features)
 
 
 METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "pca": lambda features: PCA(2, random_state=0).fit_transform(features),
+    "pca": _pca,
     "tsne": _tsne,
     "umap": _umap,
 }

@@ -5,9 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,6 +26,10 @@ def probes(
     Maps are averaged down to at most 2,048 features, where the paper uses all. Raises ValueError
     for an unknown layer.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     (x, y), (x_test, y_test) = train, test
     fitted, tested = features(network, x, layers), features(network, x_test, layers)
     accuracy = {}

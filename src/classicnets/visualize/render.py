@@ -19,13 +19,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogFormatter, MaxNLocator
 from torch import Tensor
 
-from classicnets.support.names import short
-from classicnets.support.plots import draw_confusion
+from classicnets.support.plots import draw_confusion, matrix_side, narrow
 
 from .cam import Heatmap
 from .deconv import Deconv, summary
 from .features import FeatureMaps, Strongest, cut_patch
-from .figure import class_colour, grid, new_figure, overlay, set_title, show_image
+from .figure import add_legend, class_colour, grid, new_figure, overlay, set_title, show_image
 from .filters import Filters
 from .forward import Batch, Image
 from .health import LayerHealth
@@ -110,14 +109,14 @@ def deconv_figure(found: Deconv, image: Image, subtitle: str = "") -> Figure:
 
 
 def strongest_figure(found: Strongest, images: Batch, subtitle: str = "") -> Figure:
-    """ZFNet's Figure 2: the strongest patches of each map and, if any, their reconstructions."""
+    """ZFNet's Figure 2: the strongest patches of each map, to their right the reconstructions."""
     reconstructions = found.reconstructions
     panels = 1 if reconstructions is None else 2  # a map
     columns = min(len(found.maps), 4 if reconstructions is None else 3)
     rows = math.ceil(len(found.maps) / columns)
     field = "x".join(map(str, found.boxes[0, 0, 2:].tolist()))
     details = f"{found.images.shape[1]} images a map, cut to its receptive field of {field} pixels"
-    details += f"; left of each: deconvnet, {summary(found.applied or {})}" * (panels == 2)
+    details += f"; right of each: deconvnet, {summary(found.applied or {})}" * (panels == 2)
     title = f"Strongest activations of {found.layer}"
     height = rows * (10 / columns / panels + 0.25)
     figure = new_figure("strongest", 10, height, title, subtitle, details)
@@ -127,15 +126,15 @@ def strongest_figure(found: Strongest, images: Batch, subtitle: str = "") -> Fig
         patches = [
             cut_patch(images[n], box, 0.5) for n, box in zip(found.images[i], boxes, strict=True)
         ]
-        right = axes[panels * i + panels - 1]
-        show_image(right, montage(torch.stack(patches), 3), f"map {number}: patches")
+        title = f"map {number}: at most {peak}"
+        show_image(axes[panels * i], montage(torch.stack(patches), 3), title)
         if reconstructions is not None:
             patches = [
                 cut_patch(around_grey(r), box, 0.5)
                 for r, box in zip(reconstructions[i], boxes, strict=True)
             ]
-            title = f"map {number}: at most {peak}"
-            show_image(axes[panels * i], montage(torch.stack(patches), 3), title)
+            title = f"map {number}: deconvnet"
+            show_image(axes[panels * i + 1], montage(torch.stack(patches), 3), title)
     return figure
 
 
@@ -158,21 +157,34 @@ def occlusion_figure(
         (axes[1], found.activity, activity, found.whole_activity),
         (axes[2], found.probability, probability, found.whole_probability),
     ):
-        mesh = _draw_mesh(ax, found, image, values, "viridis", 0 if values.min() >= 0 else None)
-        figure.colorbar(mesh, ax=ax, shrink=0.7, location="bottom")
+        _draw_change(ax, found, image, values, whole)
         set_title(ax, f"{title}\nwhole image {format_value(whole)}")
     present, ranks = found.predicted.unique(return_inverse=True)
     colours = [class_colour(rank) for rank in range(len(present))]
     _draw_mesh(axes[3], found, image, ranks, ListedColormap(colours), -0.5, len(present) - 0.5)
     set_title(axes[3], f"predicted class\nwhole image {classes[found.whole_predicted]}")
-    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours[:6]]
-    names = [str(classes[i]) for i in present.tolist()[:6]]
-    if (more := len(present) - 6) > 0:
-        handles.append(Rectangle((0, 0), 1, 1, alpha=0))
-        names.append(f"and {more} more")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.03), "frameon": False}
-    axes[3].legend(handles, names, ncols=2, fontsize=8, **below)
+    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours]
+    names = [str(classes[i]) for i in present.tolist()]
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.03)}
+    add_legend(axes[3], handles, names, 6, 0.8, ncols=2, **below)
     return figure
+
+
+def _draw_change(ax: Axes, found: Occlusion, image: Image, values: Tensor, whole: float) -> None:
+    """Draws values on a scale from the lowest to the highest, where a line marks the whole image.
+
+    Equal ones are all drawn in the middle of the scale.
+    """
+    low, high = min(values.min().item(), whole), max(values.max().item(), whole)
+    room = 0.0 if low < high else max(abs(low), 1.0) / 2
+    mesh = _draw_mesh(ax, found, image, values, "viridis", low - room, high + room)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    bar = figure.colorbar(mesh, ax=ax, shrink=0.7, location="bottom")
+    ends = sorted({low, high})
+    bar.set_ticks(ends, labels=list(map(format_value, ends)))
+    bar.ax.axvline(whole, color="tab:red", lw=2)
+    bar.ax.tick_params(labelsize=8)
 
 
 def _draw_mesh(
@@ -243,14 +255,14 @@ def invariance_figure(
         for ax, (title, values) in zip(row, panels.items(), strict=True):
             for line in values:
                 ax.plot(change.amounts, line.numpy(), lw=1.2)
-            set_title(ax, title)
+            set_title(ax, title, beside=1.5)
             unit = UNITS[change.transformation]
             ax.set_xlabel(f"{change.transformation} ({unit})", fontsize=8)
             ax.set_ylim(0, 1.05 if values is change.probability else None)
             ax.tick_params(labelsize=7)
             ax.grid(alpha=0.3)
-    last, beside = axes[0, -1], {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
-    last.legend(last.lines, list(names), fontsize=7, **beside)
+    last, beside = axes[0, -1], {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    add_legend(last, last.lines, names, 12, 1.0, fontsize=7, **beside)
     return figure
 
 
@@ -259,7 +271,7 @@ def probes_figure(accuracy: Mapping[str, float], baseline: float, subtitle: str 
     figure = new_figure("probes", 8, 3.2, "Linear probes", subtitle)
     ax = figure.subplots()
     bars = ax.bar(range(len(accuracy)), list(accuracy.values()), color="tab:blue", width=0.6)
-    names = list(map(short, accuracy))
+    names = [narrow(name, 1.4, 9) for name in accuracy]
     crowded = len(names) * max(map(len, names)) > 80
     slanted = {"rotation": 30, "ha": "right"} if crowded else {}
     ax.set_xticks(range(len(names)), names, fontsize=9, **slanted)
@@ -305,8 +317,8 @@ def embedding_figure(
         frame = {"edgecolor": class_colour(int(labels[i])), "lw": 1.5}
         ax.add_artist(AnnotationBbox(thumbnail, tuple(point.tolist()), pad=0.08, bboxprops=frame))
     names = [str(classes[label]) for label in present]  # given apart, also if they begin with _
-    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False}
-    ax.legend(dots, names, fontsize=8, markerscale=2, **beside)
+    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+    add_legend(ax, dots, names, 38, 1.5, markerscale=2, **beside)
     ax.set(xticks=[], yticks=[])
     return figure
 
@@ -342,9 +354,8 @@ def confusion_figure(
     confusion: Int[np.ndarray, "n n"], classes: Sequence[str], subtitle: str = ""
 ) -> Figure:
     """The confusion matrix."""
-    n = len(classes)
-    width, height = min(12, 2.4 + 0.52 * n), min(11, 1.5 + 0.45 * n)
-    figure = new_figure("confusion", width, height, "Confusion matrix", subtitle)
+    side = matrix_side(len(classes))
+    figure = new_figure("confusion", side + 2.5, side + 1.5, "Confusion matrix", subtitle)
     draw_confusion(figure.subplots(), confusion, classes)
     return figure
 

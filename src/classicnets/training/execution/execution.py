@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classicnets.measure import measure
 from classicnets.support.devices import free_memory, network_device, supports_bf16
-from classicnets.training.recipe.optimizers import SGD
+from classicnets.training.recipe.optimizers import SGD, Adam, OptimizerSpec
 
 from . import distributed
 from .memory import accumulation_steps
@@ -109,7 +109,7 @@ def resolve_execution(
         reasons.append(layout)
     if execution.accumulation_steps == 0:
         free = free_memory(device)
-        copies = getattr(optimizer, "copies", 1)
+        copies = optimizer.copies if isinstance(optimizer, OptimizerSpec) else 1
         steps, why = accumulation_steps(network, shape, batch, free, execution.precision, copies)
         execution = replace(execution, accumulation_steps=steps)
         reasons += [f"gradients accumulated over {steps} parts of a batch ({why})"] * (steps > 1)
@@ -117,7 +117,7 @@ def resolve_execution(
         graph = (
             execution.accumulation_steps == 1
             and elements < LAUNCH_BOUND
-            and isinstance(optimizer, SGD | None)
+            and isinstance(optimizer, SGD | Adam | None)
             and _has_graphs(device)
             and not _depends_on_values(network, shape)
         )

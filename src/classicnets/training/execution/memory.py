@@ -142,8 +142,9 @@ def largest_batch(
 ) -> float:
     """The largest batch of images of `shape` (c, h, w) that a training step fits in `free` bytes.
 
-    Infinite where it is unknown: for a network that cannot run without values, such as one whose
-    forward depends on them, or unknown free memory. 0 where not one image fits.
+    The optimizer keeps `copies` values per weight. Infinite where it is unknown: for a network that
+    cannot run without values, such as one whose forward depends on them or that has sparse tensors,
+    or unknown free memory. 0 where not one image fits.
     """
     if math.isinf(free):
         return math.inf

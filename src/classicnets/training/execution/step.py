@@ -62,18 +62,20 @@ def set_lr(optimizer: Optimizer, lr: float) -> None:
 
 
 def make_graphable(optimizer: Optimizer, device: torch.device) -> None:
-    """Puts the learning rate on the device, where a recorded step reads it.
+    """Puts what a recorded step reads on the device: the learning rate, and a count of steps.
 
     Raises a ValueError where a step of this optimizer cannot be recorded.
     """
     require_graphs(device)
-    if not isinstance(optimizer, torch.optim.SGD):
+    if not isinstance(optimizer, torch.optim.SGD | torch.optim.Adam):
         raise ValueError(
             "a CUDA graph needs an optimizer that keeps its learning rate on the device, unlike "
             f"{type(optimizer).__name__}; leave out --graph"
         )
     for group in optimizer.param_groups:
         group["lr"] = torch.zeros((), device=device)
+        if "capturable" in group:  # Adam also counts its steps on the device
+            group["capturable"] = True
 
 
 @contextmanager

@@ -4,13 +4,15 @@ from .averaging import Ema, Polyak
 from .constraint import FilterRms
 from .init import AsBuilt, FromRun, Gaussian, Glorot, HeNormal, LecunUniform
 from .loss import CrossEntropy, MapLoss, WithAuxiliaries
-from .optimizers import SGD, CaffeSGD, LevenbergMarquardt, OptimizerSpec
+from .optimizers import SGD, Adam, AdamW, CaffeSGD, LevenbergMarquardt, OptimizerSpec
 from .progressive import ProgressiveResizing
 from .recipe import Recipe, by_place
 from .schedules import Constant, EpochTable, MultiStep, OneCycle, ReduceOnPlateau, WarmupUntil
 
 __all__ = [
     "SGD",
+    "Adam",
+    "AdamW",
     "AsBuilt",
     "CaffeSGD",
     "Constant",

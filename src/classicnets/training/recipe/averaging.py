@@ -5,7 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
 
 import torch
 from torch import Tensor, nn
@@ -58,22 +58,27 @@ class _Average(AveragedModel):
         super().__init__(nn.Identity(), use_buffers=True)
         self.module = copy_network(network)
         self.weight = weight
+        self.averaged: list[bool] = []  # of each parameter and buffer
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         n = int(self.n_averaged)  # which never leaves the CPU
         averages = chain(self.module.parameters(), self.module.buffers())
         pairs = list(zip(averages, chain(model.parameters(), model.buffers()), strict=True))
-        floats = [(old, new) for old, new in pairs if _is_averaged(old)]
-        if floats:
+        if n and not self.averaged:  # looking at values waits for the device, so only once
+            self.averaged = [_has_mean(old) and _has_mean(new) for old, new in pairs]
+        averaged = self.averaged or [False] * len(pairs)
+        if floats := list(compress(pairs, averaged)):
             olds, news = map(list, zip(*floats, strict=True))
-            torch._foreach_lerp_(olds, news, self.weight(n) if n else 1.0)
-        for old, new in pairs:
-            if not _is_averaged(old):
+            torch._foreach_lerp_(olds, news, self.weight(n))
+        for (old, new), is_averaged in zip(pairs, averaged, strict=True):
+            if not is_averaged:
                 old.copy_(new)
         self.n_averaged += 1
 
 
-def _is_averaged(t: Tensor) -> bool:
-    """Unlike a count, and unlike a sparse tensor, whose entries may move."""
-    return (t.is_floating_point() or t.is_complex()) and t.layout is torch.strided
+def _has_mean(t: Tensor) -> bool:
+    """Unlike a count, an infinite mask, and a sparse tensor, whose entries may move."""
+    if not (t.is_floating_point() or t.is_complex()) or t.layout is not torch.strided:
+        return False
+    return t.dtype.itemsize > 1 and bool(t.isfinite().all())  # no arithmetic with 8 bits

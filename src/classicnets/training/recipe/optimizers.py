@@ -6,7 +6,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -22,14 +22,12 @@ DrawImages = Callable[[int], Float[Tensor, "n c h w"]]  # so many training image
 
 
 class OptimizerSpec:
-    """What a recipe's optimizer is: how it is built, and what it needs before each epoch.
-
-    It stores `copies` values per weight.
-    """
+    """What a recipe's optimizer is: how it is built, and what it needs before each epoch."""
 
     @property
     def copies(self) -> int:
-        return 2
+        """How many values it keeps per weight."""
+        return 1
 
     def build(self, network: nn.Module) -> Optimizer:
         """The optimizer of these parameters. Raises ValueError for a network without any."""
@@ -61,19 +59,62 @@ class SGD(OptimizerSpec):
 
     def build(self, network: nn.Module) -> Optimizer:
         trainable = _trainable(network)
-        groups = [{"params": trainable, "weight_decay": self.weight_decay}]
-        if not self.decay_bias_and_norm:
-            groups = [
-                {"params": [p for p in trainable if p.ndim > 1], "weight_decay": self.weight_decay},
-                {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-            ]
         return torch.optim.SGD(
-            [group for group in groups if group["params"]],
+            _groups(trainable, self.weight_decay, self.decay_bias_and_norm),
             lr=0.0,
             momentum=self.momentum,
             nesterov=self.nesterov,
-            fused=all(p.device.type in FUSED_ON and p.is_floating_point() for p in trainable),
+            fused=_can_be_fused(trainable),
         )
+
+
+@dataclass(frozen=True)
+class Adam(OptimizerSpec):
+    """torch's Adam: w <- w - lr m / (sqrt(v) + eps), from means m of the gradient and v of its
+    square without their bias towards 0. Kingma and Ba, arXiv:1412.6980.
+
+    The gradient includes weight_decay w. `betas` are the momenta of m and v;
+    `decay_bias_and_norm=False` spares biases and normalisation.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decay_bias_and_norm: bool = True
+
+    rule: ClassVar[type[torch.optim.Adam]] = torch.optim.Adam
+
+    def __post_init__(self):
+        check_range(self, eps=(0, math.inf), weight_decay=(0, math.inf))
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(
+                f"betas of {type(self).__name__} must be at least 0 and below 1, not {self.betas}"
+            )
+
+    @property
+    def copies(self) -> int:
+        return 2
+
+    def build(self, network: nn.Module) -> Optimizer:
+        trainable = _trainable(network)
+        return self.rule(
+            _groups(trainable, self.weight_decay, self.decay_bias_and_norm),
+            lr=0.0,
+            betas=self.betas,
+            eps=self.eps,
+            fused=_can_be_fused(trainable),
+        )
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """torch's AdamW: Adam, with w <- w - lr weight_decay w beside its step, which the gradients do
+    not scale. Loshchilov and Hutter, arXiv:1711.05101.
+    """
+
+    weight_decay: float = 0.01
+
+    rule: ClassVar[type[torch.optim.Adam]] = torch.optim.AdamW
 
 
 @dataclass(frozen=True)
@@ -89,10 +130,6 @@ class CaffeSGD(OptimizerSpec):
 
     def __post_init__(self):
         check_range(self, momentum=(0, 1), weight_decay=(0, math.inf))
-
-    @property
-    def copies(self) -> int:
-        return 1
 
     def build(self, network: nn.Module) -> Optimizer:
         return CaffeSGDOptimizer(_trainable(network), self.momentum, self.weight_decay)
@@ -115,6 +152,10 @@ class LevenbergMarquardt(OptimizerSpec):
     def __post_init__(self):
         check_range(self, mu=(1e-12, math.inf), samples=(1, math.inf))
         check_range(self, error_divisor=(1e-12, math.inf))
+
+    @property
+    def copies(self) -> int:
+        return 2  # the curvature, and the scale that follows from it
 
     def build(self, network: nn.Module) -> "DiagonalLevenbergMarquardt":
         return DiagonalLevenbergMarquardt(_trainable(network), self.mu * self.error_divisor)
@@ -192,6 +233,21 @@ def _trainable(network: nn.Module) -> list[Tensor]:
     if not parameters:
         raise ValueError(f"{type(network).__name__} has no parameters to train")
     return parameters
+
+
+def _groups(trainable: list[Tensor], decay: float, everywhere: bool) -> list[dict[str, Any]]:
+    """Parameter groups: all decay, or all but those of at most one dimension."""
+    decaying = [p for p in trainable if everywhere or p.ndim > 1]
+    spared = [p for p in trainable if not everywhere and p.ndim <= 1]
+    groups = (
+        {"params": decaying, "weight_decay": decay},
+        {"params": spared, "weight_decay": 0.0},
+    )
+    return [group for group in groups if group["params"]]
+
+
+def _can_be_fused(trainable: list[Tensor]) -> bool:
+    return all(p.device.type in FUSED_ON and p.is_floating_point() for p in trainable)
 
 
 def _with_gradients(parameters: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

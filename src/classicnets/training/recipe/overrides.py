@@ -10,6 +10,7 @@ from classicnets.support.errors import suggest
 
 from .recipe import ABOUT_PAPER, Recipe
 from .serialization import PARTS, describe_type, from_json
+from .shorthand import apply_short_forms
 
 INSTEAD = {"epochs": "steps", "steps": "epochs"}
 
@@ -17,7 +18,8 @@ INSTEAD = {"epochs": "steps", "steps": "epochs"}
 def override(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
     """The recipe with some fields changed; `optimizer.momentum` is a field of a part.
 
-    A value is a Python literal or a part by its name, as `repr` writes it. `epochs` replaces
+    A value is a Python literal or a part by its name, as `repr` writes it, or has one of the short
+    forms of `apply_short_forms`, which the others are applied to. `epochs` replaces
     `steps`, and `steps` replaces `epochs`. The reasons cited or assumed for a changed value go.
     Raises a ValueError for an unknown field or part, offering the nearest, and for a value of
     another type or out of range.
@@ -27,8 +29,9 @@ def override(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
     >>> ours.batch, ours.optimizer.momentum
     (64, 0.8)
     """
+    recipe, overrides = apply_short_forms(recipe, overrides)
     values: dict[str, Any] = {}
-    for name, text in overrides.items():
+    for name, text in sorted(overrides.items(), key=lambda pair: pair[0].count(".")):
         head, *rest = name.split(".")
         field = _field(recipe, head, name)
         values[head] = _with(values.get(head, getattr(recipe, head)), field, rest, name, text)
@@ -52,7 +55,8 @@ def _field(owner: Any, name: str, full: str) -> Field:
         known = {key: field for key, field in known.items() if key not in ABOUT_PAPER}
     if name not in known:
         what = "a recipe" if isinstance(owner, Recipe) else repr(owner)
-        hint = suggest(name, known) if known else "it has no fields"
+        names = [*known, *(["size"] if isinstance(owner, Recipe) else [])]
+        hint = suggest(name, names) if names else "it has no fields"
         raise ValueError(f"cannot set {full}: {what} has no {name!r}; {hint}")
     return known[name]
 
@@ -63,7 +67,8 @@ def _with(before: Any, field: Field, rest: list[str], name: str, text: str) -> A
         inner = _field(before, rest[0], name)
         value = _with(getattr(before, inner.name), inner, rest[1:], name, text)
         return replace(before, **{inner.name: value})
-    if field.type is str and text[:1] not in ("'", '"'):
+    word = field.type is str or (field.type == str | None and text != "None")
+    if word and text[:1] not in ("'", '"'):
         return text
     try:
         value = _parse(ast.parse(text.strip(), mode="eval").body, field.type, name)

@@ -18,7 +18,7 @@ from classicnets.data.scaling import Between, Standardise, SubtractMean, Subtrac
 from .averaging import Average
 from .constraint import FilterRms
 from .init import Init
-from .loss import CrossEntropy, Loss
+from .loss import CrossEntropy, Loss, takes_weights
 from .optimizers import OptimizerSpec
 from .progressive import ProgressiveResizing
 from .schedules import Schedule
@@ -32,7 +32,10 @@ Pixels = Between | SubtractMean | SubtractMeanImage | Standardise
 ABOUT_PAPER = ("cite", "paper_images", "cited", "assumed")
 
 # sides in pixels; a JPEG has at most twice as many
-LARGEST = {**dict.fromkeys(("epochs", "steps", "batch"), 2**31), "side": 2**15, "crop": 2**15}
+LARGEST = {
+    **dict.fromkeys(("epochs", "steps", "patience", "batch"), 2**31),
+    **dict.fromkeys(("side", "crop"), 2**15),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,7 +68,9 @@ class Recipe:
 
     The shorter side of an image is resized to `side` pixels, and the network sees crops of `crop`
     pixels: in training where `crop_sampler` draws them, in evaluation from the centre. With
-    `progressive_resizing` the first epochs see smaller crops. Training lasts `epochs` or `steps`.
+    `progressive_resizing` the first epochs see smaller crops. Training lasts `epochs` or `steps`;
+    with `patience` it ends after so many epochs without a better validation. `class_weights` of the
+    loss may be "balanced", and so may the `sampler`, which then draws each class equally often.
     `constraint` is imposed after each update; an `average` of the weights is evaluated and saved in
     their place. `paper_images` is the size of the paper's own training set, `protocol` how it
     tested. `cited` has field -> where the paper gives the value; what the paper does not give is in
@@ -78,11 +83,14 @@ class Recipe:
     paper_images: int = 0
     epochs: int | None = None
     steps: int | None = None
+    patience: int | None = None
     batch: int
     optimizer: OptimizerSpec | CustomPart
     lr: Schedule | CustomPart
     init: Init | CustomPart
     loss: Loss | CustomPart = field(default_factory=CrossEntropy)
+    class_weights: str | None = None
+    sampler: str | None = None
     constraint: FilterRms | CustomPart | None = None
     average: Average | CustomPart | None = None
     side: int
@@ -111,6 +119,7 @@ class Recipe:
                 raise ValueError(f"{name} must be callable, not {value!r}{hint}")
         if not isinstance(self.optimizer, OptimizerSpec | CustomPart):
             raise ValueError(f"optimizer must be an OptimizerSpec, not {self.optimizer!r}")
+        self._check_balance()
         if self.crop > self.side:
             raise ValueError(f"a crop of {self.crop} pixels does not fit into {self.side}")
 
@@ -121,6 +130,22 @@ class Recipe:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
             if value is not None and value > most:
                 raise ValueError(f"{name} must be at most {most:,}, not {value:,}")
+
+    def _check_balance(self) -> None:
+        for name in ("class_weights", "sampler"):
+            if (value := getattr(self, name)) not in (None, "balanced"):
+                raise ValueError(f"{name} must be balanced or None, not {value!r}")
+        if self.class_weights == "balanced" == self.sampler:
+            raise ValueError(
+                "class_weights and sampler are both balanced, which would count the small classes "
+                "twice; choose one"
+            )
+        weighted = isinstance(self.loss, CustomPart) or takes_weights(self.loss)
+        if self.class_weights == "balanced" and not weighted:
+            raise ValueError(
+                f"class_weights cannot be balanced with the loss {self.loss!r}, which takes no "
+                "weights, one for each class; the sampler can"
+            )
 
     def steps_per_epoch(self, images: int, smallest: int = 1) -> int:
         """How many steps one epoch over so many training images takes.
@@ -153,6 +178,17 @@ def by_place(places: Mapping[str, str]) -> dict[str, str]:
     {'batch': 'section 5', 'epochs': 'section 5'}
     """
     return {name: place for place, names in places.items() for name in names.split()}
+
+
+def shown(value: Any) -> str:
+    """A value of a recipe as one reads it: a function is its name, and nothing is "none".
+
+    >>> shown((HorizontalFlip(),)), shown(()), shown(None), shown(64)
+    ('HorizontalFlip()', 'none', 'none', '64')
+    """
+    if isinstance(value, tuple):
+        return ", ".join(map(shown, value)) or "none"
+    return "none" if value is None else getattr(value, "__qualname__", str(value))
 
 
 def differences(recipe: Recipe, paper: Recipe) -> dict[str, tuple[Any, Any]]:

@@ -6,7 +6,7 @@ goes reads that from the history; it keeps no state.
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from classicnets.support.errors import check_range
@@ -152,3 +152,42 @@ class WarmupUntil:
 
 
 Schedule = Unconditional | WarmupUntil
+
+
+def with_rate(schedule: Schedule, rate: float) -> Schedule:
+    """The schedule with this learning rate where it starts, or at its peak; others in proportion.
+
+    Raises a ValueError where it starts from 0.
+
+    >>> with_rate(MultiStep(0.1, milestones=(0.5,), factor=0.1), 0.02)
+    MultiStep(start=0.02, milestones=(0.5,), factor=0.1)
+    """
+    match schedule:
+        case Constant():
+            return replace(schedule, lr=rate)
+        case OneCycle():
+            return replace(schedule, peak=rate)
+        case EpochTable(rows):
+            factor = _ratio(rate, rows[0][1])
+            return EpochTable(tuple((end, lr * factor) for end, lr in rows))
+        case WarmupUntil(lr, _, then):
+            factor = _ratio(rate, _nominal(then))
+            return replace(schedule, lr=lr * factor, then=with_rate(then, rate))
+    return replace(schedule, start=rate)
+
+
+def _nominal(schedule: Unconditional) -> float:
+    match schedule:
+        case Constant(lr):
+            return lr
+        case OneCycle(peak):
+            return peak
+        case EpochTable(rows):
+            return rows[0][1]
+    return schedule.start
+
+
+def _ratio(rate: float, before: float) -> float:
+    if not before:
+        raise ValueError(f"a schedule that starts from 0 cannot be scaled to {rate:g}")
+    return rate / before

@@ -21,12 +21,12 @@ from .averaging import Average
 from .constraint import FilterRms
 from .init import Init
 from .loss import Loss
-from .optimizers import SGD, CaffeSGD, LevenbergMarquardt, OptimizerSpec
+from .optimizers import SGD, Adam, AdamW, CaffeSGD, LevenbergMarquardt, OptimizerSpec
 from .progressive import ProgressiveResizing
 from .recipe import Augmentation, CropSampler, CustomPart, Pixels
 from .schedules import Schedule
 
-Optimizer = SGD | CaffeSGD | LevenbergMarquardt
+Optimizer = SGD | CaffeSGD | LevenbergMarquardt | Adam | AdamW
 
 PARTS: Mapping[str, type] = {
     part.__name__: part
@@ -86,7 +86,7 @@ def describe_type(kind: Any) -> str:
     args = [one for one in get_args(kind) if one is not CustomPart]
     if _is_union(kind):
         *most, last = map(describe_type, args)
-        return f"{', '.join(most)} or {last}"
+        return " or ".join(filter(None, (", ".join(most), last)))
     if get_origin(kind) is tuple:
         inside = ("..." if one is ... else describe_type(one) for one in args)
         return f"a tuple ({', '.join(inside)})"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from classicnets.support.errors import plain_reason
 from classicnets.support.files import write_atomic
 from classicnets.support.tensors import find_difference, find_not_finite
 from classicnets.training.recipe.optimizers import CaffeSGDOptimizer, DiagonalLevenbergMarquardt
@@ -19,8 +20,9 @@ from classicnets.training.recipe.serialization import parse_json
 
 from .state import TrainingState
 
-# they keep tensors of the shapes of their parameters
-KNOWN = (torch.optim.SGD, CaffeSGDOptimizer, DiagonalLevenbergMarquardt)
+# they keep tensors of the shapes of their parameters, and Adam a count of steps
+KNOWN = (torch.optim.SGD, torch.optim.Adam, CaffeSGDOptimizer, DiagonalLevenbergMarquardt)
+ADAM = {"step", "exp_avg", "exp_avg_sq"}
 
 
 class Mismatch(ValueError):
@@ -39,9 +41,11 @@ def save(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
         "average": state.average.state_dict() if state.average is not None else {},
         "totals": state.totals,
         "step": state.step,
+        "first_lr": state.first_lr,
         "validation": state.validation,
         "lowest": state.lowest,
         "best": state.best,
+        "waited": state.waited,
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -62,6 +66,8 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
         content = torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:
         raise ValueError(f"no checkpoint {path} to resume from; train again") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
     except Exception as error:  # a damaged file makes torch raise nearly anything
         raise ValueError(f"{path} is damaged and holds no training state") from error
     try:
@@ -79,16 +85,21 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
             load_weights(state.average, content["average"], path)
         totals = ({"totals": one} for one in (content["totals"], state.totals))
         _require(find_difference(*totals) == ("", "") and bool(content["totals"].isfinite().all()))
-        _require(type(content["step"]) is int and content["step"] >= 0)
+        content.setdefault("waited", 0)  # in a checkpoint of an older version
+        for count in ("step", "waited"):
+            _require(type(content[count]) is int and content[count] >= 0)
         errors = (*content["validation"], content["lowest"], *content["best"])
         _require(all(isinstance(error, float) and not math.isnan(error) for error in errors))
         _require(len(content["best"]) == 2)
+        _require(isinstance(content["first_lr"], float) and math.isfinite(content["first_lr"]))
     except Mismatch:
         raise
     except Exception as error:  # whatever stands in the place of what was saved
         raise ValueError(f"{path} is damaged, or the state of another optimizer") from error
     state.totals.copy_(content["totals"])
     state.step, state.lowest = content["step"], content["lowest"]
+    state.waited = content["waited"]
+    state.first_lr = content["first_lr"]
     state.validation, state.best = tuple(content["validation"]), tuple(content["best"])
 
 
@@ -126,11 +137,13 @@ def _require_optimizer(saved: Mapping[int, Mapping[str, Any]], optimizer: Optimi
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, values in saved.items():
         of = parameters[index]
-        for value in values.values():
+        _require(not isinstance(optimizer, torch.optim.Adam) or values.keys() == ADAM)
+        for name, value in values.items():
             if value is not None:
                 _require(value.is_floating_point() or value.dtype == of.dtype)
-                _require(value.shape in (of.shape, torch.Size()))
+                _require(value.shape == (torch.Size() if name == "step" else of.shape))
                 _require(not value.isnan().any())
+                _require(name not in ("step", "exp_avg_sq") or bool((value >= 0).all()))
 
 
 def _require(condition: bool) -> None:
@@ -140,9 +153,9 @@ def _require(condition: bool) -> None:
 
 def _require_same(fixed: Mapping[str, Any], saved: str, path: Path) -> None:
     now, then = json.loads(json.dumps(fixed)), dict(parse_json(saved))
-    for name in (*now, *then):
-        if now.get(name) != then.get(name):
+    for name in now:
+        if name in then and now[name] != then[name]:  # an older version may know of fewer
             raise Mismatch(
                 f"the run has changed since {path} was saved: "
-                f"{name} was {then.get(name)} and is {now.get(name)}"
+                f"{name} was {then[name]} and is {now[name]}"
             )

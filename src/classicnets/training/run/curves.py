@@ -3,28 +3,33 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Any
 
 from classicnets.support.errors import check_range
-from classicnets.support.names import short
-from classicnets.support.plots import LiteralFigure, png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FEW = 20  # epochs, each of which gets a marker; a single one has no line
 
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """A finished epoch: means of training over it, errors in %, and the validation."""
+    """A finished epoch: means of training over it, errors in %, and the validation.
+
+    `first_lr` and `last_lr` are the learning rates at its first and at its last step. With five
+    classes or fewer there is no top-5 error.
+    """
 
     epoch: int
     step: int
-    lr: float
+    first_lr: float
+    last_lr: float
     train_loss: float
     train_error: float
     validation_loss: float
     validation_top1_error: float
-    validation_top5_error: float
+    validation_top5_error: float | None
     images_per_second: float
     seconds: float
 
@@ -32,27 +37,36 @@ class EpochMetrics:
         """Raises a ValueError for values that no epoch after `before` can have."""
         check_range(self, epoch=(before.epoch + 1 if before else 1, 2**31))
         check_range(self, step=(before.step + 1 if before else 1, 2**53))
-        errors = ("train_error", "validation_top1_error", "validation_top5_error")
+        errors = ["train_error", "validation_top1_error"]
+        errors += ["validation_top5_error"] * (self.validation_top5_error is not None)
         check_range(self, **dict.fromkeys(errors, (0, 100)))
         check_range(self, seconds=(0, 1e9), images_per_second=(0, 1e12))
         # those of fp32
-        check_range(self, **dict.fromkeys(("lr", "train_loss", "validation_loss"), (-4e38, 4e38)))
+        finite = ("first_lr", "last_lr", "train_loss", "validation_loss")
+        check_range(self, **dict.fromkeys(finite, (-4e38, 4e38)))
 
     @property
-    def rank(self) -> tuple[float, float]:
+    def rank(self) -> tuple[float | int, float | int]:
         """Smaller is better."""
         return self.validation_top1_error, self.validation_loss
 
 
-def plot_curve(axes: Axes, epochs: Sequence[EpochMetrics], measure: str, **style: Any) -> None:
-    """Draws training and validation `measure`, loss or error, over the epochs."""
+def plot_curve(axes: "Axes", epochs: Sequence[EpochMetrics], measure: str, **style: Any) -> None:
+    """Draws training and validation `measure`, loss or error, over the epochs, the best marked."""
+    from matplotlib.ticker import MaxNLocator
+
     validation = "validation_loss" if measure == "loss" else "validation_top1_error"
     columns = ("epoch", f"train_{measure}", validation)
     numbers, training, validated = ([_drawn(getattr(e, c)) for e in epochs] for c in columns)
-    axes.plot(numbers, training, label="training", **{"linestyle": "--", "linewidth": 1, **style})
-    axes.plot(numbers, validated, label="validation", **style)
+    dots = {"marker": "o", "markersize": 3} if len(epochs) <= FEW else {}
+    dashed = {"linestyle": "--", "linewidth": 1, "markerfacecolor": "white"}
+    axes.plot(numbers, training, label="training", **dots, **dashed, **style)
+    (line,) = axes.plot(numbers, validated, label="validation", **dots, **style)
+    best = min(range(len(epochs)), key=lambda k: epochs[k].rank)
+    name, colour = f"best validation: epoch {numbers[best]}", line.get_color()
+    axes.plot(numbers[best], validated[best], "o", color=colour, markersize=6, label=name)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _drawn(value: float | int) -> float | int:
@@ -62,6 +76,8 @@ def _drawn(value: float | int) -> float | int:
 
 def learning_curve(epochs: Sequence[EpochMetrics], title: str) -> bytes:
     """Loss above and top-1 error below, training and validation, epoch by epoch; a PNG."""
+    from classicnets.support.plots import LiteralFigure, narrow, png
+
     figure = LiteralFigure(figsize=(6, 6), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
     for axes, measure, unit in ((upper, "loss", "loss"), (lower, "error", "top-1 error (%)")):
@@ -69,6 +85,7 @@ def learning_curve(epochs: Sequence[EpochMetrics], title: str) -> bytes:
         axes.set_ylabel(unit)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    upper.set(title=short(title, 60), xlabel="")
+    upper.set(xlabel="")
     upper.legend()
+    figure.suptitle("\n".join(narrow(line, 5.6, 11) for line in title.split("\n")), fontsize=11)
     return png(figure, dpi=120)

@@ -4,6 +4,7 @@ run.json             network, recipe in full, classes in order, pixel scaling, v
 metrics.csv, .jsonl  a row per epoch
 weights.safetensors  the weights with the best validation
 mean.safetensors     the mean training image, where the recipe subtracts it
+train.sha256         the SHA-256 of each training image's file, a line each
 last.pt              the whole state, to resume from
 curve.png            loss and error, epoch by epoch
 """
@@ -12,6 +13,8 @@ import csv
 import io
 import json
 import os
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -25,17 +28,29 @@ from torch import Tensor, nn
 from classicnets.data.scaling import Scaling, SubtractMeanImage
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import LOCK, lock_directory, write_atomic
-from classicnets.support.tensors import find_difference, find_not_finite, read_tensors
+from classicnets.support.tensors import (
+    checksum,
+    find_difference,
+    find_not_finite,
+    read_metadata,
+    read_tensors,
+)
 from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 
 from .checkpoint import load_weights
 from .config import RunConfig, check_notes
 from .curves import EpochMetrics, learning_curve
 
-MEAN = "mean.safetensors"
+MEAN, DIGESTS = "mean.safetensors", "train.sha256"
 # what is written before run.json, which makes the directory a run
-LEFT_BEHIND = (MEAN, f"{MEAN}.part", "run.json.part")
-WITH_WEIGHTS = ("network", "input", "classes", "scaling")
+LEFT_BEHIND = (MEAN, f"{MEAN}.part", DIGESTS, f"{DIGESTS}.part", "run.json.part")
+# what a run writes before its run.json is replaced by that of another
+RUN_FILES = tuple(
+    f"{name}{end}"
+    for name in ("last.pt", "weights.safetensors", "metrics.csv", "metrics.jsonl", "curve.png")
+    for end in ("", ".part")
+)
+WITH_WEIGHTS = ("network", "input", "side", "classes", "scaling")
 
 
 @dataclass
@@ -55,6 +70,17 @@ class Run:
     def weights(self) -> Path:
         return self.directory / "weights.safetensors"
 
+    def digests(self) -> set[str]:
+        """Those of the training images' files; none for images without files, and older runs.
+
+        Raises a ValueError when they are damaged.
+        """
+        path = self.directory / DIGESTS
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        if not all(map(re.compile("[0-9a-f]{64}").fullmatch, lines)):
+            raise ValueError(f"{path} is damaged: not every line is a SHA-256 digest")
+        return set(lines)
+
     def note(self, **notes: Any) -> None:
         """Adds to run.json."""
         self.notes |= notes
@@ -67,9 +93,9 @@ class Run:
         self.epochs.append(epoch)
         self._write_epochs()
 
-    def forget_epochs_after(self, step: int) -> None:
-        """Drops the epochs after the saved state, which will run again."""
-        self.epochs = [epoch for epoch in self.epochs if epoch.step <= step]
+    def forget_epochs_after(self, last: int) -> None:
+        """Drops the epochs after this one, of the saved state; they will run again."""
+        self.epochs = [epoch for epoch in self.epochs if epoch.epoch <= last]
         self._write_epochs()
 
     def require_storable(self, network: nn.Module) -> None:
@@ -94,8 +120,7 @@ class Run:
             for name, t in network.state_dict().items()
         }
         # one entry: several are written in an order that differs from run to run
-        config = to_json(self.config)
-        metadata = {"classicnets": json.dumps({name: config[name] for name in WITH_WEIGHTS})}
+        metadata = {"classicnets": json.dumps(self._facts(tensors))}
         content = safetensors.torch.save(tensors, metadata)
         write_atomic(self.weights, content)
 
@@ -109,7 +134,28 @@ class Run:
         except FileNotFoundError:
             name = self.weights.name
             raise ValueError(f"{self.directory} has no weights yet: no {name}") from None
+        self._require_own(tensors)
         load_weights(network, tensors, self.weights)
+
+    def _facts(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """What the file of the weights says of them, so that others are not taken for them."""
+        config, mean = to_json(self.config), self.config.scaling.image
+        facts = {name: config[name] for name in WITH_WEIGHTS}
+        sums = {"mean image": [] if mean is None else [mean]}
+        sums["weights"] = [tensors[name] for name in sorted(tensors)]
+        return facts | {f"sum of the {name}": checksum(of) for name, of in sums.items()}
+
+    def _require_own(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raises a ValueError for weights that are damaged, or not those of this run.json.
+
+        A file that says nothing of its weights is taken as it is.
+        """
+        then = dict(parse_json(read_metadata(self.weights).get("classicnets", "{}")))
+        for name, now in json.loads(json.dumps(self._facts(tensors))).items():
+            if name in then and then[name] != now:
+                raise ValueError(
+                    f"{self.weights} is damaged, or of another run than run.json: {name} differs"
+                )
 
     def _write_epochs(self) -> None:
         if not self.epochs:
@@ -122,23 +168,37 @@ class Run:
         writer.writeheader()
         writer.writerows(rows)
         lines = "".join(json.dumps(row) + "\n" for row in rows)
-        title = f"{self.config.network} on {self.config.data}"
+        data = Path(self.config.data).name
+        title = f"{self.directory.resolve().name}\n{self.config.network} on {data}"
         write_atomic(self.directory / "metrics.csv", table.getvalue().encode())
         write_atomic(self.directory / "metrics.jsonl", lines.encode())
         write_atomic(self.directory / "curve.png", learning_curve(self.epochs, title))
 
 
-def create(directory: Path, config: RunConfig, **notes: Any) -> Run:
-    """A new run directory. Raises a ValueError when it is not empty or cannot be written."""
+def create(
+    directory: Path,
+    config: RunConfig,
+    digests: Sequence[str] = (),
+    exist_ok: bool = False,
+    **notes: Any,
+) -> Run:
+    """A new run directory, of a training on files with these digests; with `exist_ok` one in place
+    of the run there, whose other files stay.
+
+    Raises a ValueError when it is not empty or cannot be written.
+    """
     run = Run(directory, config)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock_directory(directory)
-        require_free(directory)
-        for name in LEFT_BEHIND:
+        require_free(directory, exist_ok)
+        for name in (*RUN_FILES, *LEFT_BEHIND):
             (directory / name).unlink(missing_ok=True)
         if (mean := config.scaling.image) is not None:
             write_atomic(directory / MEAN, safetensors.torch.save({"mean": mean}))
+        if digests:
+            lines = "".join(f"{digest}\n" for digest in digests)
+            write_atomic(directory / DIGESTS, lines.encode())
         run.note(**notes)
     except OSError as error:
         raise ValueError(
@@ -147,10 +207,19 @@ def create(directory: Path, config: RunConfig, **notes: Any) -> Run:
     return run
 
 
-def require_free(directory: Path) -> None:
-    """Raises a ValueError when this directory is not empty, or may not be written."""
+def require_free(directory: Path, exist_ok: bool = False) -> None:
+    """Raises a ValueError when this directory may not be written, or is not empty; with `exist_ok`
+    when it is not empty and does not hold a whole run.
+    """
     if directory.is_dir() and not _left_behind(directory):
-        raise ValueError(f"{directory} is not empty; a run needs a directory of its own")
+        if not exist_ok:
+            hint = ", or --exist-ok to replace the run there"
+            hint *= (directory / "run.json").exists()
+            raise ValueError(f"{directory} is not empty; a run needs a directory of its own{hint}")
+        try:
+            open_run(directory)
+        except ValueError as error:
+            raise ValueError(f"only a run is replaced, and {plain_reason(error)}") from error
     existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
     if not existing.is_dir():
         raise ValueError(f"cannot write the run to {directory}: {existing} is a file")
@@ -161,8 +230,9 @@ def require_free(directory: Path) -> None:
 def _left_behind(directory: Path) -> bool:
     """Whether there is nothing but what a training leaves that is killed as it begins."""
     names = {path.name for path in directory.iterdir()}
-    # a mean image without a lock is not ours
-    return names <= {LOCK, *(name for name in LEFT_BEHIND if name != MEAN or LOCK in names)}
+    # without a lock they are not ours
+    ours = (name for name in LEFT_BEHIND if name not in (MEAN, DIGESTS) or LOCK in names)
+    return names <= {LOCK, *ours}
 
 
 def open_run(directory: Path) -> Run:
@@ -175,18 +245,26 @@ def open_run(directory: Path) -> Run:
         reason = "; its training was ended before it began, so train again" * unfinished
         raise ValueError(f"{directory} is not a run: it has no run.json{reason}")
     names = [f.name for f in fields(RunConfig)]
+    text = _read(path)
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(text)
         content = content if isinstance(content, dict) else {}
         known = {name: content[name] for name in names if name in content}
         config = from_json(known, RunConfig)
         config.check()
         notes = {name: content[name] for name in content if name not in names}
         check_notes(notes)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
     config = replace(config, scaling=_with_mean(config, directory / MEAN))
-    return Run(directory, config, notes, _read_epochs(directory / "metrics.jsonl"))
+    metrics = directory / "metrics.jsonl"
+    epochs, best = _read_epochs(metrics), notes.get("best_epoch") or 0
+    # a training that is killed may have noted an epoch that the metrics lack
+    if len(epochs) < best - (notes.get("test") is None):
+        raise ValueError(
+            f"{metrics} is incomplete: it has {len(epochs)} epochs, but epoch {best} was the best"
+        )
+    return Run(directory, config, notes, epochs)
 
 
 def _with_mean(config: RunConfig, path: Path) -> Scaling:
@@ -205,11 +283,20 @@ def _with_mean(config: RunConfig, path: Path) -> Scaling:
 
 
 def _read_epochs(path: Path) -> list[EpochMetrics]:
+    lines = _read(path).splitlines() if path.exists() else []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         epochs = [from_json(parse_json(line), EpochMetrics) for line in lines]
         for before, after in zip([None, *epochs], epochs, strict=False):
             after.check(before)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
     return epochs
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error

@@ -18,6 +18,7 @@ from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import leaves_out_parameters
 from classicnets.training.execution.graph import GraphedCallable
 from classicnets.training.execution.step import backends_for, make_graphable, set_lr, step
+from classicnets.training.recipe.balance import balanced_order
 from classicnets.training.recipe.constraint import FilterRms
 from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.recipe.schedules import History
@@ -57,7 +58,7 @@ def start(network: nn.Module, config: RunConfig) -> TrainingState:
     if execution.graph:
         make_graphable(optimizer, device)
         once = partial(step, minimum=config.minimum, execution=execution)
-        graph = GraphedCallable(partial(once, model, optimizer, recipe.loss))
+        graph = GraphedCallable(partial(once, model, optimizer, config.loss(device)))
     return TrainingState(
         network=network,
         model=model,
@@ -72,14 +73,47 @@ def start(network: nn.Module, config: RunConfig) -> TrainingState:
 def train(
     state: TrainingState, config: RunConfig, data: Splits, workers: int | None = None
 ) -> Iterator[Record]:
-    """From where the state stands to the end of the recipe, a record per step.
+    """From where the state stands to the end of the recipe, or of its patience; a record per step.
 
     Stopping between two records and continuing from the same state changes nothing, and neither
     does anything done in between. `workers` is as in `stream`. Raises a ValueError when the loss is
     no longer finite.
     """
-    while state.step < config.total_steps:
+    while not has_ended(state, config):
         yield from _epoch(state, config, data, workers)
+
+
+def has_ended(state: TrainingState, config: RunConfig) -> bool:
+    """Whether there is nothing left to train."""
+    return state.step >= config.total_steps or has_stalled(state, config)
+
+
+def has_stalled(state: TrainingState, config: RunConfig) -> bool:
+    """Whether the recipe's patience is over: so many epochs were not better than those before."""
+    patience = config.recipe.patience
+    return patience is not None and state.waited >= patience
+
+
+def next_lr(state: TrainingState, config: RunConfig) -> float:
+    """The learning rate of the next step; the schedule spans the whole length of the training."""
+    steps = config.total_steps
+    history = History(steps / config.steps_per_epoch, state.validation, state.lowest)
+    return config.recipe.lr(state.step / steps, history)
+
+
+def fit_to_length(state: TrainingState, config: RunConfig) -> int:
+    """Adapts a restored state to a length that may have changed; returns the epochs it has ended.
+
+    An epoch that the former length cut short is continued, and an average that would not have begun
+    yet begins anew.
+    """
+    ended, cut = divmod(state.step, config.steps_per_epoch)
+    ended += cut > 0 and state.step >= config.total_steps
+    state.validation = state.validation[:ended]
+    average = config.recipe.average
+    if average and state.average and state.step <= average.since * config.total_steps:
+        state.average.n_averaged.zero_()
+    return ended
 
 
 def dry_run(state: TrainingState, config: RunConfig, data: Splits) -> None:
@@ -123,11 +157,11 @@ def evaluate(
     for x, labels in stream(images, requests, recipe.crop, workers):
         with execution.autocast(device):
             scores = network(execution.to_layout(config.scaling(x)))
-            loss = recipe.loss(scores, labels) * len(x)
+            loss = config.loss(device)(scores, labels) * len(x)
         right = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
         totals += torch.stack([loss, (~right[:, 0]).sum(), (~right.any(1)).sum()])
     loss, top1, top5 = (distributed.all_reduce(totals) / len(images)).tolist()
-    return Metrics(loss, 100 * top1, 100 * top5)
+    return Metrics(loss, 100 * top1, 100 * top5 if len(config.classes) > 5 else None)
 
 
 def require_finite(state: TrainingState, weights: bool = False) -> None:
@@ -145,7 +179,7 @@ def _epoch(
     recipe, train, device = config.recipe, data.train, state.totals.device
     per_epoch, steps = config.steps_per_epoch, config.total_steps
     epoch, done = divmod(state.step, per_epoch)
-    epochs = math.ceil(steps / per_epoch)
+    epochs = config.epochs
     if done == 0:
         state.totals.zero_()
         draw = partial(_draw_images, config, data, epoch)
@@ -155,8 +189,9 @@ def _epoch(
     elements = recipe.batch * data.channels * size**2
     requests = islice(_requests(config, data, epoch), done, steps - epoch * per_epoch)
     for x, labels in stream(train, requests, size, workers):
-        history = History(steps / per_epoch, state.validation, state.lowest)
-        lr = recipe.lr(state.step / steps, history)
+        lr = next_lr(state, config)
+        if state.step % per_epoch == 0:
+            state.first_lr = float(lr)
         purpose = f"torch {distributed.rank()}"
         with (
             backends_for(elements, benchmark=True),
@@ -175,17 +210,18 @@ def _epoch(
             steps=steps,
             epoch=epoch + 1,
             epochs=epochs,
+            first_lr=state.first_lr,
             lr=lr,
             totals=totals,
             validation=validation,
-            best=validation is not None and validation.rank == state.best,
+            best=validation is not None and state.waited == 0,
         )
 
 
 def _requests(config: RunConfig, data: Splits, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's shard of each batch of an epoch: indices of images and their crop boxes."""
     recipe, train = config.recipe, data.train
-    order = torch.randperm(len(train), generator=generator_for(config.seed, "order", epoch))
+    order = _order(config, data, generator_for(config.seed, "order", epoch))
     generator = generator_for(config.seed, "window", epoch)
     # all of an epoch at once: with one image a step this is what takes the time
     boxes = recipe.crop_sampler.sample(train.sizes[order], recipe.side, recipe.crop, generator)
@@ -194,11 +230,23 @@ def _requests(config: RunConfig, data: Splits, epoch: int) -> Iterator[tuple[Ten
         yield distributed.shard(request[0]), distributed.shard(request[1])
 
 
+def _order(
+    config: RunConfig, data: Splits, generator: torch.Generator, balanced: bool = False
+) -> Tensor:
+    """The indices of the training images in the order of an epoch."""
+    if balanced or config.recipe.sampler == "balanced":
+        return balanced_order(data.train.labels.cpu(), data.classes, generator)
+    return torch.randperm(len(data.train), generator=generator)
+
+
 def _draw_images(config: RunConfig, data: Splits, epoch: int, count: int) -> Tensor:
-    """Centre crops of `count` training images, scaled, for the optimizer."""
+    """Centre crops of `count` training images, scaled, for the optimizer.
+
+    Each class is drawn as often as it counts in training.
+    """
     recipe, train = config.recipe, data.train
     generator = generator_for(config.seed, "curvature", epoch)
-    drawn = torch.randperm(len(train), generator=generator)[:count]
+    drawn = _order(config, data, generator, balanced=bool(config.class_weights))[:count]
     boxes = centre_boxes(train.sizes[drawn], recipe.side, recipe.crop)
     batches = stream(train, [(drawn, boxes)], recipe.crop, 0)
     return torch.cat([config.scaling(x) for x, _ in batches])
@@ -221,7 +269,7 @@ def _step(state: TrainingState, config: RunConfig, lr: float, x: Tensor, labels:
     if state.graph is not None:
         loss, wrong = state.graph(x, labels)
     else:
-        parts = state.model, state.optimizer, recipe.loss
+        parts = state.model, state.optimizer, config.loss(x.device)
         loss, wrong = step(*parts, x, labels, config.execution, weight, config.minimum)
     if recipe.constraint is not None:
         recipe.constraint(state.network)
@@ -239,6 +287,7 @@ def _validate(
     validation = evaluate(state.evaluated, config, data.validation, workers)
     if not math.isfinite(validation.loss):
         raise Diverged(_divergence(state))
+    state.waited = 0 if validation.rank < state.best else state.waited + 1
     state.best = min(state.best, validation.rank)
     state.validation = (*state.validation, validation.top1_error)
     return validation

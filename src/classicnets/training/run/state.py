@@ -17,8 +17,9 @@ class TrainingState:
     `model` is the network as steps call it, possibly compiled or in DDP; `evaluating` are the parts
     of it that stay in evaluation mode, such as frozen batch normalisation; `average` holds the
     averaged weights, `graph` the step where it is recorded. `totals` are of this epoch: images
-    seen, the sum of their losses, wrong answers. `validation` has the top-1 error of each epoch,
-    `lowest` the lowest training error seen, `best` the best validation so far: top-1 error, loss.
+    seen, the sum of their losses, wrong answers; `first_lr` is the learning rate at its first step.
+    `validation` has the top-1 error of each epoch, `lowest` the lowest training error seen, `best`
+    the best validation so far: top-1 error, loss; `waited` counts the epochs since then.
     """
 
     network: nn.Module
@@ -29,9 +30,11 @@ class TrainingState:
     graph: GraphedCallable | None = None
     evaluating: tuple[nn.Module, ...] = ()
     step: int = 0
+    first_lr: float = 0.0
     validation: tuple[float, ...] = ()
     lowest: float = math.inf
     best: tuple[float, float] = (math.inf, math.inf)
+    waited: int = 0
 
     def set_training(self) -> None:
         """Training mode, after an evaluation; asking every layer takes its time."""
@@ -50,11 +53,14 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Mean loss, and top-1 and top-5 error in %, over a whole set."""
+    """Mean loss, and top-1 and top-5 error in %, over a whole set.
+
+    With five classes or fewer there is no top-5 error.
+    """
 
     loss: float
     top1_error: float
-    top5_error: float
+    top5_error: float | None
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -65,14 +71,15 @@ class Metrics:
 @dataclass(frozen=True)
 class Record:
     """One step. Loss and error (in %) are means over the epoch so far; reading them synchronizes
-    with the device. The last record of an epoch has the validation, and whether it is the `best`
-    so far.
+    with the device. `first_lr` is the learning rate at the first step of the epoch, `lr` at this
+    one. The last record of an epoch has the validation, and whether it is the `best` so far.
     """
 
     step: int
     steps: int
     epoch: int
     epochs: int
+    first_lr: float
     lr: float
     totals: Tensor = field(repr=False)
     validation: Metrics | None = None

@@ -1,0 +1,263 @@
+"""What people type who know other tools, answered with what it is called here.
+
+timm, torchvision's references, fastai and Ultralytics name the same things in other words.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+# Ours -> theirs. {} is the value; words in capitals are arguments of a verb. Of several lines that
+# hold a word the first that the verb has is the answer.
+OURS = {
+    "NETWORK": "--model --arch --net --model-name --architecture --backbone -a -m",
+    "RUN": "--model --weights --checkpoint --ckpt --run --load -m -w",
+    "IMAGE": "--source --image --images --img --input -i",
+    "--data {}": "--data-path --data-dir --dataset --datadir --data-root --root --train-dir -d "
+    "--source",
+    "--epochs {}": "--epoch --num-epochs --max-epochs --n-epochs --num-train-epochs -e",
+    "--lr {}": "--learning-rate --lr0 --base-lr --blr --lr-max --max-lr",
+    "--batch-size {}": "--batch --bs --bsz --batchsize --train-batch-size",
+    "--batch {}": "--batch-size --bs --bsz --batchsize -b",
+    "--img-size {}": "--imgsz --image-size --imsize --size --crop-size --train-crop-size --crop "
+    "--input-size --side --resolution",
+    "--input 3x{0}x{0}": "--img-size --imgsz --image-size --imsize --size --crop-size --resolution",
+    "--input {}": "--input-size --shape",
+    "--patience {}": "--early-stopping --early-stop --stop-epoch",
+    "--weight-decay {}": "--wd --decay",
+    "--set optimizer.momentum={}": "--momentum --mom",
+    "--set optimizer.betas={}": "--betas --opt-betas",
+    "--set optimizer.eps={}": "--eps --opt-eps",
+    "--set optimizer.nesterov=True": "--nesterov",
+    "--set loss.smoothing={}": "--label-smoothing --smoothing",
+    "--set 'lr=OneCycle(0.01)'": "--sched --scheduler --lr-scheduler --cos-lr --warmup-epochs "
+    "--lr-warmup-epochs --lr-step-size --lr-gamma --min-lr",
+    "--set 'average=Ema(0.99)'": "--ema --model-ema",
+    "--set steps={}": "--steps --max-steps --max-iter --iterations --iters",
+    "--set loss={}": "--loss --criterion",
+    "--set init={}": "--init",
+    "--set protocol={}": "--protocol",
+    "--optimizer {}": "--opt --optim",
+    "--augment {}": "--aug --augmentation --augmentations",
+    "--augment none": "--no-aug --no-augment --no-augmentation",
+    "--augment flip": "--hflip --fliplr",
+    "--recipe {}": "--config --cfg -c",
+    "--seed {}": "--random-seed --manual-seed -s",
+    "--workers {}": "--num-workers --nworkers --nw --n-workers --num-threads --threads -j",
+    "--precision bf16": "--amp --fp16 --bf16 --half --mixed-precision --use-amp",
+    "--layout channels_last": "--channels-last",
+    "--compile": "--torchcompile --torch-compile",
+    "--device {}": "--accelerator",
+    "--device cuda:{}": "--gpu --gpu-id --gpu-ids",
+    "--device cuda": "--cuda --use-cuda",
+    "--device cpu": "--cpu --no-cuda --no-gpu --no-accel",
+    "--out {}": "--output-dir --output --outdir --save-dir --save-path --output-path --run-dir "
+    "--log-dir --logdir --project -o",
+    "--name {}": "--experiment --exp --exp-name --run-name",
+    "--exist-ok": "--overwrite --force",
+    "--resume {}": "--resume-from --resume-path --resume-from-checkpoint --checkpoint --ckpt "
+    "--load --continue --start-from -r",
+    "--track tensorboard": "--tensorboard --tb",
+    "--track wandb": "--wandb --log-wandb --use-wandb",
+    "--protocol ten-crop": "--tta --ten-crop",
+    "--top {}": "--topk --top-k -k",
+}
+# what there is not, and what there is in its place
+NONE = {
+    "classes and channels are those of the data": "--num-classes --nc --nb-classes --classes "
+    "--in-chans --in-channels --channels",
+    "no weights come with the networks; `classicnets train` starts from a run of your own with "
+    "--set 'init=FromRun(\"RUN\")'": "--pretrained --weights --pretrained-weights --finetune "
+    "--initial-checkpoint --transfer",
+    "progress is printed as it goes, and metrics.csv has a row for each epoch": "--print-freq "
+    "--log-interval --log-every --verbose -v -p --save-freq --save-period --checkpoint-hist",
+    "a folder without val/ and test/ is split in fixed parts": "--val-split --valid-pct --split "
+    "--val-ratio --val-pct --fraction",
+    "a batch that does not fit into memory is split, and gradients are accumulated": "--accumulate "
+    "--grad-accum-steps --gradient-accumulation-steps --accum-iter --accumulation-steps --nbs",
+    "several processes are started by torchrun": "--world-size --dist-url --dist-backend --rank "
+    "--local-rank --local_rank --nproc --gpus --multiprocessing-distributed --distributed --nodes",
+    "the recipes have none of it; `classicnets recipe NETWORK` shows what they have": "--clip-grad "
+    "--mixup --cutmix --mosaic --drop --dropout --drop-path --reprob --random-erase --aa "
+    "--auto-augment --randaugment --color-jitter --freeze --rect --bn-momentum --sync-bn",
+    "evaluation is a verb, `classicnets evaluate RUN`": "--test-only --eval --eval-only --evaluate "
+    "--validate --val --test --test-every",
+}
+VERBS = {
+    "train": "fit learn finetune fine-tune training",
+    "train --resume": "resume continue",
+    "evaluate": "val validate validation eval test",
+    "predict": "infer inference classify detect prediction",
+    "show": "summary summarise summarize info describe model inspect",
+    "list": "models networks ls zoo archs",
+    "speed": "benchmark bench time profile",
+    "see": "visualize visualise explain plot gradcam cam look",
+    "compare": "diff",
+    "recipe": "config cfg hyp settings",
+    "pack": "prepare convert",
+    "--version": "version",
+    "--help": "help",
+}
+
+
+class Verb(NamedTuple):
+    """A verb's options, each with whether it takes a value, and the names of its arguments."""
+
+    name: str
+    options: Mapping[str, bool]
+    arguments: Sequence[str]
+
+    def has(self, ours: str) -> bool:
+        """Whether what stands in `OURS` is one of its options or arguments."""
+        word = ours.partition(" ")[0]
+        return word in self.options or word in self.arguments
+
+
+def by_word(table: Mapping[str, str]) -> dict[str, list[str]]:
+    """Their word -> ours, from ours -> their words."""
+    words: dict[str, list[str]] = {}
+    for ours, theirs in table.items():
+        for word in theirs.split():
+            words.setdefault(word, []).append(ours)
+    return words
+
+
+THEIRS, ABSENT, THEIR_VERBS = by_word(OURS), by_word(NONE), by_word(VERBS)
+
+
+def ours_for(verb: Verb, word: str) -> str | None:
+    """What an option of another tool is in this verb, with {} for its value; None if nothing."""
+    option = re.sub("_", "-", word.lower()) if word.startswith("--") else word
+    if option in verb.options:
+        return f"{option} {{}}" if verb.options[option] else option
+    return next((ours for ours in THEIRS.get(option, ()) if verb.has(ours)), None)
+
+
+def answer_for(verb: Verb, word: str, verbs: Sequence[Verb]) -> str:
+    """What to say after an option that this verb does not have."""
+    option = word.lower().replace("_", "-") if word.startswith("--") else word
+    if ours := ours_for(verb, word):
+        return f"{verb.name} has no {word}; write {ours.format('VALUE')}"
+    if option in ABSENT:
+        return f"{verb.name} has no {word}: {ABSENT[option][0]}"
+    for other in sorted(verbs, key=lambda other: other.name != "train"):
+        if other.name != verb.name and (ours := ours_for(other, word)):
+            return (
+                f"{verb.name} has no {word}; `classicnets {other.name}` has {ours.format('VALUE')}"
+            )
+    near = get_close_matches(option, verb.options, n=1, cutoff=0.7)
+    hint = f"did you mean {near[0]}?" if near else f"`classicnets {verb.name} --help` shows all"
+    return f"{verb.name} has no {word}; {hint}"
+
+
+def setting_instead(verb: Verb, name: str, value: str) -> str | None:
+    """What to say after `--set NAME=VALUE` where that is not a field of a recipe."""
+    word = f"--{name.replace('_', '-')}"
+    if ours := ours_for(verb, word):
+        return f"a recipe has no {name}; write {ours.format(shlex.quote(value))}"
+    return f"a recipe has no {name}: {ABSENT[word][0]}" if word in ABSENT else None
+
+
+class Token(NamedTuple):
+    """A word of a command: an option (with its value, if it takes one) or an argument."""
+
+    option: str
+    value: str | None
+
+
+def tokens(verb: Verb, words: Sequence[str]) -> Iterator[Token]:
+    """The options and arguments of a command; `key=value` is one where other tools write so."""
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            yield from (Token("", each) for each in rest)
+            return
+        if len(word) < 2 or word[0] != "-":
+            key, sign, value = word.partition("=")
+            hydra = re.fullmatch("[a-z][a-z0-9_]*", key) and not Path(word).exists()
+            known = sign and hydra and _is_known(verb, f"--{key.replace('_', '-')}")
+            yield Token(f"{key}=", value) if known else Token("", word)
+            continue
+        option, sign, value = word.partition("=")
+        if word[1] != "-" and len(word) > 2 and word[:2] in verb.options:
+            option, sign, value = word[:2], "=", word[2:]
+        ours = ours_for(verb, option)
+        takes = verb.options[option] if option in verb.options else ours and _takes_value(ours)
+        if takes and not sign and rest:
+            sign, value = "=", rest.pop(0)
+        yield Token(option, value if sign else None)
+
+
+def _is_known(verb: Verb, option: str) -> bool:
+    return bool(ours_for(verb, option)) or option in ABSENT
+
+
+def _as_option(word: str) -> str:
+    """`--key` for a token `key=`."""
+    return f"--{word[:-1]}" if word.endswith("=") else word
+
+
+def _takes_value(ours: str) -> bool:
+    return "{" in ours or ours.isupper()
+
+
+def answer(verb: Verb, words: Sequence[str], verbs: Sequence[Verb] = ()) -> str | None:
+    """What to say about a command of another tool, with the call that does it here if all of it is
+    known; None for a command as it is written here.
+    """
+    found = list(tokens(verb, words))
+    foreign = [t.option for t in found if t.option and t.option not in verb.options]
+    several = verb.name == "train" and sum(not t.option for t in found) > 1
+    if not foreign and not several:
+        return None
+    call = _call(verb, found)
+    if call is None:
+        unknown = (w for w in foreign if ours_for(verb, _as_option(w)) is None)
+        return answer_for(verb, next(unknown), verbs)
+    what = f"has no {', '.join(foreign)}" if foreign else "takes one network, and data after --data"
+    return f"{verb.name} {what}; write: classicnets {call}"
+
+
+def _call(verb: Verb, found: Sequence[Token]) -> str | None:
+    """The command in our words; None where part of it is not known."""
+    first: list[str] = []
+    last: list[str] = []
+    loose: list[str] = []
+    options: list[str] = []
+    for option, value in found:
+        if not option:
+            loose.append(shlex.quote(value or ""))
+            continue
+        ours = ours_for(verb, _as_option(option))
+        if ours is None:
+            return None
+        shown = "VALUE" if value is None else shlex.quote(value)
+        if ours.isupper():
+            (last if ours == "IMAGE" else first).append(ours if value is None else shown)
+        else:
+            options.append(ours.format(shown))
+    if verb.name == "train":
+        first, loose, options = _with_network(first, loose, options)
+    return " ".join([verb.name, *first, *loose, *last, *options])
+
+
+def _with_network(
+    first: list[str], loose: list[str], options: list[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Of the arguments of train one is the network, and another one the data."""
+    if any(option.startswith("--resume") for option in options):
+        return [], [], options
+    given = sorted(loose, key=lambda word: Path(word).exists()) if not first else loose
+    network, data = (first[:1], given) if first else (given[:1], given[1:])
+    if not any(option.startswith("--data ") for option in options):
+        options = [f"--data {word}" for word in data[:1]] + options
+    return network or ["NETWORK"], [], options
+
+
+def verb_for(word: str) -> str | None:
+    """Our verb for a verb of another tool."""
+    return next(iter(THEIR_VERBS.get(word.lower(), ())), None)

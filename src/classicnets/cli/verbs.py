@@ -1,0 +1,119 @@
+"""The verbs as commands: --help in plain sections, and answers to what other tools call them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from classicnets.support.errors import suggest
+
+from .habits import Verb, answer, verb_for
+
+
+class VerbCommand(TyperCommand):
+    """A command whose --help has a plain section for each `rich_help_panel`.
+
+    Typer draws panels only with rich markup, which would take [..] in a text for a tag, put errors
+    into boxes and draw boxes into pipes. Raises a ValueError for an option it does not have.
+    """
+
+    context_class = typer.Context
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not {"-h", "--help"} & {*args}:
+            group = getattr(ctx.parent, "command", None)
+            if reply := answer(verb_of(self, ctx), args, _verbs(group, ctx)):
+                raise ValueError(reply)
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if record := parameter.get_help_record(ctx):
+                name, text = record
+                title = getattr(parameter, "rich_help_panel", None) or "Options"
+                if parameter.param_type_name == "argument":
+                    title, name = "Arguments", name.partition(" <")[0]  # without its type
+                sections.setdefault(title, []).append((name, text))
+        width = min(30, max(len(name) for rows in sections.values() for name, _ in rows))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+
+
+class VerbGroup(TyperGroup):
+    """All verbs. Raises a ValueError for an unknown one, saying what to write in its place."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        if args and args[0].startswith("-") and args[0] not in own:
+            option = args[0].partition("=")[0]
+            raise ValueError(
+                f"{option} goes after a verb, as in `classicnets train NETWORK {option} ...`; "
+                "`classicnets --help` shows all verbs"
+            )
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands:
+            raise ValueError(self._instead(ctx, args))
+        return super().resolve_command(ctx, args)
+
+    def _instead(self, ctx: Any, args: list[str]) -> str:
+        word = args[0]
+        if verb := verb_for(word):
+            return f"no verb {word!r}; write: classicnets {verb}"
+        if "=" in word and (reply := answer(verb_of(self.commands["train"], ctx), args)):
+            return reply
+        if _is_network(word):
+            return (
+                f"{word} is a network, and a verb goes before it; write: classicnets show {word}, "
+                f"or: classicnets train {word} --data FOLDER"
+            )
+        if (Path(word) / "run.json").exists():
+            return f"{word} is a run; write: classicnets evaluate {word}"
+        if Path(word).exists():
+            return f"{word} is not a verb; write: classicnets train NETWORK --data {word}"
+        return f"no verb {word!r}; {suggest(word, self.commands)}"
+
+
+def print_version(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version, and torch's")
+    ] = False,
+) -> None:
+    """Prints the versions for --version, without importing torch, and ends."""
+    if version:
+        from importlib import metadata
+
+        versions = (f"{name} {metadata.version(name)}" for name in ("classicnets", "torch"))
+        print(", ".join(versions))
+        raise typer.Exit
+
+
+def _is_network(word: str) -> bool:
+    from classicnets import catalog
+
+    try:
+        return catalog.find(word).paper is not None
+    except ValueError:
+        return False
+
+
+def verb_of(command: Any, ctx: Any) -> Verb:
+    """The options and arguments of a command."""
+    parameters = command.get_params(ctx)
+    options = {
+        option: not parameter.is_flag
+        for parameter in parameters
+        if parameter.param_type_name == "option"
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    arguments = [p.metavar for p in parameters if p.param_type_name == "argument"]
+    return Verb(command.name, options, arguments)
+
+
+def _verbs(group: Any, ctx: Any) -> list[Verb]:
+    commands = getattr(group, "commands", {})
+    return [verb_of(command, ctx) for command in commands.values()]

@@ -1,0 +1,170 @@
+"""What people type who know other tools is answered with an option, argument or verb of ours."""
+
+import re
+import shlex
+
+import pytest
+import typer.main
+
+from classicnets.cli import app
+from classicnets.cli.habits import ABSENT, OURS, THEIRS, VERBS, answer, answer_for, setting_instead
+from classicnets.cli.verbs import verb_of
+
+GROUP = typer.main.get_command(app)
+CONTEXT = GROUP.make_context("classicnets", ["list"])
+COMMANDS = {verb.name: verb for verb in (verb_of(c, CONTEXT) for c in GROUP.commands.values())}
+TRAIN = COMMANDS["train"]
+
+
+def written_in(told: str, verb: str) -> list[tuple[str, str]]:
+    """(verb, option) for each option that an answer offers: of the verb named last before it."""
+    found = []
+    for part in re.split(r"(?=`?classicnets [a-z]+)", told.partition(" has no ")[2]):
+        named = re.match(r"`?classicnets ([a-z]+)", part)
+        words = re.findall(r"(?<![\w'(])(--?[a-z][a-z-]*)", part)
+        found += [(named[1] if named else verb, word) for word in words]
+    return found
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_answer_offers_what_the_verb_it_names_has_or_says_that_there_is_none(verb):
+    for word in {*THEIRS, *ABSENT} - {*COMMANDS[verb].options}:
+        told = answer_for(COMMANDS[verb], word, [*COMMANDS.values()])
+        offered = written_in(told.replace(word, "", 1), verb)
+        assert all(option in COMMANDS[name].options for name, option in offered), told
+        argument = re.search(r"(?:`classicnets (\w+)` has|write) ([A-Z]+)$", told)
+        if argument:
+            assert argument[2] in COMMANDS[argument[1] or verb].arguments, told
+        assert offered or argument or word in ABSENT, told
+        assert len(told) < 300
+
+
+@pytest.mark.parametrize("ours", OURS)
+def test_every_line_of_the_table_is_of_some_verb(ours):
+    assert any(verb.has(ours) for verb in COMMANDS.values())
+
+
+@pytest.mark.parametrize("ours", VERBS)
+def test_every_verb_of_other_tools_is_one_that_there_is(ours):
+    name, *option = ours.split()
+    assert name in ("--version", "--help") or set(option) <= COMMANDS[name].options.keys()
+    assert not set(VERBS[ours].split()) & COMMANDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("typed", "call"),
+    [
+        ("lenet5 --batch 32", "lenet5 --batch-size 32"),
+        ("lenet5 --bs=32 --wd 1e-4", "lenet5 --batch-size 32 --weight-decay 1e-4"),
+        ("lenet5 --learning-rate 0.1", "lenet5 --lr 0.1"),
+        ("lenet5 --learning_rate 0.1", "lenet5 --lr 0.1"),
+        ("lenet5 --batch_size 8", "lenet5 --batch-size 8"),
+        ("lenet5 --imgsz 64", "lenet5 --img-size 64"),
+        ("lenet5 --momentum 0.5", "lenet5 --set optimizer.momentum=0.5"),
+        ("lenet5 --amp -j 4 --epoch 3", "lenet5 --precision bf16 --workers 4 --epochs 3"),
+        ("lenet5 --num-workers 4 --gpu 1", "lenet5 --workers 4 --device cuda:1"),
+        ("lenet5 --output-dir a --seed 3", "lenet5 --out a --seed 3"),
+        ("lenet5 --project a --no-aug", "lenet5 --out a --augment none"),
+        ("--resume-from runs/a", "--resume runs/a"),
+        ("photos --model resnet18", "resnet18 --data photos"),
+        ("-a resnet18 photos", "resnet18 --data photos"),
+        ("--arch resnet18 --data-path 'my photos'", "resnet18 --data 'my photos'"),
+        ("data=photos model=resnet18 epochs=3", "resnet18 --data photos --epochs 3"),
+        ("data=photos", "NETWORK --data photos"),
+        ("resnet18 photos", "resnet18 --data photos"),
+        ("resnet18 photos -b8", "resnet18 --data photos -b 8"),
+    ],
+)
+def test_a_call_of_another_tool_is_answered_with_the_call_here(typed, call):
+    told = answer(TRAIN, shlex.split(typed))
+    assert told is not None
+    assert told.endswith(f"; write: classicnets train {call}")
+    assert answer(TRAIN, shlex.split(call)) is None
+
+
+def test_the_folder_of_two_arguments_is_the_data(tmp_path):
+    told = answer(TRAIN, [str(tmp_path), "resnet18"])
+    assert told is not None
+    assert told.endswith(f"write: classicnets train resnet18 --data {tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "lenet5 --name -b --set lr=0.1 -b 8",
+        "lenet5 -- --bs",
+        "mine=2.py:net",
+        "lenet5 --no-compile --epochs=3",
+    ],
+)
+def test_a_command_as_it_is_written_here_is_left_alone(words):
+    found = answer(TRAIN, shlex.split(words))
+    assert found is None or "takes one network" in found
+
+
+@pytest.mark.parametrize(
+    ("verb", "typed", "told"),
+    [
+        ("show", "resnet18 --batch-size 4", "write: classicnets show resnet18 --batch 4"),
+        ("show", "--model resnet18 --imgsz 64", "classicnets show resnet18 --input 3x64x64"),
+        ("predict", "--weights r --source a --topk 3", "classicnets predict r a --top 3"),
+        ("evaluate", "r --tta", "write: classicnets evaluate r --protocol ten-crop"),
+        ("evaluate", "r --epochs 3", "`classicnets train` has --epochs VALUE"),
+        ("evaluate", "r --bs 3", "`classicnets train` has --batch-size VALUE"),
+        ("train", "lenet5 --pretrained", "no weights come with the networks"),
+        ("train", "lenet5 --num-classes 3", "classes and channels are those of the data"),
+        ("train", "lenet5 --epocks 3", "train has no --epocks; did you mean --epochs?"),
+        ("train", "lenet5 --xyz", "train has no --xyz; `classicnets train --help` shows all"),
+    ],
+)
+def test_the_answer_is_the_verbs_own(run_cli, verb, typed, told):
+    done = run_cli(verb, *typed.split())
+    assert (done.status, done.out) == (2, "")
+    assert told in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("batch_size", "write --batch-size 3"),
+        ("learning_rate", "write --lr 3"),
+        ("imgsz", "write --img-size 3"),
+        ("momentum", "write --set optimizer.momentum=3"),
+        ("seed", "write --seed 3"),
+        ("epoch", "write --epochs 3"),
+        ("model", "write NETWORK"),
+        ("num_classes", "classes and channels are those of the data"),
+    ],
+)
+def test_a_setting_of_another_tool_is_answered_with_ours(run_cli, name, told):
+    assert told in (setting_instead(TRAIN, name, "3") or "")
+    done = run_cli("train", "lenet5", "--set", f"{name}=3")
+    assert done.status == 2
+    assert done.err.startswith(f"classicnets: a recipe has no {name}")
+    assert told in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("resnet18",), "write: classicnets show resnet18, or: classicnets train resnet18 --data"),
+        (("VGG-16",), "write: classicnets show VGG-16, or: classicnets train VGG-16 --data"),
+        (("val", "runs/a"), "no verb 'val'; write: classicnets evaluate"),
+        (("resume",), "write: classicnets train --resume"),
+        (("trian",), "no verb 'trian'; did you mean train?"),
+        (("data=a", "model=b"), "write: classicnets train b --data a"),
+        (("--data", "a"), "--data goes after a verb, as in `classicnets train NETWORK --data"),
+        (("src",), "src is not a verb; write: classicnets train NETWORK --data src"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_verb_is_answered_with_a_call(
+    run_cli, words, told, tmp_path, monkeypatch
+):
+    (tmp_path / "src").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = run_cli(*words)
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert told in done.err
+    (tmp_path / "src" / "run.json").touch()
+    assert "write: classicnets evaluate src" in run_cli("src").err
