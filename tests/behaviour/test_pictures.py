@@ -153,7 +153,7 @@ def without_fonts(monkeypatch):
     ours = [f for f in font_manager.fontManager.ttflist if "mpl-data" in str(f.fname)]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", ours)
     monkeypatch.setattr(font_manager, "findSystemFonts", list)
-    monkeypatch.setattr(fonts, "_told", set())
+    monkeypatch.setattr(fonts, "_reported", set())
     yield monkeypatch
     monkeypatch.undo()
     _forget()

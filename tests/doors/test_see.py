@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from functools import partial
 
 import numpy as np
@@ -167,11 +168,9 @@ def test_a_directory_without_a_run_is_reported_in_one_sentence(run_cli, tmp_path
 
 
 def test_missing_data_only_affect_kinds_that_need_them(run_cli, run, digit, tmp_path):
+    elsewhere = shutil.copytree(run, tmp_path / "run")
     config = json.loads((run / "run.json").read_text())
-    elsewhere = tmp_path / "run"
-    elsewhere.mkdir()
     (elsewhere / "run.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
-    (elsewhere / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes())
     status, _, err = run_cli(elsewhere, digit, "--what", "embedding")
     assert (status, "are no longer at" in err) == (2, True)
     status, out, _ = run_cli(elsewhere, digit, "--what", "cam")

@@ -43,6 +43,9 @@ class LiteralFigure(Figure):
             _make_literal(text)
         # the setting is for the texts of ticks, some of which are only made now
         with rc_context({"text.parse_math": False}), _quiet_fonts():
+            if layout := self.get_layout_engine():
+                # once leaves the numbers of a colour bar beside a long legend partly outside
+                layout.execute(self)
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
