@@ -31,7 +31,7 @@ def test_the_parts_add_up_and_the_verdict_follows_from_the_memory_given(run_cli)
 
 
 def test_what_does_not_fit_comes_with_what_would(run_cli):
-    status, out, _ = run_cli("resnet18", "--batch", 128, "--device", "t4", "--memory", "6GB")
+    status, out, _ = run_cli("resnet18", "--batch", 256, "--device", "t4", "--memory", "4GB")
     assert status == 0
     assert "does not fit: the peak, of the training step, is predicted as" in out
     assert "train does it by itself" in out
@@ -49,7 +49,7 @@ def test_what_does_not_fit_comes_with_what_would(run_cli):
         (("lenet5", "--device", "h1000"), "'h1000' cannot be used here; did you mean h100"),
         (("lenet5", "--device", "t4", "--measure"), "t4 is not here, so nothing can be measured"),
         (("lenet5", "--batch", 0), "batch must be a whole number of at least 1, not 0"),
-        (("lenet6",), "no network 'lenet6'; did you mean lenet5"),
+        (("lenet6",), "no network 'lenet6'; of this family there is lenet5"),
         ((), "plan needs a network"),
         (("lenet5", "runs/a"), "plan takes one network, not 2; runs go with --review"),
         (("--review",), "--review needs runs, such as --review runs/*"),

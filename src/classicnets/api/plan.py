@@ -195,7 +195,7 @@ class _Job:
         weights = sum(p.numel() * p.element_size() for p in self.network.parameters())
         kind = self.where.device.type
         peaks = self.where.peaks(precision)
-        step = predict_step(live, weights, self.copies, peaks, precision, kind) * parts
+        step = predict_step(live, weights, self.copies, peaks, precision, kind) * float(parts)
         return replace(step, source="estimate") if self.where.machine else step
 
     def measured(self, precision: str, parts: int) -> Seconds:

@@ -153,10 +153,6 @@ class LevenbergMarquardt(OptimizerSpec):
         check_range(self, mu=(1e-12, math.inf), samples=(1, math.inf))
         check_range(self, error_divisor=(1e-12, math.inf))
 
-    @property
-    def copies(self) -> int:
-        return 2  # the curvature, and the scale that follows from it
-
     def build(self, network: nn.Module) -> "DiagonalLevenbergMarquardt":
         return DiagonalLevenbergMarquardt(_trainable(network), self.mu * self.error_divisor)
 
