@@ -1,9 +1,9 @@
 """Planning a training: whether it fits into memory and how long it takes, before it starts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from classicnets import catalog
 from classicnets.data.crops import centre_boxes
 from classicnets.data.images import Splits
 from classicnets.data.loader import stream
@@ -21,8 +22,15 @@ from classicnets.measure.live import Live
 from classicnets.measure.machines import MACHINES, Machine
 from classicnets.measure.sizes import scores_shape
 from classicnets.recipes.adapt import adapt
-from classicnets.support.devices import free_memory, peak_memory, select_device, supports_bf16
+from classicnets.support.devices import (
+    free_memory,
+    network_device,
+    peak_memory,
+    select_device,
+    supports_bf16,
+)
 from classicnets.support.errors import suggest
+from classicnets.support.meta import meta_copy
 from classicnets.support.tables import align, format_bytes
 from classicnets.support.units import format_seconds, parse_bytes, parse_seconds
 from classicnets.training.execution.execution import Execution, choose_precision
@@ -35,14 +43,18 @@ from classicnets.training.execution.memory import (
     training_peaks,
 )
 from classicnets.training.execution.plan import Option, Plan, Seconds, fits, predict_step
+from classicnets.training.recipe.optimizers import OptimizerSpec
 from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run, open_run
 
 from .recipes import Target, choose_recipe, resolve_network, with_overrides
 from .speed import time_steps
 
+NOTHING_READ = "Reading images is not in it, since without data none are read."
 READ = 64  # images that are read to time the reader
 SIDES = (0.75, 0.5)  # of the recipe's, tried where memory is short
+SMALLER, LESS = 3, 0.9  # networks of the same paper that are tried; one needs so much less
 
 
 def plan(
@@ -102,10 +114,10 @@ def plan(
         budget=budget,
         largest_batch=most,
         step=step,
-        reading=job.reading() if splits and not where.machine else 0.0,
+        reading=_reading(splits, wanted) if splits and not where.machine else 0.0,
         time_budget=limit,
         options=() if fits(largest_peak(whole), budget) else job.options(budget, most, precision),
-        notes=where.notes,
+        notes=where.notes or (() if splits else (NOTHING_READ,)),
     )
 
 
@@ -152,7 +164,7 @@ class _Where:
     def peaks(self, precision: str) -> dict[str, float]:
         if self.machine:
             return self.machine.peaks()
-        return roofline.sample(self.device, [precision], brief=True)
+        return _rates(self.device, precision)
 
 
 class _Job:
@@ -164,16 +176,16 @@ class _Job:
         self.shape = (self.channels, recipe.crop, recipe.crop)
         self.network = self._built("meta")
         scores_shape(self.network, (2, *self.shape))
-        self.copies = int(getattr(recipe.optimizer, "copies", 1))
+        self.copies = _copies(recipe)
         self.state = (self.copies, where.device.type)
 
     @property
     def runtime(self) -> int:
         return RUNTIME.get(self.where.device.type, 0)
 
-    def _built(self, device: str) -> nn.Module:
+    def _built(self, device: str, builder: Callable[..., nn.Module] | None = None) -> nn.Module:
         classes = {"classes": len(self.splits.classes)} if self.splits else {}
-        build = partial(self.target.build, channels=self.channels, **classes)
+        build = partial(builder or self.target.build, channels=self.channels, **classes)
         try:
             with torch.device(device):
                 return build()
@@ -205,20 +217,10 @@ class _Job:
         rounds = time_steps(module, self.recipe, self.shape, batch, device, execution)
         return Seconds(min(rounds), median(rounds), max(rounds), "measured")
 
-    def reading(self) -> float:
-        """The seconds that the reader takes for a batch."""
-        assert self.splits
-        train, recipe = self.splits.train, self.recipe
-        some = torch.arange(min(READ, recipe.batch, len(train)))
-        boxes = centre_boxes(train.sizes[some], recipe.side, recipe.crop)
-        began = perf_counter()
-        for _ in stream(train, [(some, boxes)], recipe.crop, 0):
-            pass
-        return (perf_counter() - began) * recipe.batch / len(some)
-
     def options(self, budget: float, most: float, precision: str) -> tuple[Option, ...]:
         """What `train` can do to need less, each with its memory."""
         batch, found = self.recipe.batch, []
+        whole = largest_peak(self.peaks(batch, precision)).total
 
         def add(command: str, effect: str, peaks: Sequence[Peak]) -> None:
             peak = largest_peak(peaks)
@@ -226,8 +228,8 @@ class _Job:
 
         if 0 < most < batch:
             parts, smaller = math.ceil(batch / most), int(most)
-            effect = f"the same update from {parts:,} parts of a batch; train does it by itself"
-            add("none", effect, self.peaks(batch, precision, parts))
+            effect = f"the same update from {parts:,} parts of a batch; train does so by itself "
+            add("none", f"{effect}where memory is short", self.peaks(batch, precision, parts))
             effect = "other updates: the learning rate may need a change too"
             add(f"--set batch={smaller}", effect, self.peaks(smaller, precision))
         if precision == "fp32" and self.where.bf16():
@@ -235,7 +237,34 @@ class _Job:
             add("--precision bf16", effect, self.peaks(batch, "bf16"))
         for fraction in SIDES:
             self._add_smaller(round(self.recipe.crop * fraction), batch, precision, add)
+        for name in self._smaller_networks():
+            peaks = self._peaks_of(self._built("meta", catalog.find(name).build), precision)
+            if largest_peak(peaks).total < LESS * whole or fits(largest_peak(peaks), budget):
+                add(name, "a smaller network of the paper", peaks)
+                break
+        last = [name.rpartition(".")[0] for name, _ in self.network.named_parameters()][-1]
+        frozen = meta_copy(self.network)
+        for name, parameter in frozen.named_parameters():
+            parameter.requires_grad_(name.rpartition(".")[0] == last)
+        effect = f"only {last} learns: requires_grad_(False) for all others, from Python"
+        add("frozen layers", effect, self._peaks_of(frozen, precision))
         return tuple(found)
+
+    def _peaks_of(self, network: nn.Module, precision: str) -> tuple[Peak, ...]:
+        arguments = (self.shape, self.recipe.batch, 1, self.copies, precision)
+        return training_peaks(network, *arguments, self.where.device.type)
+
+    def _smaller_networks(self) -> list[str]:
+        """Those of the same paper with the next fewer parameters, if it is of the catalogue."""
+        if not self.target.published:
+            return []
+        own = catalog.find(self.target.name)
+        fewer = [
+            entry
+            for entry in catalog.CATALOG.values()
+            if entry.paper == own.paper and entry.params < own.params and entry.input == own.input
+        ]
+        return [e.name for e in sorted(fewer, key=lambda e: -e.params)[:SMALLER]]
 
     def _add_smaller(self, crop: int, batch: int, precision: str, add: Any) -> None:
         shape = (self.channels, crop, crop)
@@ -262,26 +291,71 @@ def _with_data(
     return adapt(recipe, data)[0], data
 
 
+@cache
+def _rates(device: torch.device, precision: str) -> dict[str, float]:
+    return roofline.sample(device, [precision], brief=True)
+
+
+def _copies(recipe: Recipe) -> int:
+    return recipe.optimizer.copies if isinstance(recipe.optimizer, OptimizerSpec) else 1
+
+
+def _reading(splits: Splits, recipe: Recipe) -> float:
+    """The seconds that the reader takes for a batch."""
+    train = splits.train
+    some = torch.arange(min(READ, recipe.batch, len(train)))
+    boxes = centre_boxes(train.sizes[some], recipe.side, recipe.crop)
+    began = perf_counter()
+    for _ in stream(train, [(some, boxes)], recipe.crop, 0):
+        pass
+    return (perf_counter() - began) * recipe.batch / len(some)
+
+
+def run_peaks(config: RunConfig, network: nn.Module, live: Live) -> dict[str, int]:
+    """The predicted peak memory of a run by phase, and its largest; `live` gets the operators.
+
+    Empty where it cannot be predicted.
+    """
+    execution, device = config.execution, network_device(network).type
+    batch = math.ceil(config.recipe.batch / config.processes)
+    shape, copies = config.input, _copies(config.recipe)
+    arguments = (shape, batch, execution.accumulation_steps, copies, execution.precision, device)
+    try:
+        peaks = training_peaks(network, *arguments, live=live)
+    except (ValueError, RuntimeError):
+        return {}
+    return {peak.phase: peak.total for peak in peaks} | {"peak_bytes": largest_peak(peaks).total}
+
+
+def run_seconds(config: RunConfig, network: nn.Module, splits: Splits, live: Live) -> float:
+    """The predicted seconds of an epoch of a run in one process, from the operators of a step."""
+    execution, device, recipe = config.execution, network_device(network), config.recipe
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    rates, precision = _rates(device, execution.precision), execution.precision
+    step = predict_step(live, weights, _copies(recipe), rates, precision, device.type)
+    train, validation = len(splits.train) / recipe.batch, len(splits.validation) / recipe.batch
+    reading = _reading(splits, recipe) * (train + validation)
+    return step.likely * execution.accumulation_steps * (train + validation / 3) + reading
+
+
 def review(runs: Sequence[str | Path]) -> str:
-    """A table of runs: the peak memory that was predicted, and what was measured.
+    """A table of runs: peak memory and seconds of an epoch, as predicted and as measured.
 
     Raises a ValueError without runs, and for one that is damaged.
     """
     if not runs:
         raise ValueError("--review needs runs, such as --review runs/*")
-    rows = [["run", "network", "batch", "predicted", "measured", "ratio", "epoch"]]
+    rows = [["run", "network", "batch", *("predicted", "measured", "ratio") * 2]]
     rows += [_row(open_run(Path(run))) for run in runs]
     return "\n".join(align(rows, ("run", "network"))) + "\n"
 
 
 def _row(run: Run) -> list[str]:
-    predicted = max((run.notes.get("plan") or {}).values(), default=0)
-    measured = run.notes.get("measured") or {}
-    peak, seconds = measured.get("peak_bytes", 0), measured.get("seconds_per_epoch", 0)
-    config = run.config
-    return [
-        *(run.directory.name, config.network, f"{config.recipe.batch:,}"),
-        *(format_bytes(int(n)) if n else "-" for n in (predicted, peak)),
-        f"{predicted / peak:.2f}" if predicted and peak else "-",
-        format_seconds(seconds) if seconds else "-",
-    ]
+    plan, measured = run.notes.get("plan") or {}, run.notes.get("measured") or {}
+    row = [run.directory.name, run.config.network, f"{run.config.recipe.batch:,}"]
+    for name, form in (("peak_bytes", format_bytes), ("seconds_per_epoch", format_seconds)):
+        predicted, real = plan.get(name, 0), measured.get(name, 0)
+        numbers = (int(n) if name == "peak_bytes" else n for n in (predicted, real))
+        row += [form(n) if n else "-" for n in numbers]
+        row.append(f"{predicted / real:.2f}" if predicted and real else "-")
+    return row

@@ -19,16 +19,15 @@ from classicnets.data.listing import training_digests
 from classicnets.data.sets import open_data
 from classicnets.evaluation.metrics import Evaluation
 from classicnets.evaluation.protocols import find_protocol
+from classicnets.measure.live import Live
 from classicnets.measure.sizes import scores_shape
 from classicnets.recipes.adapt import adapt
-from classicnets.support.devices import network_device, peak_memory, select_device
+from classicnets.support.devices import peak_memory, select_device
 from classicnets.support.files import lock_directory
 from classicnets.support.modules import evaluation_mode
 from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
-from classicnets.training.execution.memory import training_peaks
-from classicnets.training.recipe.optimizers import OptimizerSpec
 from classicnets.training.recipe.recipe import Recipe, differences, shown
 from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.config import RunConfig
@@ -37,6 +36,7 @@ from classicnets.training.run.directory import Run, create, require_free
 from classicnets.training.run.state import Record, TrainingState
 
 from .evaluate import evaluate_network
+from .plan import run_peaks, run_seconds
 from .recipes import Target, choose_recipe, resolve_network, with_overrides
 from .runs import build_seeded
 
@@ -65,6 +65,7 @@ class Training:
     def __post_init__(self) -> None:
         self.saved = self.state.step if self.run.last.exists() else None  # the step on disk
         self.test: Evaluation | None = None
+        self.live = Live()  # the operators of a step, for a prediction of its time
 
     @property
     def directory(self) -> Path:
@@ -160,8 +161,21 @@ class Training:
         self.run.load_weights(self.network)
         test = evaluate_network(self.network, self.splits.test, self.config)
         early = {"stopped_early": self.stopped_early} if self.stopped_early else {}
-        self.run.note(test=test.as_json(), measured=self._measured(), **early)
+        measured = (
+            self._measured()
+        )  # before the rates of the machine are sampled, which needs memory
+        plan = {**self.run.notes.get("plan", {}), **self._predicted()}
+        self.run.note(test=test.as_json(), measured=measured, plan=plan, **early)
         return test
+
+    def _predicted(self) -> dict[str, float]:
+        """The seconds of an epoch by the planner; nothing for a resumed run, and for several
+        processes."""
+        if self.live.work and self.config.processes == 1:
+            with suppress(ValueError, RuntimeError):  # no memory is left to sample the rates
+                seconds = run_seconds(self.config, self.network, self.splits, self.live)
+                return {"seconds_per_epoch": seconds}
+        return {}
 
     def _measured(self) -> dict[str, float]:
         """What the training needed, beside the plan; what is unknown is left out."""
@@ -240,7 +254,8 @@ def train(
     if distributed.rank() == 0:
         named = recipe if isinstance(recipe, str) else ""
         origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
-        notes = {"origin": origin, "adapted": dict(training.adapted), "plan": _plan(config, module)}
+        plan = run_peaks(config, module, training.live)
+        notes = {"origin": origin, "adapted": dict(training.adapted), "plan": plan}
         notes |= _environment(splits, module, where)
         digests = training_digests(splits)
         training.run = create(directory, config, digests, exist_ok, **notes)
@@ -345,20 +360,6 @@ def _environment(splits: Splits, network: nn.Module, device: torch.device) -> di
         "versions": versions,
         "parameters": count,
     }
-
-
-def _plan(config: RunConfig, network: nn.Module) -> dict[str, int]:
-    """The predicted peak memory of each phase; nothing where it cannot be predicted."""
-    execution, device = config.execution, network_device(network).type
-    parts, optimizer = execution.accumulation_steps, config.recipe.optimizer
-    copies = optimizer.copies if isinstance(optimizer, OptimizerSpec) else 1
-    batch = math.ceil(config.recipe.batch / config.processes)
-    with suppress(ValueError, RuntimeError):
-        peaks = training_peaks(
-            network, config.input, batch, parts, copies, execution.precision, device
-        )
-        return {peak.phase: peak.total for peak in peaks}
-    return {}
 
 
 def plain(value: object) -> int | str:

@@ -17,7 +17,7 @@ def parse_bytes(text: str | float) -> float:
     >>> parse_bytes("8GB"), parse_bytes("0.5 GiB")
     (8000000000.0, 536870912.0)
     """
-    return _parse("memory", str(text).upper(), BYTES, "B", str(text), LEGAL_MEMORY)
+    return _parse("memory", _digits(text).upper(), BYTES, "B", str(text), LEGAL_MEMORY)
 
 
 def parse_seconds(text: str | float) -> float:
@@ -26,7 +26,11 @@ def parse_seconds(text: str | float) -> float:
     >>> parse_seconds("1.5h"), parse_seconds(90)
     (5400.0, 90.0)
     """
-    return _parse("time", str(text), SECONDS, "s", str(text), LEGAL_TIME)
+    return _parse("time", _digits(text), SECONDS, "s", str(text), LEGAL_TIME)
+
+
+def _digits(text: str | float) -> str:
+    return text if isinstance(text, str) else f"{text:f}"  # never 1e+20
 
 
 def _parse(

@@ -11,7 +11,7 @@ from classicnets.measure.live import Live
 from classicnets.support.tables import align, format_bytes
 from classicnets.support.units import format_seconds
 
-from .memory import MARGIN, Peak, largest_peak
+from .memory import EVALUATED, MARGIN, Peak, largest_peak
 
 # measured steps took 1.1 to 1.6 times the lower bound (docs/planning.md)
 FASTEST, USUAL, SLOWEST = 1.0, 1.33, 1.7
@@ -100,6 +100,13 @@ class Plan:
         return largest_peak(self.peaks)
 
     @property
+    def phase_is_fixed(self) -> bool:
+        """Whether the phase that needs the most does not depend on a smaller batch."""
+        return self.peak.phase == "checkpoint" or (
+            self.peak.phase == "evaluation" and self.batch <= EVALUATED
+        )
+
+    @property
     def verdict(self) -> str:
         """`fits`, `tight` (within the error of the prediction) or `does not fit`."""
         low, high = self.peak.range
@@ -174,18 +181,26 @@ class Plan:
         text += f"{format_bytes(self.peak.total)} ({low} to {high})"
         if math.isinf(self.budget):
             return f"{text}; how much memory is free is unknown."
-        return (
-            f"{text}, and {format_bytes(int(self.budget))} are there; the largest batch whose step "
-            f"fits is {self.largest_batch:,.0f}."
-        )
+        largest = f"the largest batch whose step fits is {self.largest_batch:,.0f}"
+        text += f", and {format_bytes(int(self.budget))} are there; "
+        text += f"{largest if self.largest_batch else 'not one image fits'}."
+        if self.phase_is_fixed and self.verdict != "fits":
+            text += f" The {self.peak.phase} needs as much with a smaller batch."
+        return text
 
     def _time(self) -> str:
         text = f"a step: {self.step}; an epoch: {self.epoch}; {self.epochs:,.3g} epochs: "
         text += f"{self.total}"
+        if self.reading:
+            text += f". Reading is in it: {format_seconds(self.reading)} a batch (measured)"
         if self.time_budget is None:
             return f"{text}."
-        ends = "ends" if self.in_time else "does not end"
-        return f"{text}. It {ends} within {format_seconds(self.time_budget)}."
+        limit = format_seconds(self.time_budget)
+        if self.in_time:
+            return f"{text}. It ends within {limit}."
+        epochs = int(self.time_budget // self.epoch.likely)
+        would = f"--epochs {epochs} would" if epochs else "not one epoch would"
+        return f"{text}. It does not end within {limit}; {would}."
 
     def _options(self) -> list[list[str]]:
         rows = [
