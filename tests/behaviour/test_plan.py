@@ -1,7 +1,6 @@
 """Plans hold: a training runs within the memory that fits it, and runs out of less."""
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from torch import nn
 
 import classicnets as cn
 from classicnets import catalog
-from classicnets.api.plan import review
+from classicnets.api.plan import review, review_text
 from classicnets.data.synthetic import shapes
 from classicnets.measure import roofline
 from classicnets.training.execution.memory import MARGIN, training_peaks
@@ -97,10 +96,15 @@ def test_a_run_keeps_the_plan_and_what_happened_and_both_are_tabulated(tmp_path)
     assert plan["seconds_per_epoch"] > 0
     rows = [float(line.split(",")[-1]) for line in _metrics(out)]
     assert measured["seconds_per_epoch"] == pytest.approx(sum(rows) / len(rows), rel=0.01)
-    head, row = review([out]).splitlines()
-    assert head.split() == ["run", "network", "batch", *("predicted", "measured", "ratio") * 2]
-    ratio = plan["peak_bytes"] / measured.get("peak_bytes", math.nan)
-    assert f"{ratio:.2f}" in row or " - " in row
+    (row,) = review([out])
+    for name in ("peak_bytes", "seconds_per_epoch"):
+        assert row[f"predicted_{name}"] == plan[name]
+        assert row[f"measured_{name}"] == measured.get(name)  # None where the system does not say
+    head, line = review_text([row]).splitlines()
+    told = ("measured", "ratio")
+    assert head.split() == ["run", "network", "batch", "memory", *told, "epoch", *told]
+    ratio = plan["seconds_per_epoch"] / measured["seconds_per_epoch"]
+    assert line.split()[-1] == f"{ratio:.2f}"
 
 
 def _metrics(out) -> list[str]:

@@ -48,6 +48,12 @@ def test_what_does_not_fit_comes_with_what_would(run_cli):
         (("lenet5", "--time", "3w"), "time is a number and a unit, such as 90s"),
         (("lenet5", "--device", "h1000"), "'h1000' cannot be used here; did you mean h100"),
         (("lenet5", "--device", "t4", "--measure"), "t4 is not here, so nothing can be measured"),
+        (("lenet5", "--device", "meta"), "cannot be used here; auto and cpu can, and estimates"),
+        (("lenet5", "--measure", "--memory", "1MB"), "not one image fits in 976.56 KiB"),
+        (("lenet5", "--epochs", 0), "epochs must be a whole number of at least 1, not 0"),
+        (("lenet5", "--data", "nowhere"), "unknown data set or path 'nowhere'; choose from"),
+        (("lenet5", "--recipe", "slow"), "no recipe 'slow'; choose from paper, fast"),
+        (("lenet5", "--lr", "0.1"), "plan has no --lr; `classicnets train` has --lr VALUE"),
         (("lenet5", "--batch", 0), "batch must be a whole number of at least 1, not 0"),
         (("lenet6",), "no network 'lenet6'; of this family there is lenet5"),
         ((), "plan needs a network"),
@@ -60,3 +66,42 @@ def test_a_mistake_is_one_line_that_says_what_is_legal(run_cli, words, sentence)
     assert (status, out) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1
+
+
+def test_help_has_an_example_of_every_way_to_call_it(run_cli):
+    out = run_cli("--help").out
+    for words in ("--batch 64 --memory 8GB", "--data path/to/folder --measure", "--device t4"):
+        assert words in out
+    assert "classicnets plan --review runs/*" in out
+
+
+def test_a_folder_is_read_and_reading_is_in_the_time(run_cli, write_folder, tmp_path):
+    folder = write_folder(tmp_path / "photos")
+    words = ("lenet5", "--data", folder, "--batch", 4, "--device", "cpu")
+    _, out, err = run_cli(*words, "--json")
+    plan = json.loads(out)
+    assert (err, plan["data"]) == ("", str(folder))
+    assert plan["images"] + plan["validation"] <= 24
+    assert plan["reading"] > 0
+    _, out, _ = run_cli(*words, "--measure")
+    assert "a batch (measured)" in out
+    assert "measured)" in out.partition("an epoch")[0]
+    assert not list(tmp_path.glob("runs*"))  # nothing is written
+
+
+def test_without_data_the_plan_says_that_nothing_is_read(run_cli):
+    assert "Reading images is not in it" in run_cli("lenet5", "--device", "cpu").out
+
+
+def test_runs_are_reviewed_as_a_table_and_as_json(run_cli, run):
+    status, out, err = run_cli("--review", run)
+    assert (status, err, len(out.splitlines())) == (0, "", 2)
+    (row,) = json.loads(run_cli("--review", run, "--json").out)
+    assert (row["run"], row["network"]) == (run.name, "lenet5")
+    assert row["predicted_peak_bytes"] > 0
+
+
+def test_what_is_not_there_cannot_be_reviewed(run_cli, tmp_path):
+    status, out, err = run_cli("--review", tmp_path / "none")
+    assert (status, out) == (2, "")
+    assert "no run at" in err

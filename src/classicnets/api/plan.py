@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -29,7 +30,6 @@ from classicnets.support.devices import (
     select_device,
     supports_bf16,
 )
-from classicnets.support.errors import suggest
 from classicnets.support.meta import meta_copy
 from classicnets.support.tables import align, format_bytes
 from classicnets.support.units import format_seconds, parse_bytes, parse_seconds
@@ -53,6 +53,7 @@ from .speed import time_steps
 
 NOTHING_READ = "Reading images is not in it, since without data none are read."
 READ = 64  # images that are read to time the reader
+REVIEWED = {"peak_bytes": lambda n: format_bytes(int(n)), "seconds_per_epoch": format_seconds}
 SIDES = (0.75, 0.5)  # of the recipe's, tried where memory is short
 SMALLER, LESS = 3, 0.9  # networks of the same paper that are tried; one needs so much less
 
@@ -91,6 +92,11 @@ def plan(
     most = largest_batch(
         job.network, job.shape, budget - MARGIN * job.runtime, precision, *job.state
     )
+    if measure and not most:
+        raise ValueError(
+            f"not one image fits in {format_bytes(int(budget))}, so no step can be measured; "
+            "leave out --measure"
+        )
     parts = math.ceil(wanted.batch / most) if 0 < most < wanted.batch else 1
     live = Live()
     peaks = job.peaks(wanted.batch, precision, parts, live)
@@ -136,8 +142,10 @@ class _Where:
         try:
             return cls(name, select_device(name))
         except ValueError as error:
-            names = suggest(name, ["auto", "cpu", *MACHINES])
-            raise ValueError(f"the device {name!r} cannot be used here; {names}") from error
+            near = get_close_matches(name.lower(), MACHINES, n=1, cutoff=0.7)
+            known = f"auto and cpu can, and estimates know {', '.join(MACHINES)}"
+            hint = f"did you mean {near[0]}?" if near else known
+            raise ValueError(f"the device {name!r} cannot be used here; {hint}") from error
 
     @property
     def title(self) -> str:
@@ -228,7 +236,7 @@ class _Job:
 
         if 0 < most < batch:
             parts, smaller = math.ceil(batch / most), int(most)
-            effect = f"the same update from {parts:,} parts of a batch; train does so by itself "
+            effect = f"the same update from {parts:,} parts of a batch; train does it by itself "
             add("none", f"{effect}where memory is short", self.peaks(batch, precision, parts))
             effect = "other updates: the learning rate may need a change too"
             add(f"--set batch={smaller}", effect, self.peaks(smaller, precision))
@@ -338,24 +346,35 @@ def run_seconds(config: RunConfig, network: nn.Module, splits: Splits, live: Liv
     return step.likely * execution.accumulation_steps * (train + validation / 3) + reading
 
 
-def review(runs: Sequence[str | Path]) -> str:
-    """A table of runs: peak memory and seconds of an epoch, as predicted and as measured.
+def review(runs: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """What was predicted for runs, and what was measured: bytes at the peak, seconds of an epoch.
 
-    Raises a ValueError without runs, and for one that is damaged.
+    What is unknown is None. Raises a ValueError without runs, and for one that is damaged.
     """
     if not runs:
         raise ValueError("--review needs runs, such as --review runs/*")
-    rows = [["run", "network", "batch", *("predicted", "measured", "ratio") * 2]]
-    rows += [_row(open_run(Path(run))) for run in runs]
-    return "\n".join(align(rows, ("run", "network"))) + "\n"
+    return [_reviewed(open_run(Path(run))) for run in runs]
 
 
-def _row(run: Run) -> list[str]:
-    plan, measured = run.notes.get("plan") or {}, run.notes.get("measured") or {}
-    row = [run.directory.name, run.config.network, f"{run.config.recipe.batch:,}"]
-    for name, form in (("peak_bytes", format_bytes), ("seconds_per_epoch", format_seconds)):
-        predicted, real = plan.get(name, 0), measured.get(name, 0)
-        numbers = (int(n) if name == "peak_bytes" else n for n in (predicted, real))
-        row += [form(n) if n else "-" for n in numbers]
-        row.append(f"{predicted / real:.2f}" if predicted and real else "-")
+def _reviewed(run: Run) -> dict[str, Any]:
+    row: dict[str, Any] = {"run": run.directory.name, "network": run.config.network}
+    row["batch"] = run.config.recipe.batch
+    for name in REVIEWED:
+        for source, field in (("plan", "predicted"), ("measured", "measured")):
+            row[f"{field}_{name}"] = (run.notes.get(source) or {}).get(name) or None
     return row
+
+
+def review_text(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows of `review` as a table, with ratios of predicted to measured."""
+    table = [
+        ["run", "network", "batch", "memory", "measured", "ratio", "epoch", "measured", "ratio"]
+    ]
+    for row in rows:
+        cells = [row["run"], row["network"], f"{row['batch']:,}"]
+        for name, form in REVIEWED.items():
+            predicted, measured = row[f"predicted_{name}"], row[f"measured_{name}"]
+            cells += [form(n) if n else "-" for n in (predicted, measured)]
+            cells.append(f"{predicted / measured:.2f}" if predicted and measured else "-")
+        table.append(cells)
+    return "\n".join(align(table, ("run", "network"))) + "\n"

@@ -78,14 +78,18 @@ def plan(
     ] = "auto",
     measure: Annotated[
         bool,
-        typer.Option("--measure", rich_help_panel=EXECUTION, help="time five real steps"),
+        typer.Option(
+            "--measure",
+            rich_help_panel=EXECUTION,
+            help="time five real steps, where otherwise the time is predicted",
+        ),
     ] = False,
     review: Annotated[
         bool,
         typer.Option(
             "--review",
             rich_help_panel=OUTPUT,
-            help="compare what was predicted for runs with what was measured: --review runs/*",
+            help="what was predicted for runs beside what was measured, such as --review runs/*",
         ),
     ] = False,
     json: Json = False,
@@ -95,15 +99,22 @@ def plan(
     \b
     Examples:
       classicnets plan resnet18 --batch 64 --memory 8GB
+      classicnets plan resnet18 --data path/to/folder --measure
       classicnets plan vgg_d --device t4 --time 12h
       classicnets plan --review runs/*
     """
+    from json import dumps
+
     import classicnets as cn
-    from classicnets.api.plan import review as review_runs
+    from classicnets.api.plan import review as review_runs, review_text
 
     given = [*filter(None, [network]), *(runs or [])]
     if review:
-        print(review_runs(given), end="")
+        rows = review_runs(given)
+        if json:
+            print_json(dumps(rows, indent=2, ensure_ascii=False))
+        else:
+            print(review_text(rows), end="")
         return
     if runs:
         raise ValueError(f"plan takes one network, not {len(given)}; runs go with --review")

@@ -189,8 +189,8 @@ class Plan:
         return text
 
     def _time(self) -> str:
-        text = f"a step: {self.step}; an epoch: {self.epoch}; {self.epochs:,.3g} epochs: "
-        text += f"{self.total}"
+        epochs = f"{self.epochs:,.3g} epoch{'s' * (self.epochs != 1)}"
+        text = f"a step: {self.step}; an epoch: {self.epoch}; {epochs}: {self.total}"
         if self.reading:
             text += f". Reading is in it: {format_seconds(self.reading)} a batch (measured)"
         if self.time_budget is None:
