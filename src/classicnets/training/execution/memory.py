@@ -13,6 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves
 
 from classicnets.measure.live import TRANSIENT, WORKSPACE, Live
+from classicnets.support.devices import network_device
 from classicnets.support.errors import one_line
 from classicnets.support.meta import materialise, meta_copy
 from classicnets.support.modules import image_dtype
@@ -150,14 +151,39 @@ def largest_batch(
     if math.isinf(free):
         return math.inf
 
+    def peak(batch: int, live: Live | None = None) -> Peak:
+        return step_peak(network, shape, batch, copies, precision, device, live)
+
     def need(batch: int) -> float:
-        peak = step_peak(network, shape, batch, copies, precision, device)
-        return MARGIN * (peak.total - peak.runtime)
+        return _need(peak(batch))
 
     try:
-        return float(_largest(need, free))
+        small, large = Live(), Live()
+        two, _ = peak(2, small), peak(4, large)
+        if small.events != large.events or small.kinds != large.kinds:
+            return float(_largest(need, free))
+
+        def scaled(batch: int) -> float:
+            return _need(_scaled(two, small, large, batch))
+
+        fits = _largest(scaled, free) if _need(two) <= free else 0
+        return float(fits if fits > 2 and need(fits) <= free else _largest(need, free))
     except (ValueError, RuntimeError):
         return math.inf
+
+
+def _need(peak: Peak) -> float:
+    return MARGIN * (peak.total - peak.runtime)
+
+
+def _scaled(two: Peak, small: Live, large: Live, batch: int) -> Peak:
+    """The peak of a step from those of two and of four images, of which storages are multiples."""
+    live = Live()
+    live.events, live.kinds = small.events, small.kinds
+    pairs = zip(small.sizes, large.sizes, strict=True)
+    live.sizes = [a + (b - a) * (batch - 2) // 2 for a, b in pairs]
+    largest = two.allocator - round(KEPT * (two.activations + two.transients))
+    return _by_kind(two, live.peak(), largest, two.allocator > 0)
 
 
 def _largest(need: Any, free: float) -> int:
@@ -198,34 +224,38 @@ def accumulation_steps(
     if math.isinf(free):
         return 1, ""
     try:
-        whole = step_peak(network, shape, batch, copies, precision)
+        device = network_device(network).type
+        whole = step_peak(network, shape, batch, copies, precision, device)
     except ValueError:
         return 1, ""
     need = whole.total - whole.runtime
-    if MARGIN * need <= free:
+    if _need(whole) <= free:
         return 1, ""
-    largest = largest_batch(network, shape, free, precision, copies)
+    largest = largest_batch(network, shape, free, precision, copies, device)
     why = f"the whole batch needs {need / 2**30:.1f} GiB, {free / 2**30:.1f} are free"
     why += f"; the largest batch that fits is {largest:.0f}" if largest else "; not one image fits"
     return min(batch, math.ceil(batch / max(largest, 1))), why
 
 
 def _peak(phase: str, live: Live, trained: Sequence[Tensor], copies: int, device: str) -> Peak:
-    parts: Mapping[str, int] = live.peak()
-    freed = parts.get("activations", 0) + parts.get(TRANSIENT, 0)
     # the largest gradient does not fit where it was, once activations took a part of it
     largest = max(map(_size, trained), default=0) if phase == "training step" else 0
-    return Peak(
-        phase,
+    fixed = Peak(phase, optimizer=copies * _bytes(trained), runtime=RUNTIME.get(device, 0))
+    return _by_kind(fixed, live.peak(), largest, device == "cpu")
+
+
+def _by_kind(fixed: Peak, parts: Mapping[str, int], largest: int, malloc: bool) -> Peak:
+    """The peak with these live bytes by kind, and what malloc keeps, with the largest gradient."""
+    activations, transients = parts.get("activations", 0), parts.get(TRANSIENT, 0)
+    return replace(
+        fixed,
         weights=parts.get("weights", 0),
         gradients=parts.get("gradients", 0),
-        optimizer=copies * _bytes(trained),
-        activations=parts.get("activations", 0),
-        transients=parts.get(TRANSIENT, 0),
+        activations=activations,
+        transients=transients,
         workspaces=parts.get(WORKSPACE, 0),
         images=parts.get("images", 0),
-        allocator=round(KEPT * freed) + largest if device == "cpu" else 0,
-        runtime=RUNTIME.get(device, 0),
+        allocator=round(KEPT * (activations + transients)) + largest if malloc else 0,
     )
 
 
