@@ -4,22 +4,22 @@
     python docs/generate.py --check    exits with status 1 and names the files that are out of date
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
-builders among the public names in src/classicnets/__init__.py, and what `classicnets list` shows.
+builders of networks among the public names in src/classicnets/__init__.py, and what
+`classicnets list` shows.
 """
 
 import csv
-import inspect
 import io
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))  # the catalogue of this checkout
 
-from classicnets import catalog  # noqa: E402
+from classicnets import builders, catalog  # noqa: E402
 from classicnets.catalog import Entry  # noqa: E402
 
 # how the Chinese README says what papers print
@@ -80,38 +80,15 @@ def papers() -> str:
     return "\n".join(rows)
 
 
-def builders() -> dict[str, list[str]]:
-    """Model file -> its public functions that build a network for any number of classes."""
-    found = {}
-    for file in sorted((ROOT / "src/classicnets/models").glob("[!_]*.py")):
-        module = import_module(f"classicnets.models.{file.stem}")
-        found[file.stem] = sorted(
-            name
-            for name, value in inspect.getmembers(module, inspect.isfunction)
-            if value.__module__ == module.__name__ and not name.startswith("_")
-            if {"classes", "channels"} <= set(inspect.signature(value).parameters)
-        )
-    return found
-
-
 def public_names() -> str:
-    """The rows of models in the table of public names."""
-    rows = []
-    for file, names in builders().items():
-        quoted = ", ".join(f'"{name}"' for name in names) + "," * (len(names) == 1)
-        rows.append(f'    "models.{file}": ({quoted}),')
-    return "\n".join(rows)
+    """The builders among the public names."""
+    quoted = " ".join(f'"{name}",' for name in sorted(builders.ENTRIES | builders.FAMILIES))
+    return textwrap.indent(textwrap.fill(quoted, 96), "    ")
 
 
-def public_imports() -> str:
-    """The same as imports, for type checkers."""
-    lines = []
-    for file, names in builders().items():
-        one = f"    from .models.{file} import {', '.join(f'{n} as {n}' for n in names)}"
-        parts = "".join(f"        {name} as {name},\n" for name in names)
-        many = f"    from .models.{file} import (\n{parts}    )"
-        lines.append(one if len(one) <= 100 else many)
-    return "\n".join(lines)
+def public_types() -> str:
+    """What type checkers are told of those of the catalogue."""
+    return "\n".join(f"    {name}: Builder" for name in sorted(builders.ENTRIES))
 
 
 def generated() -> dict[Path, str]:
@@ -124,10 +101,10 @@ def generated() -> dict[Path, str]:
     }
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")
-    rows = r"(^    \"models\.\w+\": [^\n]*\n)+"
-    imports = r"(^    from \.models\.\w+ import (\([^)]*\)|[^\n(]*)\n)+"
-    for pattern, content in ((rows, public_names()), (imports, public_imports())):
-        text = re.sub(pattern, lambda _, new=content: f"{new}\n", text, count=1, flags=re.MULTILINE)
+    names, types = r"(?<=_BUILDERS = \(\n).*?(?=\n\))", r"(?<=as Recipe\n\n).*?: Builder(?=\n\n)"
+    for place, content in ((names, public_names()), (types, public_types())):
+        text, found = re.subn(place, lambda _, new=content: new, text, count=1, flags=re.DOTALL)
+        assert found, f"{init} has lost the place of {content[:20]}"
     return {**texts, init: text}
 
 

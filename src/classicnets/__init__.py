@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
+# the networks of the catalogue and their families; docs/generate.py writes them here and below
+# fmt: off
+_BUILDERS = (
+    "alexnet", "alexnet_merged", "googlenet", "googlenet_naive", "inception_v1", "lenet5", "plain",
+    "plain110", "plain18", "plain20", "plain32", "plain34", "plain44", "plain56", "plain_cifar",
+    "resnet", "resnet101", "resnet110", "resnet1202", "resnet152", "resnet18", "resnet20",
+    "resnet32", "resnet34", "resnet34_a", "resnet34_b", "resnet34_c", "resnet44", "resnet50",
+    "resnet56", "resnet_cifar", "vgg", "vgg11", "vgg13", "vgg16", "vgg19", "vgg_a", "vgg_a_lrn",
+    "vgg_b", "vgg_c", "vgg_d", "vgg_d_gap", "vgg_e", "zfnet", "zfnet_wide",
+)
+# fmt: on
+
 # The public names by the module they are defined in; nothing is imported before it is used.
-# docs/generate.py writes the builders of networks.
 _PUBLIC = {
     "api.compare": ("compare",),
     "api.evaluate": ("evaluate",),
@@ -25,22 +36,24 @@ _PUBLIC = {
     "api.show": ("show",),
     "api.speed": ("speed",),
     "api.train": ("train",),
-    "catalog": ("build", "find", "names"),
+    "builders": _BUILDERS,
+    "catalog": ("build", "find", "list_models", "names"),
     "data.sets": ("open_data",),
     "layers.lrn": ("LocalResponseNorm",),
     "layers.wiring": ("Concat", "Network", "Residual", "chain"),
     "measure.report": ("Report",),
-    "models.alexnet": ("alexnet", "alexnet_merged"),
-    "models.googlenet": ("googlenet", "googlenet_naive"),
-    "models.lenet": ("lenet5",),
-    "models.resnet": ("plain", "plain_cifar", "resnet", "resnet_cifar"),
-    "models.vgg": ("vgg", "vgg_d_gap"),
-    "models.zfnet": ("zfnet", "zfnet_wide"),
     "training.recipe": ("Recipe",),
 }
 _MODULE = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = sorted(_MODULE)
+
+# what users of timm, torchvision, fastai and Ultralytics type, and the call here
+_INSTEAD = {
+    **dict.fromkeys(("create_model", "get_model", "models"), 'build("resnet50", classes=10)'),
+    **dict.fromkeys(("load_model", "load_learner"), 'load("runs/digits")'),
+    **dict.fromkeys(("YOLO", "vision_learner"), 'train("resnet20", "photos").finish()'),
+}
 
 if TYPE_CHECKING:
     from .api.compare import compare as compare
@@ -54,7 +67,13 @@ if TYPE_CHECKING:
     from .api.show import show as show
     from .api.speed import speed as speed
     from .api.train import train as train
-    from .catalog import build as build, find as find, names as names
+    from .builders import Builder
+    from .catalog import (
+        build as build,
+        find as find,
+        list_models as list_models,
+        names as names,
+    )
     from .data.sets import open_data as open_data
     from .layers.lrn import LocalResponseNorm as LocalResponseNorm
     from .layers.wiring import (
@@ -64,24 +83,71 @@ if TYPE_CHECKING:
         chain as chain,
     )
     from .measure.report import Report as Report
-    from .models.alexnet import alexnet as alexnet, alexnet_merged as alexnet_merged
-    from .models.googlenet import googlenet as googlenet, googlenet_naive as googlenet_naive
-    from .models.lenet import lenet5 as lenet5
     from .models.resnet import (
         plain as plain,
         plain_cifar as plain_cifar,
         resnet as resnet,
         resnet_cifar as resnet_cifar,
     )
-    from .models.vgg import vgg as vgg, vgg_d_gap as vgg_d_gap
-    from .models.zfnet import zfnet as zfnet, zfnet_wide as zfnet_wide
+    from .models.vgg import vgg as vgg
     from .training.recipe import Recipe as Recipe
+
+    alexnet: Builder
+    alexnet_merged: Builder
+    googlenet: Builder
+    googlenet_naive: Builder
+    inception_v1: Builder
+    lenet5: Builder
+    plain110: Builder
+    plain18: Builder
+    plain20: Builder
+    plain32: Builder
+    plain34: Builder
+    plain44: Builder
+    plain56: Builder
+    resnet101: Builder
+    resnet110: Builder
+    resnet1202: Builder
+    resnet152: Builder
+    resnet18: Builder
+    resnet20: Builder
+    resnet32: Builder
+    resnet34: Builder
+    resnet34_a: Builder
+    resnet34_b: Builder
+    resnet34_c: Builder
+    resnet44: Builder
+    resnet50: Builder
+    resnet56: Builder
+    vgg11: Builder
+    vgg13: Builder
+    vgg16: Builder
+    vgg19: Builder
+    vgg_a: Builder
+    vgg_a_lrn: Builder
+    vgg_b: Builder
+    vgg_c: Builder
+    vgg_d: Builder
+    vgg_d_gap: Builder
+    vgg_e: Builder
+    zfnet: Builder
+    zfnet_wide: Builder
 
 
 def __getattr__(name: str) -> object:
     if name not in _MODULE:
-        raise AttributeError(f"module 'classicnets' has no attribute {name!r}")
+        raise AttributeError(f"module 'classicnets' has no attribute {name!r}{_instead(name)}")
     return getattr(import_module(f"classicnets.{_MODULE[name]}"), name)
+
+
+def _instead(name: str) -> str:
+    """The call that this package has in place of another's, or the nearest name."""
+    if name.startswith("_"):  # Python and notebooks look for many such
+        return ""
+    if name in _INSTEAD:
+        return f"; write classicnets.{_INSTEAD[name]}"
+    near = import_module("difflib").get_close_matches(name, __all__)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def __dir__() -> list[str]:

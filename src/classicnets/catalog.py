@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,9 @@ from classicnets.recipes import (
     zfnet as zfnet_recipe,
 )
 from classicnets.recipes.fast import OWN
-from classicnets.support.errors import one_line
-from classicnets.support.names import matching, spelling
+from classicnets.support.arguments import as_ours, as_theirs
+from classicnets.support.errors import one_line, shell
+from classicnets.support.names import matching, short, spelling
 from classicnets.training.recipe import Recipe
 
 
@@ -41,7 +42,7 @@ class Paper:
     authors: str
     year: int
     where: str
-    choices: str
+    choices: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Entry:
     """
 
     name: str
-    build: Callable[..., nn.Module]
-    recipe: Recipe
+    build: Callable[..., nn.Module] = field(repr=False)
+    recipe: Recipe = field(repr=False)
     paper: Paper | None
     input: tuple[int, int, int]
     printed: str = ""
@@ -82,6 +83,9 @@ def names(pattern: str = "*") -> list[str]:
     return [name for name in CATALOG if name in meant]
 
 
+list_models = names  # as timm and torchvision say it
+
+
 def find(name: str | Callable[..., nn.Module]) -> Entry:
     """The entry of a name, of a third-party network written `path/to/file.py:builder`, or of a
     builder. `ResNet-50` is `resnet50`.
@@ -90,7 +94,9 @@ def find(name: str | Callable[..., nn.Module]) -> Entry:
     run; and for a file without that builder. So does `build` where that builder fails.
     """
     if not isinstance(name, str):
-        return _third_party(name, getattr(name, "__qualname__", repr(name)), Path())
+        ours = getattr(name, "__wrapped__", name)
+        known = (entry for entry in CATALOG.values() if entry.build is ours)
+        return next(known, None) or _of_builder(name)
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
     known = SPELLINGS.get(spelling(name))
@@ -99,16 +105,27 @@ def find(name: str | Callable[..., nn.Module]) -> Entry:
     return CATALOG[ALIASES.get(known, known)]
 
 
-def build(name: str, classes: int | None = None, channels: int | None = None) -> nn.Module:
+def build(
+    name: str, classes: int | None = None, channels: int | None = None, **spelled: int
+) -> nn.Module:
     """A network by name, with the paper's classes and channels by default.
 
-    Raises ValueError for an unknown name, or for fewer than one class or channel.
+    The number of classes may be spelled `num_classes`, that of channels `in_chans` or
+    `in_channels`. Raises ValueError for an unknown name, another argument, or fewer than one class
+    or channel.
     """
-    wanted = {"classes": classes, "channels": channels}
-    for what, number in wanted.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{what} must be at least 1, not {number}")
-    return find(name).build(**{k: v for k, v in wanted.items() if v is not None})
+    given = {"classes": classes, "channels": channels} | spelled
+    given = {word: number for word, number in given.items() if number is not None}
+    return find(name).build(**as_ours(name, (), given))
+
+
+def _of_builder(builder: object) -> Entry:
+    if not callable(builder) or isinstance(builder, nn.Module):
+        raise ValueError(
+            f"a network cannot be {short(repr(builder), 60)}; it is a name such as resnet20, "
+            "path/to/file.py:builder, or a function that builds a torch.nn.Module"
+        )
+    return _third_party(builder, getattr(builder, "__qualname__", repr(builder)), Path())
 
 
 def _instead(name: str) -> str:
@@ -116,7 +133,8 @@ def _instead(name: str) -> str:
     with suppress(OSError):  # it is too long for a path
         if Path(name).exists():
             kind = "folder" if Path(name).is_dir() else "file"
-            return f", which is a {kind}: data go with a network, as in NETWORK --data {name}"
+            as_data = shell("--data", name)
+            return f", which is a {kind}: data go with a network, as in NETWORK {as_data}"
     plain = spelling(name)
     if held := [key for key in SPELLINGS if re.search(rf"{key}(?<=\d)(?!\d)", plain)]:
         base = SPELLINGS[max(held, key=len)]
@@ -154,7 +172,7 @@ def _third_party(make: Callable[..., object], name: str, path: Path) -> Entry:
 
     def build(**wanted: int) -> nn.Module:
         with _guarded(path, f"{name} does not build"):
-            network = make(**{k: v for k, v in wanted.items() if k in takes})
+            network = make(**as_theirs(wanted, takes))
         if not isinstance(network, nn.Module):
             raise ValueError(f"{name} gave a {type(network).__name__}, not a torch.nn.Module")
         return network

@@ -223,8 +223,10 @@ def test_a_label_with_a_comma_is_not_cut_off(tmp_path, header):
     row = "0.png,black" + ",train" * (width - 2) + ", white"
     rows = [f"{k}.png,{'cd'[k % 2]}" for k in range(1, 9)]
     (tmp_path / "x.csv").write_text(header + "\n".join([*rows, row]))
-    told = rf"x\.csv, line .*: there are {width + 1} cells for {width} columns; put a name with a "
-    with pytest.raises(ValueError, match=told):
+    message = (
+        rf"x\.csv, line .*: there are {width + 1} cells for {width} columns; put a name with a "
+    )
+    with pytest.raises(ValueError, match=message):
         list_table(tmp_path / "x.csv")
     (tmp_path / "x.csv").write_text(header + "\n".join([*rows, row.replace(" white", "")]))
     assert "black" in list_table(tmp_path / "x.csv").classes

@@ -77,9 +77,9 @@ def test_two_processes_stop_together_when_patience_is_over(tmp_path):
     out = run(tmp_path, 2, epochs="6", lr="Constant(0.0)", patience="2", average="None")
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
-    told = json.loads((out / "run.json").read_text())
-    assert told["stopped_early"].endswith("stopped after epoch 3 of 6, the best was 1")
-    assert told["test"]["images"] > 0
+    content = json.loads((out / "run.json").read_text())
+    assert content["stopped_early"].endswith("stopped after epoch 3 of 6, the best was 1")
+    assert content["test"]["images"] > 0
 
 
 def test_a_process_that_stands_alone_has_everything():
@@ -143,18 +143,20 @@ def test_parameters_that_no_step_uses_do_not_stop_two_processes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         ("ValueError('no way')", "classicnets: no way\n"),
         pytest.param("RuntimeError('a bug')", "RuntimeError: a bug\n", marks=pytest.mark.slow),
         pytest.param("MemoryError", "classicnets: out of memory; ", marks=pytest.mark.slow),
     ],
 )
-def test_the_error_of_the_second_process_is_told_once_and_the_other_one_ends(tmp_path, error, told):
+def test_the_error_of_the_second_process_is_printed_once_and_the_other_one_ends(
+    tmp_path, error, message
+):
     done = train(tmp_path, "Fails", error)
     assert done.returncode != 0
     ours, _, _ = done.stderr.partition("elastic")  # torchrun's own words come after
-    assert ours.count(told) == 1
+    assert ours.count(message) == 1
     assert "Connection closed" not in done.stderr
     assert ours.count("Traceback") == ("bug" in error)
 

@@ -112,9 +112,9 @@ def test_changes_and_adaptations_are_kept_with_their_reasons(tmp_path):
     assert training.recipe.optimizer.momentum == 0.8
     assert training.recipe.batch == len(training.splits.train)
     assert training.recipe.epochs == 164  # 64,000 steps of 128 over 50,000 pictures
-    told = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert set(told["adapted"]) == {"batch", "epochs", "paper_images"} == set(training.adapted)
-    assert set(told["differences"]) == {"optimizer", "batch", "epochs", "steps"}
+    content = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert set(content["adapted"]) == {"batch", "epochs", "paper_images"} == set(training.adapted)
+    assert set(content["differences"]) == {"optimizer", "batch", "epochs", "steps"}
 
 
 def test_a_recipe_in_a_file_of_ones_own_is_followed_and_gone_on_with(tmp_path):

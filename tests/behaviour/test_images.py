@@ -44,10 +44,10 @@ def _as_outside_of_tests(monkeypatch):
 
 @pytest.mark.parametrize("name", NOT_PIXELS)
 def test_pixels_are_bytes_in_four_dimensions_that_are_not_empty(name):
-    pixels, told = NOT_PIXELS[name]
+    pixels, kind = NOT_PIXELS[name]
     with pytest.raises(ValueError, match=r"^pixels must be") as caught:
         Images(pixels, LABELS)  # type: ignore[arg-type]
-    message = f"pixels must be a tensor of uint8, (n, c, h, w) or (n, h, w), not {told}"
+    message = f"pixels must be a tensor of uint8, (n, c, h, w) or (n, h, w), not {kind}"
     assert str(caught.value) == message
 
 
@@ -62,10 +62,10 @@ def test_pixels_are_bytes_in_four_dimensions_that_are_not_empty(name):
     ids=["Images", "ImageFiles", "replace"],
 )
 def test_labels_are_whole_numbers_in_one_dimension(name, make: Callable[[object], object]):
-    labels, told = NOT_LABELS[name]
+    labels, kind = NOT_LABELS[name]
     with pytest.raises(ValueError, match=r"^labels must be") as caught:
         make(labels)
-    assert str(caught.value) == f"labels must be a tensor of int64, (n,), not {told}"
+    assert str(caught.value) == f"labels must be a tensor of int64, (n,), not {kind}"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_an_evaluation_takes_images_of_the_runs_classes_and_channels_only(tmp_pa
 
     assert refusal(pixels, labels - 4).endswith(f"{int(labels[0]) - 4}; labels must be 0 to 3")
     assert refusal(pixels, labels + 4).endswith(f"{int(labels[0]) + 4}; labels must be 0 to 3")
-    told = "the data have 1 channels, but the run was trained on 3"
-    assert refusal(pixels[:, :1], labels) == told
+    message = "the data have 1 channels, but the run was trained on 3"
+    assert refusal(pixels[:, :1], labels) == message
     assert cn.evaluate(tmp_path / "run", Images(pixels, labels), network=network).images == 8
     assert np.isfinite(cn.evaluate(tmp_path / "run", network=network, data=data.test).top1_error)

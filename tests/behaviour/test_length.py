@@ -44,7 +44,7 @@ def extend(out: Path, epochs: int | None = None) -> Training:
     return training
 
 
-def told(out: Path) -> dict:
+def notes(out: Path) -> dict:
     return json.loads((out / "run.json").read_text())
 
 
@@ -72,7 +72,7 @@ def test_training_ends_after_so_many_epochs_without_a_better_validation(tmp_path
         "the best was 1"
     )
     assert training.stopped_early == sentence
-    assert told(tmp_path / "run")["stopped_early"] == sentence
+    assert notes(tmp_path / "run")["stopped_early"] == sentence
     assert training.test is not None
 
 
@@ -80,7 +80,7 @@ def test_a_run_that_gets_better_or_ends_in_time_is_not_stopped(tmp_path):
     training = begin(tmp_path / "run", replace(PLAIN, patience=2))
     assert len(rows(tmp_path / "run")) == 1 + 2
     assert training.stopped_early == ""
-    assert "stopped_early" not in told(tmp_path / "run")
+    assert "stopped_early" not in notes(tmp_path / "run")
 
 
 def test_patience_leaves_the_schedule_as_it_is(tmp_path):
@@ -97,7 +97,7 @@ def test_epochs_without_a_better_validation_are_counted_over_a_stop(tmp_path, st
     extend(tmp_path / "run")
     assert rows(tmp_path / "run") == rows(tmp_path / "whole")
     assert same_state(tmp_path / "run", tmp_path / "whole")
-    assert told(tmp_path / "run")["stopped_early"] == told(tmp_path / "whole")["stopped_early"]
+    assert notes(tmp_path / "run")["stopped_early"] == notes(tmp_path / "whole")["stopped_early"]
 
 
 def test_a_run_that_was_stopped_has_nothing_left_and_is_extended_with_new_patience(tmp_path):
@@ -106,10 +106,10 @@ def test_a_run_that_was_stopped_has_nothing_left_and_is_extended_with_new_patien
     again = cn.resume(tmp_path / "run", net(), DATA, epochs=9)
     assert again.adapted is not None
     assert again.adapted["epochs"].startswith("9 in all, after it stopped early; the schedule")
-    assert "stopped_early" not in told(tmp_path / "run")
+    assert "stopped_early" not in notes(tmp_path / "run")
     del again  # killed before its first step: what was asked for stays
     assert extend(tmp_path / "run").state.step == 15
-    assert told(tmp_path / "run")["stopped_early"].endswith("after epoch 5 of 9, the best was 1")
+    assert notes(tmp_path / "run")["stopped_early"].endswith("after epoch 5 of 9, the best was 1")
 
 
 @pytest.mark.parametrize("patience", [0, -1, 1.5, "x"])
@@ -130,7 +130,7 @@ def test_a_run_of_constant_lr_that_is_extended_equals_one_of_that_length(tmp_pat
     assert weights[0] == weights[1]
     assert rows(tmp_path / "run") == rows(tmp_path / "whole")
     assert same_state(tmp_path / "run", tmp_path / "whole")
-    run, whole = told(tmp_path / "run"), told(tmp_path / "whole")
+    run, whole = notes(tmp_path / "run"), notes(tmp_path / "whole")
     assert run["extended"] == [{"step": steps or 6, "from_steps": 6, "to_steps": 12}]
     assert run["recipe"] == whole["recipe"]
     assert run["test"]["confusion"] == whole["test"]["confusion"]
@@ -191,9 +191,9 @@ def test_a_run_can_be_extended_again_and_stays_readable(tmp_path):
     begin(tmp_path / "run")
     for epochs in (3, 4):
         extend(tmp_path / "run", epochs)
-    assert [one["to_steps"] for one in told(tmp_path / "run")["extended"]] == [9, 12]
+    assert [one["to_steps"] for one in notes(tmp_path / "run")["extended"]] == [9, 12]
     assert extend(tmp_path / "run", 4).state.step == 12
-    assert len(told(tmp_path / "run")["extended"]) == 2
+    assert len(notes(tmp_path / "run")["extended"]) == 2
 
 
 def test_a_recipe_of_ones_own_is_extended_too(tmp_path):

@@ -1,17 +1,20 @@
 """`field=value` changes a recipe: typed, checked, never executed; what it prints it reads back."""
 
-from dataclasses import fields, replace
+import math
+from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import pytest
 
 from classicnets import catalog
+from classicnets.data.augment import HorizontalFlip
 from classicnets.data.scaling import Between
 from classicnets.recipes import FOR_SETS, MORE
 from classicnets.recipes.fast import FAST
 from classicnets.recipes.resnet import CIFAR
 from classicnets.training.recipe.loss import CrossEntropy
 from classicnets.training.recipe.optimizers import SGD
-from classicnets.training.recipe.overrides import override
+from classicnets.training.recipe.overrides import as_text, override
 from classicnets.training.recipe.recipe import ABOUT_PAPER, Recipe
 from classicnets.training.recipe.schedules import Constant, MultiStep
 
@@ -26,10 +29,10 @@ EPOCHS = replace(CIFAR, epochs=10, steps=None, cited={}, assumed={"batch": "why"
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_every_recipe_can_be_typed_as_python_prints_it(recipe):
-    told = {
+    values = {
         f.name: repr(getattr(recipe, f.name)) for f in fields(Recipe) if f.name not in ABOUT_PAPER
     }
-    assert override(recipe, told) == recipe
+    assert override(recipe, values) == recipe
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,74 @@ def test_a_value_becomes_what_it_says(change, field, value):
     ours = override(EPOCHS, {name: text})
     assert getattr(ours, field) == value
     assert ours == replace(EPOCHS, **{field: value}, assumed=ours.assumed)
+
+
+@dataclass(frozen=True)
+class Falling(Constant):
+    """A schedule of your own."""
+
+
+class Flip(HorizontalFlip):
+    """An augmentation of your own."""
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("batch", 64, "64"),
+        ("batch", np.int64(64), "64"),
+        ("lr", 0.05, "0.05"),
+        ("lr", np.float32(0.5), "0.5"),
+        ("size", 64, "64"),
+        ("optimizer.momentum", np.float32(0.5), "0.5"),
+        ("optimizer.nesterov", True, "True"),
+        ("optimizer", SGD(0.5, nesterov=True), "SGD(0.5, nesterov=True)"),
+        ("optimizer", SGD, "SGD"),
+        ("lr", Constant(1.0), "Constant(1)"),
+        ("augment", [HorizontalFlip()], "(HorizontalFlip(),)"),
+        ("constraint", None, "None"),
+        ("protocol", "dense", "dense"),
+    ],
+)
+def test_a_value_means_what_its_text_means(field, value, text):
+    ours = override(EPOCHS, {field: value})
+    assert ours == override(EPOCHS, {field: text})
+    assert type(ours.batch) is int
+    assert override(EPOCHS, as_text({field: value})) == ours
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("batch", 16.5, "batch cannot be 16.5; it takes a whole number"),
+        ("batch", True, "batch cannot be True; it takes a whole number"),
+        ("batch", None, "batch cannot be None; it takes a whole number"),
+        ("batch", 0, "batch must be a whole number of at least 1, not 0"),
+        ("batch", object, "batch cannot be <class 'object'>; it takes a whole number"),
+        ("lr", True, r"lr cannot be True; it takes Constant\(lr\), MultiStep"),
+        ("lr", -0.1, "lr must be at least 0, not -0.1"),
+        ("size", 64.5, "size cannot be '64.5'; it takes one whole number"),
+        ("size", (64, 64), r"size cannot be '\(64, 64\)'; it takes one whole number"),
+        ("lr", SGD(), r"lr cannot be SGD; it takes Constant\(lr\), MultiStep"),
+        ("lr", Constant, "lr.lr is missing"),
+        ("optimizer", Constant(1.0), r"optimizer cannot be Constant; it takes SGD\(momentum, "),
+        ("optimizer.momentum", math.inf, "optimizer.momentum cannot be inf; it takes a number"),
+        ("optimizer.momentum", 2, "momentum of SGD must be 0 to 1, not 2"),
+        ("augment", HorizontalFlip(), r"augment cannot be HorizontalFlip; it takes a tuple \(H"),
+        ("batches", 5, "cannot set batches: a recipe has no 'batches'; did you mean batch?"),
+    ],
+)
+def test_a_value_takes_the_checks_of_its_text(field, value, words):
+    with pytest.raises(ValueError, match=words):
+        override(EPOCHS, {field: value})
+
+
+def test_a_part_of_your_own_is_kept_as_it_is_and_has_no_text():
+    lr, flip = Falling(0.1), Flip()
+    ours = override(EPOCHS, {"lr": lr, "augment": [flip]})
+    assert ours.lr is lr
+    assert ours.augment == (flip,)
+    assert as_text({"lr": lr, "batch": 8, "augment": [flip]}) == {"batch": "8"}
 
 
 def test_all_overrides_are_applied_before_the_recipe_is_checked():

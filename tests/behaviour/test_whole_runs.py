@@ -212,8 +212,8 @@ def test_a_recipe_with_a_part_of_ones_own_needs_it_again_to_be_gone_on_with(tmp_
     with pytest.raises(ValueError, match=r"part of your own, .*:Halved, whose code runs only"):
         cn.resume(tmp_path / "run", net(), splits)
     assert cn.resume(tmp_path / "run", net(), splits, recipe=recipe).recipe == recipe
-    told = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["lr"]
-    assert told["text"] == "Halved(lr=0.02)"
+    content = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["lr"]
+    assert content["text"] == "Halved(lr=0.02)"
 
 
 class Reads(nn.Module):

@@ -55,7 +55,7 @@ def test_an_optimizer_and_a_field_of_it_go_together():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--batch-size", "x"), "batch cannot be 'x'; it takes a whole number"),
         (("-b", "0"), "batch must be a whole number of at least 1, not 0"),
@@ -72,12 +72,12 @@ def test_an_optimizer_and_a_field_of_it_go_together():
     ],
 )
 def test_what_an_option_does_not_take_is_refused_before_anything_is_written(
-    run_cli, words, told, tmp_path, monkeypatch
+    run_cli, words, message, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     done = run_cli("train", "lenet5", *words)
     assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
-    assert told in done.err
+    assert message in done.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -144,8 +144,8 @@ def test_h_is_help(run_cli, verb):
 
 
 def test_the_version_is_printed_without_importing_torch(run_cli):
-    told = f"classicnets {metadata.version('classicnets')}, torch {metadata.version('torch')}\n"
-    assert run_cli("--version") == (0, told, "")
+    message = f"classicnets {metadata.version('classicnets')}, torch {metadata.version('torch')}\n"
+    assert run_cli("--version") == (0, message, "")
     code = (
         "import sys; sys.argv[1:] = ['--version']\n"
         "from classicnets.cli import main\n"
@@ -153,4 +153,4 @@ def test_the_version_is_printed_without_importing_torch(run_cli):
         "except SystemExit: sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, told)
+    assert (done.returncode, done.stdout) == (0, message)

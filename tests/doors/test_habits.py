@@ -16,10 +16,10 @@ COMMANDS = {verb.name: verb for verb in (verb_of(c, CONTEXT) for c in GROUP.comm
 TRAIN = COMMANDS["train"]
 
 
-def written_in(told: str, verb: str) -> list[tuple[str, str]]:
+def written_in(message: str, verb: str) -> list[tuple[str, str]]:
     """(verb, option) for each option that an answer offers: of the verb named last before it."""
     found = []
-    for part in re.split(r"(?=`?classicnets [a-z]+)", told.partition(" has no ")[2]):
+    for part in re.split(r"(?=`?classicnets [a-z]+)", message.partition(" has no ")[2]):
         named = re.match(r"`?classicnets ([a-z]+)", part)
         words = re.findall(r"(?<![\w'(])(--?[a-z][a-z-]*)", part)
         found += [(named[1] if named else verb, word) for word in words]
@@ -29,14 +29,14 @@ def written_in(told: str, verb: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_every_answer_offers_what_the_verb_it_names_has_or_says_that_there_is_none(verb):
     for word in {*THEIRS, *ABSENT} - {*COMMANDS[verb].options}:
-        told = answer_for(COMMANDS[verb], word, [*COMMANDS.values()])
-        offered = written_in(told.replace(word, "", 1), verb)
-        assert all(option in COMMANDS[name].options for name, option in offered), told
-        argument = re.search(r"(?:`classicnets (\w+)` has|write) ([A-Z]+)$", told)
+        message = answer_for(COMMANDS[verb], word, [*COMMANDS.values()])
+        offered = written_in(message.replace(word, "", 1), verb)
+        assert all(option in COMMANDS[name].options for name, option in offered), message
+        argument = re.search(r"(?:`classicnets (\w+)` has|write) ([A-Z]+)$", message)
         if argument:
-            assert argument[2] in COMMANDS[argument[1] or verb].arguments, told
-        assert offered or argument or word in ABSENT, told
-        assert len(told) < 300
+            assert argument[2] in COMMANDS[argument[1] or verb].arguments, message
+        assert offered or argument or word in ABSENT, message
+        assert len(message) < 300
 
 
 @pytest.mark.parametrize("ours", OURS)
@@ -76,16 +76,16 @@ def test_every_verb_of_other_tools_is_one_that_there_is(ours):
     ],
 )
 def test_a_call_of_another_tool_is_answered_with_the_call_here(typed, call):
-    told = answer(TRAIN, shlex.split(typed))
-    assert told is not None
-    assert told.endswith(f"; write: classicnets train {call}")
+    message = answer(TRAIN, shlex.split(typed))
+    assert message is not None
+    assert message.endswith(f"; write: classicnets train {call}")
     assert answer(TRAIN, shlex.split(call)) is None
 
 
 def test_the_folder_of_two_arguments_is_the_data(tmp_path):
-    told = answer(TRAIN, [str(tmp_path), "resnet18"])
-    assert told is not None
-    assert told.endswith(f"write: classicnets train resnet18 --data {tmp_path}")
+    message = answer(TRAIN, [str(tmp_path), "resnet18"])
+    assert message is not None
+    assert message.endswith(f"write: classicnets train resnet18 --data {tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_command_as_it_is_written_here_is_left_alone(words):
 
 
 @pytest.mark.parametrize(
-    ("verb", "typed", "told"),
+    ("verb", "typed", "message"),
     [
         ("show", "resnet18 --batch-size 4", "write: classicnets show resnet18 --batch 4"),
         ("show", "--model resnet18 --imgsz 64", "classicnets show resnet18 --input 3x64x64"),
@@ -117,15 +117,15 @@ def test_a_command_as_it_is_written_here_is_left_alone(words):
         ("train", "lenet5 --xyz", "train has no --xyz; `classicnets train --help` shows all"),
     ],
 )
-def test_the_answer_is_the_verbs_own(run_cli, verb, typed, told):
+def test_the_answer_is_the_verbs_own(run_cli, verb, typed, message):
     done = run_cli(verb, *typed.split())
     assert (done.status, done.out) == (2, "")
-    assert told in done.err
+    assert message in done.err
     assert len(done.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("batch_size", "write --batch-size 3"),
         ("learning_rate", "write --lr 3"),
@@ -137,16 +137,16 @@ def test_the_answer_is_the_verbs_own(run_cli, verb, typed, told):
         ("num_classes", "classes and channels are those of the data"),
     ],
 )
-def test_a_setting_of_another_tool_is_answered_with_ours(run_cli, name, told):
-    assert told in (setting_instead(TRAIN, name, "3") or "")
+def test_a_setting_of_another_tool_is_answered_with_ours(run_cli, name, message):
+    assert message in (setting_instead(TRAIN, name, "3") or "")
     done = run_cli("train", "lenet5", "--set", f"{name}=3")
     assert done.status == 2
     assert done.err.startswith(f"classicnets: a recipe has no {name}")
-    assert told in done.err
+    assert message in done.err
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("resnet18",), "write: classicnets show resnet18, or: classicnets train resnet18 --data"),
         (("VGG-16",), "write: classicnets show VGG-16, or: classicnets train VGG-16 --data"),
@@ -159,12 +159,12 @@ def test_a_setting_of_another_tool_is_answered_with_ours(run_cli, name, told):
     ],
 )
 def test_what_stands_in_the_place_of_a_verb_is_answered_with_a_call(
-    run_cli, words, told, tmp_path, monkeypatch
+    run_cli, words, message, tmp_path, monkeypatch
 ):
     (tmp_path / "src").mkdir()
     monkeypatch.chdir(tmp_path)
     done = run_cli(*words)
     assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
-    assert told in done.err
+    assert message in done.err
     (tmp_path / "src" / "run.json").touch()
     assert "write: classicnets evaluate src" in run_cli("src").err

@@ -44,18 +44,18 @@ def test_the_option_holds_for_every_verb_and_a_run_remembers_it(
         "see": ("see", run, large, "--what", "maps", "--out", tmp_path / "see"),
         "train": ("train", "--resume", run),
     }
-    told = {
+    message = {
         "evaluate": f"has changed since the run: 12 images then, 11 now; the run read images of "
         f"another size: add --max-pixels {LARGE}",
         "predict": f"60 x 20 are 1,200 pixels; at most 1,000 are read (--max-pixels {LARGE}, or "
         "CLASSICNETS_MAX_PIXELS, to read it)",
     }
-    told |= {"train": told["evaluate"], "see": told["predict"]}
+    message |= {"train": message["evaluate"], "see": message["predict"]}
     for verb, typed in words.items():
         monkeypatch.setenv("CLASSICNETS_MAX_PIXELS", "1000")
         done = run_cli(*typed)
         assert done.status == 2, verb
-        assert told[verb] in done.err
+        assert message[verb] in done.err
         assert len(done.err.splitlines()) == 1
         done = run_cli(*typed, *given)
         assert done.status == 0, (verb, done.err)

@@ -131,18 +131,18 @@ def test_code_that_does_not_fit_the_run_is_refused_in_a_sentence(
 
 @pytest.mark.parametrize("name", ["{0}:net", "./{0}:net", "net.py", "os:system", "a.py:b.py:c"])
 def test_no_spelling_of_a_name_in_a_run_runs_anything(own, name):
-    told = json.loads((own.run / "run.json").read_text())
-    told["network"] = name.format(own.file)
-    (own.run / "run.json").write_text(json.dumps(told))
+    content = json.loads((own.run / "run.json").read_text())
+    content["network"] = name.format(own.file)
+    (own.run / "run.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="runs only when you name it"):
         cn.load(own.run)
     assert not own.ran
 
 
 def test_the_option_that_is_offered_can_be_pasted_into_a_shell(own):
-    told = json.loads((own.run / "run.json").read_text())
-    told["network"] = "x.py:net; rm -r ~"
-    (own.run / "run.json").write_text(json.dumps(told))
+    content = json.loads((own.run / "run.json").read_text())
+    content["network"] = "x.py:net; rm -r ~"
+    (own.run / "run.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=re.escape("add --network 'x.py:net; rm -r ~', or")):
         cn.load(own.run)
 

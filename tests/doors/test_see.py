@@ -298,3 +298,31 @@ def test_filters_of_a_layer_without_them_are_refused(run_cli, run, tmp_path):
     assert (status, out) == (2, "")
     assert "F6 is a Linear without filters; choose from C1, C3, C5" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_single_plate_is_written_as_the_png_file_that_is_named(run_cli, run, tmp_path):
+    done = run_cli(run, "--what", "filters", "--out", tmp_path / "new" / "one.PNG", "--npz")
+    assert (done.status, done.out.strip()) == (0, str(tmp_path / "new" / "one.PNG"))
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["one.PNG", "one.npz"]
+    with Image.open(tmp_path / "new" / "one.PNG") as image:
+        assert image.format == "PNG"
+    (written,) = see(run, what="filters").save(tmp_path / "two.png")
+    assert written.read_bytes() == (tmp_path / "new" / "one.PNG").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "reason"),
+    [
+        ((), "a b.png", r"a b.png is one image, but there are \d+ plates: filters, maps-.* and \d+ "
+         r"more; give a directory, such as '.*a b', or ask for one plate"),
+        (("--all",), "one.png", r"is one image, but there are \d+ plates"),
+        (("--what", "filters"), "one.jpg", "written as PNG files or one HTML page, not .jpg: "),
+    ],
+)  # fmt: skip
+def test_several_plates_in_one_file_and_other_formats_are_refused(
+    run_cli, run, tmp_path, words, name, reason
+):
+    done = run_cli(run, *words, "--out", tmp_path / name)
+    assert (done.status, done.out) == (2, "")
+    assert re.search(reason, done.err)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,9 @@ CLASSICNETS = [sys.executable, "-m", "classicnets"]
 COLOURS = {"bear": (60, 200, 90), "wolf": (130, 130, 90), "狐狸": (200, 60, 90)}
 
 
-def photos(folder: Path, count: int) -> None:
+def photos(folder: Path, count: int, names: Sequence[str] = tuple(COLOURS)) -> None:
     rng = np.random.default_rng(0)
-    for name, colour in COLOURS.items():
+    for name, colour in zip(names, COLOURS.values(), strict=False):
         (folder / name).mkdir(parents=True)
         for k in range(count):
             pixels = np.clip(rng.normal(colour, 30, (40, 56, 3)), 0, 255).astype("uint8")
@@ -33,6 +34,7 @@ def desk(tmp_path_factory) -> Path:
     here = tmp_path_factory.mktemp("own")
     photos(here / "photos", 12)
     photos(here / "more", 2)
+    photos(here / "garden", 12, ("robin", "wren"))
     bear = here / "photos/bear"
     (bear / "IMG_2.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     (bear / "broken.jpg").write_bytes((bear / "0.jpg").read_bytes()[:300])
@@ -65,6 +67,8 @@ def test_the_commands_run_one_after_another_and_warn_as_the_page_says(run_in, de
     ):
         assert re.search(words, outputs[0]), words
     assert "initial values: as the builder left them" in outputs[6]
+    new = "initial values: learnt in runs/photos, except fc, which is new, drawn by HeNormal"
+    assert new in outputs[-2]
     assert sorted(file.name for file in (desk / "seen").iterdir()) == ["cam.png", "occlusion.png"]
 
     refused = run_in(desk, [*CLASSICNETS, "predict", "runs/small", "new/a.jpg"], 300)

@@ -98,9 +98,9 @@ def test_biases_and_normalisation_are_spared_where_the_recipe_says_so(rule):
     network = net()
     optimizer = rule(weight_decay=0.5, decay_bias_and_norm=False).build(network)
     decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
-    told = {name: decay[id(p)] for name, p in network.named_parameters()}
+    found = {name: decay[id(p)] for name, p in network.named_parameters()}
     weights = {"0.weight": 0.5, "5.weight": 0.5}
-    assert told == {**dict.fromkeys(told, 0.0), **weights}
+    assert found == {**dict.fromkeys(found, 0.0), **weights}
     assert rule(weight_decay=0.5).build(net()).param_groups[0]["weight_decay"] == 0.5
 
 

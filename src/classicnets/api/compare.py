@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classicnets.support.tables import align
+from classicnets.support.tables import align, html_table, html_text
 from classicnets.training.recipe.recipe import ABOUT_PAPER, shown
 from classicnets.training.run.curves import EpochMetrics, plot_curve
 from classicnets.training.run.directory import Run, open_run
@@ -50,7 +50,7 @@ class Row:
     parameters: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Runs side by side: a row and a learning curve of each."""
 
@@ -60,16 +60,36 @@ class Comparison:
     def __str__(self) -> str:
         return self.text()
 
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from classicnets.support.plots import html_image
+
+        runs, differing = [row.run for row in self.rows], self.rows[0].recipe
+        recipe = [[name, *(row.recipe[name] for row in self.rows)] for name in differing]
+        heads = ["recipe", *runs]
+        return (
+            html_table([COLUMNS, *map(_cells, self.rows)], LEFT)
+            + html_text(self._note(), "p")
+            + (html_table([heads, *recipe], heads) if recipe else "")
+            + html_image(self.png())
+        )
+
     def text(self) -> str:
         """A table, and below it in what the recipes differ."""
         table = align([COLUMNS, *map(_cells, self.rows)], LEFT)
-        if not all(line.same_data for line in self.rows):
-            table += ["", "* other data than the first run's: the errors are not comparable"]
+        if note := self._note():
+            table += ["", note]
         width = max(len(line.run) for line in self.rows)
         for name in self.rows[0].recipe:
             table += ["", f"{name}:"]
             table += [f"  {line.run.ljust(width)}  {line.recipe[name]}" for line in self.rows]
         return "\n".join(table)
+
+    def _note(self) -> str:
+        if all(line.same_data for line in self.rows):
+            return ""
+        return "* other data than the first run's: the errors are not comparable"
 
     def json(self) -> str:
         """A list with an object for each run, named as in `Row`."""
@@ -96,12 +116,13 @@ class Comparison:
         return png(figure, dpi=150)
 
 
-def compare(runs: Sequence[str | Path]) -> Comparison:
-    """Several runs side by side, in the order given.
+def compare(runs: str | Path | Sequence[str | Path]) -> Comparison:
+    """One run, or several side by side, in the order given.
 
     Raises a ValueError when there is none or one is given twice, and for a run that is missing,
     damaged, or has no finished epoch.
     """
+    runs = [runs] if isinstance(runs, str | Path) else runs
     if not runs:
         raise ValueError("compare needs at least one run")
     places = [Path(run).resolve() for run in runs]

@@ -37,7 +37,7 @@ from .runs import (
 
 def evaluate(
     run: str | Path | Sequence[str | Path],
-    data: str | Images | ImageFiles | None = None,
+    data: str | Path | Images | ImageFiles | None = None,
     protocol: str | None = None,
     network: Source | Sequence[Source] = None,
     device: str = "auto",
@@ -59,6 +59,7 @@ def evaluate(
     """
     if protocol is not None:
         find_protocol(protocol)
+    data = str(data) if isinstance(data, Path) else data
     execution = Execution(precision=precision, accumulation_steps=1)
     where = select_device(device)
     paths = [run] if isinstance(run, str | Path) else list(run)

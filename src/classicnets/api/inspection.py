@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from PIL.Image import Image as PillowImage
 from torch import Generator, Tensor, nn
 
 from classicnets.data.crops import centre_boxes
+from classicnets.data.given import Given, list_items
 from classicnets.data.images import ImageFiles, Images, Splits
 from classicnets.data.sets import open_data
 from classicnets.support.errors import warn_skipped
@@ -18,7 +20,7 @@ from classicnets.visualize.forward import as_input, class_scores, frozen
 from classicnets.visualize.layers import stages, stages_and_fc
 from classicnets.visualize.predictions import Predictions, predict_all
 
-from .predict import images_at, left_out, read_or_refuse
+from .predict import left_out, read_or_refuse
 from .runs import Source, build_initial, place_of_data
 
 
@@ -65,7 +67,7 @@ class Inspection:
         label: int | None,
         limit: int,
         method: str = "tsne",
-        data: str | None = None,
+        data: str | Path | None = None,
     ):
         self.run, self.config = run, run.config
         self.classes = tuple(short(name, 24) for name in run.config.classes)  # as they are drawn
@@ -74,26 +76,28 @@ class Inspection:
         self.limit, self.method, self.data = limit, method, data
         self.unreadable: list[str] = []
 
-    def read(self, paths: Sequence[str | Path]) -> list[Sample]:
-        """Images from files and folders, read as `predict` does; without any, one test image."""
-        if not paths:
+    def read(self, images: Given | Sequence[Given]) -> list[Sample]:
+        """These images and those in folders, read as `predict` does; of none, one test image."""
+        items = list_items(images)
+        if not items:
             test = self.test
-            images, inputs, labels = (values[:1] for values in test)
-            return self._samples(["a test image"], images, inputs, labels.tolist())
-        files = [file for path in map(Path, paths) for file in images_at(path)]
-        found, readable, reasons = read_or_refuse(files, set(map(Path, paths)), self.config)
+            pixels, inputs, labels = (values[:1] for values in test)
+            return self._samples(["a test image"], pixels, inputs, labels.tolist())
+        found, readable, reasons = read_or_refuse(items, self.config)
         if not readable:
-            raise ValueError(f"none of {len(files)} images can be read: {min(reasons.items())[1]}")
+            raise ValueError(f"none of {len(items)} images can be read: {min(reasons.items())[1]}")
         warn_skipped(list(reasons.values()))
-        self.unreadable = [*reasons.values(), *left_out(paths)]
+        self.unreadable = [*reasons.values(), *left_out(images)]
         subset = self._crop(found)
-        paths = [files[i] for i in readable]
-        names, labels = [path.name for path in paths], [self._label(path) for path in paths]
+        names = [Path(items[i].name).name for i in readable]
+        labels = [self._label(items[i].source) for i in readable]
         return self._samples(names, subset.images, subset.inputs, labels)
 
-    def _label(self, path: Path) -> int | None:
+    def _label(self, source: Path | PillowImage) -> int | None:
         """The class that the folder of a file is named after."""
-        folder, classes = path.absolute().parent.name, self.config.classes
+        if not isinstance(source, Path):
+            return None
+        folder, classes = source.absolute().parent.name, self.config.classes
         return classes.index(folder) if folder in classes else None
 
     def _samples(

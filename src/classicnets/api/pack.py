@@ -20,7 +20,7 @@ class Packed:
 
 
 def pack(
-    data: str,
+    data: str | Path,
     out: str | Path,
     side: int = 256,
     channels: int = 3,

@@ -59,8 +59,8 @@ SMALLER, LESS = 3, 0.9  # networks of the same paper that are tried; one needs s
 
 
 def plan(
-    network: str | nn.Module,
-    data: str | Splits | None = None,
+    network: str | nn.Module | Callable[..., nn.Module],
+    data: str | Path | Splits | None = None,
     recipe: str | Recipe | None = None,
     epochs: int | None = None,
     batch: int | None = None,
@@ -82,6 +82,7 @@ def plan(
     where = _Where.find(device)
     if measure and where.machine:
         raise ValueError(f"{device} is not here, so nothing can be measured; leave out --measure")
+    data = str(data) if isinstance(data, Path) else data
     target = resolve_network(network, data if data is not None else "")
     changes = {"batch": str(batch)} if batch is not None else None
     wanted = with_overrides(choose_recipe(target, recipe, data or ""), epochs, changes)

@@ -1,6 +1,6 @@
 """Predicting the classes of images."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,12 +9,14 @@ from torch import nn
 
 from classicnets.data.decode import read_images
 from classicnets.data.files import find_images, summarise
+from classicnets.data.given import Given, Item, list_items
 from classicnets.data.images import Images
 from classicnets.data.listing import TASK
 from classicnets.evaluation.protocols import find_protocol, log_probabilities
 from classicnets.support.devices import network_device, select_device
 from classicnets.support.errors import warn_skipped
 from classicnets.support.progress import progress
+from classicnets.support.tables import html_table
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import open_run
 
@@ -24,90 +26,111 @@ from .runs import BATCH, Source, for_inference, load_best, train_scale
 class Prediction(NamedTuple):
     """An image and its likeliest classes, each with its probability.
 
-    A file that cannot be read has no classes, and `unreadable` says why.
+    `path` is `image 0` for an array, by its number. A file that cannot be read has no classes, and
+    `unreadable` says why.
     """
 
     path: str
     top: tuple[tuple[str, float], ...]
     unreadable: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.path}: {', '.join(self.cells()) or self.unreadable}"
+
+    def cells(self) -> list[str]:
+        """Each class with its probability, as text."""
+        return [f"{name} {100 * p:.1f} %" for name, p in self.top]
+
+
+class Predictions(list[Prediction]):
+    """A list of predictions, which prints a line for each."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        width = max((len(prediction.top) for prediction in self), default=0)
+        heads = ["image", "predicted", *[""] * (width - 1)][: 1 + max(width, 1)]
+        rows = [[p.path, *(p.cells() or [p.unreadable])] for p in self]
+        rows = [row + [""] * (len(heads) - len(row)) for row in rows]
+        return html_table([heads, *rows], heads)
+
 
 def predict(
     run: str | Path,
-    paths: Sequence[str | Path],
+    images: Given | Sequence[Given],
     top: int = 5,
     network: Source = None,
     device: str = "auto",
-) -> list[Prediction]:
+) -> Predictions:
     """The `top` likeliest classes of these images, and of those anywhere in these folders.
 
-    Raises a ValueError that names the first file that cannot be read, for a folder without images,
+    `images` is one or a list of paths, Pillow images, NumPy arrays (h, w) or (h, w, 3), and torch
+    tensors (c, h, w): bytes, or floating-point values from 0 to 1. All are resized and cropped as
+    files are; only a JPEG file much larger than needed is decoded at a fraction of its size.
+
+    Raises a ValueError that names the first image that cannot be read, for a folder without images,
     for an unknown device, and where `load` does; then nothing is predicted. Files found in a folder
     may be unreadable, which is a warning.
     """
-    if not paths:
+    items = list_items(images)
+    if not items:
         raise ValueError("predict needs at least one image")
     if top < 1:
         raise ValueError(f"top must be at least 1, not {top}")
     where = select_device(device)
     found = open_run(Path(run))
     module = for_inference(load_best(found, network).to(where), found.config)
-    files = [file for path in map(Path, paths) for file in images_at(path)]
-    named = {Path(path) for path in paths}
-    predictions = [
+    predictions = Predictions(
         prediction
-        for batch in _batches(files)
-        for prediction in _predict_batch(module, found.config, batch, named, top)
-    ]
+        for batch in _batches(items)
+        for prediction in _predict_batch(module, found.config, batch, top)
+    )
     warn_skipped([prediction.unreadable for prediction in predictions if prediction.unreadable])
     return predictions
 
 
-def images_at(path: Path) -> list[Path]:
-    """The file itself, or all the images below a folder, in order."""
-    if not path.is_dir():
-        return [path]
-    images, others = find_images(path)
-    if not images:
-        lines = "".join(f"; left out: {line}" for line in summarise(others, path))
-        raise ValueError(f"the folder {path} holds no images{lines}")
-    return list(map(Path, images))
-
-
-def left_out(paths: Sequence[str | Path]) -> list[str]:
-    """What `predict` leaves out of the folders among these paths; a line for each reason."""
-    others = [pair for path in paths if Path(path).is_dir() for pair in find_images(path).left_out]
+def left_out(images: Given | Sequence[Given]) -> list[str]:
+    """What `predict` leaves out of the folders among these images; a line for each reason."""
+    given = [images] if isinstance(images, Given) else images
+    folders = [path for path in given if isinstance(path, str | Path) and Path(path).is_dir()]
+    others = [pair for folder in folders for pair in find_images(folder).left_out]
     return list(summarise(others, ""))
 
 
 def read_or_refuse(
-    files: Sequence[Path], named: Container[Path], config: RunConfig
+    items: Sequence[Item], config: RunConfig
 ) -> tuple[Images, list[int], dict[int, str]]:
     """The readable images as a run's network reads them, their indices, and index -> why another
     cannot be read.
 
-    Raises a ValueError when that one was named rather than found in a folder.
+    Raises a ValueError when that one was given rather than found in a folder.
     """
-    pixels, reasons = read_images(files, config.side, config.input[0])
-    if refused := [reason for i, reason in reasons.items() if files[i] in named]:
-        raise ValueError(refused[0])
-    readable = [i for i in range(len(files)) if i not in reasons]
+    sources = [item.source for item in items]
+    pixels, reasons = read_images(sources, config.side, config.input[0])
+    for i, reason in reasons.items():
+        if not items[i].found:
+            named = isinstance(sources[i], Path)  # in the reason
+            raise ValueError(
+                reason if named else f"{items[i].name} cannot be read as an image: {reason}"
+            )
+    readable = [i for i in range(len(items)) if i not in reasons]
     labels = torch.zeros(len(readable), dtype=torch.long)  # unknown, and not used
     return Images(pixels[readable], labels), readable, reasons
 
 
-def _batches(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    """Parts of so many files as are evaluated together; reports progress."""
-    for start in range(0, len(files), BATCH):
-        yield files[start : start + BATCH]
-        progress.get()(TASK, min(start + BATCH, len(files)), len(files))
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Parts of so many images as are evaluated together; reports progress."""
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
+        progress.get()(TASK, min(start + BATCH, len(items)), len(items))
 
 
 def _predict_batch(
-    network: nn.Module, config: RunConfig, files: Sequence[Path], named: set[Path], top: int
+    network: nn.Module, config: RunConfig, items: Sequence[Item], top: int
 ) -> list[Prediction]:
-    images, readable, reasons = read_or_refuse(files, named, config)
-    predictions = {i: Prediction(str(files[i]), (), reason) for i, reason in reasons.items()}
+    images, readable, reasons = read_or_refuse(items, config)
+    predictions = {i: Prediction(items[i].name, (), reason) for i, reason in reasons.items()}
     if readable:
         images = images.to(network_device(network))
         log_p = log_probabilities(
@@ -116,5 +139,5 @@ def _predict_batch(
         likeliest = log_p.argsort(dim=1, descending=True, stable=True)[:, :top]
         for i, ids, p in zip(readable, likeliest.tolist(), log_p.exp().tolist(), strict=True):
             classes = tuple((config.classes[k], p[k]) for k in ids)
-            predictions[i] = Prediction(str(files[i]), classes)
-    return [predictions[i] for i in range(len(files))]
+            predictions[i] = Prediction(items[i].name, classes)
+    return [predictions[i] for i in range(len(items))]

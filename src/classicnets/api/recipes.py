@@ -34,15 +34,17 @@ class Target(NamedTuple):
     published: bool = False
 
 
-def resolve_network(network: str | nn.Module, data: str | Splits) -> Target:
-    """The network of this name, or this module, to be trained on these data."""
-    if isinstance(network, str):
+def resolve_network(
+    network: str | nn.Module | Callable[..., nn.Module], data: str | Splits
+) -> Target:
+    """The network of this name or builder, or this module, to be trained on these data."""
+    if not isinstance(network, nn.Module):
         entry = catalog.find(network)
         channels, side, _ = entry.input
         if entry.paper:
             return Target(entry.name, entry.recipe, channels, entry.build, HeNormal(), True)
-        path, _, builder = entry.name.rpartition(":")
-        name = f"{Path(path).resolve()}:{builder}"
+        path, colon, builder = entry.name.rpartition(":")
+        name = f"{Path(path).resolve()}:{builder}" if colon else builder
         return Target(name, _fast(side, channels, data), channels, entry.build)
     convs = (m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd))
     kernels = (p.shape[1] for p in network.parameters() if p.ndim == 4)

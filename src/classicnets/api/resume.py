@@ -1,7 +1,6 @@
 """Resuming a run, bit for bit, and extending it."""
 
 import math
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from classicnets import catalog
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
 from classicnets.support.devices import select_device
+from classicnets.support.errors import shell
 from classicnets.support.files import lock_directory
 from classicnets.training.execution import distributed
 from classicnets.training.recipe.recipe import Recipe, custom_parts
@@ -27,7 +27,7 @@ from .train import Training, begin, check_arguments, plain
 def resume(
     run: str | Path,
     network: Source = None,
-    data: str | Splits | None = None,
+    data: str | Path | Splits | None = None,
     device: str = "auto",
     workers: int | None = None,
     recipe: str | Recipe | None = None,
@@ -176,10 +176,10 @@ def _recipe_of(run: Run, given: str | Recipe | None) -> Recipe:
         )
     if given is None:
         file = str(origin.get("recipe", ""))
-        own = shlex.quote(file) if ".py" in file else "FILE.py:NAME"
+        own = shell("--recipe", file if ".py" in file else "FILE.py:NAME")
         raise ValueError(
             f"the recipe of {run.directory} has a part of your own, {part.source}, whose code runs "
-            f"only when you name it: add --recipe {own}, or recipe= in Python"
+            f"only when you name it: add {own}, or recipe= in Python"
         )
     recipe = load_recipe(given) if isinstance(given, str) else given
     recipe = with_overrides(recipe, origin.get("epochs"), origin.get("overrides"))
@@ -194,7 +194,7 @@ def _recipe_of(run: Run, given: str | Recipe | None) -> Recipe:
     own = {name: getattr(recipe, name) for name in then if _is_custom(run, name)}
     if "augment" in own:
         kept = zip(recipe.augment, now["augment"], strict=True)
-        own["augment"] = tuple(part for part, told in kept if told in then["augment"])
+        own["augment"] = tuple(part for part, stored in kept if stored in then["augment"])
     return replace(run.config.recipe, **own)
 
 

@@ -4,7 +4,6 @@ A run directory is data, possibly somebody else's: the Python file of a network 
 only when the user names it, never because run.json does.
 """
 
-import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from classicnets.data.images import Splits
 from classicnets.data.sets import IMAGENET, fingerprint_of, is_gone, resolve
 from classicnets.evaluation.protocols import TrainScale
 from classicnets.support.devices import network_device
-from classicnets.support.errors import one_line
+from classicnets.support.errors import one_line, shell
 from classicnets.support.meta import materialise
 from classicnets.support.modules import require_float32, require_plain
 from classicnets.training.execution.execution import Execution, resolve_execution
@@ -97,10 +96,10 @@ def _published(run: Run) -> catalog.Entry:
     name = run.config.network
     if entry := catalog.CATALOG.get(catalog.ALIASES.get(name, name)):
         return entry
-    own = shlex.quote(name) if ".py:" in name else "FILE.py:BUILDER"
+    own = shell("--network", name if ".py:" in name else "FILE.py:BUILDER")
     raise ValueError(
         f"{run.directory} is a run of your own network {name}, whose code runs only when you name "
-        f"it: add --network {own}, or network= in Python"
+        f"it: add {own}, or network= in Python"
     )
 
 

@@ -1,25 +1,20 @@
 """Visualising what a run has learnt: `see`, and one function for each kind of plate."""
 
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import ZIP_DEFLATED, ZipFile
 
-import numpy as np
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
+from classicnets.data.given import Given
 from classicnets.evaluation.metrics import confusion_counts
 from classicnets.support.devices import select_device
 from classicnets.support.errors import suggest
-from classicnets.support.files import write_atomic
 from classicnets.support.names import file_names, short
-from classicnets.support.plots import png
 from classicnets.training.run.directory import open_run
 from classicnets.visualize import cam, gradients, render
 from classicnets.visualize.deconv import deconv
@@ -30,7 +25,8 @@ from classicnets.visualize.health import health
 from classicnets.visualize.invariance import AMOUNTS, invariance
 from classicnets.visualize.layers import classifier_layer, get_layer
 from classicnets.visualize.occlusion import occlusion
-from classicnets.visualize.page import Plate, Shown, page
+from classicnets.visualize.page import Shown
+from classicnets.visualize.plates import Drawing, Plates
 from classicnets.visualize.predictions import check_method, embedding
 from classicnets.visualize.probes import probes
 
@@ -39,66 +35,35 @@ from .runs import Source, load_best
 
 TOP = 5  # likeliest classes on the page
 DEFAULT_KINDS = ("filters", "maps", "deconv", "cam")
-Drawing = tuple[Figure, dict[str, Any]]  # and the arrays it was drawn from
-
-
-@dataclass(frozen=True)
-class Plates:
-    """The plates of a run; iterating draws one after another.
-
-    One that cannot be drawn becomes a plate without a figure that gives the reason; if none can,
-    iterating ends in a ValueError. `shown` are the images with their predictions, and `unreadable`
-    holds why others of a folder were left out.
-    """
-
-    title: str
-    subtitle: str
-    steps: list[tuple[str, str, Callable[[], Drawing]]]
-    shown: list[Shown]
-    unreadable: list[str]
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __iter__(self) -> Iterator[Plate]:
-        reasons = []
-        for name, text, draw in self.steps:
-            try:
-                figure, values = draw()
-            except (ValueError, OSError) as error:
-                reasons.append(str(error))
-                yield Plate(name, str(error))
-            else:
-                yield Plate(name, text, figure, {k: _array(v) for k, v in values.items()})
-        if len(reasons) == len(self.steps):
-            raise ValueError("; ".join(dict.fromkeys(reasons)))
 
 
 def see(
     run: str | Path,
-    images: Sequence[str | Path] = (),
-    what: Sequence[str] = DEFAULT_KINDS,
-    layers: Sequence[str] = (),
-    maps: Sequence[int] = (),
+    images: Given | Sequence[Given] = (),
+    what: str | Sequence[str] = DEFAULT_KINDS,
+    layers: str | Sequence[str] = (),
+    maps: int | Sequence[int] = (),
     label: str | None = None,
     network: Source = None,
     limit: int = 1000,
     method: str = "tsne",
     device: str = "auto",
-    data: str | None = None,
+    data: str | Path | None = None,
 ) -> Plates:
     """Plates that show what a run has learnt, on these images or on one of its test set.
 
-    `what` names kinds of plates, or is ("all",). `layers`, `maps` and `label` (a class) override
-    the defaults: the network's stages, the strongest maps, the predicted class. A layer that runs
-    several times stands for its last call with feature maps, `a (2)` for its second call.
-    Kinds that need a data set use at most `limit` images of the run's own, at `data` where they
-    have moved. `method` of embedding: pca, tsne, or umap where it is installed.
+    `images` are as in `predict`. `what` names kinds of plates, or is "all". `layers`, `maps` and
+    `label` (a class) override the defaults: the network's stages, the strongest maps, the predicted
+    class. A layer that runs several times stands for its last call with feature maps, `a (2)` for
+    its second call. Kinds that need a data set use at most `limit` images of the run's own, at
+    `data` where they have moved. `method` of embedding: pca, tsne, or umap where it is installed.
 
     Raises ValueError for an unknown kind, layer, map, class or method, for an image that cannot be
     read unless it was found in a folder, and where `load` does.
     """
-    kinds = tuple(KINDS) if tuple(what) == ("all",) else tuple(what)
+    what, layers = ([word] if isinstance(word, str) else list(word) for word in (what, layers))
+    maps = [maps] if isinstance(maps, int) else maps
+    kinds = list(KINDS) if what == ["all"] else what
     for kind in kinds:
         if kind not in KINDS:
             raise ValueError(f"no kind of plate {kind!r}; {suggest(kind, ['all', *KINDS])}")
@@ -126,24 +91,6 @@ def see(
         [_shown(sample, opened.config.classes) for sample in samples],
         of.unreadable,
     )
-
-
-def save(series: Plates, plates: Sequence[Plate], out: Path, npz: bool = False) -> None:
-    """Writes the plates as PNG files into the folder `out`, or as one page if it ends in .html.
-
-    With `npz` also the arrays of each plate. Raises an OSError for a path that cannot be written.
-    """
-    one = out.suffix == ".html"
-    folder = out.parent if one else out
-    folder.mkdir(parents=True, exist_ok=True)
-    for plate in plates:
-        if plate.figure is not None and not one:
-            write_atomic(folder / f"{plate.name}.png", png(plate.figure))
-        if npz and plate.arrays:
-            write_atomic(folder / f"{plate.name}.npz", _npz(plate.arrays))
-    if one:
-        text = page(series.title, series.subtitle, plates, series.shown)
-        write_atomic(out, text.encode(errors="backslashreplace"))  # a file's name may be bytes
 
 
 def _shown(sample: Sample, classes: Sequence[str]) -> Shown:
@@ -187,16 +134,6 @@ def _layers(kind: "Kind", of: Inspection, sample: Sample) -> Sequence[str | None
     if kind.per_layer and of.layers:
         return [layer for layer in of.layers if kind.applies(of.network, layer)] or of.layers
     return [None]
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """As `np.savez_compressed`, which takes no array of the name `file`."""
-    buffer = io.BytesIO()
-    with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
-    return buffer.getvalue()
 
 
 def _fail(reason: str) -> Drawing:
@@ -357,10 +294,6 @@ def _arrays(found: Any) -> dict[str, Any]:
     """The fields of a result that are arrays or can become arrays, by name."""
     values = {f.name: getattr(found, f.name) for f in fields(found)}
     return {k: v for k, v in values.items() if v is not None and not isinstance(v, dict)}
-
-
-def _array(value: Any) -> np.ndarray:
-    return value.numpy() if isinstance(value, Tensor) else np.array(value)
 
 
 def _class_index(label: str, classes: tuple[str, ...]) -> int:

@@ -1,5 +1,7 @@
 """Showing a network layer by layer."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -10,15 +12,15 @@ from classicnets.support.modules import require_plain
 
 
 def show(
-    network: str | Entry | nn.Module,
+    network: str | Entry | nn.Module | Callable[..., nn.Module],
     size: tuple[int, int, int] | None = None,
     batch: int = 1,
 ) -> Report:
     """Every layer of a network: shapes, parameters, arithmetic, memory and receptive field.
 
     `network` is a name of the catalogue, `path/to/file.py:builder`, the entry that `find` returns
-    for either, or a module. `size` is that of one image, (c, h, w), by default the paper's. Nothing
-    is allocated for a network of the catalogue.
+    for either, a builder, or a module. `size` is that of one image, (c, h, w), by default the
+    paper's. Nothing is allocated for a network of the catalogue.
     Raises a ValueError for an unknown name, a file that does not run, a module without a size, and
     images that the network cannot take.
 

@@ -40,7 +40,7 @@ SMALL = 64  # pixels per side up to which the default batches are 1 and 128
 
 
 def speed(
-    network: str | nn.Module,
+    network: str | nn.Module | Callable[..., nn.Module],
     size: tuple[int, int, int] | None = None,
     batches: Sequence[int] = (),
     precisions: Sequence[str] = (),
@@ -48,13 +48,14 @@ def speed(
     seconds: float = 1.5,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Speed:
-    """Times inference and training steps: of a name, `path/to/file.py:builder`, or a module.
+    """Times inference and training steps.
 
-    `size` is that of one image, (c, h, w), by default the paper's. `batches` are by default 1 and
-    16, or 1 and 128 for small images; `precisions` are fp32, and bf16 where the device supports it.
-    Each row runs for `seconds`, and for at least five batches; `progress` is called with the number
-    of turns done and their total. Networks of the catalogue train with the loss and optimizer of
-    their paper's recipe, others with those of "fast". A module is left unchanged.
+    `network` is a name, `path/to/file.py:builder`, a builder or a module; `size` is that of one
+    image, (c, h, w), by default the paper's. `batches` are by default 1 and 16, or 1 and 128 for
+    small images; `precisions` are fp32, and bf16 where the device supports it. Each row runs for
+    `seconds`, and for at least five batches; `progress` is called with the number of turns done and
+    their total. Networks of the catalogue train with the loss and optimizer of their paper's
+    recipe, others with those of "fast". A module is left unchanged.
     Raises a ValueError for a batch or `seconds` of 0, an unknown name, precision or device, and
     images that the network cannot take; a RuntimeError where memory runs out.
     """
@@ -68,7 +69,7 @@ def speed(
     executions = [Execution(name) for name in dict.fromkeys(precisions or _precisions(target))]
     reports = {batch: measure(module, size, batch) for batch in batches}
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
-        own = module if isinstance(network, str) else copy_network(module)
+        own = copy_network(module) if isinstance(network, nn.Module) else module
         materialise(own, (2, *size))
         setup = _Setup(own.to(target), recipe, size, target)
         free = free_memory(target)
@@ -249,7 +250,7 @@ def _precisions(device: torch.device) -> tuple[str, ...]:
 
 
 def _resolve(
-    network: str | nn.Module, size: tuple[int, int, int] | None
+    network: str | nn.Module | Callable[..., nn.Module], size: tuple[int, int, int] | None
 ) -> tuple[str, nn.Module, Recipe, tuple[int, int, int]]:
     """The name, the module, the recipe that trains it, and the size of an image."""
     if isinstance(network, nn.Module):

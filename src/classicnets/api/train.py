@@ -2,7 +2,7 @@
 
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -25,9 +25,12 @@ from classicnets.recipes.adapt import adapt
 from classicnets.support.devices import peak_memory, select_device
 from classicnets.support.files import lock_directory
 from classicnets.support.modules import evaluation_mode
+from classicnets.support.names import file_names
+from classicnets.support.tables import html_text
 from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import images_needed
 from classicnets.training.execution.execution import Execution, resolve_execution
+from classicnets.training.recipe.overrides import as_text, override
 from classicnets.training.recipe.recipe import Recipe, differences, shown
 from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.config import RunConfig
@@ -36,6 +39,7 @@ from classicnets.training.run.directory import Run, create, require_free
 from classicnets.training.run.state import Record, TrainingState
 
 from .evaluate import evaluate_network
+from .finetune import from_run
 from .plan import run_peaks, run_seconds
 from .recipes import Target, choose_recipe, resolve_network, with_overrides
 from .runs import build_seeded
@@ -43,7 +47,7 @@ from .runs import build_seeded
 SAVE_EVERY = 600  # seconds; an epoch may take hours
 
 
-@dataclass
+@dataclass(repr=False)
 class Training:
     """A run in progress. Iterating it trains, and yields a record per step; `finish` does it all.
 
@@ -66,6 +70,13 @@ class Training:
         self.saved = self.state.step if self.run.last.exists() else None  # the step on disk
         self.test: Evaluation | None = None
         self.live = Live()  # the operators of a step, for a prediction of its time
+
+    def __repr__(self) -> str:
+        return f"{self.run!r}\nstep: {self.state.step:,} of {self.config.total_steps:,}"
+
+    def _repr_html_(self) -> str:
+        step = f"step {self.state.step:,} of {self.config.total_steps:,}"
+        return self.run._repr_html_() + html_text(step, "p")
 
     @property
     def directory(self) -> Path:
@@ -161,9 +172,8 @@ class Training:
         self.run.load_weights(self.network)
         test = evaluate_network(self.network, self.splits.test, self.config)
         early = {"stopped_early": self.stopped_early} if self.stopped_early else {}
-        measured = (
-            self._measured()
-        )  # before the rates of the machine are sampled, which needs memory
+        # before the rates of the machine are sampled, which needs memory
+        measured = self._measured()
         plan = {**self.run.notes.get("plan", {}), **self._predicted()}
         self.run.note(test=test.as_json(), measured=measured, plan=plan, **early)
         return test
@@ -186,14 +196,15 @@ class Training:
 
 
 def train(
-    network: str | nn.Module,
-    data: str | Splits = "digits",
+    network: str | nn.Module | Callable[..., nn.Module],
+    data: str | Path | Splits = "digits",
     recipe: str | Recipe | None = None,
     epochs: int | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
-    overrides: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    init_from: str | Path | None = None,
     execution: Execution | None = None,
     workers: int | None = None,
     unreadable: str = "skip",
@@ -202,11 +213,14 @@ def train(
 ) -> Training:
     """Prepares a training, to be iterated; nothing is written before all of it has been checked.
 
+    `network` is a name, `path/to/file.py:builder`, a builder or a module.
     `recipe` is "paper" (the default), "fast", `FILE.py` or `FILE.py:NAME`, or a Recipe; your own
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
-    in proportion, and `overrides` changes any other field, name -> value as one types it after
-    `--set`. `out` is a new directory, `runs/<network>-<data>-<time>` by default; with `exist_ok`
-    that of a run will do, whose files are replaced once all has been checked. `workers`
+    in proportion, and `overrides` changes any other field, name -> value, or its text as one types
+    it after `--set`. `init_from` is a run of the same network whose weights training starts from;
+    for other classes its last layer is new. `out` is a new directory,
+    `runs/<network>-<data>-<time>` by default; with `exist_ok` that of a run will do, whose files
+    are replaced once all has been checked. `workers`
     processes read files ahead; by default one per processor where a GPU computes, else none, since
     the computing threads then read in between. `unreadable` files are left out ("skip") or an error
     ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
@@ -222,6 +236,7 @@ def train(
     24
     """
     check_arguments(seed, workers)
+    data = str(data) if isinstance(data, Path) else data
     where = distributed.init(select_device(device))
     target = resolve_network(network, data)
     wanted = with_overrides(choose_recipe(target, recipe, data), epochs, overrides)
@@ -242,6 +257,10 @@ def train(
     wanted, adapted = adapt(wanted, splits)
     shape = (splits.channels, wanted.crop, wanted.crop)
     module = build_seeded(target.build, len(splits.classes), shape, seed)
+    if init_from is not None:
+        init = from_run(init_from, wanted.init, module, target.name, splits.classes)
+        overrides = {**(overrides or {}), "init": init}
+        wanted = override(wanted, {"init": init})
     wanted, fixed = _fit_to_network(wanted, module, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed
@@ -253,7 +272,7 @@ def train(
     training.adapted, training.chosen = adapted | fixed, chosen
     if distributed.rank() == 0:
         named = recipe if isinstance(recipe, str) else ""
-        origin = {"recipe": named, "epochs": epochs, "overrides": dict(overrides or {})}
+        origin = {"recipe": named, "epochs": epochs, "overrides": as_text(overrides or {})}
         plan = run_peaks(config, module, training.live)
         notes = {"origin": origin, "adapted": dict(training.adapted), "plan": plan}
         notes |= _environment(splits, module, where)
@@ -292,8 +311,9 @@ def _new_directory(
     """Where the run is to be written. Raises a ValueError where it cannot be."""
     if out is None:
         name = data if isinstance(data, str) else data.name
-        names = (Path(name.partition(":")[0]).stem for name in (target.name, name))
-        out = Path("runs") / f"{'-'.join(names)}-{datetime.now():%Y%m%d-%H%M%S}"
+        names = [Path(name.partition(":")[0]).stem for name in (target.name, name)]
+        (safe,) = file_names(["-".join([*names, f"{datetime.now():%Y%m%d-%H%M%S}"])])
+        out = Path("runs") / safe
     directory = distributed.broadcast(Path(out))
     if distributed.rank() == 0:
         require_free(directory, exist_ok)

@@ -1,6 +1,7 @@
 """The verb demo: train and evaluate on real handwritten digits in less than a minute."""
 
-from .report import command, print_introduction, print_summary
+from .commands import command, next_commands, print_commands
+from .report import print_introduction, print_summary
 from .train import run_to_end
 
 
@@ -24,8 +25,5 @@ def demo() -> None:
     test = training.splits.test
     assert isinstance(test, Images)
     Image.fromarray(test.pixels[0, 0].cpu().numpy()).save(digit)
-    program = command()
-    print("\nwhat to try next:")
-    print(f"  {program} show lenet5")
-    print(f"  {program} predict {training.directory} {digit}")
-    print(f"  {program} train lenet5 --data path/to/your/folder")
+    own = command("train", "lenet5", "--data", "path/to/your/folder")
+    print_commands([command("show", "lenet5"), *next_commands(training, digit), own])

@@ -4,11 +4,12 @@ timm, torchvision's references, fastai and Ultralytics name the same things in o
 """
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
+
+from classicnets.support.errors import shell
 
 # Ours -> theirs. {} is the value; words in capitals are arguments of a verb. Of several lines that
 # hold a word the first that the verb has is the answer.
@@ -69,8 +70,8 @@ OURS = {
 NONE = {
     "classes and channels are those of the data": "--num-classes --nc --nb-classes --classes "
     "--in-chans --in-channels --channels",
-    "no weights come with the networks; `classicnets train` starts from a run of your own with "
-    "--set 'init=FromRun(\"RUN\")'": "--pretrained --weights --pretrained-weights --finetune "
+    "no weights come with the networks; `classicnets train NETWORK --init-from RUN` starts from "
+    "those of a run of your own": "--pretrained --weights --pretrained-weights --finetune "
     "--initial-checkpoint --transfer",
     "progress is printed as it goes, and metrics.csv has a row for each epoch": "--print-freq "
     "--log-interval --log-every --verbose -v -p --save-freq --save-period --checkpoint-hist",
@@ -157,7 +158,7 @@ def setting_instead(verb: Verb, name: str, value: str) -> str | None:
     """What to say after `--set NAME=VALUE` where that is not a field of a recipe."""
     word = f"--{name.replace('_', '-')}"
     if ours := ours_for(verb, word):
-        return f"a recipe has no {name}; write {ours.format(shlex.quote(value))}"
+        return f"a recipe has no {name}; write {ours.format(shell(value))}"
     return f"a recipe has no {name}: {ABSENT[word][0]}" if word in ABSENT else None
 
 
@@ -230,12 +231,12 @@ def _call(verb: Verb, found: Sequence[Token]) -> str | None:
     options: list[str] = []
     for option, value in found:
         if not option:
-            loose.append(shlex.quote(value or ""))
+            loose.append(shell(value or ""))
             continue
         ours = ours_for(verb, _as_option(option))
         if ours is None:
             return None
-        shown = "VALUE" if value is None else shlex.quote(value)
+        shown = "VALUE" if value is None else shell(value)
         if ours.isupper():
             (last if ours == "IMAGE" else first).append(ours if value is None else shown)
         else:
@@ -254,7 +255,7 @@ def _with_network(
     given = sorted(loose, key=lambda word: Path(word).exists()) if not first else loose
     network, data = (first[:1], given) if first else (given[:1], given[1:])
     if not any(option.startswith("--data ") for option in options):
-        options = [f"--data {word}" for word in data[:1]] + options
+        options = ["--data " + word for word in data[:1]] + options
     return network or ["NETWORK"], [], options
 
 

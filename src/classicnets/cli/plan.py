@@ -14,7 +14,7 @@ def plan(
         str,
         typer.Argument(
             metavar="NETWORK",
-            help="name such as resnet20, or path/to/file.py:builder",
+            help="name such as resnet20, or path/to/file.py:builder; with --review a run",
             show_default=False,
         ),
     ] = "",

@@ -73,9 +73,8 @@ def predict(
     elif console().is_terminal:
         _print_table(predictions)
     else:
-        for path, classes, _ in predictions:
-            shown = ", ".join(f"{name} {100 * p:.1f} %" for name, p in classes)
-            print(one_line(f"{path}: {shown}"))
+        for prediction in predictions:
+            print(one_line(prediction))
 
 
 def _with_stdin(paths: list[Path]) -> list[Path]:

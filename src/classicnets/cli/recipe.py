@@ -1,7 +1,5 @@
 """The verb recipe: the values that a network is trained with, each with its source."""
 
-from typing import Any
-
 from .options import Data, Json, Network, RecipeName, terminal_width
 from .terminal import console, print_json
 
@@ -22,22 +20,16 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     from rich.table import Table
 
     from classicnets.api.recipes import choose_recipe, resolve_network
-    from classicnets.training.recipe.recipe import ABOUT_PAPER
+    from classicnets.training.recipe.recipe import typed
     from classicnets.training.recipe.serialization import to_json
 
     target = resolve_network(network, data)
     chosen = choose_recipe(target, recipe or None, data)
-    rows = [
-        (f.name, value, chosen.cited.get(f.name, ""), chosen.assumed.get(f.name, ""))
-        for f in fields(chosen)
-        if f.name not in ABOUT_PAPER
-        if (value := getattr(chosen, f.name)) is not None
-        or f.name in {**chosen.cited, **chosen.assumed}
-    ]
+    rows = chosen.rows()
     if json:
         values = to_json(chosen)
         objects = [
-            {"field": name, "value": values[name], "set": _typed(value)}
+            {"field": name, "value": values[name], "set": typed(value)}
             | {"cited": cited or None, "assumed": assumed or None}
             for name, value, cited, assumed in rows
         ]
@@ -53,14 +45,9 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     table.add_column("source", ratio=1)
     for name, value, cited, assumed in rows:
         source = "; ".join(filter(None, (cited, assumed and f"assumed: {assumed}")))
-        table.add_row(name, _typed(value), source)
+        table.add_row(name, typed(value), source)
     print(f"{target.name}, recipe source: {chosen.cite}\n")
     console(width=terminal_width(), markup=False, highlight=False).print(table)
     unset = [f.name for f in fields(chosen) if getattr(chosen, f.name) is None]
     print(f"\nnot set: {', '.join(unset)}")
     print("Change a value with `train --set FIELD=VALUE`, written as in this table.")
-
-
-def _typed(value: Any) -> str:
-    """A value as one types it after --set; a function, which one cannot, is its name."""
-    return getattr(value, "__qualname__", repr(value))

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classicnets.support.errors import first_few
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from classicnets.api.train import Training
     from classicnets.data.images import Splits
     from classicnets.evaluation.metrics import Evaluation
+    from classicnets.training.recipe.init import FromRun
     from classicnets.training.recipe.recipe import Recipe
 
 SHOWN_CLASSES = 20  # with more, a confusion table is unreadable
@@ -38,19 +38,6 @@ def is_first_to_fail() -> bool:
     return module.is_first_to_fail() if module else is_first_process()
 
 
-def command() -> str:
-    """The command that runs this program here: its name if that is on the PATH, else its path."""
-    from shutil import which
-
-    here = Path(sys.argv[0])
-    if here.name == "__main__.py":
-        return "python -m classicnets"
-    if which(here.name):
-        return here.name
-    path = here.absolute()
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
 def print_introduction(training: "Training") -> None:
     """The network, its recipe, the data, and how steps are executed."""
     from classicnets.training.recipe.recipe import shown
@@ -68,11 +55,7 @@ def print_introduction(training: "Training") -> None:
         print(f"  differs from the paper: {name} {ours} (paper: {paper})")
     for line in _starting_point(training):
         print(line)
-    sizes = splits.sizes
-    print(
-        f"{splits.name}: {len(splits.classes)} classes; {sizes[0]} images for training, "
-        f"{sizes[1]} for validation, {sizes[2]} for test"
-    )
+    print(splits)
     for line in _class_sizes(splits.counts()):
         print(line)
     if not training.state.step:
@@ -110,7 +93,7 @@ def _imbalance(counts: Mapping[str, tuple[int, int, int]], recipe: "Recipe") -> 
 
 def _starting_point(training: "Training") -> Iterator[str]:
     """The values that training starts from, and what of the network stays as it is."""
-    from classicnets.training.recipe.init import AsBuilt
+    from classicnets.training.recipe.init import AsBuilt, FromRun
     from classicnets.training.run.loop import has_ended
 
     init, step = training.recipe.init, training.state.step
@@ -123,6 +106,8 @@ def _starting_point(training: "Training") -> Iterator[str]:
         yield f"weights: those of step {step:,}"
     elif isinstance(init, AsBuilt):
         yield "initial values: as the builder left them"
+    elif isinstance(init, FromRun):
+        yield f"initial values: learnt in {init.run}{_not_learnt(init)}"
     else:
         name = getattr(init, "__name__", type(init).__name__)
         yield f"initial values: drawn by {name}, the recipe's init"
@@ -132,6 +117,17 @@ def _starting_point(training: "Training") -> Iterator[str]:
     evaluating = set(training.state.evaluating)
     if names := [n for n, m in training.network.named_modules() if m in evaluating]:
         yield f"in evaluation mode throughout: {first_few(names, SHOWN_NAMES)}"
+
+
+def _not_learnt(init: "FromRun") -> str:
+    """Which layers are not taken from the run, and what initialises them."""
+    if not init.new and init.layers is None:
+        return ""
+    drawn = type(init.rest).__name__
+    drawn = "as the builder left it" if drawn == "AsBuilt" else f"drawn by {drawn}"
+    if init.layers is None:
+        return f", except {first_few(init.new, SHOWN_NAMES)}, which is new, {drawn}"
+    return f": {first_few(init.layers, SHOWN_NAMES)}; the rest is new, {drawn}"
 
 
 def _execution(training: "Training") -> Iterator[str]:
@@ -189,10 +185,7 @@ def print_summary(training: "Training") -> None:
 
 def print_evaluation(evaluation: "Evaluation") -> None:
     """The errors, the metrics of each class and, where they are few, the confusion table."""
-    print(
-        f"\ntest error {evaluation.errors} of {evaluation.images} images, "
-        f"protocol {evaluation.protocol}, {evaluation.seconds:.1f} s"
-    )
+    print(f"\n{evaluation}")
     print(f"balanced accuracy {evaluation.balanced_accuracy:.2f} %, the mean recall of the classes")
     _print_classes(evaluation)
     if len(evaluation.classes) <= SHOWN_CLASSES:
@@ -207,8 +200,10 @@ def print_confidence(evaluation: "Evaluation") -> None:
         print("most confident mistakes:")
     for mistake in evaluation.mistakes[:SHOWN_MISTAKES]:
         name = mistake.image if isinstance(mistake.image, str) else f"image {mistake.image}"
-        told = f"{name}: predicted {mistake.predicted} with {100 * mistake.probability:.1f} %, "
-        print(f"  {one_line(told)} true class {one_line(mistake.label)}")
+        prediction = (
+            f"{name}: predicted {mistake.predicted} with {100 * mistake.probability:.1f} %, "
+        )
+        print(f"  {one_line(prediction)} true class {one_line(mistake.label)}")
 
 
 def _print_classes(evaluation: "Evaluation") -> None:

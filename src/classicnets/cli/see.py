@@ -86,7 +86,8 @@ def see(
         typer.Option(
             metavar="PATH",
             rich_help_panel=OUTPUT,
-            help="folder for PNG files, or a .html page, such as --out page.html",
+            help="folder for PNG files, a .html page, or a .png file for a single plate, such as "
+            "--out page.html",
             show_default="RUN/see, or RUN/see.html with --all",
         ),
     ] = None,
@@ -105,7 +106,8 @@ def see(
       classicnets see runs/digits one.png --what cam,occlusion --class 7
       classicnets see runs/digits one.png --all --out page.html
     """
-    from classicnets.api.see import DEFAULT_KINDS, save, see
+    from classicnets.api.see import DEFAULT_KINDS, see
+    from classicnets.visualize.plates import check_out, save
 
     require_at_most_one(what=bool(what), all=all_)
     kinds = ("all",) if all_ else _split(what) or DEFAULT_KINDS
@@ -120,22 +122,21 @@ def see(
     for reason in series.unreadable:
         print(one_line(f"warning: skipped: {reason}"), file=sys.stderr)
     place = out or run / ("see.html" if all_ else "see")
-    if all_ and place.suffix != ".html":
+    check_out(series, place)
+    if all_ and place.suffix.lower() != ".html":
         place = place / "see.html"
     plates = []
     with bars() as advance:
         for plate in series:
             plates.append(plate)
             advance("plates", len(plates), len(series))
-    save(series, plates, place, npz)
+    written = save(series, plates, place, npz)
+    stream = sys.stdout if place in written else sys.stderr  # where only paths are read
     for plate in plates:
         if plate.figure is None:
-            stream = sys.stdout if place.suffix == ".html" else sys.stderr  # or only paths
             print(one_line(f"skipped: {plate.name}: {plate.text}"), file=stream)
-        elif place.suffix != ".html":
-            print(place / f"{plate.name}.png")
-    if place.suffix == ".html":
-        print(place)
+    for path in written:
+        print(path)
 
 
 def _split(words: str) -> tuple[str, ...]:

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from classicnets.support.errors import shell
+
+from .commands import next_commands, print_commands, resume_command
 from .flags import (
     FIELDS,
     Augment,
@@ -48,7 +51,7 @@ from .options import (
     RecipeName,
     Unreadable,
 )
-from .report import command, is_first_process, print_introduction, print_summary
+from .report import is_first_process, print_introduction, print_summary
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
@@ -96,6 +99,15 @@ def train(
             rich_help_panel=RECIPE,
             help="change a field that `classicnets recipe` shows; may be repeated, such as "
             '--set batch=64 --set "lr=Constant(0.01)" --set optimizer.momentum=0.8',
+        ),
+    ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            rich_help_panel=RECIPE,
+            help="start from the weights of this run of the same network; for other classes the "
+            "last layer is new, such as --init-from runs/cifar10",
         ),
     ] = None,
     seed: Annotated[
@@ -206,8 +218,10 @@ def train(
             recipe=recipe or None,
             epochs=epochs,
         )
+    elif init_from is not None and "init" in changes:
+        raise ValueError("--init-from and --set init exclude each other; give one")
     elif builder:
-        raise ValueError(f"--network goes with --resume; write `train {builder}`")
+        raise ValueError(f"--network goes with --resume; write `{shell('train', builder)}`")
     elif not network:
         raise ValueError("train needs a network; `classicnets list` shows their names")
     else:
@@ -222,6 +236,7 @@ def train(
             seed=seed,
             device=device,
             overrides=changes,
+            init_from=init_from,
             execution=Execution(precision, layout, compiled, graph),
             workers=workers,
             unreadable=unreadable,
@@ -237,6 +252,7 @@ def train(
             print_introduction(training)
             run_to_end(training, write)
             print_summary(training)
+            print_commands(next_commands(training))
 
 
 def run_to_end(
@@ -271,7 +287,7 @@ def run_to_end(
                 with suppress(OSError):  # after SIGHUP nobody may read it
                     print(
                         f"stopped; checkpoint of step {training.state.step} saved in {saved}; "
-                        f"resume with: {command()} train --resume {training.directory}",
+                        f"resume with: {resume_command(training)}",
                         flush=True,
                     )
             raise typer.Exit(ENDED_BY + stop[0])

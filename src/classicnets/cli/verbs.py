@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from classicnets.support.errors import suggest
+from classicnets.support.errors import shell, suggest
 
 from .habits import Verb, answer, verb_for
 
@@ -68,13 +68,14 @@ class VerbGroup(TyperGroup):
             return reply
         if _is_network(word):
             return (
-                f"{word} is a network, and a verb goes before it; write: classicnets show {word}, "
-                f"or: classicnets train {word} --data FOLDER"
+                f"{word} is a network, and a verb goes before it; write: "
+                f"{shell('classicnets', 'show', word)}, or: "
+                f"{shell('classicnets', 'train', word, '--data', 'FOLDER')}"
             )
         if (Path(word) / "run.json").exists():
-            return f"{word} is a run; write: classicnets evaluate {word}"
+            return f"{word} is a run; write: {shell('classicnets', 'evaluate', word)}"
         if Path(word).exists():
-            return f"{word} is not a verb; write: classicnets train NETWORK --data {word}"
+            return f"{word} is not a verb; write: classicnets train NETWORK {shell('--data', word)}"
         return f"no verb {word!r}; {suggest(word, self.commands)}"
 
 

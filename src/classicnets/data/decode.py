@@ -31,21 +31,25 @@ TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
 def read_images(
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path | Image.Image],
     side: int,
     channels: int,
     boxes: Sequence[Sequence[float]] | None = None,
     task: str = "",
 ) -> tuple[UInt8[Tensor, "n c side side"], dict[int, str]]:
-    """All these images as by `read_image`, and index -> reason for those that cannot be read.
+    """All these images, files as by `read_image` and opened ones as by `as_square`.
 
-    A `task` is the name under which progress is reported.
+    And index -> reason for those that cannot be read. A `task` is the name under which progress is
+    reported.
     """
     pixels = torch.empty(len(paths), channels, side, side, dtype=torch.uint8)
     rows = pixels.numpy()  # torch would start threads of its own for each row
 
     def decode(i: int) -> None:
-        rows[i] = read_image(paths[i], side, channels, boxes[i] if boxes else None).numpy()
+        if isinstance(image := paths[i], Image.Image):
+            rows[i] = as_square(image, side, channels).numpy()
+        else:
+            rows[i] = read_image(image, side, channels, boxes[i] if boxes else None).numpy()
 
     return pixels, _for_each(decode, len(paths), task)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from classicnets.support.errors import first_few
+from classicnets.support.tables import html_table, html_text
 
 from .crops import Boxes, Sizes, centre_boxes
 from .decode import read_images
@@ -136,7 +137,7 @@ class ImageFiles:
         return to_device(x, self.labels.device)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Splits:
     """A data set: its name, its classes in label order, and its three splits.
 
@@ -176,6 +177,18 @@ class Splits:
         require_distinct(self.name, self.classes)
         object.__setattr__(self, "classes", tuple(self.classes))
         self.require_labels(0)
+
+    def __repr__(self) -> str:
+        train, validation, test = self.sizes
+        return (
+            f"{self.name}: {len(self.classes)} classes; {train} images for training, "
+            f"{validation} for validation, {test} for test"
+        )
+
+    def _repr_html_(self) -> str:
+        heads = ("class", "training", "validation", "test")
+        rows = [(name, *map(str, counts)) for name, counts in self.counts().items()]
+        return html_text(repr(self), "p") + html_table([heads, *rows[:1000]], heads[:1])
 
     @property
     def channels(self) -> int:

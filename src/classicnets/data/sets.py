@@ -30,7 +30,7 @@ SETS = (*READERS, "imagenette")
 
 
 def open_data(
-    spec: str,
+    spec: str | Path,
     side: int,
     channels: int,
     seed: int = 0,
@@ -65,7 +65,7 @@ def open_data(
 
 
 def open_test(
-    spec: str,
+    spec: str | Path,
     side: int,
     channels: int,
     classes: tuple[str, ...],
@@ -111,11 +111,12 @@ def is_gone(name: str) -> bool:
     return path.is_absolute() and not path.exists()
 
 
-def resolve(spec: str) -> str:
+def resolve(spec: str | Path) -> str:
     """The name of a data set as it is, or a path made absolute, the same in every locale.
 
     Raises a ValueError that offers the nearest names when there is neither.
     """
+    spec = str(spec)
     if spec in SETS or spec.startswith(HUB):
         return spec
     prefix = IMAGENET if spec.startswith(IMAGENET) else ""

@@ -9,6 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
 
+from classicnets.support.tables import html_table, html_text
+
+SHOWN = 40  # classes in a notebook
+COLUMNS = ("class", "images", "recall %", "precision %", "F1 %")
 BINS = 15  # of confidence, as is usual since Guo et al. 2017
 MISTAKES = 10
 
@@ -32,7 +36,7 @@ class Bin:
     accuracy: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The metrics of a network, or of an ensemble, over a set of images; errors are in %.
 
@@ -78,6 +82,20 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"test error {self.errors} of {self.images} images, "
+            f"protocol {self.protocol}, {self.seconds:.1f} s"
+        )
+
+    def _repr_html_(self) -> str:
+        columns = (self.recall, self.precision, self.f1)
+        figures = ([f"{x:.1f}" for x in column] for column in columns)
+        rows = list(zip(self.classes, map(str, self.support), *figures, strict=True))
+        table = html_table([COLUMNS, *rows[:SHOWN]], COLUMNS[:1])
+        more = f"and {len(rows) - SHOWN} more classes" if len(rows) > SHOWN else ""
+        return html_text(repr(self), "p") + table + html_text(more, "p") * bool(more)
 
 
 def evaluate_scores(

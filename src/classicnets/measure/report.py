@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, combinations, groupby
 from typing import NamedTuple
 
-from classicnets.support.tables import align, format_bytes
+from classicnets.support.tables import align, format_bytes, html_table, html_text
 
 from .memory import TrainingMemory
 
@@ -66,7 +66,7 @@ class Stage(NamedTuple):
     macs: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """A measured network: its layers in order of execution, their totals, and a training step.
 
@@ -151,17 +151,34 @@ class Report:
         Deep networks are folded unless `fold` is False. `ops` splits other operations by kind.
         Where the table is wider than `width`, columns are left out.
         """
-        deep = len(self.layers) > DEEP
-        shown = self.folded() if (deep if fold is None else fold) else self
-        heading = f"{self.name} · input {_join(self.input)} · batch {self.batch}"
-        blocks = shown._blocks()
+        blocks = self._shown(fold)._blocks()
         columns = _fitting(_columns(ops), [*chain(*blocks)], width)
-        parts = [[heading], _table(blocks, columns), self._stage_table(), self._notes(width)]
+        parts = [
+            [self._heading()],
+            _table(blocks, columns),
+            self._stage_table(),
+            self._notes(width),
+        ]
         parts += [textwrap.wrap(_footnote(columns, ops), width, break_on_hyphens=False)]
         return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
     def __str__(self) -> str:
         return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        columns = _columns(ops=False)
+        rows = [_cells(layer, columns) for layer in chain(*self._shown()._blocks())]
+        notes = html_text(" ".join(self._notes(100)), "p")
+        return html_text(self._heading(), "p") + html_table([columns, *rows], LEFT) + notes
+
+    def _heading(self) -> str:
+        return f"{self.name} · input {_join(self.input)} · batch {self.batch}"
+
+    def _shown(self, fold: bool | None = None) -> "Report":
+        deep = len(self.layers) > DEEP
+        return self.folded() if (deep if fold is None else fold) else self
 
     def _blocks(self) -> list[list[Layer]]:
         """The rows of the table between its rules."""

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from classicnets.support.tables import align, format_bytes
+from classicnets.support.tables import align, format_bytes, html_table, html_text
 
 from . import roofline
 
@@ -44,7 +44,7 @@ class Timing:
         return self.flop / self.seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Speed:
     """The speed of a network on a device: a row per mode, batch and precision.
 
@@ -95,14 +95,23 @@ class Speed:
         """A table, the conditions it was measured under, and what the columns mean."""
         table = align([COLUMNS, *map(self._cells, self.rows)], LEFT)
         table.insert(1, "─" * max(map(len, table)))
-        heading = f"{self.name} · input {'x'.join(map(str, self.input))} · {self.device}"
-        parts = [[heading], table]
+        parts = [[self._heading()], table]
         paragraphs = (self._conditions(), self._memory(), *self.notes, self._footnote())
         parts += [textwrap.wrap(paragraph, width) for paragraph in paragraphs]
         return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
     def __str__(self) -> str:
         return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        table = html_table([COLUMNS, *map(self._cells, self.rows)], LEFT)
+        notes = (html_text(note, "p") for note in (self._conditions(), self._memory(), *self.notes))
+        return html_text(self._heading(), "p") + table + "".join(notes)
+
+    def _heading(self) -> str:
+        return f"{self.name} · input {'x'.join(map(str, self.input))} · {self.device}"
 
     def _cells(self, row: Timing) -> list[str]:
         low, high = (_figure(1e3 * seconds) for seconds in (min(row.rounds), max(row.rounds)))

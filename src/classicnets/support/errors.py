@@ -1,6 +1,7 @@
-"""What error messages are made of: one-line reasons, nearest names, ranges."""
+"""What error messages are made of: one-line reasons, nearest names, commands, ranges."""
 
 import math
+import shlex
 import warnings
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -38,6 +39,15 @@ def first_few(names: Sequence[str], count: int = 3) -> str:
     """
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
+
+
+def shell(*words: object) -> str:
+    """The words of a command, quoted where a shell would take them apart.
+
+    >>> shell("predict", "runs/a", "my photo.jpg")
+    "predict runs/a 'my photo.jpg'"
+    """
+    return shlex.join(map(str, words))
 
 
 class SkippedFiles(UserWarning):

@@ -3,6 +3,7 @@
 import io
 import logging
 import warnings
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -21,6 +22,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .fonts import families_for
 from .names import short, visible
+from .tables import html_text
 
 DPI = 120  # at which texts are measured
 HINTING = 1.03  # by which they may be wider at another resolution
@@ -57,6 +59,12 @@ def png(figure: Figure, dpi: int | str = "figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
+
+
+def html_image(content: bytes, text: str = "") -> str:
+    """An element that holds a PNG file; `text` is for those who do not see it."""
+    source = f"data:image/png;base64,{b64encode(content).decode()}"
+    return f'<img alt="{html_text(text)}" style="max-width:100%" src="{source}">'
 
 
 def _make_literal(text: Text) -> None:

@@ -1,6 +1,11 @@
-"""Tables and numbers as text."""
+"""Tables and numbers as text, and tables as HTML for notebooks."""
 
 from collections.abc import Collection, Sequence
+from html import escape
+
+from .names import visible
+
+STYLE = ' style="padding:2px 8px;text-align:{}"'
 
 
 def align(rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> list[str]:
@@ -13,6 +18,28 @@ def align(rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> list[str
         ).rstrip()
         for row in rows
     ]
+
+
+def html_table(rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> str:
+    """The same table in HTML; whatever is in the cells is text.
+
+    >>> "<td>a&lt;b</td>" in html_table([["name"], ["a<b"]]).replace(STYLE.format("right"), "")
+    True
+    """
+    sides = ["left" if name in left else "right" for name in rows[0]]
+
+    def line(tag: str, row: Sequence[str]) -> str:
+        cells = zip(sides, row, strict=True)
+        inside = (f"<{tag}{STYLE.format(s)}>{html_text(c)}</{tag}>" for s, c in cells)
+        return f"<tr>{''.join(inside)}</tr>"
+
+    return f"<table>{line('th', rows[0])}{''.join(line('td', row) for row in rows[1:])}</table>"
+
+
+def html_text(text: str, tag: str = "") -> str:
+    """A text as HTML, in an element of this name."""
+    safe = escape(visible(text))
+    return f"<{tag}>{safe}</{tag}>" if tag else safe
 
 
 def format_bytes(n: int) -> str:

@@ -44,11 +44,11 @@ def checksum(tensors: Iterable[Tensor]) -> int:
 def find_difference(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> tuple[str, str]:
     """The first name, if any, whose tensor differs in shape or type, and how; else "", ""."""
     for name in (*here, *there):
-        told = [tuple(t[name].shape) if name in t else "missing" for t in (there, here)]
-        if told[0] == told[1]:
-            told = [t[name].dtype for t in (there, here)]
-        if told[0] != told[1]:
-            return name, f"is {told[0]} there and {told[1]} here"
+        pair = [tuple(t[name].shape) if name in t else "missing" for t in (there, here)]
+        if pair[0] == pair[1]:
+            pair = [t[name].dtype for t in (there, here)]
+        if pair[0] != pair[1]:
+            return name, f"is {pair[0]} there and {pair[1]} here"
     return "", ""
 
 

@@ -1,17 +1,15 @@
 """Plates (figures with a caption), and an HTML page that embeds them all."""
 
 import io
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image as PillowImage
 
-from classicnets.support.names import visible
-from classicnets.support.plots import png
+from classicnets.support.plots import html_image, png
+from classicnets.support.tables import html_text
 
 from .forward import Image
 from .tiles import rgb
@@ -49,7 +47,10 @@ class Plate:
     name: str
     text: str
     figure: Figure | None = None
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    def _repr_html_(self) -> str:
+        return _section(self)
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,14 @@ class Shown:
     top: Sequence[tuple[str, float]]
     true: str = ""
 
+    def _repr_html_(self) -> str:
+        return _prediction(self)
+
 
 def page(title: str, subtitle: str, plates: Sequence[Plate], shown: Sequence[Shown] = ()) -> str:
     """An HTML document with the images and their predictions, then all plates as embedded PNGs."""
-    title, subtitle = _text(title), _text(subtitle)
-    names = [_text(plate.name) for plate in plates if plate.figure]
+    title, subtitle = html_text(title), html_text(subtitle)
+    names = [html_text(plate.name) for plate in plates if plate.figure]
     content = "".join([*map(_prediction, shown), *map(_section, plates)])
     links = "".join(f'<a href="#{name}">{name}</a>' for name in names)
     return (
@@ -86,30 +90,19 @@ def _prediction(of: Shown) -> str:
     rows = ""
     for name, p in of.top:
         mark = ' class="true"' * (name == of.true)
-        rows += f"<tr{mark}><td>{_text(name)}</td><td>{100 * p:.1f} %</td></tr>"
-    true = f"<p>true class: {_text(of.true)}</p>" if of.true else ""
-    name = _text(of.name)
+        rows += f"<tr{mark}><td>{html_text(name)}</td><td>{100 * p:.1f} %</td></tr>"
+    true = f"<p>true class: {html_text(of.true)}</p>" if of.true else ""
+    name = html_text(of.name)
     return (
-        f'<figure class="shown"><img alt="{name}" src="{_embedded(file.getvalue())}">'
+        f'<figure class="shown">{html_image(file.getvalue(), of.name)}'
         f"<figcaption><b>{name}</b><p>The likeliest classes and their probabilities:</p>"
         f"<table>{rows}</table>{true}</figcaption></figure>\n"
     )
 
 
 def _section(plate: Plate) -> str:
-    name, text = _text(plate.name), _text(plate.text)
+    name, text = html_text(plate.name), html_text(plate.text)
     if plate.figure is None:
         return f'<figure><p class="none"><b>{name}</b>: {text}</p></figure>\n'
-    image = _embedded(png(plate.figure))
-    return (
-        f'<figure id="{name}"><img alt="{name}: {text}" '
-        f'src="{image}"><figcaption>{text}</figcaption></figure>\n'
-    )
-
-
-def _embedded(image: bytes) -> str:
-    return f"data:image/png;base64,{b64encode(image).decode()}"
-
-
-def _text(words: str) -> str:
-    return escape(visible(words))
+    image = html_image(png(plate.figure), f"{plate.name}: {plate.text}")
+    return f'<figure id="{name}">{image}<figcaption>{text}</figcaption></figure>\n'

@@ -102,7 +102,8 @@ Random = AsBuilt | Gaussian | HeNormal | Glorot | LecunUniform
 class FromRun:
     """Weights learnt in another run; what is not taken from it is initialised by `rest`.
 
-    `layers` names the layers to take, by default all. Simonyan and Zisserman, arXiv:1409.1556v6,
+    `layers` names the layers to take, by default all but those that are `new`, such as the last one
+    of a network for other classes. Simonyan and Zisserman, arXiv:1409.1556v6,
     section 3.1, start deeper networks from the first four convolutions and the three fully
     connected layers of A. Counted in the deeper networks the first four would not fit, so they are
     taken by their names in A: conv1_1, conv2_1, conv3_1 and conv3_2, and fc6, fc7, fc8.
@@ -114,6 +115,7 @@ class FromRun:
     run: str
     layers: tuple[str, ...] | None = None
     rest: Random = AsBuilt()
+    new: tuple[str, ...] = ()
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
         path = Path(self.run) / "weights.safetensors"
@@ -122,10 +124,11 @@ class FromRun:
         except FileNotFoundError:
             raise ValueError(f"no weights at {path}") from None
         own = network.state_dict()
-        if self.layers is None:
-            taken = list(own | learnt)
-        else:
+        taken = list(own | learnt)
+        if self.layers is not None:
             taken = [n for layer in self.layers for n in _of_layer(layer, own)]
+        new = {n for layer in self.new for n in _of_layer(layer, own)}
+        taken = [n for n in taken if n not in new]
         there, here = ({n: t[n] for n in taken if n in t} for t in (learnt, own))
         name, difference = find_difference(there, here)
         if name:

@@ -1,40 +1,44 @@
-"""Overrides of a recipe as one types them, `field=value`: parsed, checked, never executed."""
+"""Overrides of a recipe, as one types them or as values: parsed, checked, never executed."""
 
 import ast
 import math
 from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, get_origin
+
+import numpy as np
 
 from classicnets.support.errors import suggest
 
 from .recipe import ABOUT_PAPER, Recipe
-from .serialization import PARTS, describe_type, from_json
+from .serialization import PARTS, describe_type, from_json, to_json
 from .shorthand import apply_short_forms
 
 INSTEAD = {"epochs": "steps", "steps": "epochs"}
 
 
-def override(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
+def override(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     """The recipe with some fields changed; `optimizer.momentum` is a field of a part.
 
-    A value is a Python literal or a part by its name, as `repr` writes it, or has one of the short
-    forms of `apply_short_forms`, which the others are applied to. `epochs` replaces
-    `steps`, and `steps` replaces `epochs`. The reasons cited or assumed for a changed value go.
-    Raises a ValueError for an unknown field or part, offering the nearest, and for a value of
-    another type or out of range.
+    A value is that value, or its text: a Python literal or a part by its name, as `repr` writes it.
+    Either may have one of the short forms of `apply_short_forms`, which the others are applied to.
+    `epochs` replaces `steps`, and `steps` replaces `epochs`. The reasons cited or assumed for a
+    changed value go. Raises a ValueError for an unknown field or part, offering the nearest, and
+    for a value of another type or out of range.
 
     >>> from classicnets.recipes.alexnet import IMAGENET
-    >>> ours = override(IMAGENET, {"batch": "64", "optimizer.momentum": "0.8"})
+    >>> ours = override(IMAGENET, {"batch": "64", "optimizer.momentum": 0.8})
     >>> ours.batch, ours.optimizer.momentum
     (64, 0.8)
     """
-    recipe, overrides = apply_short_forms(recipe, overrides)
+    plain = {name: _plain(value) for name, value in overrides.items()}
+    recipe, overrides = apply_short_forms(recipe, plain)
     values: dict[str, Any] = {}
     for name, text in sorted(overrides.items(), key=lambda pair: pair[0].count(".")):
         head, *rest = name.split(".")
         field = _field(recipe, head, name)
-        values[head] = _with(values.get(head, getattr(recipe, head)), field, rest, name, text)
+        before = values.get(head, getattr(recipe, head))
+        values[head] = _with(before, field, rest, name, text)
     for name, other in INSTEAD.items():
         if values.get(name) is not None:
             values.setdefault(other, None)
@@ -49,6 +53,34 @@ def override(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
     return replace(recipe, **values, cited=cited, assumed=assumed)
 
 
+def as_text(overrides: Mapping[str, Any]) -> dict[str, str]:
+    """The overrides as one types them, without those with a part of your own, which has no text."""
+    plain = {name: _plain(value) for name, value in overrides.items()}
+    return {
+        name: value if isinstance(value, str) else repr(value)
+        for name, value in plain.items()
+        if not _is_own(value)
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value without what NumPy and lists add to it; a class of parts is its name."""
+    if isinstance(value, type) and value in PARTS.values():
+        return value.__name__
+    if isinstance(value, list):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_own(value: Any) -> bool:
+    """Whether there is a part of your own in the value."""
+    if isinstance(value, tuple):
+        return any(map(_is_own, value))
+    if type(value) in PARTS.values():
+        return any(_is_own(getattr(value, f.name)) for f in fields(value))
+    return value is not None and not isinstance(value, bool | int | float | str)
+
+
 def _field(owner: Any, name: str, full: str) -> Field:
     known = {f.name: f for f in fields(owner)} if is_dataclass(owner) else {}
     if isinstance(owner, Recipe):
@@ -61,12 +93,14 @@ def _field(owner: Any, name: str, full: str) -> Field:
     return known[name]
 
 
-def _with(before: Any, field: Field, rest: list[str], name: str, text: str) -> Any:
+def _with(before: Any, field: Field, rest: list[str], name: str, text: Any) -> Any:
     """The new value of a field: the value itself, or the part with one of its own changed."""
     if rest:
         inner = _field(before, rest[0], name)
         value = _with(getattr(before, inner.name), inner, rest[1:], name, text)
         return replace(before, **{inner.name: value})
+    if not isinstance(text, str):
+        return _checked(text, field.type, name)
     word = field.type is str or (field.type == str | None and text != "None")
     if word and text[:1] not in ("'", '"'):
         return text
@@ -78,6 +112,13 @@ def _with(before: Any, field: Field, rest: list[str], name: str, text: str) -> A
             f"it takes {describe_type(field.type)}"
         ) from None
     return from_json(value, field.type, name)
+
+
+def _checked(value: Any, kind: Any, name: str) -> Any:
+    """A value that is not text, after the same checks; a part of your own is kept as it is."""
+    whole = get_origin(kind) is not tuple or isinstance(value, tuple)
+    checked = from_json(to_json(value, kind if whole else None), kind, name)
+    return value if _is_own(value) else checked
 
 
 def _parse(node: ast.expr, kind: Any, name: str) -> Any:

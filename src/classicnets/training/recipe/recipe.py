@@ -14,6 +14,7 @@ from classicnets.data.crops import (
     ScaleJitter,
 )
 from classicnets.data.scaling import Between, Standardise, SubtractMean, SubtractMeanImage
+from classicnets.support.tables import html_table, html_text
 
 from .averaging import Average
 from .constraint import FilterRms
@@ -62,7 +63,7 @@ class CustomPart:
         return self.text
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recipe:
     """How to train a network.
 
@@ -147,6 +148,32 @@ class Recipe:
                 "weights, one for each class; the sampler can"
             )
 
+    def rows(self) -> list[tuple[str, Any, str, str]]:
+        """Each field that has a value or a source: name, value, where it is cited, why assumed."""
+        sources = {**self.cited, **self.assumed}
+        return [
+            (f.name, value, self.cited.get(f.name, ""), self.assumed.get(f.name, ""))
+            for f in fields(self)
+            if f.name not in ABOUT_PAPER
+            if (value := getattr(self, f.name)) is not None or f.name in sources
+        ]
+
+    def __repr__(self) -> str:
+        lines = [f"    {name}={typed(value)},\n" for name, value, *_ in self.rows()]
+        return f"Recipe(\n    cite={self.cite!r},\n{''.join(lines)})"
+
+    def _repr_html_(self) -> str:
+        heads = ("field", "value", "source")
+        lines = [
+            (
+                name,
+                typed(value),
+                "; ".join(filter(None, (cited, assumed and f"assumed: {assumed}"))),
+            )
+            for name, value, cited, assumed in self.rows()
+        ]
+        return html_text(f"Recipe of {self.cite}", "p") + html_table([heads, *lines], heads)
+
     def steps_per_epoch(self, images: int, smallest: int = 1) -> int:
         """How many steps one epoch over so many training images takes.
 
@@ -189,6 +216,11 @@ def shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(shown, value)) or "none"
     return "none" if value is None else getattr(value, "__qualname__", str(value))
+
+
+def typed(value: Any) -> str:
+    """A value as one types it after --set; a function, which one cannot, is its name."""
+    return getattr(value, "__qualname__", repr(value))
 
 
 def differences(recipe: Recipe, paper: Recipe) -> dict[str, tuple[Any, Any]]:

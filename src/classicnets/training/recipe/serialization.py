@@ -47,13 +47,15 @@ WORDS = {
 }
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: Any, kind: Any = None) -> Any:
     """A recipe, a part of one or a run configuration as plain dicts, lists, numbers and strings.
+
+    `kind` is the type of the field that the value stands in, by default its own.
 
     >>> to_json(FilterRms(0.1))
     {'kind': 'FilterRms', 'limit': 0.1}
     """
-    return CONVERTER.unstructure(value)
+    return CONVERTER.unstructure(value, kind)
 
 
 def parse_json(text: str) -> Any:

@@ -25,8 +25,8 @@ AUGMENT = {
 
 
 def apply_short_forms(
-    recipe: Recipe, overrides: Mapping[str, str]
-) -> tuple[Recipe, dict[str, str]]:
+    recipe: Recipe, overrides: Mapping[str, Any]
+) -> tuple[Recipe, dict[str, Any]]:
     """The recipe changed by the overrides in short form, and the other overrides.
 
     `size` changes `crop`, and `side` and the crop sampler in proportion; a number for `lr` scales
@@ -34,13 +34,16 @@ def apply_short_forms(
     distort, joined by commas.
 
     >>> from classicnets.recipes.resnet import CIFAR
-    >>> ours, rest = apply_short_forms(CIFAR, {"size": "64", "lr": "0.05", "batch": "8"})
+    >>> ours, rest = apply_short_forms(CIFAR, {"size": "64", "lr": 0.05, "batch": "8"})
     >>> ours.crop, ours.side, ours.crop_sampler.pad, ours.lr.start, rest
     (64, 64, 8, 0.05, {'batch': '8'})
     """
     rest, before = dict(overrides), recipe.optimizer
     for name, apply in FORMS.items():
-        if name in rest and (changed := apply(recipe, rest[name].strip())) is not None:
+        value = rest.get(name)
+        if name not in rest or (name != "size" and not isinstance(value, str | int | float)):
+            continue  # a part, not what one types for it
+        if (changed := apply(recipe, str(value).strip())) is not None:
             recipe = changed
             del rest[name]
     if "optimizer" not in rest and not any(name.partition(".")[0] == "lr" for name in overrides):

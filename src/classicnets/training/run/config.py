@@ -163,10 +163,10 @@ class RunConfig:
 
     def fixed(self) -> dict[str, Any]:
         """What must be the same when training resumes, field by field, as JSON."""
-        told = to_json(self)
-        parts = told["recipe"].items()
+        content = to_json(self)
+        parts = content["recipe"].items()
         recipe = {f"recipe.{name}": part for name, part in parts if name not in LENGTH}
-        return recipe | {name: told[name] for name in FIXED}
+        return recipe | {name: content[name] for name in FIXED}
 
 
 @lru_cache(maxsize=1)

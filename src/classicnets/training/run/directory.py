@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from classicnets.data.scaling import Scaling, SubtractMeanImage
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import LOCK, lock_directory, write_atomic
+from classicnets.support.tables import html_table
 from classicnets.support.tensors import (
     checksum,
     find_difference,
@@ -53,7 +55,7 @@ RUN_FILES = tuple(
 WITH_WEIGHTS = ("network", "input", "side", "classes", "scaling")
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A run directory: configuration and notes, which run.json holds, and a row per epoch."""
 
@@ -61,6 +63,30 @@ class Run:
     config: RunConfig
     notes: dict[str, Any] = field(default_factory=dict)
     epochs: list[EpochMetrics] = field(default_factory=list)
+
+    def facts(self) -> dict[str, str]:
+        """What a run is and how far it is, as text."""
+        config, epochs = self.config, self.epochs
+        told = {
+            "run": str(self.directory),
+            "network": config.network,
+            "data": f"{config.data}, {len(config.classes)} classes",
+            "recipe": config.recipe.cite,
+            "epochs": str(epochs[-1].epoch if epochs else 0),
+        }
+        if epochs:
+            best = min(epochs, key=attrgetter("rank"))
+            error = f"{best.validation_top1_error:.2f} % in epoch {best.epoch}"
+            told["best validation error"] = error
+        if test := self.notes.get("test"):
+            told["test error"] = f"{test['top1_error']:.2f} %"
+        return told
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {value}" for name, value in self.facts().items())
+
+    def _repr_html_(self) -> str:
+        return html_table([("", " "), *self.facts().items()], ("", " "))
 
     @property
     def last(self) -> Path:
