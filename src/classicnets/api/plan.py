@@ -342,7 +342,8 @@ def run_seconds(config: RunConfig, network: nn.Module, splits: Splits, live: Liv
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     rates, precision = _rates(device, execution.precision), execution.precision
     step = predict_step(live, weights, _copies(recipe), rates, precision, device.type)
-    train, validation = len(splits.train) / recipe.batch, len(splits.validation) / recipe.batch
+    train = min(config.total_steps, config.steps_per_epoch)  # a run may be shorter than an epoch
+    validation = len(splits.validation) / recipe.batch
     reading = _reading(splits, recipe) * (train + validation)
     return step.likely * execution.accumulation_steps * (train + validation / 3) + reading
 
