@@ -154,6 +154,7 @@ class Names:
 
     def __init__(self, written: Iterator[str]):
         self.taken = {name for name in written if name}
+        self.last: dict[str, int] = {}  # the number that a name was last given
         self.anchor = ""  # the name of the last layer with weights
 
     def of(self, item: Item, what: Layer | Block) -> str:
@@ -168,11 +169,13 @@ class Names:
         return name
 
     def free(self, name: str) -> str:
-        number, found = 1, name
+        number = self.last.get(name, 1)
+        found = name if number == 1 else f"{name}{'_' * name[-1].isdigit()}{number}"
         while found in self.taken:
             number += 1
             found = f"{name}{'_' * name[-1].isdigit()}{number}"
         self.taken.add(found)
+        self.last[name] = number
         return found
 
 
