@@ -20,6 +20,7 @@ import gpu
 import image_folder
 import inference
 import lrn
+import planning
 import report
 import steps
 import torch
@@ -35,7 +36,7 @@ SMALL = ("resnet20", "lenet5")
 def benchmarks(quick: bool, device: str = "cpu") -> dict[str, Benchmark]:
     if device == "cuda":
         return {benchmark.name: benchmark for benchmark in gpu.benchmarks(quick)}
-    modules = (steps, lrn, inference, epochs, image_folder, commands)
+    modules = (steps, lrn, inference, epochs, image_folder, commands, planning)
     return {b.name: b for module in modules for b in module.benchmarks(quick)}
 
 

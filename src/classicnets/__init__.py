@@ -30,6 +30,7 @@ _PUBLIC = {
     "api.diff": ("diff",),
     "api.evaluate": ("evaluate",),
     "api.pack": ("pack",),
+    "api.plan": ("plan",),
     "api.predict": ("predict",),
     "api.resume": ("resume",),
     "api.runs": ("load",),
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from .api.diff import diff as diff
     from .api.evaluate import evaluate as evaluate
     from .api.pack import pack as pack
+    from .api.plan import plan as plan
     from .api.predict import predict as predict
     from .api.resume import resume as resume
     from .api.runs import load as load

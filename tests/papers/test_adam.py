@@ -180,7 +180,9 @@ def test_the_memory_of_a_step_counts_the_values_that_the_optimizer_keeps(rule, c
     one = report.training_memory
     assert one.optimizer == copies * one.gradients
     assert f"({copies} value{'s' * (copies != 1)} per weight)" in report.text().replace("\n", " ")
-    room = (one.total - one.activations + 10.6 * one.activations) / memory.USABLE
+    ten, eleven = (memory.step_peak(network, (3, 64, 64), n, rule.copies) for n in (10, 11))
+    assert ten.optimizer == one.optimizer
+    room = memory.MARGIN * (0.4 * ten.total + 0.6 * eleven.total - ten.runtime)
     monkeypatch.setattr(execution, "free_memory", lambda device: float(room))
     _, why = resolve_execution(Execution("fp32"), network, (3, 64, 64), 64, rule)
     assert "; the largest batch that fits is 10)" in why

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +80,28 @@ def choose_recipe(target: Target, recipe: str | Recipe | None, data: str | Split
     if recipe not in named:
         raise ValueError(f"no recipe {recipe!r}; {suggest(recipe, [*named, 'FILE.py'])}")
     return named[recipe]
+
+
+def adaptable(
+    target: Target, chosen: Recipe, recipe: str | Recipe | None, data: str | Splits
+) -> Recipe | None:
+    """The chosen recipe where it may be adapted to few images, as adapt's `source`.
+
+    Not one of your own, which you wrote for your data, or one that was written for these data.
+    """
+    own = isinstance(recipe, Recipe) or ".py" in (recipe or "")
+    for_these = recipe is None and isinstance(data, str) and (target.name, data) in FOR_SETS
+    return None if own or for_these else chosen
+
+
+def set_by_hand(before: Recipe, wanted: Recipe, overrides: Mapping[str, Any] | None) -> set[str]:
+    """The fields that the user has set, also to the value that they had, or by a short form."""
+    named = {name.partition(".")[0] for name in overrides or ()}
+    return {
+        f.name
+        for f in fields(Recipe)
+        if f.name in named or getattr(wanted, f.name) != getattr(before, f.name)
+    }
 
 
 def with_overrides(

@@ -105,6 +105,25 @@ def speed(
     )
 
 
+def time_steps(
+    network: nn.Module,
+    recipe: Recipe,
+    size: tuple[int, int, int],
+    batch: int,
+    device: torch.device,
+    execution: Execution,
+    count: int = 5,
+) -> list[float]:
+    """The seconds of each of `count` training steps, after the first, on noise of this size."""
+    materialise(network, (2, *size))
+    setup = _Setup(network.to(device), recipe, size, device)
+    workload = setup.training(measure(network, size, batch), execution)
+    workload.set_mode()
+    for _ in range(1 + workload.warmup):
+        workload.run()
+    return [_seconds(workload.run, 1, device) for _ in range(count)]
+
+
 @dataclass
 class _Workload:
     """A row to time: `run` processes one batch once `set_mode` has been called."""

@@ -1,5 +1,6 @@
 """Training: a network, data and a recipe become a run directory."""
 
+import math
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -18,9 +19,10 @@ from classicnets.data.listing import training_digests
 from classicnets.data.sets import open_data
 from classicnets.evaluation.metrics import Evaluation
 from classicnets.evaluation.protocols import find_protocol
+from classicnets.measure.live import Live
 from classicnets.measure.sizes import scores_shape
 from classicnets.recipes.adapt import adapt
-from classicnets.support.devices import select_device
+from classicnets.support.devices import peak_memory, select_device
 from classicnets.support.files import lock_directory
 from classicnets.support.modules import evaluation_mode
 from classicnets.support.names import file_names
@@ -38,7 +40,15 @@ from classicnets.training.run.state import Record, TrainingState
 
 from .evaluate import evaluate_network
 from .finetune import from_run
-from .recipes import Target, choose_recipe, resolve_network, with_overrides
+from .plan import run_peaks, run_seconds
+from .recipes import (
+    Target,
+    adaptable,
+    choose_recipe,
+    resolve_network,
+    set_by_hand,
+    with_overrides,
+)
 from .runs import build_seeded
 
 SAVE_EVERY = 600  # seconds; an epoch may take hours
@@ -66,6 +76,7 @@ class Training:
     def __post_init__(self) -> None:
         self.saved = self.state.step if self.run.last.exists() else None  # the step on disk
         self.test: Evaluation | None = None
+        self.live = Live()  # the operators of a step, for a prediction of its time
 
     def __repr__(self) -> str:
         return f"{self.run!r}\nstep: {self.state.step:,} of {self.config.total_steps:,}"
@@ -168,8 +179,27 @@ class Training:
         self.run.load_weights(self.network)
         test = evaluate_network(self.network, self.splits.test, self.config)
         early = {"stopped_early": self.stopped_early} if self.stopped_early else {}
-        self.run.note(test=test.as_json(), **early)
+        # before the rates of the machine are sampled, which needs memory
+        measured = self._measured()
+        plan = {**self.run.notes.get("plan", {}), **self._predicted()}
+        self.run.note(test=test.as_json(), measured=measured, plan=plan, **early)
         return test
+
+    def _predicted(self) -> dict[str, float]:
+        """The seconds of an epoch by the planner; nothing for a resumed run, and for several
+        processes."""
+        if self.live.work and self.config.processes == 1:
+            with suppress(ValueError, RuntimeError):  # no memory is left to sample the rates
+                seconds = run_seconds(self.config, self.network, self.splits, self.live)
+                return {"seconds_per_epoch": seconds}
+        return {}
+
+    def _measured(self) -> dict[str, float]:
+        """What the training needed, beside the plan; what is unknown is left out."""
+        seconds = [epoch.seconds for epoch in self.run.epochs]
+        told = {"peak_bytes": peak_memory(self.state.totals.device)}
+        told["seconds_per_epoch"] = sum(seconds) / len(seconds) if seconds else math.nan
+        return {name: value for name, value in told.items() if math.isfinite(value)}
 
 
 def train(
@@ -195,9 +225,9 @@ def train(
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
     in proportion, and `overrides` changes any other field, name -> value, or its text as one types
     it after `--set`. `init_from` is a run of the same network whose weights training starts from;
-    for other classes its last layer is new. `out` is a new directory,
-    `runs/<network>-<data>-<time>` by default; with `exist_ok` that of a run will do, whose files
-    are replaced once all has been checked. `workers`
+    for other classes its last layer is new, and pixels are scaled as there. `out` is a new
+    directory, `runs/<network>-<data>-<time>` by default; with `exist_ok` that of a run will do,
+    whose files are replaced once all has been checked. `workers`
     processes read files ahead; by default one per processor where a GPU computes, else none, since
     the computing threads then read in between. `unreadable` files are left out ("skip") or an error
     ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
@@ -216,7 +246,8 @@ def train(
     data = str(data) if isinstance(data, Path) else data
     where = distributed.init(select_device(device))
     target = resolve_network(network, data)
-    wanted = with_overrides(choose_recipe(target, recipe, data), epochs, overrides)
+    chosen_recipe = choose_recipe(target, recipe, data)
+    wanted = with_overrides(chosen_recipe, epochs, overrides)
     find_protocol(wanted.protocol)
     directory = _new_directory(out, target, data, exist_ok)
     splits = (
@@ -231,13 +262,16 @@ def train(
             allow_missing_classes=allow_missing_classes,
         )
     )
-    wanted, adapted = adapt(wanted, splits)
     shape = (splits.channels, wanted.crop, wanted.crop)
     module = build_seeded(target.build, len(splits.classes), shape, seed)
     if init_from is not None:
-        init = from_run(init_from, wanted.init, module, target.name, splits.classes)
-        overrides = {**(overrides or {}), "init": init}
-        wanted = override(wanted, {"init": init})
+        start = from_run(init_from, wanted, module, target.name, splits.classes)
+        if "pixels" in set_by_hand(chosen_recipe, wanted, overrides):
+            del start["pixels"]
+        overrides = {**(overrides or {}), **start}
+        wanted = override(wanted, start)
+    source = adaptable(target, chosen_recipe, recipe, data)
+    wanted, adapted = adapt(wanted, splits, source, set_by_hand(chosen_recipe, wanted, overrides))
     wanted, fixed = _fit_to_network(wanted, module, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed
@@ -250,7 +284,8 @@ def train(
     if distributed.rank() == 0:
         named = recipe if isinstance(recipe, str) else ""
         origin = {"recipe": named, "epochs": epochs, "overrides": as_text(overrides or {})}
-        notes = {"origin": origin, "adapted": dict(training.adapted)}
+        plan = run_peaks(config, module, training.live)
+        notes = {"origin": origin, "adapted": dict(training.adapted), "plan": plan}
         notes |= _environment(splits, module, where)
         digests = training_digests(splits)
         training.run = create(directory, config, digests, exist_ok, target.design, **notes)

@@ -24,6 +24,7 @@ from .design import design, diff
 from .evaluate import evaluate
 from .list import list_
 from .pack import pack
+from .plan import plan
 from .predict import predict
 from .recipe import recipe
 from .report import is_first_to_fail
@@ -69,7 +70,8 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 VERBS = (
-    *(list_, show, design, diff, speed, recipe, train, evaluate, predict, compare, see, pack, demo),
+    *(list_, show, design, diff, speed, plan, recipe),
+    *(train, evaluate, predict, compare, see, pack, demo),
 )
 app.callback(invoke_without_command=True)(print_version)
 for verb in VERBS:

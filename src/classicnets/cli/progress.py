@@ -1,5 +1,6 @@
 """Progress on the terminal: bars for downloads and measurements, and the progress of training."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -158,14 +159,7 @@ def _estimate(device: "torch.device") -> Show:
 
 def _peak_memory(device: "torch.device") -> str:
     """The peak memory so far, of the GPU or of this process; empty where it is unknown."""
-    if device.type == "cuda":
-        import torch
+    from classicnets.support.devices import peak_memory
 
-        used = torch.cuda.max_memory_allocated(device)
-    elif sys.platform == "linux":
-        import resource
-
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    else:
-        return ""
-    return f"; peak memory so far {used / 2**30:.2f} GiB"
+    used = peak_memory(device)
+    return "" if math.isnan(used) else f"; peak memory so far {used / 2**30:.2f} GiB"

@@ -190,7 +190,7 @@ def train(
 
     \b
     Examples:
-      classicnets train lenet5 --epochs 2 --out runs/digits
+      classicnets train lenet5 --out runs/digits
       classicnets train resnet18 --data path/to/folder --recipe fast -b 32
       classicnets train --resume runs/digits
       classicnets train --resume runs/digits --epochs 60

@@ -15,6 +15,7 @@ from classicnets.support.devices import DTYPES, synchronize
 TRIES = 3  # the fastest counts
 # side of the matrices, images of the convolution, elements of the copy
 QUICK, CPU, ACCELERATOR = (256, 1, 2**20), (2048, 16, 2**26), (8192, 256, 2**28)
+BRIEF = (1024, 4, 2**24)  # on a CPU a third of a second instead of several
 
 
 @torch.inference_mode()
@@ -22,9 +23,11 @@ def sample(
     device: torch.device = torch.device("cpu"),  # noqa: B008
     precisions: Collection[str] = tuple(DTYPES),
     quick: bool = False,
+    brief: bool = False,
 ) -> dict[str, float]:
     """FLOP/s by operation and precision, and bytes/s read and written by a copy."""
-    n, images, size = QUICK if quick else CPU if device.type == "cpu" else ACCELERATOR
+    full = (BRIEF if brief else CPU) if device.type == "cpu" else ACCELERATOR
+    n, images, size = QUICK if quick else full
     peaks = {}
     for name in precisions:
         options = {"dtype": DTYPES[name], "device": device}

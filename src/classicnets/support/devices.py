@@ -2,6 +2,7 @@
 
 import math
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -61,3 +62,14 @@ def device_name(device: torch.device) -> str:
         return platform.processor() if device.type == "cpu" else ""
     lines = info.read_text(encoding="utf-8").splitlines()
     return next((line.partition(": ")[2] for line in lines if "model name" in line), "")
+
+
+def peak_memory(device: torch.device) -> float:
+    """The peak memory in bytes so far, of the GPU or of this process; NaN where it is unknown."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    if device.type != "cpu" or sys.platform != "linux":
+        return math.nan
+    import resource  # noqa: PLC0415  # not on every platform
+
+    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -95,20 +95,12 @@ def resolve_execution(
     `optimizer` is given where the network is to be trained.
     """
     device = network_device(network)
-    wide = any(p.ndim == 4 and p.shape[1] >= WIDE for p in network.parameters())
+    wide = _is_wide(network)
     elements = batch * math.prod(shape)
     reasons = []
     if execution.precision == "auto":
-        # without oneDNN a CPU is slow in bf16, above all in the backward pass
-        tiny = optimizer is not None and device.type == "cpu" and elements < TINY
-        if not wide:
-            precision, why = "fp32", "a small network"
-        elif tiny:
-            precision, why = "fp32", "a small batch"
-        elif supports_bf16(device):
-            precision, why = "bf16", "supported by the hardware"
-        else:
-            precision, why = "fp32", "no bf16 hardware"
+        cpu = optimizer is not None and device.type == "cpu"
+        precision, why = choose_precision(network, elements, cpu, supports_bf16(device))
         execution = replace(execution, precision=precision)
         reasons.append(f"{precision} ({why})")
     if execution.layout == "auto":
@@ -132,6 +124,22 @@ def resolve_execution(
         execution = replace(execution, graph=graph)
         reasons += ["one CUDA graph per step (small batches are launch-bound)"] * graph
     return execution, ", ".join(reasons)
+
+
+def choose_precision(
+    network: nn.Module, elements: int, training_on_cpu: bool, bf16: bool
+) -> tuple[str, str]:
+    """fp32 or bf16 for a batch of so many elements, and why; `bf16` is what the device supports."""
+    if not _is_wide(network):
+        return "fp32", "a small network"
+    # without oneDNN a CPU is slow in bf16, above all in the backward pass
+    if training_on_cpu and elements < TINY:
+        return "fp32", "a small batch"
+    return ("bf16", "supported by the hardware") if bf16 else ("fp32", "no bf16 hardware")
+
+
+def _is_wide(network: nn.Module) -> bool:
+    return any(p.ndim == 4 and p.shape[1] >= WIDE for p in network.parameters())
 
 
 def require_graphs(device: torch.device) -> None:

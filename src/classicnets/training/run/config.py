@@ -193,6 +193,8 @@ def check_notes(notes: Mapping[str, Any]) -> None:
         "origin": Origin,
         "stopped_early": str,
         "extended": tuple[Mapping[str, int], ...],
+        "plan": Mapping[str, float],
+        "measured": Mapping[str, float],
     }
     for name, kind in kinds.items():
         if notes.get(name) is not None:

@@ -1,0 +1,105 @@
+"""One training step without values: what it holds in memory at once, and the work it does.
+
+Forward, backward and update run under a mode that notes when each storage is created and freed.
+"""
+
+import weakref
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from .operations import FREE, cost
+
+# oneDNN reorders the weights of a convolution: once forward, twice backward
+WORKSPACES = {"convolution": 1, "convolution_backward": 2}
+WORKSPACE, TRANSIENT = "workspace", "transient"
+
+
+class Live(TorchDispatchMode):
+    """Records live storages, and the arithmetic and traffic of each operator.
+
+    `work` has (FLOP, bytes read and written) per operator that is not a view.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[int] = []  # a storage's number when it is created, ~number when freed
+        self.sizes: list[int] = []
+        self.kinds: dict[int, str] = {}
+        self.numbers: dict[int, int] = {}  # of live storages
+        self.watched: list[Any] = []
+        self.work: list[tuple[float, float]] = []
+
+    def hold(self, t: Any, kind: str = "") -> Any:
+        """Counts a tensor's storage while it lives; the first `kind` that it is given stays."""
+        storage = t.untyped_storage()
+        key = storage._cdata
+        if key not in self.numbers:
+            number = self.numbers[key] = self._new(storage.nbytes())
+            self.watched.append(weakref.ref(storage, lambda _: self._free(key, number)))
+        if kind:
+            self.kinds.setdefault(self.numbers[key], kind)
+        return t
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        outputs = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
+        for t in outputs:
+            self.hold(t)
+        name = func._schema.name.removeprefix("aten::").rstrip("_")
+        self._workspace(name, args)
+        if outputs and not func.is_view:
+            inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+            moved = sum(t.numel() * t.element_size() for t in (*inputs, *outputs))
+            self.work.append((_flop(name, args, outputs), 0.0 if name in FREE else float(moved)))
+        return out
+
+    def peak(self) -> dict[str, int]:
+        """The bytes of each kind at the moment when most are live."""
+        live, most, at = 0, 0, 0
+        for i, event in enumerate(self.events):
+            live += self.sizes[event] if event >= 0 else -self.sizes[~event]
+            if live > most:
+                most, at = live, i
+        held: set[int] = set()
+        for event in self.events[: at + 1]:
+            held.add(event) if event >= 0 else held.discard(~event)
+        parts: Counter[str] = Counter()
+        for number in held:
+            parts[self.kinds.get(number, TRANSIENT)] += self.sizes[number]
+        return dict(parts)
+
+    def _new(self, nbytes: int) -> int:
+        self.sizes.append(nbytes)
+        self.events.append(number := len(self.sizes) - 1)
+        return number
+
+    def _free(self, key: int, number: int) -> None:
+        self.events.append(~number)
+        self.numbers.pop(key, None)
+
+    def _workspace(self, name: str, args: Sequence[Any]) -> None:
+        if copies := WORKSPACES.get(name, 0):
+            weight = args[copies]  # (input, weight) forward, (gradient, input, weight) backward
+            number = self._new(copies * weight.numel() * weight.element_size())
+            self.kinds[number] = WORKSPACE
+            self.events.append(~number)
+
+
+def _flop(name: str, args: Sequence[Any], outputs: Sequence[Tensor]) -> float:
+    """Two per multiply-add; backward a convolution has one product for each gradient."""
+    if name == "convolution_backward":
+        forward = (*args[1:3], None, *args[4:])  # input, weight, bias, stride, ...
+        return 2.0 * sum(args[-1][:2]) * _macs("convolution", forward, args[0])
+    return 2.0 * _macs(name, args, outputs[0])
+
+
+def _macs(name: str, args: Sequence[Any], out: Tensor) -> int:
+    counted = cost(name, args, out)
+    return counted.macs if counted else 0

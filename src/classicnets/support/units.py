@@ -1,0 +1,62 @@
+"""Amounts of memory and time as people write them."""
+
+import math
+import re
+from collections.abc import Mapping
+
+BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+BYTES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+LEGAL_MEMORY = "such as 8GB, 500MB or 6GiB"
+LEGAL_TIME = "such as 90s, 30min, 2h or 1d"
+
+
+def parse_bytes(text: str | float) -> float:
+    """An amount of memory in bytes. Raises a ValueError for another unit, and one of 0 or less.
+
+    >>> parse_bytes("8GB"), parse_bytes("0.5 GiB")
+    (8000000000.0, 536870912.0)
+    """
+    return _parse("memory", _digits(text).upper(), BYTES, "B", str(text), LEGAL_MEMORY)
+
+
+def parse_seconds(text: str | float) -> float:
+    """A time in seconds. Raises a ValueError for another unit, and one of 0 or less.
+
+    >>> parse_seconds("1.5h"), parse_seconds(90)
+    (5400.0, 90.0)
+    """
+    return _parse("time", _digits(text), SECONDS, "s", str(text), LEGAL_TIME)
+
+
+def _digits(text: str | float) -> str:
+    return text if isinstance(text, str) else f"{text:f}"  # never 1e+20
+
+
+def _parse(
+    what: str, text: str, units: Mapping[str, int], default: str, given: str, legal: str
+) -> float:
+    found = re.fullmatch(r"(-?\d+(?:\.\d*)?|-?\.\d+)\s*([A-Za-z]*)", text.strip())
+    unit = units.get((found[2] or default) if found else "")
+    if found is None or unit is None:
+        raise ValueError(f"{what} is a number and a unit, {legal}, not {given!r}")
+    value = float(found[1]) * unit
+    if not 0 < value < math.inf:
+        raise ValueError(f"{what} must be more than 0, {legal}, not {given!r}")
+    return value
+
+
+def format_seconds(seconds: float) -> str:
+    """
+    >>> [format_seconds(s) for s in (0.0123, 12.3, 300, 7500, 200000)]
+    ['12.3 ms', '12.3 s', '5 min 0 s', '2 h 5 min', '2 d 7 h']
+    """
+    if seconds < 1:
+        return f"{1e3 * seconds:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    for big, small, a, b in ((86400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s")):
+        if seconds >= big:
+            count, rest = divmod(int(seconds), big)
+            return f"{count:,} {a} {rest // small} {b}"
+    raise AssertionError(seconds)

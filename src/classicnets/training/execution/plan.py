@@ -1,0 +1,222 @@
+"""The plan of a training: its memory by part, its time, and what would fit where it does not."""
+
+import json
+import math
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from classicnets.measure import roofline
+from classicnets.measure.live import Live
+from classicnets.support.tables import align, format_bytes
+from classicnets.support.units import format_seconds
+
+from .memory import EVALUATED, MARGIN, Peak, largest_peak
+
+# measured steps took 1.1 to 1.6 times the lower bound (docs/planning.md)
+FASTEST, USUAL, SLOWEST = 1.0, 1.33, 1.7
+OVERHEAD = {"cpu": 8e-6, "cuda": 6e-6}  # seconds to launch an operator
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """A time, with a range; `source` is predicted, measured or estimate."""
+
+    low: float
+    likely: float
+    high: float
+    source: str
+
+    def __mul__(self, count: float) -> "Seconds":
+        return Seconds(self.low * count, self.likely * count, self.high * count, self.source)
+
+    def __add__(self, seconds: float) -> "Seconds":
+        low, likely, high = (s + seconds for s in (self.low, self.likely, self.high))
+        return Seconds(low, likely, high, self.source)
+
+    def __str__(self) -> str:
+        low, likely, high = map(format_seconds, (self.low, self.likely, self.high))
+        return f"{likely} ({low} to {high}, {self.source})"
+
+
+def predict_step(
+    live: Live, weights: int, copies: int, peaks: Mapping[str, float], precision: str, device: str
+) -> Seconds:
+    """The time of a step from its operators, each at the peak rate of arithmetic or of a copy.
+
+    `source` is predicted.
+    """
+    rate, copy = roofline.fastest(peaks, precision), peaks["copy"]
+    bound = sum(max(flop / rate, moved / copy) for flop, moved in live.work)
+    bound += (3 + 2 * copies) * weights / copy  # the update reads and writes all of its state
+    launches = OVERHEAD.get(device, 0.0) * len(live.work)
+    usual = max(USUAL * bound, bound + launches)
+    return Seconds(FASTEST * bound, usual, max(SLOWEST * bound, 1.3 * usual), "predicted")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What would need less: how to ask for it, and its memory."""
+
+    command: str
+    effect: str
+    peak: Peak
+    fits: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training needs; bytes and seconds.
+
+    `peaks` are those of a step, of evaluation and of writing a checkpoint; the largest decides.
+    `parts` are those of a batch whose gradients are accumulated. `budget` is infinite and
+    `largest_batch` with it where the free memory is unknown. `reading` is the time to read a batch,
+    0 where it was not measured. Without data `images` are the paper's.
+    """
+
+    network: str
+    input: tuple[int, int, int]
+    data: str
+    images: int
+    validation: int
+    batch: int
+    parts: int
+    steps: int
+    epochs: float
+    precision: str
+    device: str
+    peaks: tuple[Peak, ...]
+    budget: float
+    largest_batch: float
+    step: Seconds
+    reading: float
+    time_budget: float | None
+    options: tuple[Option, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def peak(self) -> Peak:
+        """That of the phase which needs the most."""
+        return largest_peak(self.peaks)
+
+    @property
+    def phase_is_fixed(self) -> bool:
+        """Whether the phase that needs the most does not depend on a smaller batch."""
+        return self.peak.phase == "checkpoint" or (
+            self.peak.phase == "evaluation" and self.batch <= EVALUATED
+        )
+
+    @property
+    def verdict(self) -> str:
+        """`fits`, `tight` (within the error of the prediction) or `does not fit`."""
+        low, high = self.peak.range
+        return "fits" if high <= self.budget else "tight" if low <= self.budget else "does not fit"
+
+    @property
+    def epoch(self) -> Seconds:
+        """Training and validation; a forward pass is a third of a step."""
+        steps = self.images / self.batch + self.validation / self.batch / 3
+        return self.step * steps + self.reading * (self.images + self.validation) / self.batch
+
+    @property
+    def total(self) -> Seconds:
+        return self.epoch * self.epochs
+
+    @property
+    def in_time(self) -> bool | None:
+        """Whether it is likely to end within the time given; None without one."""
+        return None if self.time_budget is None else self.total.likely <= self.time_budget
+
+    def json(self) -> str:
+        """Everything in bytes and seconds; null where a value is unknown."""
+        told = {
+            **{name: _finite(value) for name, value in vars(self).items()},
+            "peaks": {peak.phase: {**peak.parts, "total": peak.total} for peak in self.peaks},
+            "peak_bytes": self.peak.total,
+            "peak_range": self.peak.range,
+            "phase": self.peak.phase,
+            "verdict": self.verdict,
+            **{name: vars(getattr(self, name)) for name in ("step", "epoch", "total")},
+            "in_time": self.in_time,
+            "options": [
+                {
+                    "command": option.command,
+                    "effect": option.effect,
+                    "peak_bytes": option.peak.total,
+                    "fits": option.fits,
+                }
+                for option in self.options
+            ],
+        }
+        return json.dumps(told, indent=2)
+
+    def text(self, width: int = 80) -> str:
+        """A table of memory by part and phase, the verdict, times, and what would fit."""
+        images = f"{self.images:,} images of {self.data}"
+        heading = (
+            f"{self.network} · {images} · input {'x'.join(map(str, self.input))} · "
+            f"batch {self.batch:,}{f' in {self.parts:,} parts' * (self.parts > 1)} · "
+            f"{self.precision} · {self.device}"
+        )
+        paragraphs = [self._memory(), self._time(), *self.notes]
+        parts = ["\n".join(textwrap.wrap(heading, width)), "\n".join(self._table())]
+        parts += ["\n".join(textwrap.wrap(paragraph, width)) for paragraph in paragraphs]
+        if self.options:
+            parts.append("\n".join(["what needs less:", *align(self._options(), OPTION_LEFT)]))
+        return "\n\n".join(parts) + "\n"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _table(self) -> list[str]:
+        names = [name for name in self.peak.parts if any(p.parts[name] for p in self.peaks)]
+        rows = [["memory", *(peak.phase for peak in self.peaks)]]
+        rows += [[n, *(format_bytes(p.parts[n]) for p in self.peaks)] for n in names]
+        rows.append(["total", *(format_bytes(peak.total) for peak in self.peaks)])
+        return align(rows, ("memory",))
+
+    def _memory(self) -> str:
+        low, high = map(format_bytes, self.peak.range)
+        text = f"{self.verdict}: the peak, of the {self.peak.phase}, is predicted as "
+        text += f"{format_bytes(self.peak.total)} ({low} to {high})"
+        if math.isinf(self.budget):
+            return f"{text}; how much memory is free is unknown."
+        largest = f"the largest batch whose step fits is {self.largest_batch:,.0f}"
+        text += f", and {format_bytes(int(self.budget))} are there; "
+        text += f"{largest if self.largest_batch else 'not one image fits'}."
+        if self.phase_is_fixed and self.verdict != "fits":
+            text += f" The {self.peak.phase} needs as much with a smaller batch."
+        return text
+
+    def _time(self) -> str:
+        epochs = f"{self.epochs:,.3g} epoch{'s' * (self.epochs != 1)}"
+        text = f"a step: {self.step}; an epoch: {self.epoch}; {epochs}: {self.total}"
+        if self.reading:
+            text += f". Reading is in it: {format_seconds(self.reading)} a batch (measured)"
+        if self.time_budget is None:
+            return f"{text}."
+        limit = format_seconds(self.time_budget)
+        if self.in_time:
+            return f"{text}. It ends within {limit}."
+        epochs = int(self.time_budget // self.epoch.likely)
+        would = f"--epochs {epochs} would" if epochs else "not one epoch would"
+        return f"{text}. It does not end within {limit}; {would}."
+
+    def _options(self) -> list[list[str]]:
+        rows = [
+            [o.command, o.effect, format_bytes(o.peak.total), "yes" if o.fits else "no"]
+            for o in self.options
+        ]
+        return [["change", "effect", "peak", "fits"], *rows]
+
+
+OPTION_LEFT = ("change", "effect")
+
+
+def fits(peak: Peak, budget: float) -> bool:
+    """Whether it fits even where the prediction is too low by as much as has been measured."""
+    return MARGIN * peak.total <= budget
+
+
+def _finite(value: object) -> object:
+    return None if value == math.inf else value

@@ -1,0 +1,185 @@
+"""Plans hold: a training runs within the memory that fits it, and runs out of less."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import classicnets as cn
+from classicnets import catalog
+from classicnets.api.plan import review, review_text
+from classicnets.data.synthetic import shapes
+from classicnets.measure import roofline
+from classicnets.training.execution.memory import MARGIN, training_peaks
+
+NETWORK, BATCH = "plain20", 128  # not among those that the prediction was fitted to
+
+TRAINING = f"""
+import resource, sys
+from pathlib import Path
+import classicnets as cn
+from classicnets.cli import keep_memory
+from classicnets.training.execution.execution import Execution
+
+def kibibytes(name):
+    return int(Path("/proc/self/status").read_text().partition(name + ":")[2].split()[0])
+
+keep_memory()
+# what every training needs, such as the libraries that it loads, is counted before the limit
+cn.train("lenet5", out=sys.argv[2] + "-first", overrides={{"steps": "1"}}).finish()
+room = int(float(sys.argv[1])) - 1024 * kibibytes("VmRSS")
+limit = 1024 * kibibytes("VmData") + room
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+settings = {{"steps": "2", "batch": "{BATCH}"}}
+execution = Execution("fp32", accumulation_steps=1)
+training = cn.train("{NETWORK}", out=sys.argv[2], overrides=settings, execution=execution)
+training.finish()
+print(1024 * kibibytes("VmHWM"))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(roofline, "BRIEF", roofline.QUICK)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the data of a process")
+def test_what_fits_runs_and_what_does_not_fit_runs_out_of_memory(tmp_path):
+    plan = cn.plan(NETWORK, "digits", batch=BATCH, device="cpu")
+    low, high = plan.peak.range
+
+    def train(budget: float) -> subprocess.CompletedProcess:
+        out = tmp_path / f"{budget:.0f}"
+        return subprocess.run(
+            [sys.executable, "-c", TRAINING, f"{budget:.0f}", out],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def verdict(budget: float) -> str:
+        return replace(plan, budget=budget).verdict
+
+    above, below = 1.01 * high, 0.97 * low
+    assert (verdict(above), verdict(below)) == ("fits", "does not fit")
+    enough = train(above)
+    assert enough.returncode == 0, enough.stderr
+    assert low <= int(enough.stdout) <= high
+    short = train(below)
+    assert short.returncode != 0
+    assert "memory" in short.stderr, short.stderr
+
+
+def small() -> nn.Module:
+    layers = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+    return nn.Sequential(*layers)
+
+
+def test_a_run_keeps_the_plan_and_what_happened_and_both_are_tabulated(tmp_path):
+    out = tmp_path / "run"
+    training = cn.train(small(), shapes(), epochs=2, out=out)
+    notes = json.loads((out / "run.json").read_text())
+    phases = {"training step", "evaluation", "checkpoint"}
+    assert notes["plan"].keys() == phases | {"peak_bytes"}  # before the first step
+    assert "measured" not in notes
+    training.finish()
+    notes = json.loads((out / "run.json").read_text())
+    plan, measured = notes["plan"], notes["measured"]
+    assert plan["peak_bytes"] == max(plan[phase] for phase in phases)
+    assert plan["seconds_per_epoch"] > 0
+    rows = [float(line.split(",")[-1]) for line in _metrics(out)]
+    assert measured["seconds_per_epoch"] == pytest.approx(sum(rows) / len(rows), rel=0.01)
+    (row,) = review([out])
+    for name in ("peak_bytes", "seconds_per_epoch"):
+        assert row[f"predicted_{name}"] == plan[name]
+        assert row[f"measured_{name}"] == measured.get(name)  # None where the system does not say
+    head, line = review_text([row]).splitlines()
+    told = ("measured", "ratio")
+    assert head.split() == ["run", "network", "batch", "memory", *told, "epoch", *told]
+    ratio = plan["seconds_per_epoch"] / measured["seconds_per_epoch"]
+    assert line.split()[-1] == f"{ratio:.2f}"
+
+
+def _metrics(out) -> list[str]:
+    head, *rows = (out / "metrics.csv").read_text().splitlines()
+    assert head.split(",")[-1] == "seconds"
+    return rows
+
+
+def test_the_plan_of_a_run_is_that_of_the_verb(tmp_path):
+    plan = cn.plan("lenet5", "digits", batch=32, device="cpu")
+    training = cn.train("lenet5", "digits", overrides={"batch": "32"}, out=tmp_path, device="cpu")
+    assert training.run.notes["plan"] == {
+        **{peak.phase: peak.total for peak in plan.peaks},
+        "peak_bytes": plan.peak.total,
+    }
+
+
+def test_measured_steps_are_called_measured_and_are_in_order():
+    plan = cn.plan("lenet5", "digits", batch=4, device="cpu", measure=True)
+    assert plan.step.source == "measured"
+    assert 0 < plan.step.low <= plan.step.likely <= plan.step.high
+    assert plan.reading > 0
+    steps = plan.images / 4 + plan.validation / 4 / 3
+    reading = plan.reading * (plan.images + plan.validation) / 4
+    assert plan.epoch.likely == pytest.approx(plan.step.likely * steps + reading)
+    assert "(measured)" in plan.text()
+
+
+def test_what_needs_less_is_given_with_its_memory():
+    plan = cn.plan("resnet32", batch=128, memory="650MB", device="cpu")
+    options = {option.command: option for option in plan.options}
+    frozen, smaller = options["frozen layers"], options["resnet20"]
+    assert frozen.effect.startswith("only fc learns")
+    assert frozen.peak.gradients == frozen.peak.optimizer == 4 * (64 * 10 + 10)
+    assert smaller.peak.weights - smaller.peak.optimizer < 10_000  # running means and variances
+    assert smaller.peak.optimizer == 4 * catalog.find("resnet20").params
+    assert all(option.fits == (MARGIN * option.peak.total <= 650e6) for option in plan.options)
+    assert "change" in plan.text()
+
+
+def test_a_frozen_layer_is_in_the_plan_of_your_own_module():
+    free, frozen = small(), small()
+    frozen[0].requires_grad_(False)
+    plans = [cn.plan(network, shapes(), device="cpu") for network in (free, frozen)]
+    kept = [plan.peaks[0].activations for plan in plans]
+    assert kept[1] < kept[0]
+    (step, *_) = training_peaks(frozen, plans[1].input, plans[1].batch)
+    assert step.activations == kept[1]
+
+
+def test_too_little_time_names_the_epochs_that_there_is_time_for():
+    plan = cn.plan("lenet5", device="cpu", time=1e6)
+    assert plan.in_time
+    epoch = plan.epoch.likely
+    assert "--epochs 3 would." in replace(plan, time_budget=3.5 * epoch).text(10**6)
+    assert "not one epoch would." in replace(plan, time_budget=0.5 * epoch).text(10**6)
+
+
+def test_memory_and_time_may_be_numbers():
+    plan = cn.plan("lenet5", memory=2e9, time=1e20, device="cpu")
+    assert (plan.budget, plan.time_budget) == (2e9, 1e20)
+    with pytest.raises(ValueError, match="memory must be more than 0, such as 8GB"):
+        cn.plan("lenet5", memory=-1.0)
+
+
+def test_a_network_whose_forward_reads_values_is_refused_in_one_sentence():
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(12, 2)
+
+        def forward(self, x):
+            x = x.flatten(1)
+            return self.layer(x) if bool(torch.any(x > 0)) else self.layer(-x)
+
+    with pytest.raises(ValueError, match="Reads cannot be planned: ") as error:
+        cn.plan(Reads(), shapes(), device="cpu")
+    assert "\n" not in str(error.value)
