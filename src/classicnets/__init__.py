@@ -26,6 +26,8 @@ _BUILDERS = (
 # The public names by the module they are defined in; nothing is imported before it is used.
 _PUBLIC = {
     "api.compare": ("compare",),
+    "api.design": ("design",),
+    "api.diff": ("diff",),
     "api.evaluate": ("evaluate",),
     "api.pack": ("pack",),
     "api.plan": ("plan",),
@@ -40,7 +42,7 @@ _PUBLIC = {
     "catalog": ("build", "find", "list_models", "names"),
     "data.sets": ("open_data",),
     "layers.lrn": ("LocalResponseNorm",),
-    "layers.wiring": ("Concat", "Network", "Residual", "chain"),
+    "layers.wiring": ("Aside", "Concat", "Network", "Residual", "chain"),
     "measure.report": ("Report",),
     "training.recipe": ("Recipe",),
 }
@@ -57,6 +59,8 @@ _INSTEAD = {
 
 if TYPE_CHECKING:
     from .api.compare import compare as compare
+    from .api.design import design as design
+    from .api.diff import diff as diff
     from .api.evaluate import evaluate as evaluate
     from .api.pack import pack as pack
     from .api.plan import plan as plan
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
     from .data.sets import open_data as open_data
     from .layers.lrn import LocalResponseNorm as LocalResponseNorm
     from .layers.wiring import (
+        Aside as Aside,
         Concat as Concat,
         Network as Network,
         Residual as Residual,

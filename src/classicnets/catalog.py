@@ -14,6 +14,8 @@ from types import ModuleType
 
 from torch import nn
 
+from classicnets.designs.build import build as build_design, check
+from classicnets.designs.reader import read, read_text
 from classicnets.models import alexnet, googlenet, lenet, resnet, vgg, zfnet
 from classicnets.recipes import (
     alexnet as alexnet_recipe,
@@ -23,7 +25,7 @@ from classicnets.recipes import (
     vgg as vgg_recipe,
     zfnet as zfnet_recipe,
 )
-from classicnets.recipes.fast import OWN
+from classicnets.recipes.fast import FAST, OWN
 from classicnets.support.arguments import as_ours, as_theirs
 from classicnets.support.errors import one_line, shell
 from classicnets.support.names import matching, short, spelling
@@ -52,7 +54,7 @@ class Entry:
     `build(classes=..., channels=...)` builds it, `recipe` trains it; `paper` is None for a
     third-party network. `input` is the (c, h, w) it was published for, `printed` its size as the
     paper prints it, `published` the error the paper reports; `params` and `macs` are the exact
-    parameters and the multiply-adds of one image.
+    parameters and the multiply-adds of one image. `design` is the text of a design file.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Entry:
     published: str = ""
     params: int = 0
     macs: int = 0
+    design: str = ""
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -87,16 +90,19 @@ list_models = names  # as timm and torchvision say it
 
 
 def find(name: str | Callable[..., nn.Module]) -> Entry:
-    """The entry of a name, of a third-party network written `path/to/file.py:builder`, or of a
-    builder. `ResNet-50` is `resnet50`.
+    """The entry of a name, of a design file `path/to/file.net`, of a third-party network written
+    `path/to/file.py:builder`, or of a builder. `ResNet-50` is `resnet50`.
 
     Raises ValueError for an unknown name, saying what there is; for a file that cannot be read or
-    run; and for a file without that builder. So does `build` where that builder fails.
+    run, or is not a design; and for a file without that builder. So does `build` where that builder
+    fails.
     """
     if not isinstance(name, str):
         ours = getattr(name, "__wrapped__", name)
         known = (entry for entry in CATALOG.values() if entry.build is ours)
         return next(known, None) or _of_builder(name)
+    if name.endswith(".net"):
+        return from_design(Path(name))
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
     known = SPELLINGS.get(spelling(name))
@@ -128,6 +134,21 @@ def _of_builder(builder: object) -> Entry:
     return _third_party(builder, getattr(builder, "__qualname__", repr(builder)), Path())
 
 
+def from_design(path: Path) -> Entry:
+    """The network that a design file describes. The file is data: nothing in it runs.
+
+    Raises ValueError for a file that is missing or not a design, with the number of the line.
+    """
+    text = read_text(path)
+    try:
+        found = read(text)
+        check(found)
+    except ValueError as error:
+        raise ValueError(f"{path}, {error}") from None
+    images = (found.input[0], found.input[1], found.input[2])
+    return Entry(str(path), partial(build_design, found), FAST, None, images, design=text)
+
+
 def _instead(name: str) -> str:
     """What to say after an unknown name: what it is, or what there is."""
     with suppress(OSError):  # it is too long for a path
@@ -146,7 +167,7 @@ def _instead(name: str) -> str:
         return f"; did you mean {' or '.join(SPELLINGS[key] for key in near)}?"
     return (
         "; there are those of the papers on LeNet, AlexNet, ZFNet, VGG, GoogLeNet and ResNet, "
-        "which `classicnets list` shows, and path/to/file.py:builder for your own"
+        "which `classicnets list` shows, and my.net or path/to/file.py:builder for your own"
     )
 
 

@@ -173,7 +173,7 @@ def test_looking_for_curvature_leaves_the_network_as_it_was():
     assert not any(layer._forward_hooks for layer in net.modules())
 
 
-def test_lenet_learns_by_heart_picture_by_picture():
+def test_lenet_learns_by_heart_image_by_image():
     net = lenet_at_its_start()
     x, labels = torch.randn(10, 1, 32, 32), torch.arange(10)
     optimizer = LevenbergMarquardt(mu=0.02, error_divisor=84.0).build(net)

@@ -63,7 +63,14 @@ def test_two_processes_give_the_result_of_one_within_rounding(tmp_path, changes)
         for out in (one, two)
     ]
     for alone, together in zip(*rows, strict=True):
-        for name in ("step", "lr", "train_loss", "validation_loss", "validation_top1_error"):
+        for name in (
+            "step",
+            "first_lr",
+            "last_lr",
+            "train_loss",
+            "validation_loss",
+            "validation_top1_error",
+        ):
             assert together[name] == pytest.approx(alone[name], rel=1e-4), name
     weights = [load_file(out / "weights.safetensors") for out in (one, two)]
     for name, value in weights[0].items():

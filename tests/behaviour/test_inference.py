@@ -76,7 +76,7 @@ def test_normalisation_rectifiers_and_additions_are_taken_along():
 
 
 @pytest.mark.parametrize("execution", [FP32, BF16])
-def test_pictures_of_other_sizes_and_numbers_may_come(execution):
+def test_images_of_other_sizes_and_numbers_may_come(execution):
     network = lively(cn.build("resnet20"))
     ready = Inference(network, execution)
     for n, side in ((4, 32), (1, 32), (3, 48), (2, 32)):
@@ -159,7 +159,7 @@ def test_a_network_of_ones_own_is_left_as_it_is():
     assert far(lively(Tapped()), FP32, torch.randn(2, 3, 8, 8)) < 1e-6
 
 
-def test_pictures_that_do_not_fit_are_refused_in_the_networks_words():
+def test_images_that_do_not_fit_are_refused_in_the_networks_words():
     network = cn.build("alexnet")
     with pytest.raises(ValueError, match="227") as said:
         network.eval()(torch.zeros(1, 3, 224, 224))
@@ -168,7 +168,7 @@ def test_pictures_that_do_not_fit_are_refused_in_the_networks_words():
     assert str(again.value) == str(said.value)
 
 
-def test_a_run_is_judged_alike_in_either_precision(tmp_path):
+def test_a_run_is_evaluated_alike_in_either_precision(tmp_path):
     cn.train("lenet5", epochs=1, out=tmp_path / "run").finish()
     errors = [cn.evaluate(tmp_path / "run", precision=p).top1_error for p in ("fp32", "bf16")]
     assert abs(errors[0] - errors[1]) < 1

@@ -39,7 +39,7 @@ def words(file: Path, out: Path, **more: str) -> dict:
 @pytest.mark.parametrize(  # passes done when it is killed
     ("rows", "more"), [(0, {}), (1, {}), (4, {}), (1, {"sampler": "balanced", "patience": "3"})]
 )
-def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, rows, more):
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, rows, more):
     file = tmp_path / "mine.py"
     file.write_text(NETWORK)
     whole = cn.train(**words(file, tmp_path / "whole", **more))

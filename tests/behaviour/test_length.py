@@ -149,7 +149,7 @@ def test_an_average_that_would_not_have_begun_yet_begins_anew(tmp_path):
         assert torch.equal(ours[name], value), name
 
 
-def test_the_schedule_spans_the_new_length_and_is_told(tmp_path):
+def test_the_schedule_spans_the_new_length_and_is_reported(tmp_path):
     recipe = replace(PLAIN, lr=OneCycle(0.02))
     begin(tmp_path / "run", recipe)
     training = cn.resume(tmp_path / "run", net(), DATA, epochs=5)

@@ -31,11 +31,12 @@ def kibibytes(name):
 
 keep_memory()
 # what every training needs, such as the libraries that it loads, is counted before the limit
-cn.train("lenet5", out=sys.argv[2] + "-first", overrides={{"steps": "1"}}).finish()
+one = {{"steps": "1"}}
+cn.train("lenet5", recipe="fast", out=sys.argv[2] + "-first", overrides=one).finish()
 room = int(float(sys.argv[1])) - 1024 * kibibytes("VmRSS")
 limit = 1024 * kibibytes("VmData") + room
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-settings = {{"steps": "2", "batch": "{BATCH}"}}
+settings = {{"steps": "1", "batch": "{BATCH}", "protocol": "single"}}
 execution = Execution("fp32", accumulation_steps=1)
 training = cn.train("{NETWORK}", out=sys.argv[2], overrides=settings, execution=execution)
 training.finish()

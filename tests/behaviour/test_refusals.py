@@ -24,7 +24,7 @@ ALEXNET_AT_224 = (
 )
 
 
-def test_alexnet_at_224_is_told_the_arithmetic_and_two_ways_out():
+def test_alexnet_at_224_gets_the_arithmetic_and_two_ways_out():
     with pytest.raises(ValueError, match=f"^{re.escape(ALEXNET_AT_224)}$"):
         alexnet()(torch.zeros(1, 3, 224, 224))
 
@@ -209,7 +209,7 @@ def test_a_remainder_behind_other_layers_is_blamed():
     assert "at 1 (31 - 2) / 2 + 1 = 15.5 is not" in explain(nn.Sequential(*layers), (1, 3, 33, 33))
 
 
-def test_a_network_without_maps_is_told_its_size():
+def test_a_network_without_maps_names_its_input():
     class Flat(nn.Module):
         def __init__(self):
             super().__init__()

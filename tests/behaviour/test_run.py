@@ -102,7 +102,7 @@ def test_the_loaded_network_has_the_best_weights_and_is_in_evaluation_mode(finis
         assert torch.equal(network.get_parameter("F6.weight"), file.get_tensor("F6.weight"))
 
 
-def test_other_pictures_can_be_judged_and_the_runs_own_folder_means_its_test_part(
+def test_other_images_can_be_evaluated_and_the_runs_own_folder_means_its_test_part(
     finished, tmp_path, write_folder
 ):
     data = json.loads((finished / "run.json").read_text())["data"]
@@ -191,7 +191,7 @@ def test_a_strangers_file_is_trained_by_the_fast_recipe(tmp_path, write_folder):
     assert cn.evaluate(tmp_path / "run", network=name).images == 2
 
 
-def test_a_network_that_cannot_take_the_pictures_is_refused_before_anything_is_written(tmp_path):
+def test_a_network_that_cannot_take_the_images_is_refused_before_anything_is_written(tmp_path):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(10, 4))
     with pytest.raises(ValueError, match="needs 10 values"):
         cn.train(network, shapes(60, side=16), SMALL, out=tmp_path / "run")
@@ -284,7 +284,7 @@ def test_an_unknown_protocol_is_answered_with_the_list(finished):
         cn.evaluate(finished, protocol="double")
 
 
-def test_one_unreadable_picture_and_nothing_is_predicted(finished, tmp_path):
+def test_one_unreadable_image_and_nothing_is_predicted(finished, tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"bad\.png cannot be read as an image"):

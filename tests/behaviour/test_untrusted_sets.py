@@ -76,7 +76,7 @@ def test_a_mutated_mat_file_does_not_end_the_process(tmp_path):
             assert "\n" not in str(error)  # noqa: PT017  # some mutations are legal files
 
 
-def test_a_crash_of_the_reader_of_mat_files_is_told(tmp_path, monkeypatch):
+def test_a_crash_of_the_reader_of_mat_files_is_reported(tmp_path, monkeypatch):
     program = tmp_path / "crash.py"
     program.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     monkeypatch.setattr(matlab, "__file__", str(program))

@@ -26,6 +26,8 @@ SAFE = {
     "--set {name} is given",
     "--set {name} exclude",
     "--channels {channels}",
+    "--epochs {epochs}",
+    "--epochs {recipe.epochs}",
     "--max-pixels {config.max_pixels}",
     "--max-pixels {pixels}",
 }

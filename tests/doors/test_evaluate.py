@@ -136,7 +136,7 @@ def overlapping(tmp_path_factory, write_folder):
 
 
 @pytest.mark.parametrize("protocol", ["single", "144-crop"])  # in memory, and read from files
-def test_training_images_in_another_folder_are_told(run_cli, overlapping, protocol):
+def test_training_images_in_another_folder_are_reported(run_cli, overlapping, protocol):
     words = ("evaluate", overlapping / "run", "--data", overlapping / "new")
     done = run_cli(*words, "--protocol", protocol, "--json")
     both = [str(overlapping / "new" / name / "a.png") for name in ("dark", "light")]
@@ -147,7 +147,7 @@ def test_training_images_in_another_folder_are_told(run_cli, overlapping, protoc
     )
 
 
-def test_what_is_not_known_of_the_training_images_is_not_told(overlapping, runs, tmp_path):
+def test_what_is_not_known_of_the_training_images_is_not_reported(overlapping, runs, tmp_path):
     import shutil
 
     run, new = overlapping / "run", str(overlapping / "new")

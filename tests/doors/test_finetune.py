@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import classicnets as cn
+from classicnets.data.scaling import Standardise, SubtractMean
 from classicnets.data.synthetic import shapes
 from classicnets.training.recipe.init import FromRun, HeNormal
 from classicnets.training.recipe.serialization import to_json
@@ -67,6 +68,16 @@ def test_it_is_the_same_as_the_override_it_stands_for(learnt, tmp_path):
     )
     assert to_json(ours.recipe) == to_json(theirs.recipe)
     assert "init" not in {**ours.recipe.cited, **ours.recipe.assumed}
+
+
+def test_pixels_are_scaled_as_in_that_run_unless_they_are_set(learnt, tmp_path):
+    data = shapes(60, seed=1)
+    training = cn.train("resnet20", data, init_from=learnt, out=tmp_path / "a")
+    assert cn.find("resnet20").recipe.pixels != training.recipe.pixels == Standardise()
+    assert not {"init", "pixels"} & set(training.adapted)
+    overrides = {"pixels": "SubtractMean()"}
+    own = cn.train("resnet20", data, overrides=overrides, init_from=learnt, out=tmp_path / "b")
+    assert own.recipe.pixels == SubtractMean()
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_not_permitted_is_told_in_one_sentence(run_cli, monkeypatch, root, name):
+def test_what_is_not_permitted_is_reported_in_one_sentence(run_cli, monkeypatch, root, name):
     closed, mode, words, message = CASES[name]
     monkeypatch.setenv("CLASSICNETS_DATA", str(root / "cache"))
     with permitted(root / closed, mode):

@@ -45,8 +45,8 @@ def own(tmp_path_factory, run_cli):
     here = tmp_path_factory.mktemp("own network")
     (here / "mine.py").write_text(OWN)
     network, data = f"{here / 'mine.py'}:builder", colours(here / "colours", 3)
-    done = run_cli("train", network, "--data", data, "--epochs", 2, "--batch-size", 6, *SIDES,
-                   "--out", here / "run")  # fmt: skip
+    done = run_cli("train", network, "--data", data, "--epochs", 2, "--batch-size", 6,
+                   "--lr", 0.02, *SIDES, "--out", here / "run")  # fmt: skip
     assert done.status == 0, done.err
     return done.out, network, here / "run"
 

@@ -15,6 +15,8 @@ from PIL import Image
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+SHORT = ["--epochs", "3"]  # that it runs is shown by these, what it learns in docs/training.md
+
 
 def _blocks() -> list[tuple[int, str, str, str]]:
     """Line, language and content of every block that is to be run, and the quotation after it."""
@@ -57,9 +59,10 @@ def _steps() -> list:
             steps.append(pytest.param(run, quotation, marks=mark, id=f"line {line}"))
         elif language in ("", "sh", "bash", "console"):
             for command, shown in _commands(content):
-                quick = command[1] in ("list", "show") or "--help" in command
+                quick = command[1] in ("list", "show", "design", "diff") or "--help" in command
                 mark = [] if quick else [pytest.mark.slow]
-                run = [sys.executable, "-m", *command]
+                short = SHORT if "path/to/folder" in command else []
+                run = [sys.executable, "-m", *command, *short]
                 steps.append(pytest.param(run, shown, marks=mark, id=" ".join(command[1:])))
     return steps
 

@@ -116,7 +116,7 @@ def test_no_step_without_curvature():
 
 
 @pytest.mark.parametrize("rule", [CaffeSGD(0.9, 5e-4), LevenbergMarquardt()])
-def test_a_loaded_optimizer_goes_on_bit_for_bit(rule, tmp_path):
+def test_a_loaded_optimizer_resumes_bit_for_bit(rule, tmp_path):
     x = torch.randn(8, 3)
 
     def some_steps(network, optimizer, count):

@@ -1,26 +1,28 @@
 """Starting a training from the weights of another run."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from classicnets.support.tensors import find_difference, read_tensors
-from classicnets.training.recipe.init import AsBuilt, FromRun, Init, Random
-from classicnets.training.recipe.recipe import CustomPart
+from classicnets.training.recipe.init import AsBuilt, FromRun, Random
+from classicnets.training.recipe.recipe import CustomPart, Recipe
 from classicnets.training.run.directory import open_run
 
 
 def from_run(
     run: str | Path,
-    init: Init | CustomPart,
+    recipe: Recipe,
     network: nn.Module,
     name: str,
     classes: tuple[str, ...],
-) -> FromRun:
-    """The initial values that `run` gives a network of this name; `init` draws what is new.
+) -> dict[str, Any]:
+    """What in the recipe of a network of this name changes to start from `run`.
 
-    New are the layers with a weight for each class, where the number of classes differs. Raises a
-    ValueError when the run is missing, has no weights, or is of another network.
+    `init` takes its weights, and the recipe's own draws what is new: the layers with a weight for
+    each class, where the number of classes differs. `pixels` are scaled as those weights have
+    learnt. Raises a ValueError when the run is missing, has no weights, or is of another network.
     """
     then = open_run(Path(run))
     if not then.weights.exists():
@@ -35,9 +37,11 @@ def from_run(
             f"{name} cannot start from {run}, a run of {then.config.network}: {key} {difference}"
         )
     new = tuple(dict.fromkeys(key.rpartition(".")[0] for key in heads))
+    init, pixels = recipe.init, then.config.recipe.pixels
     init = init.rest if isinstance(init, FromRun) else init
     rest = init if isinstance(init, Random) else AsBuilt()  # a part of your own cannot be stored
-    return FromRun(str(run), rest=rest, new=new)
+    pixels = recipe.pixels if isinstance(pixels, CustomPart) else pixels
+    return {"init": FromRun(str(run), rest=rest, new=new), "pixels": pixels}
 
 
 def _is_head(learnt: Tensor, own: Tensor, before: int, now: int) -> bool:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +22,9 @@ from classicnets.training.recipe.recipe import Recipe
 class Target(NamedTuple):
     """A network to train: its name, its default recipe, its input channels and its builder.
 
-    `init` is what "fast" starts from: a network of your own keeps the values it has. A `published`
-    network has the recipe of its paper.
+    `init` is what "fast" starts from: a network of your own keeps the values it has. `design` is
+    the text of a design file, of which the run keeps a copy. A `published` network has the recipe
+    of its paper.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Target(NamedTuple):
     build: Callable[..., nn.Module]
     init: Init = AsBuilt()
     published: bool = False
+    design: str = ""
 
 
 def resolve_network(
@@ -43,6 +45,10 @@ def resolve_network(
         channels, side, _ = entry.input
         if entry.paper:
             return Target(entry.name, entry.recipe, channels, entry.build, HeNormal(), True)
+        if entry.design:
+            init = HeNormal()
+            recipe = _fast(side, channels, data, init)
+            return Target(entry.name, recipe, channels, entry.build, init, design=entry.design)
         path, colon, builder = entry.name.rpartition(":")
         name = f"{Path(path).resolve()}:{builder}" if colon else builder
         return Target(name, _fast(side, channels, data), channels, entry.build)
@@ -74,6 +80,28 @@ def choose_recipe(target: Target, recipe: str | Recipe | None, data: str | Split
     if recipe not in named:
         raise ValueError(f"no recipe {recipe!r}; {suggest(recipe, [*named, 'FILE.py'])}")
     return named[recipe]
+
+
+def adaptable(
+    target: Target, chosen: Recipe, recipe: str | Recipe | None, data: str | Splits
+) -> Recipe | None:
+    """The chosen recipe where it may be adapted to few images, as adapt's `source`.
+
+    Not one of your own, which you wrote for your data, or one that was written for these data.
+    """
+    own = isinstance(recipe, Recipe) or ".py" in (recipe or "")
+    for_these = recipe is None and isinstance(data, str) and (target.name, data) in FOR_SETS
+    return None if own or for_these else chosen
+
+
+def set_by_hand(before: Recipe, wanted: Recipe, overrides: Mapping[str, Any] | None) -> set[str]:
+    """The fields that the user has set, also to the value that they had, or by a short form."""
+    named = {name.partition(".")[0] for name in overrides or ()}
+    return {
+        f.name
+        for f in fields(Recipe)
+        if f.name in named or getattr(wanted, f.name) != getattr(before, f.name)
+    }
 
 
 def with_overrides(

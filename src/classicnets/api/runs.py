@@ -25,7 +25,7 @@ from classicnets.training.execution.execution import Execution, resolve_executio
 from classicnets.training.execution.inference import Inference
 from classicnets.training.recipe.recipe import custom_parts
 from classicnets.training.run.config import RunConfig
-from classicnets.training.run.directory import Run, open_run
+from classicnets.training.run.directory import DESIGN, Run, open_run
 from classicnets.training.run.loop import initialise
 
 BATCH = 64  # images evaluated together
@@ -96,6 +96,8 @@ def _published(run: Run) -> catalog.Entry:
     name = run.config.network
     if entry := catalog.CATALOG.get(catalog.ALIASES.get(name, name)):
         return entry
+    if name.endswith(".net"):
+        return catalog.from_design(run.directory / DESIGN)
     own = shell("--network", name if ".py:" in name else "FILE.py:BUILDER")
     raise ValueError(
         f"{run.directory} is a run of your own network {name}, whose code runs only when you name "

@@ -41,7 +41,14 @@ from classicnets.training.run.state import Record, TrainingState
 from .evaluate import evaluate_network
 from .finetune import from_run
 from .plan import run_peaks, run_seconds
-from .recipes import Target, choose_recipe, resolve_network, with_overrides
+from .recipes import (
+    Target,
+    adaptable,
+    choose_recipe,
+    resolve_network,
+    set_by_hand,
+    with_overrides,
+)
 from .runs import build_seeded
 
 SAVE_EVERY = 600  # seconds; an epoch may take hours
@@ -218,9 +225,9 @@ def train(
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
     in proportion, and `overrides` changes any other field, name -> value, or its text as one types
     it after `--set`. `init_from` is a run of the same network whose weights training starts from;
-    for other classes its last layer is new. `out` is a new directory,
-    `runs/<network>-<data>-<time>` by default; with `exist_ok` that of a run will do, whose files
-    are replaced once all has been checked. `workers`
+    for other classes its last layer is new, and pixels are scaled as there. `out` is a new
+    directory, `runs/<network>-<data>-<time>` by default; with `exist_ok` that of a run will do,
+    whose files are replaced once all has been checked. `workers`
     processes read files ahead; by default one per processor where a GPU computes, else none, since
     the computing threads then read in between. `unreadable` files are left out ("skip") or an error
     ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
@@ -239,7 +246,8 @@ def train(
     data = str(data) if isinstance(data, Path) else data
     where = distributed.init(select_device(device))
     target = resolve_network(network, data)
-    wanted = with_overrides(choose_recipe(target, recipe, data), epochs, overrides)
+    chosen_recipe = choose_recipe(target, recipe, data)
+    wanted = with_overrides(chosen_recipe, epochs, overrides)
     find_protocol(wanted.protocol)
     directory = _new_directory(out, target, data, exist_ok)
     splits = (
@@ -254,13 +262,16 @@ def train(
             allow_missing_classes=allow_missing_classes,
         )
     )
-    wanted, adapted = adapt(wanted, splits)
     shape = (splits.channels, wanted.crop, wanted.crop)
     module = build_seeded(target.build, len(splits.classes), shape, seed)
     if init_from is not None:
-        init = from_run(init_from, wanted.init, module, target.name, splits.classes)
-        overrides = {**(overrides or {}), "init": init}
-        wanted = override(wanted, {"init": init})
+        start = from_run(init_from, wanted, module, target.name, splits.classes)
+        if "pixels" in set_by_hand(chosen_recipe, wanted, overrides):
+            del start["pixels"]
+        overrides = {**(overrides or {}), **start}
+        wanted = override(wanted, start)
+    source = adaptable(target, chosen_recipe, recipe, data)
+    wanted, adapted = adapt(wanted, splits, source, set_by_hand(chosen_recipe, wanted, overrides))
     wanted, fixed = _fit_to_network(wanted, module, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed
@@ -277,7 +288,7 @@ def train(
         notes = {"origin": origin, "adapted": dict(training.adapted), "plan": plan}
         notes |= _environment(splits, module, where)
         digests = training_digests(splits)
-        training.run = create(directory, config, digests, exist_ok, **notes)
+        training.run = create(directory, config, digests, exist_ok, target.design, **notes)
     training.saved = None  # not what a run that is replaced had
     return training
 

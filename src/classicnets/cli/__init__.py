@@ -20,6 +20,7 @@ from classicnets.support.interrupts import MESSAGE, STATUS, guard_work
 
 from .compare import compare
 from .demo import demo
+from .design import design, diff
 from .evaluate import evaluate
 from .list import list_
 from .pack import pack
@@ -68,8 +69,12 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+VERBS = (
+    *(list_, show, design, diff, speed, plan, recipe),
+    *(train, evaluate, predict, compare, see, pack, demo),
+)
 app.callback(invoke_without_command=True)(print_version)
-for verb in (list_, show, speed, plan, recipe, train, evaluate, predict, compare, see, pack, demo):
+for verb in VERBS:
     app.command(name=verb.__name__.strip("_"), cls=VerbCommand)(_interruptible(verb))
 
 

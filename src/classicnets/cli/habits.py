@@ -96,7 +96,6 @@ VERBS = {
     "list": "models networks ls zoo archs",
     "speed": "benchmark bench time profile",
     "see": "visualize visualise explain plot gradcam cam look",
-    "compare": "diff",
     "recipe": "config cfg hyp settings",
     "pack": "prepare convert",
     "--version": "version",

@@ -15,7 +15,8 @@ Network = Annotated[
     str,
     typer.Argument(
         metavar="NETWORK",
-        help="name such as resnet20 (`classicnets list` shows all), or path/to/file.py:builder",
+        help="name such as resnet20 (`classicnets list` shows all), a design file such as my.net, "
+        "or path/to/file.py:builder",
         show_default=False,
     ),
 ]

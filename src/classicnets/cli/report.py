@@ -1,5 +1,6 @@
 """What is printed before and after a training, and of an evaluation."""
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from classicnets.support.errors import first_few
 from classicnets.support.tables import align
 
+from .commands import command
 from .terminal import console, one_line
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
+    from classicnets.catalog import Entry
     from classicnets.data.images import Splits
     from classicnets.evaluation.metrics import Evaluation
     from classicnets.training.recipe.init import FromRun
@@ -25,6 +28,9 @@ SHOWN_MISTAKES = 5
 SHOWN_NAMES = 8  # of frozen parameters
 SHOWN_WARNINGS = 10
 WORST = 10  # classes listed in place of a confusion table
+FEW_STEPS = 300  # fewer hardly move a network from its initial values
+CPU_FLOPS = 1e11  # per second in training on two cores, measured: 0.9e11 to 1.6e11 in fp32
+LONG = 600  # seconds; small images are trained on in less
 
 
 def is_first_process() -> bool:
@@ -36,6 +42,14 @@ def is_first_to_fail() -> bool:
     """Whether this process is to tell the user of its error: no other one has failed before."""
     module = sys.modules.get("classicnets.training.execution.distributed")
     return module.is_first_to_fail() if module else is_first_process()
+
+
+def warn_of_design(network: "str | Entry") -> None:
+    """Prints on stderr what is probably not meant in a design file."""
+    from classicnets.api.design import design_warnings
+
+    for warning in design_warnings(network):
+        print(f"classicnets: warning: {warning}", file=sys.stderr)
 
 
 def print_introduction(training: "Training") -> None:
@@ -62,8 +76,74 @@ def print_introduction(training: "Training") -> None:
         warn(list(_imbalance(splits.counts(), recipe)))
     warn(splits.duplicates, " (run.json names all)")
     print_skipped(splits, " (run.json names all)")
+    print(_input(training))
+    print(_steps(training))
     for line in _execution(training):
         print(line)
+    warn([*_too_short(training), *_too_long(training)])
+
+
+def _input(training: "Training") -> str:
+    """What the network reads, and how images become that."""
+    c, crop, _ = training.config.input
+    side, size = training.config.side, training.splits.original
+    text = f"input {c}x{crop}x{crop}"
+    if size:
+        text += f": images, the median {size[1]}x{size[0]} pixels, are resized"
+        text += f" to {side} on the shorter side and" if side > crop else " and"
+        text += f" cropped to {crop}x{crop}"
+    return text
+
+
+def _steps(training: "Training") -> str:
+    """The whole length in steps, and that of an epoch."""
+    config = training.config
+    epoch, total = config.steps_per_epoch, config.total_steps
+    epochs = math.ceil(total / epoch)
+    return (
+        f"{total:,} step{'s' * (total != 1)}: {_length(epochs, None)} of {_length(None, epoch)}, "
+        f"batches of {config.recipe.batch}"
+    )
+
+
+def _too_short(training: "Training") -> Iterator[str]:
+    """What to say of a training that is too short to learn, and what would do better."""
+    from classicnets.training.recipe.init import FromRun
+
+    config = training.config
+    epoch, total = config.steps_per_epoch, config.total_steps
+    learnt = training.state.step or isinstance(config.recipe.init, FromRun)
+    if total >= FEW_STEPS or learnt:
+        return
+    epochs = math.ceil(FEW_STEPS / epoch)
+    better = f"--set steps={FEW_STEPS}" if config.recipe.steps else f"--epochs {epochs}"
+    longer = FEW_STEPS if config.recipe.steps else epochs * epoch
+    yield (
+        f"{_length(None, total)} will hardly train a network, which takes some hundred; the same "
+        f"command with {better} takes {longer}"
+    )
+
+
+def _too_long(training: "Training") -> Iterator[str]:
+    """How long a CPU takes for few large images, and which network takes minutes."""
+    from classicnets import catalog
+    from classicnets.recipes.adapt import FEW_IMAGES
+
+    config = training.config
+    entry = catalog.CATALOG.get(config.network)
+    on_cpu = training.state.totals.device.type == "cpu"
+    if not entry or not on_cpu or config.images[0] >= FEW_IMAGES or training.state.step:
+        return
+    pixels = (config.input[1] / entry.input[1]) ** 2
+    # forward and backward are three passes, a multiply-add is two operations
+    shown = config.images[0] * config.total_steps / config.steps_per_epoch
+    seconds = 6 * entry.macs * pixels * shown / CPU_FLOPS
+    if seconds > LONG:
+        yield (
+            f"two CPU cores take about {seconds / 60:.0f} minutes for this; in a few minutes a "
+            f"small network learns from such a folder: "
+            f"{command('train', 'resnet20', '--data', config.data)}"
+        )
 
 
 def _class_sizes(counts: Mapping[str, tuple[int, int, int]]) -> Iterator[str]:

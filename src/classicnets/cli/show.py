@@ -2,6 +2,9 @@
 
 import re
 import textwrap
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,11 +20,14 @@ from .options import (
     require_at_most_one,
     terminal_width,
 )
+from .report import warn_of_design
 from .startup import without_compiler
-from .terminal import print_csv, print_json
+from .terminal import one_line, print_csv, print_json
 
 if TYPE_CHECKING:  # or --help would import torch
     from classicnets.catalog import Entry
+
+WATCH_EVERY = 0.3  # seconds
 
 
 def show(
@@ -39,6 +45,22 @@ def show(
             show_default="stages from 60 layers on",
         ),
     ] = "",
+    fill: Annotated[
+        bool,
+        typer.Option(
+            "--fill",
+            rich_help_panel=OUTPUT,
+            help="write the shape of each line into the design file, such as show my.net --fill",
+        ),
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            rich_help_panel=OUTPUT,
+            help="show the design file again whenever it is saved, until Ctrl-C",
+        ),
+    ] = False,
     ops: Annotated[
         bool,
         typer.Option(
@@ -62,6 +84,7 @@ def show(
       classicnets show lenet5
       classicnets show resnet50 --input 3x256x256 --batch 64 --per layer
       classicnets show path/to/file.py:builder --input 3x224x224 --json
+      classicnets show my.net --watch
     """
     import classicnets as cn
 
@@ -70,22 +93,59 @@ def show(
         raise ValueError(f"--per must be layer or stage, not {per!r}")
     if batch < 1:
         raise ValueError(f"--batch must be at least 1, not {batch}")
-    entry = cn.find(network)
-    with without_compiler():
-        report = cn.show(entry, parsed_size(size), batch)
-    if json:
-        print_json(report.json())
-    elif csv:
-        print_csv(report.csv())
-    elif markdown:
-        print(report.markdown())
-    else:
-        width = terminal_width(160 if ops else 100)
-        fold = {"": None, "layer": False, "stage": True}[per]
-        print(_heading(entry, width), end="")
-        print(report.text(fold, width, ops))
-        if entry.paper:
-            print(_wrap(f"Where the paper leaves a choice: {entry.paper.choices}", width))
+    if (fill or watch) and not network.endswith(".net"):
+        raise ValueError(f"--{'fill' if fill else 'watch'} is for a design file, not {network}")
+    if fill:
+        with without_compiler():
+            print(f"{network}: {_fill(network)} lines changed")
+
+    def draw() -> None:
+        with without_compiler():
+            entry = cn.find(network)
+            report = cn.show(entry, parsed_size(size), batch)
+        if json:
+            print_json(report.json())
+        elif csv:
+            print_csv(report.csv())
+        elif markdown:
+            print(report.markdown())
+        else:
+            width = terminal_width(160 if ops else 100)
+            fold = {"": None, "layer": False, "stage": True}[per]
+            print(_heading(entry, width), end="")
+            print(report.text(fold, width, ops))
+            if entry.paper:
+                print(_wrap(f"Where the paper leaves a choice: {entry.paper.choices}", width))
+        warn_of_design(entry)
+
+    _redraw_on_save(Path(network), draw) if watch else draw()
+
+
+def _fill(network: str) -> int:
+    from classicnets.api.design import fill
+
+    return fill(network)
+
+
+def _redraw_on_save(path: Path, draw: Callable[[], None]) -> None:
+    """Draws again whenever the file changes; a file with an error is shown as its message."""
+    import time
+
+    seen: object = None
+    while True:
+        with suppress(OSError):  # an editor may write a new file in its place
+            status = path.stat()
+            if (now := (status.st_mtime_ns, status.st_ino)) != seen:
+                if seen is not None:
+                    print("\n" + "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 80)
+                seen = now
+                try:
+                    draw()
+                except ValueError as error:
+                    print(f"classicnets: {one_line(error)}", flush=True)
+        if seen is None:
+            raise ValueError(f"no such file: {path}")
+        time.sleep(WATCH_EVERY)
 
 
 def _heading(entry: "Entry", width: int) -> str:

@@ -51,7 +51,7 @@ from .options import (
     RecipeName,
     Unreadable,
 )
-from .report import is_first_process, print_introduction, print_summary
+from .report import is_first_process, print_introduction, print_summary, warn_of_design
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
@@ -190,7 +190,7 @@ def train(
 
     \b
     Examples:
-      classicnets train lenet5 --epochs 2 --out runs/digits
+      classicnets train lenet5 --out runs/digits
       classicnets train resnet18 --data path/to/folder --recipe fast -b 32
       classicnets train --resume runs/digits
       classicnets train --resume runs/digits --epochs 60
@@ -246,6 +246,8 @@ def train(
     with _silent_unless_first():
         with bars(), nullcontext() if compiled else without_compiler():  # bars for downloads
             training = start()
+        if network.endswith(".net"):
+            warn_of_design(network)
         with tracking(track or [] if is_first_process() else [], training) as write:
             if replaced:
                 print(f"replaced the run in {out}")

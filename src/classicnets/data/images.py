@@ -145,8 +145,9 @@ class Splits:
     what was not taken for an image, and `duplicates` lists the files that appear in two splits or
     under two labels. `digest` is a hash of the data: of files their names, sizes and
     classes, otherwise of the values. `origin` is the name of the data set that was packed, where
-    `name` is a path. Raises a ValueError for a split without images, a label out of range, splits
-    of different channels, and classes that are not different names.
+    `name` is a path. `original` is the median height and width of image files before they were
+    resized, where known. Raises a ValueError for a split without images, a label out of range,
+    splits of different channels, and classes that are not different names.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Splits:
     duplicates: tuple[str, ...] = ()
     digest: str = ""
     origin: str = ""
+    original: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         parts = {part: getattr(self, part) for part in ("train", "validation", "test")}

@@ -12,7 +12,17 @@ import torch
 
 from .decode import read_images, read_sizes
 from .files import LeftOut, summarise
-from .images import TEST, VALIDATION, ImageFiles, Images, Splits, because, split_off
+from .images import (
+    SAMPLE,
+    TEST,
+    VALIDATION,
+    ImageFiles,
+    Images,
+    Splits,
+    because,
+    evenly_spaced,
+    split_off,
+)
 
 LabelledFiles = list[tuple[str, int]]
 
@@ -92,6 +102,7 @@ def read_listing(
         left_out=summarise(listing.left_out, listing.root),
         duplicates=tuple(_duplicates(splits, classes)) if check else (),
         digest=digest_of(listing),
+        original=_median_size(splits["train"]),
     )
 
 
@@ -127,6 +138,20 @@ def _read(
         readable = [i for i in range(len(files)) if i not in reasons]
         images = images.subset(torch.tensor(readable).long())
     return images, list(reasons.values())
+
+
+def _median_size(images: Images | ImageFiles) -> tuple[int, int] | None:
+    """Height and width as in the files, of up to 200 of them; None of no images."""
+    if not len(images):
+        return None
+    sample = evenly_spaced(len(images), SAMPLE)
+    if isinstance(images, ImageFiles):
+        sizes = images.sizes[sample]
+    else:
+        assert images.paths is not None
+        sizes, _ = read_sizes([images.paths[i] for i in sample.tolist()])
+    height, width = sizes.median(0).values.tolist()
+    return height, width
 
 
 def _duplicates(splits: dict[str, Images | ImageFiles], classes: tuple[str, ...]) -> list[str]:

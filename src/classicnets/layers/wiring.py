@@ -57,8 +57,21 @@ class Residual(nn.Module):
         return self.relu(self.body(x) + self.shortcut(x))
 
 
+class Aside(nn.Sequential):
+    """A side branch of a `Network`: a chain that reads the maps before it and feeds nothing.
+
+    Its output is one more output of the network in training; in evaluation it does not run.
+    """
+
+    def __init__(self, stages: Mapping[str, nn.Module] | None = None, /, **named: nn.Module):
+        super().__init__()
+        _fill(self, {**(stages or {}), **named})
+
+
 class Network(nn.Sequential):
     """A whole network: images (n, c, h, w) -> scores (n, classes); larger is likelier.
+
+    With side branches (`Aside`) it gives a tuple in training: the scores, then each branch's.
 
     Raises a ValueError for images that it cannot take. The message names the layer that fails, the
     size that layer got, and the nearest sizes that fit.
@@ -81,8 +94,14 @@ class Network(nn.Sequential):
             raise
 
     def run(self, x: Float[Tensor, "n c h w"]) -> Any:
-        """The stages in sequence. A network with several heads overrides this."""
-        return super().forward(x)
+        """The stages in sequence, and in training the branches beside them."""
+        asides: list[Any] = []
+        for stage in self.children():
+            if not isinstance(stage, Aside):
+                x = stage(x)
+            elif self.training:
+                asides.append(stage(x))
+        return (x, *asides) if asides else x
 
 
 def _fill(module: nn.Module, stages: Mapping[str, nn.Module]) -> None:

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from classicnets.layers.lrn import LocalResponseNorm
-from classicnets.layers.wiring import Concat, Network, chain
+from classicnets.layers.wiring import Aside, Concat, Network, chain
 
 
 class Widths(NamedTuple):
@@ -63,13 +63,8 @@ class GoogLeNet(Network):
     """
 
     def run(self, x: Float[Tensor, "n c h w"]) -> GoogLeNetScores | Float[Tensor, "n classes"]:
-        heads = {}
-        for name, stage in self.named_children():
-            if not name.startswith("aux"):
-                x = stage(x)
-            elif self.training:
-                heads[name] = stage(x)
-        return GoogLeNetScores(x, **heads) if self.training else x
+        outputs = super().run(x)
+        return GoogLeNetScores(*outputs) if self.training else outputs
 
 
 def googlenet(classes: int = 1000, channels: int = 3) -> GoogLeNet:
@@ -117,9 +112,9 @@ def naive(width_in: int, row: Widths) -> tuple[Concat, int]:
     return module, row.n1x1 + row.n3x3 + row.n5x5 + width_in
 
 
-def auxiliary(width_in: int, classes: int) -> nn.Sequential:
+def auxiliary(width_in: int, classes: int) -> Aside:
     """Section 5, the auxiliary classifier: maps of 14x14 -> scores."""
-    return chain(
+    return Aside(
         average=nn.AvgPool2d(5, stride=3),
         conv=nn.Conv2d(width_in, 128, 1),
         relu=nn.ReLU(),

@@ -100,7 +100,9 @@ class PartialConv2d(nn.Module):
 
     def __init__(self, table: str, k: int):
         super().__init__()
-        columns = list(zip(*(row.split() for row in table.strip().splitlines()), strict=True))
+        rows = [row.split() for row in table.strip().splitlines()]
+        self.table = "\n".join(map(" ".join, rows))
+        columns = list(zip(*rows, strict=True))
         crosses = [cell == "X" for column in columns for cell in column]
         self.in_channels, self.out_channels = len(columns[0]), len(columns)
         self.kernel_size, self.stride, self.padding = (k, k), (1, 1), (0, 0)

@@ -171,13 +171,24 @@ def with_rate(schedule: Schedule, rate: float) -> Schedule:
             factor = _ratio(rate, rows[0][1])
             return EpochTable(tuple((end, lr * factor) for end, lr in rows))
         case WarmupUntil(lr, _, then):
-            factor = _ratio(rate, _nominal(then))
+            factor = _ratio(rate, _rate_of(then))
             return replace(schedule, lr=lr * factor, then=with_rate(then, rate))
     return replace(schedule, start=rate)
 
 
-def _nominal(schedule: Unconditional) -> float:
+def scaled(schedule: Schedule, factor: float) -> Schedule:
+    """The schedule with each of its learning rates times `factor`.
+
+    >>> scaled(OneCycle(0.5), 0.25)
+    OneCycle(peak=0.125, warmup=0.2)
+    """
+    return with_rate(schedule, factor * _rate_of(schedule))
+
+
+def _rate_of(schedule: Schedule) -> float:
     match schedule:
+        case WarmupUntil(_, _, then):
+            return _rate_of(then)
         case Constant(lr):
             return lr
         case OneCycle(peak):

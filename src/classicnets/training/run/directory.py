@@ -7,6 +7,7 @@ mean.safetensors     the mean training image, where the recipe subtracts it
 train.sha256         the SHA-256 of each training image's file, a line each
 last.pt              the whole state, to resume from
 curve.png            loss and error, epoch by epoch
+design.net           the design of the network, where it is one
 """
 
 import csv
@@ -43,9 +44,10 @@ from .checkpoint import load_weights
 from .config import RunConfig, check_notes
 from .curves import EpochMetrics, learning_curve
 
-MEAN, DIGESTS = "mean.safetensors", "train.sha256"
+MEAN, DIGESTS, DESIGN = "mean.safetensors", "train.sha256", "design.net"
 # what is written before run.json, which makes the directory a run
-LEFT_BEHIND = (MEAN, f"{MEAN}.part", DIGESTS, f"{DIGESTS}.part", "run.json.part")
+BESIDE = (MEAN, DIGESTS, DESIGN)
+LEFT_BEHIND = (*BESIDE, *(f"{name}.part" for name in BESIDE), "run.json.part")
 # what a run writes before its run.json is replaced by that of another
 RUN_FILES = tuple(
     f"{name}{end}"
@@ -206,10 +208,11 @@ def create(
     config: RunConfig,
     digests: Sequence[str] = (),
     exist_ok: bool = False,
+    design: str = "",
     **notes: Any,
 ) -> Run:
     """A new run directory, of a training on files with these digests; with `exist_ok` one in place
-    of the run there, whose other files stay.
+    of the run there, whose other files stay. `design` is the text of the network's design, if any.
 
     Raises a ValueError when it is not empty or cannot be written.
     """
@@ -222,6 +225,8 @@ def create(
             (directory / name).unlink(missing_ok=True)
         if (mean := config.scaling.image) is not None:
             write_atomic(directory / MEAN, safetensors.torch.save({"mean": mean}))
+        if design:
+            write_atomic(directory / DESIGN, design.encode())
         if digests:
             lines = "".join(f"{digest}\n" for digest in digests)
             write_atomic(directory / DIGESTS, lines.encode())
@@ -257,7 +262,7 @@ def _left_behind(directory: Path) -> bool:
     """Whether there is nothing but what a training leaves that is killed as it begins."""
     names = {path.name for path in directory.iterdir()}
     # without a lock they are not ours
-    ours = (name for name in LEFT_BEHIND if name not in (MEAN, DIGESTS) or LOCK in names)
+    ours = (name for name in LEFT_BEHIND if name not in BESIDE or LOCK in names)
     return names <= {LOCK, *ours}
 
 

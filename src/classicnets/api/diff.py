@@ -1,0 +1,171 @@
+"""Two networks side by side: the lines that differ, and what they cost."""
+
+import difflib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+import torch
+
+from classicnets.designs.build import build
+from classicnets.designs.expand import expand
+from classicnets.designs.reader import read
+from classicnets.designs.tree import RESIDUAL, Block, Design
+from classicnets.designs.writer import write
+from classicnets.measure import Report, measure
+from classicnets.support.tables import align, format_bytes
+
+from .design import Network, describe_network
+
+FIGURES = ("params", "macs", "saved_bytes")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A line that only one of two networks has (`sign` "-" or "+"), or both (" "), and its cost.
+
+    The figures are of one image; None where a line is not one layer or block of the network.
+    """
+
+    sign: str
+    line: str
+    params: int | None
+    macs: int | None
+    saved_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs between two networks, `before` and `after`."""
+
+    before: Report
+    after: Report
+    changes: tuple[Change, ...]
+
+    def text(self) -> str:
+        """The changed lines with their figures, and both totals."""
+        head = ["", "line", "params", "multiply-adds", "saved"]
+        changed = [change for change in self.changes if change.sign != " "]
+        rows = [
+            [c.sign, c.line, _number(c.params), _number(c.macs), _bytes(c.saved_bytes)]
+            for c in changed
+        ]
+        lines = align([head, *rows], left=("", "line")) if rows else ["the same layers"]
+        same = len(self.changes) - len(changed)
+        return "\n".join([*lines, f"{same} lines are the same", "", *self._totals()])
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def json(self) -> str:
+        """The changes and both totals as JSON."""
+        totals = {
+            name: {figure: getattr(report.totals, figure) for figure in FIGURES}
+            | {
+                "receptive_field": report.totals.receptive_field,
+                "training_bytes": report.training_memory.total,
+            }
+            for name, report in (("before", self.before), ("after", self.after))
+        }
+        return json.dumps({**totals, "changes": [asdict(c) for c in self.changes]}, indent=2)
+
+    def _totals(self) -> list[str]:
+        a, b = self.before.totals, self.after.totals
+        memory = (self.before.training_memory.total, self.after.training_memory.total)
+        field = [_field(totals.receptive_field) for totals in (a, b)]
+        rows = [
+            ["", self.before.name, self.after.name, "change"],
+            ["params", _number(a.params), _number(b.params), _ratio(a.params, b.params)],
+            ["multiply-adds", _number(a.macs), _number(b.macs), _ratio(a.macs, b.macs)],
+            ["memory of a step", *map(format_bytes, memory), _ratio(*memory)],
+            ["receptive field", *field, ""],
+        ]
+        return align(rows, left=("",))
+
+
+def diff(before: Network, after: Network) -> Difference:
+    """The lines of their designs in which two networks differ, and what each line costs.
+
+    Either is a name of the catalogue, a design file or `path/to/file.py:builder`, each for the
+    images it was published or written for. Raises ValueError as `design` does.
+
+    >>> changes = diff("alexnet", "alexnet_merged").changes
+    >>> [change.line for change in changes if change.sign == "+"][0]
+    '[27x27x256] conv2: 256 5x5 filters, pad 2'
+    """
+    (one, lines_a), (two, lines_b) = _priced(before), _priced(after)
+    matcher = difflib.SequenceMatcher(None, [c.line for c in lines_a], [c.line for c in lines_b])
+    changes: list[Change] = []
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+        if tag == "equal":
+            changes += lines_a[i1:i2]
+        else:
+            changes += [replace(c, sign="-") for c in lines_a[i1:i2]]
+            changes += [replace(c, sign="+") for c in lines_b[j1:j2]]
+    return Difference(one, two, tuple(changes))
+
+
+def _priced(network: Network) -> tuple[Report, list[Change]]:
+    """The report of a network, and its lines with what each costs."""
+    found = describe_network(network)
+    text = write(Design(found.input, found.lines, found.parts, found.every))
+    found = read(text)
+    with torch.device("meta"):
+        built = build(found)
+    name = network if isinstance(network, str) else getattr(network, "name", type(network).__name__)
+    report = measure(built, found.input, name=str(name))
+    names = dict(_named(expand(found).body, ""))
+    lines = [
+        _change(_indented(line), [n for n, at in names.items() if at == number], report)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip()
+    ]
+    return report, lines
+
+
+def _named(block: Block, prefix: str) -> Iterator[tuple[str, int]]:
+    """The layers and blocks of a network and their lines; of a block that is a part in use, the
+    line that uses it.
+    """
+    for (item,) in block.lines:
+        yield prefix + item.name, item.line
+        what = item.what
+        if isinstance(what, Block):
+            below = ".body" if what.kind == RESIDUAL else ""
+            inside = list(_named(what, f"{prefix}{item.name}{below}."))
+            inside += [(f"{prefix}{item.name}.shortcut", each.line) for each in what.shortcut]
+            if all(line > item.line for _, line in inside):
+                yield from inside
+
+
+def _indented(line: str) -> str:
+    """A line without the spaces that align it with others."""
+    return " " * (len(line) - len(line.lstrip())) + " ".join(line.split())
+
+
+def _change(line: str, names: list[str], report: Report) -> Change:
+    rows = [
+        row
+        for row in (*report.layers, *report.training_only)
+        if any(row.name == name or row.name.startswith(f"{name}.") for name in names)
+    ]
+    if not rows:
+        return Change(" ", line, None, None, None)
+    sums = [sum(getattr(row, figure) for row in rows) for figure in FIGURES]
+    return Change(" ", line, *sums)
+
+
+def _number(n: int | None) -> str:
+    return "" if n is None else f"{n:,}"
+
+
+def _bytes(n: int | None) -> str:
+    return "" if n is None else format_bytes(n)
+
+
+def _ratio(before: int, after: int) -> str:
+    return f"{after / before - 1:+.1%}".replace("%", " %") if before else ""
+
+
+def _field(field: object) -> str:
+    return "?" if field is None else str(field)

@@ -1,0 +1,1 @@
+"""Designs: networks written as text, the way papers and lecture notes list them."""

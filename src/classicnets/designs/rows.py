@@ -1,0 +1,91 @@
+"""The lines of a design file: numbers, indentation, shapes in brackets, comments."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+from .expand import MOST_NESTED
+from .kinds import Shape
+
+LARGEST = 1_000_000  # maps, neurons, pixels of a side
+
+
+@dataclass
+class Row:
+    """A line of the file that says something: its number, indentation, shape in brackets, text."""
+
+    number: int
+    indent: int
+    shape: Shape | None
+    text: str
+    block: "list[Row]"
+
+
+def refuse(line: int, message: str) -> NoReturn:
+    """Raises the ValueError of a line."""
+    raise ValueError(f"line {line}: {message}")
+
+
+_COMMENT = re.compile(r"\([^()]*\)")
+_NUMBERED = re.compile(r"\s*\d+\.(?=\s)")  # as lecture notes number their lines
+_DIGITS = re.compile("[0-9]+")
+
+
+def quoted(text: str) -> str:
+    """A piece of the file in quotation marks, not more of it than a message can hold.
+
+    >>> quoted("relu"), len(quoted("x" * 10_000))
+    ("'relu'", 65)
+    """
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")
+
+
+def rows_of(text: str) -> Iterator[Row]:
+    """The lines of a text that say something, without their comments and numbering."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        said = _COMMENT.sub(" ", line.partition("#")[0]).replace("\N{MULTIPLICATION SIGN}", "x")
+        numbered = _NUMBERED.match(said)
+        said = said[numbered.end() :] if numbered else said
+        if not said.strip():
+            continue
+        indent = len(said) - len(said.lstrip())
+        if "\t" in said[:indent]:
+            refuse(number, "is indented by a tab; use spaces")
+        shape, said = _shape(number, said.strip())
+        yield Row(number, 0 if numbered else indent, shape, " ".join(said.split()), [])
+
+
+def _shape(number: int, text: str) -> tuple[Shape | None, str]:
+    """The shape in brackets before a line, written [height x width x maps], and the rest."""
+    if not text.startswith("["):
+        return None, text
+    inside, bracket, rest = text[1:].partition("]")
+    sizes = [part.strip() for part in inside.split("x")]
+    if not bracket or len(sizes) not in (1, 3) or not all(map(_DIGITS.fullmatch, sizes)):
+        cut = quoted(inside)[1:-1]
+        refuse(number, f"a shape is written [height x width x maps] or [values], not [{cut}]")
+    if any(len(s) > 7 or not 0 < int(s) <= LARGEST for s in sizes):
+        refuse(number, f"sizes are 1 to {LARGEST:,}, not [{inside}]")
+    values = [int(s) for s in sizes]
+    return (values[-1], *values[:-1]), rest
+
+
+def nest(rows: list[Row]) -> list[Row]:
+    """The rows in the first column, each with the rows that are indented below it."""
+    top: list[Row] = []
+    open_rows: list[Row] = []
+    for row in rows:
+        while open_rows and row.indent <= open_rows[-1].indent:
+            open_rows.pop()
+        siblings = open_rows[-1].block if open_rows else top
+        if siblings and siblings[0].indent != row.indent:
+            want, have = siblings[0].indent, row.indent
+            refuse(row.number, f"is indented by {have} spaces; the lines above it by {want}")
+        if not open_rows and row.indent:
+            refuse(row.number, "the first line is indented; begin it in the first column")
+        siblings.append(row)
+        open_rows.append(row)
+        if len(open_rows) > MOST_NESTED:
+            refuse(row.number, f"blocks are nested more than {MOST_NESTED} deep")
+    return top

@@ -1,0 +1,55 @@
+"""docs/designs.md is true: its designs build, its commands print what it shows, no kind is missing.
+
+A block ```net FILE``` is that file, written where it is new, and compared where it is not.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from classicnets.cli import main
+from classicnets.designs.kinds import KINDS, OPTIONS
+
+PAGE = Path(__file__).parents[2] / "docs/designs.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(net|console|sh)(?: (\S+))?\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def _printed(capsys, monkeypatch, command: str) -> str:
+    monkeypatch.setattr("sys.argv", shlex.split(command))
+    with pytest.raises(SystemExit):
+        main()
+    done = capsys.readouterr()
+    return done.out + done.err
+
+
+@pytest.mark.parametrize("training", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_page_shows_what_its_commands_print(training, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "110")
+    Image.effect_noise((16, 16), 60).save("one.png")
+    for language, name, content in BLOCKS:
+        if language == "console":
+            command, _, shown = content.removeprefix("$ ").partition("\n")
+            assert _printed(capsys, monkeypatch, command).strip() == shown.strip()
+        elif language == "sh":
+            for command in content.splitlines() if training else ():
+                assert "classicnets: " not in _printed(capsys, monkeypatch, command)
+        elif Path(name).exists():
+            assert Path(name).read_text() == content
+        else:
+            Path(name).write_text(content)
+            if not name.startswith("wrong"):
+                assert "params" in _printed(capsys, monkeypatch, f"classicnets show {name}")
+
+
+def test_every_kind_of_layer_and_every_option_is_on_the_page():
+    for kind in KINDS:
+        written = re.sub(r"\{\w+\}", "N", kind.phrases[0].replace("{window}", "KxK"))
+        assert f"| `{written}` |" in TEXT
+    for words in OPTIONS:
+        if words not in ("stride {}", "with bias"):  # other ways of writing `at stride` and nothing
+            assert f"`{words.replace('{}', 'N')}`" in TEXT
