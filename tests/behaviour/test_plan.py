@@ -123,6 +123,17 @@ def test_the_plan_of_a_run_is_that_of_the_verb(tmp_path):
     }
 
 
+@pytest.mark.parametrize("batch", [None, 8])
+def test_few_images_are_planned_as_they_are_trained_on(batch, tmp_path, write_folder):
+    folder = write_folder(tmp_path / "photos")
+    plan = cn.plan("resnet20", folder, batch=batch, device="cpu")
+    overrides = {"batch": batch} if batch else {}
+    training = cn.train("resnet20", folder, overrides=overrides, out=tmp_path / "run", device="cpu")
+    config = training.config
+    assert (plan.batch, plan.steps) == (config.recipe.batch, config.total_steps)
+    assert (plan.batch, plan.epochs) == (batch or 16, 300)
+
+
 def test_measured_steps_are_called_measured_and_are_in_order():
     plan = cn.plan("lenet5", "digits", batch=4, device="cpu", measure=True)
     assert plan.step.source == "measured"

@@ -48,7 +48,14 @@ from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run, open_run
 
-from .recipes import Target, choose_recipe, resolve_network, with_overrides
+from .recipes import (
+    Target,
+    adaptable,
+    choose_recipe,
+    resolve_network,
+    set_by_hand,
+    with_overrides,
+)
 from .speed import time_steps
 
 NOTHING_READ = "Reading images is not in it, since without data none are read."
@@ -85,8 +92,12 @@ def plan(
     data = str(data) if isinstance(data, Path) else data
     target = resolve_network(network, data if data is not None else "")
     changes = {"batch": str(batch)} if batch is not None else None
-    wanted = with_overrides(choose_recipe(target, recipe, data or ""), epochs, changes)
-    wanted, splits = _with_data(wanted, data, target)
+    chosen = choose_recipe(target, recipe, data or "")
+    wanted = with_overrides(chosen, epochs, changes)
+    splits = _opened(data, wanted, target)
+    if splits is not None:
+        source = adaptable(target, chosen, recipe, data or "")
+        wanted, _ = adapt(wanted, splits, source, set_by_hand(chosen, wanted, changes))
     job = _Job(target, wanted, splits, where)
     budget = given or where.free()
     precision = job.precision()
@@ -288,16 +299,10 @@ class _Job:
         add(f"--set crop={crop} --set side={side}", "smaller images: less detail", peaks)
 
 
-def _with_data(
-    recipe: Recipe, data: str | Splits | None, target: Target
-) -> tuple[Recipe, Splits | None]:
-    """The recipe adapted to the data, and the data; as they are without any."""
-    if data is None:
-        return recipe, None
-    if not isinstance(data, Splits):
-        whole = recipe.crop_sampler.whole
-        data = open_data(data, recipe.side, target.channels, whole=whole)
-    return adapt(recipe, data)[0], data
+def _opened(data: str | Splits | None, recipe: Recipe, target: Target) -> Splits | None:
+    if data is None or isinstance(data, Splits):
+        return data
+    return open_data(data, recipe.side, target.channels, whole=recipe.crop_sampler.whole)
 
 
 @cache

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .commands import command
 from .options import DATA, OUTPUT, Input, Json, Network, parsed_size
 from .startup import without_compiler
 from .terminal import print_json
@@ -62,7 +63,7 @@ def design(
         print(text, end="")
     else:
         write_atomic(out, text.encode())
-        print(f"{out}: {len(text.splitlines())} lines; next: classicnets show {out}")
+        print(f"{out}: {len(text.splitlines())} lines; next: {command('show', out)}")
 
 
 def diff(
