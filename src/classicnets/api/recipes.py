@@ -6,14 +6,17 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from classicnets import catalog
 from classicnets.data.images import Splits
+from classicnets.measure.sizes import scores_shape
 from classicnets.recipes import FOR_SETS, MORE
 from classicnets.recipes.adapt import NOT_MIRRORED
 from classicnets.recipes.fast import fast
 from classicnets.support.errors import suggest
+from classicnets.support.modules import evaluation_mode
 from classicnets.training.recipe.init import AsBuilt, HeNormal, Init
 from classicnets.training.recipe.overrides import override
 from classicnets.training.recipe.recipe import Recipe
@@ -147,3 +150,40 @@ def _fast(side: int, channels: int, data: str | Splits, init: Init = AsBuilt()) 
 def _is_ours(recipe: Recipe) -> bool:
     modules = (m for name, m in sys.modules.items() if name.startswith("classicnets.recipes."))
     return any(value is recipe for module in modules for value in vars(module).values())
+
+
+def fit_to_network(
+    recipe: Recipe, network: nn.Module, splits: Splits
+) -> tuple[Recipe, dict[str, str]]:
+    """The recipe, without progressive resizing where the network takes one size only; and why.
+
+    Raises a ValueError when network, data and recipe do not fit together.
+    """
+    classes = len(splits.classes)
+    for count, images in ((2, "two images"), (1, "one image")):
+        shape = (count, splits.channels, recipe.crop, recipe.crop)
+        output = scores_shape(network, shape) or _output_shape(network, shape)
+        if output != (count, classes):
+            raise ValueError(
+                f"the network gives {output} for {images} of {classes} classes; "
+                f"it should give ({count}, {classes})"
+            )
+    if recipe.progressive_resizing is None:
+        return recipe, {}
+    small = recipe.progressive_resizing(recipe.crop, 0.0)
+    try:
+        scores_shape(network, (2, splits.channels, small, small))
+    except ValueError:
+        reason = f"the network takes {recipe.crop} pixels, not the {small} of the first epochs"
+        return replace(recipe, progressive_resizing=None), {"progressive_resizing": reason}
+    return recipe, {}
+
+
+@torch.no_grad()
+def _output_shape(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the output for blank images, for a network whose forward depends on values."""
+    try:
+        with evaluation_mode(network.cpu()):
+            return tuple(network(torch.zeros(shape)).shape)
+    except Exception as error:  # anything can happen in your own network
+        raise ValueError(f"the network fails on blank images of {shape}: {error}") from error

@@ -19,11 +19,9 @@ from classicnets.data.sets import open_data
 from classicnets.evaluation.metrics import Evaluation
 from classicnets.evaluation.protocols import find_protocol
 from classicnets.measure.live import Live
-from classicnets.measure.sizes import scores_shape
 from classicnets.recipes.adapt import adapt
 from classicnets.support.devices import select_device
 from classicnets.support.files import lock_directory
-from classicnets.support.modules import evaluation_mode
 from classicnets.support.names import file_names
 from classicnets.support.tables import html_text
 from classicnets.training.execution import distributed
@@ -44,6 +42,7 @@ from .recipes import (
     Target,
     adaptable,
     choose_recipe,
+    fit_to_network,
     resolve_network,
     set_by_hand,
     with_overrides,
@@ -264,7 +263,7 @@ def train(
         wanted = override(wanted, start)
     source = adaptable(target, chosen_recipe, recipe, data)
     wanted, adapted = adapt(wanted, splits, source, set_by_hand(chosen_recipe, wanted, overrides))
-    wanted, fixed = _fit_to_network(wanted, module, splits)
+    wanted, fixed = fit_to_network(wanted, module, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed
     )
@@ -323,33 +322,6 @@ def _new_directory(
     return directory
 
 
-def _fit_to_network(
-    recipe: Recipe, network: nn.Module, splits: Splits
-) -> tuple[Recipe, dict[str, str]]:
-    """The recipe, without progressive resizing where the network takes one size only; and why.
-
-    Raises a ValueError when network, data and recipe do not fit together.
-    """
-    classes = len(splits.classes)
-    for count, images in ((2, "two images"), (1, "one image")):
-        shape = (count, splits.channels, recipe.crop, recipe.crop)
-        output = scores_shape(network, shape) or _output_shape(network, shape)
-        if output != (count, classes):
-            raise ValueError(
-                f"the network gives {output} for {images} of {classes} classes; "
-                f"it should give ({count}, {classes})"
-            )
-    if recipe.progressive_resizing is None:
-        return recipe, {}
-    small = recipe.progressive_resizing(recipe.crop, 0.0)
-    try:
-        scores_shape(network, (2, splits.channels, small, small))
-    except ValueError:
-        reason = f"the network takes {recipe.crop} pixels, not the {small} of the first epochs"
-        return replace(recipe, progressive_resizing=None), {"progressive_resizing": reason}
-    return recipe, {}
-
-
 def _configure(
     target: Target,
     recipe: Recipe,
@@ -388,13 +360,3 @@ def _environment(splits: Splits, network: nn.Module, device: torch.device) -> di
 def plain(value: object) -> int | str:
     """The value of a field as `differences` has it."""
     return value if isinstance(value, int) else shown(value)
-
-
-@torch.no_grad()
-def _output_shape(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of the output for blank images, for a network whose forward depends on values."""
-    try:
-        with evaluation_mode(network.cpu()):
-            return tuple(network(torch.zeros(shape)).shape)
-    except Exception as error:  # anything can happen in your own network
-        raise ValueError(f"the network fails on blank images of {shape}: {error}") from error
