@@ -12,7 +12,7 @@ from torch import nn
 
 import classicnets as cn
 from classicnets import catalog
-from classicnets.api.plan import review, review_text
+from classicnets.api.planned import review, review_text
 from classicnets.data.synthetic import shapes
 from classicnets.measure import roofline
 from classicnets.training.execution.memory import MARGIN, training_peaks

@@ -105,3 +105,15 @@ def test_what_is_not_there_cannot_be_reviewed(run_cli, tmp_path):
     status, out, err = run_cli("--review", tmp_path / "none")
     assert (status, out) == (2, "")
     assert "no run at" in err
+
+
+def test_a_design_is_planned_like_a_network_of_the_catalogue(run_cli, tmp_path):
+    design = tmp_path / "my.net"
+    design.write_text("[32x32x1] input\n[28x28x6] C1: 6 5x5 filters -> relu\n[10] F2: 10 neurons\n")
+    _, out, err = run_cli(design, "--device", "cpu", "--batch", 8, "--json")
+    assert err == ""
+    plan = json.loads(out)
+    weights = 6 * 25 + 6 + 28 * 28 * 6 * 10 + 10
+    assert plan["peaks"]["training step"]["weights"] == 4 * weights
+    assert (plan["images"], plan["data"]) == (1000, "no data set")
+    assert "An epoch is one of 1,000 images" in plan["notes"][0]

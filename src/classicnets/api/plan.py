@@ -4,35 +4,30 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 import torch
 from torch import nn
 
 from classicnets import catalog
-from classicnets.data.crops import centre_boxes
 from classicnets.data.images import Splits
-from classicnets.data.loader import stream
 from classicnets.data.sets import open_data
-from classicnets.measure import roofline
 from classicnets.measure.live import Live
 from classicnets.measure.machines import MACHINES, Machine
 from classicnets.measure.sizes import scores_shape
 from classicnets.recipes.adapt import adapt
 from classicnets.support.devices import (
     free_memory,
-    network_device,
     peak_memory,
     select_device,
     supports_bf16,
 )
 from classicnets.support.meta import meta_copy
-from classicnets.support.tables import align, format_bytes
-from classicnets.support.units import format_seconds, parse_bytes, parse_seconds
+from classicnets.support.tables import format_bytes
+from classicnets.support.units import parse_bytes, parse_seconds
 from classicnets.training.execution.execution import Execution, choose_precision
 from classicnets.training.execution.memory import (
     MARGIN,
@@ -43,11 +38,9 @@ from classicnets.training.execution.memory import (
     training_peaks,
 )
 from classicnets.training.execution.plan import Option, Plan, Seconds, fits, predict_step
-from classicnets.training.recipe.optimizers import OptimizerSpec
 from classicnets.training.recipe.recipe import Recipe
-from classicnets.training.run.config import RunConfig
-from classicnets.training.run.directory import Run, open_run
 
+from .planned import optimizer_copies, read_seconds, sample_rates
 from .recipes import (
     Target,
     adaptable,
@@ -58,9 +51,9 @@ from .recipes import (
 )
 from .speed import time_steps
 
+EXAMPLE = 1000  # images in an epoch where there are neither data nor a paper
+NO_DATA = f"An epoch is one of {EXAMPLE:,} images, since there are no data; none are read."
 NOTHING_READ = "Reading images is not in it, since without data none are read."
-READ = 64  # images that are read to time the reader
-REVIEWED = {"peak_bytes": lambda n: format_bytes(int(n)), "seconds_per_epoch": format_seconds}
 SIDES = (0.75, 0.5)  # of the recipe's, tried where memory is short
 SMALLER, LESS = 3, 0.9  # networks of the same paper that are tried; one needs so much less
 
@@ -78,11 +71,11 @@ def plan(
 ) -> Plan:
     """The memory and the time that `train` would need with the same arguments.
 
-    Without `data` the images are as many as the paper's. `memory` (bytes, or text such as "8GB") is
-    by default what is free, and `time` (seconds, or "2h") has no default. `device` may be one that
-    is not here, such as "h100", for an estimate from its data sheet. With `measure` five real steps
-    are timed. Raises a ValueError where `train` does, for other units and unknown devices, and for
-    a network that cannot run without values.
+    Without `data` the images are as many as the paper's, or 1,000. `memory` (bytes, or text such as
+    "8GB") is by default what is free, and `time` (seconds, or "2h") has no default. `device` may be
+    one that is not here, such as "h100", for an estimate from its data sheet. With `measure` five
+    real steps are timed. Raises a ValueError where `train` does, for other units and unknown
+    devices, and for a network that cannot run without values.
     """
     given = parse_bytes(memory) if memory is not None else None
     limit = parse_seconds(time) if time is not None else None
@@ -113,13 +106,13 @@ def plan(
     live = Live()
     peaks = job.peaks(wanted.batch, precision, parts, live)
     whole = job.peaks(wanted.batch, precision) if parts > 1 else peaks
-    count = len(splits.train) if splits else max(wanted.paper_images, 1)
+    count = len(splits.train) if splits else wanted.paper_images or EXAMPLE
     step = job.measured(precision, parts) if measure else job.predicted(live, precision, parts)
     steps = wanted.total_steps(count)
     return Plan(
         network=target.name,
         input=job.shape,
-        data=splits.name if splits else "the paper",
+        data=splits.name if splits else "the paper" if wanted.paper_images else "no data set",
         images=count,
         validation=len(splits.validation) if splits else 0,
         batch=wanted.batch,
@@ -132,10 +125,10 @@ def plan(
         budget=budget,
         largest_batch=most,
         step=step,
-        reading=_reading(splits, wanted) if splits and not where.machine else 0.0,
+        reading=read_seconds(splits, wanted) if splits and not where.machine else 0.0,
         time_budget=limit,
         options=() if fits(largest_peak(whole), budget) else job.options(budget, most, precision),
-        notes=where.notes or (() if splits else (NOTHING_READ,)),
+        notes=where.notes + _notes(splits, wanted, where),
     )
 
 
@@ -184,7 +177,7 @@ class _Where:
     def peaks(self, precision: str) -> dict[str, float]:
         if self.machine:
             return self.machine.peaks()
-        return _rates(self.device, precision)
+        return sample_rates(self.device, precision)
 
 
 class _Job:
@@ -196,7 +189,7 @@ class _Job:
         self.shape = (self.channels, recipe.crop, recipe.crop)
         self.network = self._built("meta")
         scores_shape(self.network, (2, *self.shape))
-        self.copies = _copies(recipe)
+        self.copies = optimizer_copies(recipe)
         self.state = (self.copies, where.device.type)
 
     @property
@@ -305,83 +298,7 @@ def _opened(data: str | Splits | None, recipe: Recipe, target: Target) -> Splits
     return open_data(data, recipe.side, target.channels, whole=recipe.crop_sampler.whole)
 
 
-@cache
-def _rates(device: torch.device, precision: str) -> dict[str, float]:
-    return roofline.sample(device, [precision], brief=True)
-
-
-def _copies(recipe: Recipe) -> int:
-    return recipe.optimizer.copies if isinstance(recipe.optimizer, OptimizerSpec) else 1
-
-
-def _reading(splits: Splits, recipe: Recipe) -> float:
-    """The seconds that the reader takes for a batch."""
-    train = splits.train
-    some = torch.arange(min(READ, recipe.batch, len(train)))
-    boxes = centre_boxes(train.sizes[some], recipe.side, recipe.crop)
-    began = perf_counter()
-    for _ in stream(train, [(some, boxes)], recipe.crop, 0):
-        pass
-    return (perf_counter() - began) * recipe.batch / len(some)
-
-
-def run_peaks(config: RunConfig, network: nn.Module, live: Live) -> dict[str, int]:
-    """The predicted peak memory of a run by phase, and its largest; `live` gets the operators.
-
-    Empty where it cannot be predicted.
-    """
-    execution, device = config.execution, network_device(network).type
-    batch = math.ceil(config.recipe.batch / config.processes)
-    shape, copies = config.input, _copies(config.recipe)
-    arguments = (shape, batch, execution.accumulation_steps, copies, execution.precision, device)
-    try:
-        peaks = training_peaks(network, *arguments, live=live)
-    except (ValueError, RuntimeError):
-        return {}
-    return {peak.phase: peak.total for peak in peaks} | {"peak_bytes": largest_peak(peaks).total}
-
-
-def run_seconds(config: RunConfig, network: nn.Module, splits: Splits, live: Live) -> float:
-    """The predicted seconds of an epoch of a run in one process, from the operators of a step."""
-    execution, device, recipe = config.execution, network_device(network), config.recipe
-    weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    rates, precision = _rates(device, execution.precision), execution.precision
-    step = predict_step(live, weights, _copies(recipe), rates, precision, device.type)
-    train = min(config.total_steps, config.steps_per_epoch)  # a run may be shorter than an epoch
-    validation = len(splits.validation) / recipe.batch
-    reading = _reading(splits, recipe) * (train + validation)
-    return step.likely * execution.accumulation_steps * (train + validation / 3) + reading
-
-
-def review(runs: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """What was predicted for runs, and what was measured: bytes at the peak, seconds of an epoch.
-
-    What is unknown is None. Raises a ValueError without runs, and for one that is damaged.
-    """
-    if not runs:
-        raise ValueError("--review needs runs, such as --review runs/*")
-    return [_reviewed(open_run(Path(run))) for run in runs]
-
-
-def _reviewed(run: Run) -> dict[str, Any]:
-    row: dict[str, Any] = {"run": run.directory.name, "network": run.config.network}
-    row["batch"] = run.config.recipe.batch
-    for name in REVIEWED:
-        for source, field in (("plan", "predicted"), ("measured", "measured")):
-            row[f"{field}_{name}"] = (run.notes.get(source) or {}).get(name) or None
-    return row
-
-
-def review_text(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows of `review` as a table, with ratios of predicted to measured."""
-    table = [
-        ["run", "network", "batch", "memory", "measured", "ratio", "epoch", "measured", "ratio"]
-    ]
-    for row in rows:
-        cells = [row["run"], row["network"], f"{row['batch']:,}"]
-        for name, form in REVIEWED.items():
-            predicted, measured = row[f"predicted_{name}"], row[f"measured_{name}"]
-            cells += [form(n) if n else "-" for n in (predicted, measured)]
-            cells.append(f"{predicted / measured:.2f}" if predicted and measured else "-")
-        table.append(cells)
-    return "\n".join(align(table, ("run", "network"))) + "\n"
+def _notes(splits: Splits | None, recipe: Recipe, where: _Where) -> tuple[str, ...]:
+    if splits or (where.machine and recipe.paper_images):
+        return ()
+    return (NOTHING_READ if recipe.paper_images else NO_DATA,)

@@ -1,6 +1,5 @@
 """Training: a network, data and a recipe become a run directory."""
 
-import math
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -21,7 +20,7 @@ from classicnets.evaluation.metrics import Evaluation
 from classicnets.evaluation.protocols import find_protocol
 from classicnets.measure.live import Live
 from classicnets.recipes.adapt import adapt
-from classicnets.support.devices import peak_memory, select_device
+from classicnets.support.devices import select_device
 from classicnets.support.files import lock_directory
 from classicnets.support.names import file_names
 from classicnets.support.tables import html_text
@@ -38,7 +37,7 @@ from classicnets.training.run.state import Record, TrainingState
 
 from .evaluate import evaluate_network
 from .finetune import from_run
-from .plan import run_peaks, run_seconds
+from .planned import run_measured, run_peaks, run_seconds
 from .recipes import (
     Target,
     adaptable,
@@ -179,7 +178,7 @@ class Training:
         test = evaluate_network(self.network, self.splits.test, self.config)
         early = {"stopped_early": self.stopped_early} if self.stopped_early else {}
         # before the rates of the machine are sampled, which needs memory
-        measured = self._measured()
+        measured = run_measured(self.run, self.state.totals.device)
         plan = {**self.run.notes.get("plan", {}), **self._predicted()}
         self.run.note(test=test.as_json(), measured=measured, plan=plan, **early)
         return test
@@ -192,13 +191,6 @@ class Training:
                 seconds = run_seconds(self.config, self.network, self.splits, self.live)
                 return {"seconds_per_epoch": seconds}
         return {}
-
-    def _measured(self) -> dict[str, float]:
-        """What the training needed, beside the plan; what is unknown is left out."""
-        seconds = [epoch.seconds for epoch in self.run.epochs]
-        told = {"peak_bytes": peak_memory(self.state.totals.device)}
-        told["seconds_per_epoch"] = sum(seconds) / len(seconds) if seconds else math.nan
-        return {name: value for name, value in told.items() if math.isfinite(value)}
 
 
 def train(

@@ -14,7 +14,8 @@ def plan(
         str,
         typer.Argument(
             metavar="NETWORK",
-            help="name such as resnet20, or path/to/file.py:builder; with --review a run",
+            help="name such as resnet20, a design such as my.net, or path/to/file.py:builder; "
+            "with --review a run",
             show_default=False,
         ),
     ] = "",
@@ -106,7 +107,7 @@ def plan(
     from json import dumps
 
     import classicnets as cn
-    from classicnets.api.plan import review as review_runs, review_text
+    from classicnets.api.planned import review as review_runs, review_text
 
     given = [*filter(None, [network]), *(runs or [])]
     if review:
