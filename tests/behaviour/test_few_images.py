@@ -97,7 +97,7 @@ def test_the_learning_rate_is_in_proportion_to_the_batch(name, count, batch, sta
     assert ours.lr(0.2) == pytest.approx(start)  # where one cycle has its peak
     assert f"in proportion to the batch, {batch} in place of" in reasons["lr"]
     if batch != catalog.find(name).recipe.batch:
-        assert f"{count:,} images would make only " in reasons["batch"]
+        assert f"{count:,} images would make an epoch of " in reasons["batch"]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_the_learning_rate_follows_a_batch_that_the_user_sets():
 def test_what_is_set_by_a_short_form_is_kept_too(name, overrides, batch, rate):
     source = catalog.find(name).recipe
     wanted = with_overrides(source, None, overrides)
-    given = set_by_hand(source, wanted, overrides)
+    given = set_by_hand(source, wanted, None, overrides)
     ours, _ = adapt(wanted, data(700), source, given)
     assert (ours.batch, ours.lr(0.2)) == (batch, pytest.approx(rate))
     assert all(getattr(ours, field) == getattr(wanted, field) for field in given)
@@ -222,7 +222,7 @@ def test_what_is_set_by_a_short_form_is_kept_too(name, overrides, batch, rate):
 
 def test_the_reason_for_a_smaller_batch_is_how_few_steps_the_recipe_has():
     _, _, reasons = adapted("resnet20", None, 300)
-    assert reasons["batch"] == "300 images would make only 3 steps an epoch of 128"
+    assert reasons["batch"] == "in batches of 128, 300 images would make an epoch of 3 steps"
 
 
 def test_epochs_of_the_command_line_are_kept_and_a_recipe_of_ones_own_is(tmp_path):
@@ -232,6 +232,17 @@ def test_epochs_of_the_command_line_are_kept_and_a_recipe_of_ones_own_is(tmp_pat
     assert (own.recipe.batch, own.recipe.lr) == (20, CIFAR.lr)
     content = json.loads((tmp_path / "short" / "run.json").read_text())
     assert {"batch", "lr"} <= content["adapted"].keys()
+
+
+# a length that is the recipe's own is asked for like any other
+@pytest.mark.parametrize(("name", "epochs"), [("alexnet", 90), ("vgg_a", 74), ("zfnet", 70)])
+def test_the_papers_own_length_is_kept_where_it_is_asked_for(name, epochs):
+    source = catalog.find(name).recipe
+    assert source.epochs == epochs
+    given = set_by_hand(source, with_overrides(source, epochs), epochs)
+    assert adapt(with_overrides(source, epochs), data(60), source, given)[0].epochs == epochs
+    plan = cn.plan(name, shapes(60), epochs=epochs, device="t4") if name == "alexnet" else None
+    assert plan is None or plan.epochs == epochs
 
 
 def introduction(capsys, tmp_path, *words, **options):

@@ -89,12 +89,13 @@ def test_only_differences_of_the_recipes_are_printed(run, original):
     assert "\nbatch:\n  a  " in comparison.text()
 
 
-def test_runs_of_other_data_are_marked(run):
-    others = run("c", data="x", digest="another"), run("d", data="x/y")
-    comparison = compare([run("a", data="x"), run("b", data="x"), *others])
-    assert [row.same_data for row in comparison.rows] == [True, True, False, False]
+def test_runs_of_other_data_are_marked_and_those_of_moved_data_are_not(run):
+    here, there = {"data": "x", "digest": "abc"}, {"data": "x/y", "digest": "abc"}
+    others = run("c", data="x", digest="another"), run("d", **there)
+    comparison = compare([run("a", **here), run("b", **here), *others])
+    assert [row.same_data for row in comparison.rows] == [True, True, False, True]
     lines = comparison.text().splitlines()
-    assert [line.split()[2] for line in lines[1:5]] == ["x", "x", "x*", "y*"]
+    assert [line.split()[2] for line in lines[1:5]] == ["x", "x", "x*", "y"]
     assert lines[6].startswith("* other data than the first run's")
     assert "*" not in compare([run("e"), run("f")]).text()
 

@@ -63,6 +63,8 @@ def results(run, tmp_path_factory) -> dict:
         "run": training.run,
         "comparison": cn.compare([run, odd]),
         "recipe": training.recipe,
+        "plan": cn.plan("lenet5", memory="2GB", device="t4"),
+        "difference": cn.diff("alexnet", "alexnet_merged"),
         "plates": cn.see(run, image, ["filters", "cam"]),
         "speed": Speed(NAME, (1, 8, 8), "cpu", 1, "2", PEAKS,
                        (Timing("inference", 1, "fp32", 1e6, 0.1, (0.1, 0.2)),), {1: 9}, 4.0, 9.0),
@@ -79,6 +81,8 @@ SHOWN = {
     "run": "<s>new",
     "comparison": "<i>run lenet5 digits",
     "recipe": "MapLoss",
+    "plan": "lenet5 · 60,000 images of the paper",
+    "difference": "+ [27x27x256] conv2: 256 5x5 filters, pad 2 614,656",
     "plates": "Images: <em>.png. <em>.png The likeliest classes",
     "speed": "inference 1 fp32",
 }
@@ -87,8 +91,20 @@ SHOWN = {
 @pytest.mark.parametrize("kind", SHOWN)
 def test_a_result_is_shown_as_a_table_in_which_every_name_is_text(results, kind):
     page = Page(results[kind]._repr_html_())
-    assert page.tags <= {"table", "tr", "th", "td", "p", "h3", "figure", "figcaption", "img", "b"}
-    assert page.tags & {"table", "figure"}
+    assert page.tags <= {
+        "table",
+        "tr",
+        "th",
+        "td",
+        "p",
+        "h3",
+        "figure",
+        "figcaption",
+        "img",
+        "b",
+        "pre",
+    }
+    assert page.tags & {"table", "figure", "pre"}
     assert SHOWN[kind] in " ".join(page.words.split())
     assert "\x1b" not in page.words
 

@@ -47,6 +47,9 @@ def words_of(root: Path) -> dict[str, list[object]]:
     return {
         "list": ["list", EVIL],
         "show": ["show", EVIL],
+        "design": ["design", EVIL],
+        "diff": ["diff", EVIL, "lenet5"],
+        "plan": ["plan", EVIL],
         "speed": ["speed", f"{EVIL}.py:net"],
         "recipe": ["recipe", "lenet5", "--recipe", EVIL],
         "train": ["train", "lenet5", "--data", data, "--epochs", 1, "--out", root / f"new{EVIL}"],

@@ -13,7 +13,7 @@ from classicnets.designs.reader import read
 from classicnets.designs.tree import RESIDUAL, Block, Design
 from classicnets.designs.writer import write
 from classicnets.measure import Report, measure
-from classicnets.support.tables import align, format_bytes
+from classicnets.support.tables import align, format_bytes, html_lines
 
 from .design import Network, describe_network
 
@@ -34,7 +34,7 @@ class Change:
     saved_bytes: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Difference:
     """What differs between two networks, `before` and `after`."""
 
@@ -56,6 +56,11 @@ class Difference:
 
     def __str__(self) -> str:
         return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_lines(self.text())
 
     def json(self) -> str:
         """The changes and both totals as JSON."""

@@ -90,7 +90,7 @@ def plan(
     splits = _opened(data, wanted, target)
     if splits is not None:
         source = adaptable(target, chosen, recipe, data or "")
-        wanted, _ = adapt(wanted, splits, source, set_by_hand(chosen, wanted, changes))
+        wanted, _ = adapt(wanted, splits, source, set_by_hand(chosen, wanted, epochs, changes))
     job = _Job(target, wanted, splits, where)
     budget = given or where.free()
     precision = job.precision()

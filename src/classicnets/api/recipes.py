@@ -97,9 +97,15 @@ def adaptable(
     return None if own or for_these else chosen
 
 
-def set_by_hand(before: Recipe, wanted: Recipe, overrides: Mapping[str, Any] | None) -> set[str]:
+def set_by_hand(
+    before: Recipe,
+    wanted: Recipe,
+    epochs: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> set[str]:
     """The fields that the user has set, also to the value that they had, or by a short form."""
     named = {name.partition(".")[0] for name in overrides or ()}
+    named |= {"epochs"} if epochs is not None else set()
     return {
         f.name
         for f in fields(Recipe)

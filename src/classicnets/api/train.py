@@ -257,12 +257,13 @@ def train(
     module = build_seeded(target.build, len(splits.classes), shape, seed)
     if init_from is not None:
         start = from_run(init_from, wanted, module, target.name, splits.classes)
-        if "pixels" in set_by_hand(chosen_recipe, wanted, overrides):
+        if "pixels" in set_by_hand(chosen_recipe, wanted, epochs, overrides):
             del start["pixels"]
         overrides = {**(overrides or {}), **start}
         wanted = override(wanted, start)
     source = adaptable(target, chosen_recipe, recipe, data)
-    wanted, adapted = adapt(wanted, splits, source, set_by_hand(chosen_recipe, wanted, overrides))
+    given = set_by_hand(chosen_recipe, wanted, epochs, overrides)
+    wanted, adapted = adapt(wanted, splits, source, given)
     wanted, fixed = fit_to_network(wanted, module, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed

@@ -61,9 +61,11 @@ def print_introduction(training: "Training") -> None:
     length = _length(recipe.epochs, recipe.steps)
     parts = ", ".join(map(shown, (recipe.optimizer, recipe.lr, recipe.loss)))
     print(f"{length}, batch {recipe.batch}, {parts}")
+    adapted = training.adapted or {}
     for name, reason in recipe.assumed.items():
-        print(f"  assumed {name}: {reason}")
-    for name, reason in (training.adapted or {}).items():
+        if name not in adapted:
+            print(f"  assumed {name}: {reason}")
+    for name, reason in adapted.items():
         print(f"  adapted {name}: {reason}")
     for name, (ours, paper) in _differences(training.config.differences).items():
         print(f"  differs from the paper: {name} {ours} (paper: {paper})")

@@ -146,8 +146,9 @@ def _batch_for_few(
     count, batch = len(data.train), recipe.batch
     if "batch" not in given:
         batch = min(batch, max(LEAST_BATCH, _power_of_two(count / BATCHES)))
-        few = f"{count:,} images would make only {-(-count // recipe.batch)} steps an epoch"
-        yield "batch", batch, f"{few} of {recipe.batch}"
+        steps = -(-count // recipe.batch)
+        few = f"{count:,} images would make an epoch of {steps} step{'s' * (steps != 1)}"
+        yield "batch", batch, f"in batches of {recipe.batch}, {few}"
     batch = min(batch, count)
     if "lr" in given:
         return

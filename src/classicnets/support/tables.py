@@ -42,6 +42,11 @@ def html_text(text: str, tag: str = "") -> str:
     return f"<{tag}>{safe}</{tag}>" if tag else safe
 
 
+def html_lines(text: str) -> str:
+    """A text of several lines as HTML, in a fixed pitch."""
+    return f"<pre>{chr(10).join(map(html_text, text.split(chr(10))))}</pre>"
+
+
 def format_bytes(n: int) -> str:
     """Bytes in a suitable unit.
 

@@ -41,7 +41,8 @@ class Plates:
         return len(self.steps)
 
     def __repr__(self) -> str:
-        return f"{self.title}, {len(self)} plates: {', '.join(name for name, *_ in self.steps)}"
+        count = f"{len(self)} plate{'s' * (len(self) != 1)}"
+        return f"{self.title}, {count}: {', '.join(name for name, *_ in self.steps)}"
 
     def _repr_html_(self) -> str:
         head = html_text(self.title, "h3") + html_text(self.subtitle, "p")

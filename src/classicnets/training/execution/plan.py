@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from classicnets.measure import roofline
 from classicnets.measure.live import Live
-from classicnets.support.tables import align, format_bytes
+from classicnets.support.tables import align, format_bytes, html_lines
 from classicnets.support.units import format_seconds
 
 from .memory import EVALUATED, MARGIN, Peak, largest_peak
@@ -64,7 +64,7 @@ class Option:
     fits: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a training needs; bytes and seconds.
 
@@ -167,6 +167,11 @@ class Plan:
 
     def __str__(self) -> str:
         return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_lines(self.text())
 
     def _table(self) -> list[str]:
         names = [name for name in self.peak.parts if any(p.parts[name] for p in self.peaks)]
