@@ -64,8 +64,8 @@ def plan(
     recipe: str | Recipe | None = None,
     epochs: int | None = None,
     batch: int | None = None,
-    memory: str | float | None = None,
-    time: str | float | None = None,
+    memory: str | float | int | None = None,
+    time: str | float | int | None = None,
     device: str = "auto",
     measure: bool = False,
 ) -> Plan:

@@ -11,7 +11,7 @@ LEGAL_MEMORY = "such as 8GB, 500MB or 6GiB"
 LEGAL_TIME = "such as 90s, 30min, 2h or 1d"
 
 
-def parse_bytes(text: str | float) -> float:
+def parse_bytes(text: str | float | int) -> float:
     """An amount of memory in bytes. Raises a ValueError for another unit, and one of 0 or less.
 
     >>> parse_bytes("8GB"), parse_bytes("0.5 GiB")
@@ -20,7 +20,7 @@ def parse_bytes(text: str | float) -> float:
     return _parse("memory", _digits(text).upper(), BYTES, "B", str(text), LEGAL_MEMORY)
 
 
-def parse_seconds(text: str | float) -> float:
+def parse_seconds(text: str | float | int) -> float:
     """A time in seconds. Raises a ValueError for another unit, and one of 0 or less.
 
     >>> parse_seconds("1.5h"), parse_seconds(90)
@@ -29,7 +29,7 @@ def parse_seconds(text: str | float) -> float:
     return _parse("time", _digits(text), SECONDS, "s", str(text), LEGAL_TIME)
 
 
-def _digits(text: str | float) -> str:
+def _digits(text: str | float | int) -> str:
     return text if isinstance(text, str) else f"{text:f}"  # never 1e+20
 
 
@@ -46,7 +46,7 @@ def _parse(
     return value
 
 
-def format_seconds(seconds: float) -> str:
+def format_seconds(seconds: float | int) -> str:
     """
     >>> [format_seconds(s) for s in (0.0123, 12.3, 300, 7500, 200000)]
     ['12.3 ms', '12.3 s', '5 min 0 s', '2 h 5 min', '2 d 7 h']
