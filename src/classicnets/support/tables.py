@@ -44,7 +44,8 @@ def html_text(text: str, tag: str = "") -> str:
 
 def html_lines(text: str) -> str:
     """A text of several lines as HTML, in a fixed pitch."""
-    return f"<pre>{chr(10).join(map(html_text, text.split(chr(10))))}</pre>"
+    lines = "\n".join(map(html_text, text.split("\n")))
+    return f"<pre>{lines}</pre>"
 
 
 def format_bytes(n: int) -> str:
