@@ -82,6 +82,7 @@ def grid(figure: Figure, count: int, columns: int) -> list[Axes]:
     axes = figure.subplots(math.ceil(count / columns), columns, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
+        ax.set(xticks=[], yticks=[])  # ticks take time in the layout even where they are not drawn
     return list(axes.flat)
 
 
@@ -92,7 +93,8 @@ def set_title(ax: Axes, title: str, beside: float | int = 0) -> None:
     assert figure is not None
     room = (figure.get_figwidth() - beside) / place.get_gridspec().ncols - 0.1
     lines = (narrow(line, room, 8) for line in title.split("\n"))
-    ax.set_title("\n".join(lines), fontsize=8, pad=3)
+    # a place of its own spares the layout the search for ticks above the axes
+    ax.set_title("\n".join(lines), fontsize=8, pad=3, y=1)
 
 
 def add_legend(
