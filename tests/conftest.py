@@ -1,6 +1,7 @@
-"""What all tests share: a fixed seed, two threads, and ways to look at a network."""
+"""What all tests share: a fixed seed, threads for two cores, and ways to look at a network."""
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-torch.set_num_threads(2)
+CORES = 2
+THREADS = max(1, CORES // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+torch.set_num_threads(THREADS)
+os.environ["OMP_NUM_THREADS"] = str(THREADS)  # of the processes that tests start
 
 
 @pytest.fixture(autouse=True)

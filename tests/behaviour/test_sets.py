@@ -189,7 +189,11 @@ def test_downloads_work_on_a_file_system_without_locks(server, monkeypatch):
 
 def idx(values: np.ndarray) -> bytes:
     header = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
-    return gzip.compress(header + values.astype(np.uint8).tobytes())
+    return zipped(header + values.astype(np.uint8).tobytes())
+
+
+def zipped(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
 
 
 def write_mnist(folder: Path, each: int = 501) -> None:
@@ -221,7 +225,8 @@ def test_data_sets_in_mnists_format_are_centred_in_32_pixels(cache, name):
 
 
 @pytest.mark.parametrize(
-    "content", [b"a page", gzip.compress(b"short"), gzip.compress(struct.pack(">HBBI", 0, 8, 1, 9))]
+    "content",
+    [b"a page", *map(zipped, (b"short", struct.pack(">HBBI", 0, 8, 1, 9)))],
 )
 def test_a_file_that_is_not_an_idx_array_is_named(cache, content):
     write_mnist(cache / "mnist")

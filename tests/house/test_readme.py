@@ -15,7 +15,7 @@ from PIL import Image
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-SHORT = ["--epochs", "3"]  # that it runs is shown by these, what it learns in docs/training.md
+FEW = 3  # epochs: that it runs is shown by these, what it learns by the demo and its test
 
 
 def _blocks() -> list[tuple[int, str, str, str]]:
@@ -48,6 +48,16 @@ def _commands(content: str) -> list[tuple[list[str], str]]:
     return [(shlex.split(c, comments=True), shown) for c in calls if c.startswith("classicnets ")]
 
 
+def _shortened(command: list[str]) -> list[str]:
+    """A training for a few epochs, one more where it makes another longer; others as they are."""
+    if "--epochs" in command:
+        k = command.index("--epochs") + 1
+        epochs = min(int(command[k]), FEW + ("--resume" in command))
+        return [*command[:k], str(epochs), *command[k + 1 :]]
+    trains = command[1] == "train" and "--resume" not in command
+    return [*command, "--epochs", str(FEW)] if trains else command
+
+
 def _steps() -> list:
     """What to run and what it should print, in order; what trains or judges is marked slow."""
     steps = []
@@ -61,8 +71,7 @@ def _steps() -> list:
             for command, shown in _commands(content):
                 quick = command[1] in ("list", "show", "design", "diff") or "--help" in command
                 mark = [] if quick else [pytest.mark.slow]
-                short = SHORT if "path/to/folder" in command else []
-                run = [sys.executable, "-m", *command, *short]
+                run = [sys.executable, "-m", *_shortened(command)]
                 steps.append(pytest.param(run, shown, marks=mark, id=" ".join(command[1:])))
     return steps
 
