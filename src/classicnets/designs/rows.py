@@ -42,18 +42,18 @@ def quoted(text: str) -> str:
 
 
 def rows_of(text: str) -> Iterator[Row]:
-    """The lines of a text that say something, without their comments and numbering."""
+    """The lines of a text that are not empty, without their comments and numbering."""
     for number, line in enumerate(text.splitlines(), start=1):
-        said = _COMMENT.sub(" ", line.partition("#")[0]).replace("\N{MULTIPLICATION SIGN}", "x")
-        numbered = _NUMBERED.match(said)
-        said = said[numbered.end() :] if numbered else said
-        if not said.strip():
+        words = _COMMENT.sub(" ", line.partition("#")[0]).replace("\N{MULTIPLICATION SIGN}", "x")
+        numbered = _NUMBERED.match(words)
+        words = words[numbered.end() :] if numbered else words
+        if not words.strip():
             continue
-        indent = len(said) - len(said.lstrip())
-        if "\t" in said[:indent]:
+        indent = len(words) - len(words.lstrip())
+        if "\t" in words[:indent]:
             refuse(number, "is indented by a tab; use spaces")
-        shape, said = _shape(number, said.strip())
-        yield Row(number, 0 if numbered else indent, shape, " ".join(said.split()), [])
+        shape, words = _shape(number, words.strip())
+        yield Row(number, 0 if numbered else indent, shape, " ".join(words.split()), [])
 
 
 def _shape(number: int, text: str) -> tuple[Shape | None, str]:

@@ -84,8 +84,8 @@ def _item(item: Item) -> str:
     what = item.what
     if isinstance(what, Block):
         return f"{name}:{_kind(what)}" if name else _kind(what).strip()
-    said = _use(what) if isinstance(what, Use) else phrase(what)
-    return f"{name}: {said}" if name else said
+    words = _use(what) if isinstance(what, Use) else phrase(what)
+    return f"{name}: {words}" if name else words
 
 
 def _kind(block: Block) -> str:

@@ -129,7 +129,7 @@ class Plan:
 
     def json(self) -> str:
         """Everything in bytes and seconds; null where a value is unknown."""
-        told = {
+        values = {
             **{name: _finite(value) for name, value in vars(self).items()},
             "peaks": {peak.phase: {**peak.parts, "total": peak.total} for peak in self.peaks},
             "peak_bytes": self.peak.total,
@@ -148,7 +148,7 @@ class Plan:
                 for option in self.options
             ],
         }
-        return json.dumps(told, indent=2)
+        return json.dumps(values, indent=2)
 
     def text(self, width: int = 80) -> str:
         """A table of memory by part and phase, the verdict, times, and what would fit."""

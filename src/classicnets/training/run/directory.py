@@ -69,7 +69,7 @@ class Run:
     def facts(self) -> dict[str, str]:
         """What a run is and how far it is, as text."""
         config, epochs = self.config, self.epochs
-        told = {
+        facts = {
             "run": str(self.directory),
             "network": config.network,
             "data": f"{config.data}, {len(config.classes)} classes",
@@ -79,10 +79,10 @@ class Run:
         if epochs:
             best = min(epochs, key=attrgetter("rank"))
             error = f"{best.validation_top1_error:.2f} % in epoch {best.epoch}"
-            told["best validation error"] = error
+            facts["best validation error"] = error
         if test := self.notes.get("test"):
-            told["test error"] = f"{test['top1_error']:.2f} %"
-        return told
+            facts["test error"] = f"{test['top1_error']:.2f} %"
+        return facts
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {value}" for name, value in self.facts().items())
