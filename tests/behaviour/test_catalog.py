@@ -110,12 +110,12 @@ def test_an_unknown_name_is_answered_with_what_there_is(name, answer):
             catalog.find(word)
 
 
-def test_a_folder_in_place_of_a_network_is_told_from_one(tmp_path):
+def test_a_folder_in_place_of_a_network_is_distinguished_from_one(tmp_path):
     with pytest.raises(ValueError, match=f"which is a folder: .* NETWORK --data {tmp_path}"):
         catalog.find(str(tmp_path))
 
 
-def test_a_network_of_a_stranger_comes_from_a_file(tmp_path):
+def test_a_third_party_network_comes_from_a_file(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
         "from torch import nn\n"

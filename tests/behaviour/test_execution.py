@@ -121,7 +121,7 @@ def test_changes_and_adaptations_are_kept_with_their_reasons(tmp_path):
     assert set(content["differences"]) == {"optimizer", "batch", "lr", "epochs", "steps"}
 
 
-def test_a_recipe_in_a_file_of_ones_own_is_followed_and_resumed(tmp_path):
+def test_a_recipe_in_a_file_of_your_own_is_followed_and_resumed(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(RECIPE.replace("RATE", "0.01"))
     words = {"recipe": str(file), "epochs": 3, "out": tmp_path / "run"}

@@ -225,7 +225,7 @@ def test_the_reason_for_a_smaller_batch_is_how_few_steps_the_recipe_has():
     assert reasons["batch"] == "in batches of 128, 300 images would make an epoch of 3 steps"
 
 
-def test_epochs_of_the_command_line_are_kept_and_a_recipe_of_ones_own_is(tmp_path):
+def test_epochs_of_the_command_line_are_kept_and_a_recipe_of_your_own_is(tmp_path):
     training = cn.train("resnet20", shapes(60), epochs=3, out=tmp_path / "short")
     assert (training.recipe.epochs, training.recipe.batch) == (3, 16)
     own = cn.train("resnet20", shapes(60), dataclasses.replace(CIFAR, batch=20), out=tmp_path / "o")
@@ -250,7 +250,7 @@ def introduction(capsys, tmp_path, *words, **options):
     return capsys.readouterr()
 
 
-def test_the_input_and_the_size_of_the_photos_are_said_before_training(
+def test_the_input_and_the_size_of_the_photos_are_printed_before_training(
     capsys, tmp_path, write_folder
 ):
     folder = write_folder(tmp_path / "photos")  # of 40x36 pixels
@@ -289,7 +289,7 @@ def test_learnt_weights_need_no_hundreds_of_steps(capsys, tmp_path):
     assert introduction(capsys, tmp_path, "resnet20", shapes(60), **options).err == ""
 
 
-def test_that_few_large_images_take_a_cpu_long_is_said_with_a_command_of_minutes(
+def test_that_few_large_images_take_a_cpu_long_is_printed_with_a_command_of_minutes(
     capsys, tmp_path, write_folder
 ):
     folder = write_folder(tmp_path / "my photos", 20)

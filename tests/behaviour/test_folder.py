@@ -32,7 +32,7 @@ def test_the_names_of_splits_may_be_capitalised(tmp_path):
     assert len(open_test(str(tmp_path), 8, 1, ("cat", "dog")).images) == 8
 
 
-def test_a_class_may_be_called_train(tmp_path):
+def test_a_class_may_be_named_train(tmp_path):
     fill(tmp_path, "bus", "car", "train")
     assert [sum(splits) for splits in counts(tmp_path).values()] == [5, 5, 5]
     assert len(open_test(str(tmp_path), 8, 1, ("bus", "car", "train")).images) == 15

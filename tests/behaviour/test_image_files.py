@@ -143,14 +143,14 @@ def test_the_first_bytes_tell_an_image_and_not_its_name(tmp_path, kind, name):
 @pytest.mark.parametrize(
     "content", [b"", b"P1 and P2", b"BMW 3 series is", b"GIF", b"II", b"{}", b"RIFF1234WAVE"]
 )
-def test_other_files_are_no_images(tmp_path, content):
+def test_other_files_are_not_images(tmp_path, content):
     (tmp_path / "x.png").write_bytes(content)
     assert image_kind(tmp_path / "x.png") is None
     with pytest.raises(ValueError, match=r"x\.png cannot be read as an image: "):
         read_image(tmp_path / "x.png", 8, 3)
 
 
-def test_a_file_of_a_known_format_that_cannot_be_opened_is_called_damaged(tmp_path):
+def test_a_file_of_a_known_format_that_cannot_be_opened_is_reported_as_damaged(tmp_path):
     (tmp_path / "x").write_bytes(BYTES["PNG"].replace(b"IHDR", b"IHDX"))
     with pytest.raises(ValueError, match=r"image: a damaged PNG, or an unknown variant$"):
         read_image(tmp_path / "x", 8, 3)

@@ -154,7 +154,7 @@ class Tapped(nn.Module):
         return torch.cat(tapped, 1)
 
 
-def test_a_network_of_ones_own_is_left_as_it_is():
+def test_a_network_of_your_own_is_left_as_it_is():
     torch.manual_seed(0)
     assert far(lively(Tapped()), FP32, torch.randn(2, 3, 8, 8)) < 1e-6
 

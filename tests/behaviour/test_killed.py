@@ -78,7 +78,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path, rows, more):
     assert columns[0] == columns[1]
 
 
-def test_a_module_of_ones_own_without_a_saved_state_cannot_go_on(tmp_path):
+def test_a_module_of_your_own_without_a_saved_state_cannot_resume(tmp_path):
     from classicnets.data.synthetic import shapes
 
     network = nn.Sequential(

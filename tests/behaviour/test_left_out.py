@@ -28,7 +28,7 @@ def fill(root: Path, *folders: str, count: int = 5) -> Path:
     return root
 
 
-def test_what_is_no_image_is_counted_by_reason_and_the_first_three_named(tmp_path):
+def test_what_is_not_an_image_is_counted_by_reason_and_the_first_three_named(tmp_path):
     fill(tmp_path, "a", "b")
     (tmp_path / "x.png").write_bytes((tmp_path / "a" / "0.png").read_bytes())
     for name in ("a.txt", "b.mp4", "c", "d.7", "e.json"):
@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
     )
 
 
-def test_a_hidden_folder_is_no_class_of_imagenet(tmp_path):
+def test_a_hidden_folder_is_not_a_class_of_imagenet(tmp_path):
     fill(tmp_path, "train/n01", "train/n02", "train/.cache", count=52)
     fill(tmp_path, "val/n01", "val/n02", "val/.ipynb_checkpoints", count=1)
     data = open_data(f"imagenet:{tmp_path}", 8, 3)

@@ -196,7 +196,7 @@ def test_a_run_can_be_extended_again_and_stays_readable(tmp_path):
     assert len(notes(tmp_path / "run")["extended"]) == 2
 
 
-def test_a_recipe_of_ones_own_is_extended_too(tmp_path):
+def test_a_recipe_of_your_own_is_extended_too(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
         "from dataclasses import replace\n"

@@ -134,7 +134,7 @@ def test_few_images_are_planned_as_they_are_trained_on(batch, tmp_path, write_fo
     assert (plan.batch, plan.epochs) == (batch or 16, 300)
 
 
-def test_measured_steps_are_called_measured_and_are_in_order():
+def test_measured_steps_are_marked_as_measured_and_are_in_order():
     plan = cn.plan("lenet5", "digits", batch=4, device="cpu", measure=True)
     assert plan.step.source == "measured"
     assert 0 < plan.step.low <= plan.step.likely <= plan.step.high

@@ -164,7 +164,7 @@ def test_one_cycle_rises_to_its_peak_and_ends_at_nothing():
     assert values[-1] == 0
 
 
-def test_a_table_keeps_its_last_rate_at_the_end():
+def test_a_table_keeps_its_last_learning_rate_at_the_end():
     assert EpochTable(((1, 3.0), (2, 1.0)))(1.0) == 1.0
 
 
@@ -252,7 +252,7 @@ def test_every_value_of_a_paper_is_cited_or_assumed(name):
     assert unsaid == set()
 
 
-def test_a_stalled_validation_lowers_the_rate_three_times_at_most():
+def test_a_stalled_validation_lowers_the_learning_rate_three_times_at_most():
     plateau = ReduceOnPlateau(0.01, factor=0.1, times=3, patience=0.1)  # two epochs of twenty
     histories = ((), (50, 40), (50, 40, 41), (50, 40, 41, 40), (50, 40, 41, 40, 39), (1,) * 19)
     seen = [plateau(0.5, History(epochs=20, validation=errors)) for errors in histories]

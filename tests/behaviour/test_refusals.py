@@ -177,17 +177,17 @@ class Stranger(nn.Module):
         ((1, 9, 9), ["four dimensions", "x[None]"]),
     ],
 )
-def test_a_strangers_network_is_explained_too(shape, parts):
+def test_a_third_party_network_is_explained_too(shape, parts):
     reason = explain(Stranger(), shape)
     assert [part for part in parts if part not in reason] == []
 
 
-def test_a_strangers_network_takes_what_it_was_made_for():
+def test_a_third_party_network_takes_what_it_was_made_for():
     assert explain(Stranger(), (1, 1, 9, 9)) == ""
     assert "floating-point" in explain(Stranger(), (1, 1, 9, 9), torch.uint8)
 
 
-def test_a_network_that_no_square_fits_says_so():
+def test_a_network_that_no_square_fits_is_reported():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(3, 1))
     assert "no square image fits" in explain(network, (1, 1, 9, 9))
 
@@ -256,7 +256,7 @@ NEED_VALUES = {
 
 
 @pytest.mark.parametrize("function", NEED_VALUES.values(), ids=NEED_VALUES)
-def test_nothing_untrue_is_said_of_a_network_that_needs_values(function):
+def test_nothing_untrue_is_reported_of_a_network_that_needs_values(function):
     assert explain(Own(function), (2, 3, 8, 8)) == ""
     assert scores_shape(Own(function), (2, 3, 8, 8)) is None
 

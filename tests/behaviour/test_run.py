@@ -85,7 +85,7 @@ def test_a_run_directory_holds_what_the_design_says(finished):
         assert json.loads(file.metadata()["classicnets"])["classes"] == ["dark", "light"]
 
 
-def test_light_and_dark_are_told_apart_from_python(finished, tmp_path):
+def test_light_and_dark_are_distinguished_from_python(finished, tmp_path):
     assert cn.evaluate(finished).top1_error == 0
     Image.new("RGB", (50, 70), (10, 10, 10)).save(tmp_path / "night.png")
     Image.new("RGB", (50, 70), (240, 240, 240)).save(tmp_path / "day.png")
@@ -125,7 +125,7 @@ def test_the_best_epoch_is_the_one_of_least_validation_error(tmp_path):
     assert training.test.images == len(training.splits.test)
 
 
-def test_a_run_stopped_anywhere_ends_with_the_bits_of_one_never_stopped(tmp_path):
+def test_a_run_stopped_anywhere_ends_with_the_bits_of_an_uninterrupted_one(tmp_path):
     splits = shapes(120, side=16)
     whole = cn.train(net(), splits, SMALL, out=tmp_path / "whole")
     whole.finish()
@@ -176,7 +176,7 @@ def test_a_resumed_run_refuses_data_that_have_changed(tmp_path, write_folder):
         cn.resume(tmp_path / "run")
 
 
-def test_a_strangers_file_is_trained_by_the_fast_recipe(tmp_path, write_folder):
+def test_a_third_party_file_is_trained_by_the_fast_recipe(tmp_path, write_folder):
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
         "def tiny(classes, channels):\n"
@@ -228,7 +228,7 @@ def test_a_run_needs_a_directory_of_its_own(tmp_path):
         cn.train("lenet5", out=tmp_path / "run" / "mine.txt" / "run")
 
 
-def test_no_permission_to_write_is_said_before_training(tmp_path, monkeypatch):
+def test_no_permission_to_write_is_printed_before_training(tmp_path, monkeypatch):
     from classicnets.training.run import directory as run
 
     monkeypatch.setattr(run.os, "access", lambda path, mode: False)
@@ -236,7 +236,7 @@ def test_no_permission_to_write_is_said_before_training(tmp_path, monkeypatch):
         cn.train("lenet5", out=tmp_path / "run")
 
 
-def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path):
+def test_a_loss_that_is_not_a_number_leaves_the_last_good_state(tmp_path):
     splits = shapes(120, side=16)
     training = cn.train(net(), splits, SMALL, out=tmp_path / "run")
     steps = iter(training)
@@ -253,7 +253,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path):
     assert (tmp_path / "run" / "last.pt").read_bytes() == good
 
 
-def test_a_rate_that_is_too_high_ends_in_a_sentence(tmp_path):
+def test_a_learning_rate_that_is_too_high_ends_in_a_sentence(tmp_path):
     recipe = dataclasses.replace(SMALL, lr=Constant(1e30))
     with pytest.raises(ValueError, match="try a lower one"):
         cn.train(net(), shapes(60, side=16), recipe, out=tmp_path / "run").finish()
@@ -271,7 +271,7 @@ def test_weights_of_another_network_are_refused_by_the_layer_that_differs(finish
         cn.load(finished, net())
 
 
-def test_a_run_of_ones_own_module_asks_for_the_module(tmp_path):
+def test_a_run_of_your_own_module_asks_for_the_module(tmp_path):
     splits = shapes(60, side=16)
     cn.train(net(), splits, SMALL, epochs=1, out=tmp_path / "run").finish()
     with pytest.raises(ValueError, match="a run of your own network Sequential, whose code"):

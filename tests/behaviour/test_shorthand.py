@@ -91,7 +91,7 @@ def test_a_word_takes_another_optimizer_with_what_both_have(recipe, word, optimi
     assert override(recipe, {"optimizer": word}).optimizer == optimizer
 
 
-def test_adam_in_place_of_sgd_starts_from_its_usual_rate_unless_one_is_given():
+def test_adam_in_place_of_sgd_starts_from_its_usual_learning_rate_unless_one_is_given():
     ours = override(resnet.CIFAR, {"optimizer": "adamw"})
     assert ours.lr == replace(resnet.CIFAR.lr, start=1e-3)
     assert "0.001 is torch's default for AdamW" in ours.assumed["lr"]
@@ -126,7 +126,7 @@ def test_words_choose_augmentations_and_keep_the_crops(words, parts):
     assert ours.crop_sampler == resnet.IMAGENET.crop_sampler
 
 
-def test_no_augmentation_is_no_random_crop_either():
+def test_no_augmentation_is_not_a_random_crop_either():
     ours = override(resnet.IMAGENET, {"augment": "none"})
     assert (ours.augment, ours.crop_sampler) == ((), CentreCrop())
     asked = override(resnet.IMAGENET, {"crop_sampler": "RandomCrop()", "augment": "none"})

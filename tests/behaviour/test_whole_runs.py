@@ -176,7 +176,7 @@ def test_a_saved_state_with_something_else_inside_is_refused(copy, part, value):
         cn.resume(copy)
 
 
-def test_to_go_on_draws_no_initial_values(copy, monkeypatch):
+def test_resuming_draws_no_initial_values(copy, monkeypatch):
     def refused(self, network, generator):
         raise AssertionError("initial values were drawn")
 
@@ -204,7 +204,7 @@ class Halved(Constant):
         return self.lr / 2
 
 
-def test_a_recipe_with_a_part_of_ones_own_needs_it_again_to_be_resumed(tmp_path):
+def test_a_recipe_with_a_part_of_your_own_needs_it_again_to_be_resumed(tmp_path):
     recipe = dataclasses.replace(SMALL, lr=Halved(0.02), epochs=1)
     splits = shapes(60, side=16)
     cn.train(net(), splits, recipe, out=tmp_path / "run").finish()

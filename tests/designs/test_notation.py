@@ -345,7 +345,7 @@ def test_a_module_that_a_design_cannot_hold_is_named(message, network):
     assert message in str(refusal.value)
 
 
-def test_a_sequential_of_ones_own_is_written():
+def test_a_sequential_of_your_own_is_written():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
     text = write(describe(network, (3, 8, 8)))
     again = build(read(text))

@@ -83,7 +83,7 @@ def own(trained, tmp_path) -> Own:
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate", "see", "resume"])
-def test_the_code_that_a_run_names_is_not_run_and_the_option_that_names_it_is_said(
+def test_the_code_that_a_run_names_is_not_run_and_the_option_that_names_it_is_printed(
     run_cli, own, verb
 ):
     status, out, err = run_cli(*own.words(verb))

@@ -51,7 +51,7 @@ def own(tmp_path_factory, run_cli):
     return done.out, network, here / "run"
 
 
-def test_a_network_of_ones_own_is_not_compared_with_a_paper(own):
+def test_a_network_of_your_own_is_not_compared_with_a_paper(own):
     printed, _, run = own
     assert "the paper" not in printed
     assert "(paper: " not in printed

@@ -105,7 +105,7 @@ def _strings(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def test_what_is_shown_is_said_once_and_leaves_text_alone():
+def test_what_is_shown_is_printed_once_and_leaves_text_alone():
     assert visible(EVIL, "\n") == SHOWN
     assert visible(SHOWN) == SHOWN
     text = "naïve 狗 👩‍🔬 \u3000 שלום\tx\n"

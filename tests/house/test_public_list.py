@@ -14,7 +14,7 @@ MODELS = Path(classicnets.__file__).parent / "models"
 PAPERS = sorted(file.stem for file in MODELS.glob("[!_]*.py"))
 
 
-def test_it_is_sorted_and_says_nothing_twice():
+def test_it_is_sorted_and_has_nothing_twice():
     assert list(classicnets.__all__) == sorted(set(classicnets.__all__))
 
 

@@ -188,7 +188,7 @@ def test_the_memory_of_a_step_counts_the_values_that_the_optimizer_keeps(rule, c
     assert "; the largest batch that fits is 10)" in why
 
 
-def test_a_recorded_step_reads_rate_and_count_on_the_device(monkeypatch):
+def test_a_recorded_step_reads_learning_rate_and_count_on_the_device(monkeypatch):
     monkeypatch.setattr("classicnets.training.execution.step.require_graphs", lambda device: None)
     optimizer = AdamW().build(net())
     make_graphable(optimizer, torch.device("cpu"))

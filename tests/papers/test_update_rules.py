@@ -40,7 +40,7 @@ def test_the_decay_is_multiplied_by_the_rate():
     assert course(rule, (0.2, 0.1), (0.0, 0.0), w=2.0) == pytest.approx([1.8, 1.53])
 
 
-def test_rate_inside_and_outside_agree_until_the_rate_drops():
+def test_learning_rate_inside_and_outside_agree_until_it_drops():
     gradients = [0.3, -1.2, 0.7, 0.1, -0.4, 0.9]
     rates = [0.1] * 3 + [0.01] * 3
     inside = course(CaffeSGD(0.9, 5e-4), rates, gradients)
@@ -79,7 +79,7 @@ def test_a_parameter_without_a_gradient_stays_and_does_not_decay():
     assert network[1].w.item() == 2.0
 
 
-def test_levenberg_and_marquardt_divide_each_rate_by_mu_and_the_curvature():
+def test_levenberg_and_marquardt_divide_each_learning_rate_by_mu_and_the_curvature():
     # one unit, cross entropy of two classes at p = 1/2: h = x^2 p (1 - p) = 4 / 4 = 1
     network = nn.Linear(1, 2, bias=False)
     nn.init.zeros_(network.weight)
