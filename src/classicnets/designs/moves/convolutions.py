@@ -63,7 +63,7 @@ def stacked(place: Place, count: int) -> Change | None:
         )
         if n < count:
             one = changed(one, stride=(1, 1))
-        chain = followers if n == count else _activation(followers, name)
+        chain = followers if n == count else _activation(followers)
         items += [Item(one, own), *renamed(chain, own)]
     return Change(place.at, stop, items)
 
@@ -76,12 +76,12 @@ def _share(pad: int, n: int, count: int) -> int:
     return pad // count + (n <= pad % count)
 
 
-def _activation(followers: Sequence[Item], name: str) -> list[Item]:
+def _activation(followers: Sequence[Item]) -> list[Item]:
     """Normalisation and non-linearity as after a layer; ReLU if that has none."""
     found = [i for i in followers if isinstance(i.what, Layer) and i.what.kind in ACTIVATIONS]
     if any(isinstance(item.what, Layer) and item.what.of.non_linear for item in found):
         return found
-    return [*found, Item(layer("relu"), follower_name("relu", name))]
+    return [*found, Item(layer("relu"))]
 
 
 def wider_middle(place: Place) -> Change | None:
@@ -89,7 +89,7 @@ def wider_middle(place: Place) -> Change | None:
     run = list(_run(place))
     if len(run) != 3 or _plain(place, place.at) is None or place.first:
         return None
-    if any(_plain(place, at) for at in _convs_before(place)):
+    if _plain(place, _before(place)):
         return None
     convs = [place.items[at].what for at in run]
     maps = [conv.given["maps"] for conv in convs if isinstance(conv, Layer)]
@@ -105,8 +105,9 @@ def wider_middle(place: Place) -> Change | None:
 
 def _plain(place: Place, at: int) -> Layer | None:
     conv = place.layer("conv", at=at)
-    plain = conv and conv.given["window"] == (3, 3) and conv.given["stride"] == (1, 1)
-    return conv if plain and hidden(conv) else None
+    if not conv or conv.given["window"] != (3, 3) or conv.given["stride"] != (1, 1):
+        return None
+    return conv if hidden(conv) else None
 
 
 def _run(place: Place) -> Iterator[int]:
@@ -117,12 +118,12 @@ def _run(place: Place) -> Iterator[int]:
         at = place.after(at)
 
 
-def _convs_before(place: Place) -> Iterator[int]:
-    """The layer before, without those that follow it."""
+def _before(place: Place) -> int:
+    """The index of the layer that those before this one follow; -1 if there is none."""
     at = place.at - 1
-    while at > 0 and place.layer("relu", "squash", "batch norm", "dropout", at=at):
+    while place.layer("relu", "squash", "batch norm", "dropout", at=at):
         at -= 1
-    yield at
+    return at
 
 
 def one_by_one(place: Place) -> Change | None:
@@ -136,7 +137,7 @@ def one_by_one(place: Place) -> Change | None:
         return None
     name = place.name(f"{place.item.name}_1x1")
     values = {"maps": conv.given["maps"], "window": (1, 1), "bias": conv.given["bias"]}
-    chain = renamed(_activation(followers, place.item.name), name)
+    chain = renamed(_activation(followers), name)
     return Change(stop, stop, [Item(layer("conv", **values), name), *chain])
 
 
@@ -146,15 +147,16 @@ def reduction(place: Place) -> Change | None:
     if not conv or place.first or conv.given["groups"] != 1:
         return None
     read, window = place.shapes[place.at][0], conv.given["window"]
-    before = [place.layer("conv", at=at) for at in _convs_before(place)]
-    if any(c and c.given["window"] == (1, 1) for c in before) or min(window) < 3 or read < 8:
+    before = place.layer("conv", at=_before(place))
+    reduced = before and before.given["window"] == (1, 1)
+    if reduced or min(window) < 3 or read < 8:
         return None
     if read >= window[0] * window[1] * conv.given["maps"]:  # it would cost more than it saves
         return None
     name = place.name(f"{place.item.name}_reduce")
     values = {"maps": read // 2, "window": (1, 1), "bias": conv.given["bias"]}
     followers = place.items[place.at + 1 : place.after()]
-    chain = renamed(_activation(followers, place.item.name), name)
+    chain = renamed(_activation(followers), name)
     return Change(place.at, place.at, [Item(layer("conv", **values), name), *chain])
 
 
@@ -174,14 +176,14 @@ def inception(place: Place) -> Change | None:
     if any(isinstance(i.what, Layer) and i.what.kind not in ACTIVATIONS for i in followers):
         return None
     name = place.name(follower_name("inception", place.item.name))
-    module = _module(v["maps"], v["bias"], _activation(followers, place.item.name), place.item.name)
+    module = _module(v["maps"], v["bias"], _activation(followers))
     return Change(place.at, stop, [Item(module, name)])
 
 
-def _module(maps: int, bias: bool, chain: Sequence[Item], name: str) -> Block:
+def _module(maps: int, bias: bool, chain: Sequence[Item]) -> Block:
     """A module of so many maps, with the shares of inception 3a; `chain` follows each layer.
 
-    >>> [len(line) for line in _module(256, True, [], "conv3").lines]
+    >>> [len(line) for line in _module(256, True, []).lines]
     [1, 1, 1, 1]
     """
     quarter, eighth, sixteenth = maps // 4, maps // 8, maps // 16

@@ -111,7 +111,7 @@ class Move:
 
         Raises a ValueError that says what it looks for and where it would apply.
         """
-        body = expand(design).body
+        body = unshaped(expand(design).body)
         look = _Rewriting(self, design.input)
         look.network(body)
         wanted = [name for name in look.found if not at or f"{name}.".startswith(f"{at}.")]
@@ -175,6 +175,11 @@ def folded(design: Design, body: Block | None = None, comment: str | None = None
     done = read(write(fold(Design(design.input, body.lines, comment=comment))))
     check(done)
     return done
+
+
+def unshaped(body: Block) -> Block:
+    """A body without the shapes and numbers of the lines that were written."""
+    return map_layers(body, lambda layer: layer)
 
 
 def layer_names(body: Block) -> list[str]:
