@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from classicnets.catalog import Entry
+from classicnets.designs.build import written
 from classicnets.designs.moves import MOVES, Move, find_move, folded
 from classicnets.designs.writer import write
 from classicnets.support.errors import first_few, suggest as nearest
@@ -75,6 +76,11 @@ class Suggestion:
         """What the move is, the lines that it changes, and both totals."""
         head = f"{self.move.name} at {first_few(self.places, 8)}: {self.move.source}"
         return f"{head}\n{self.move.claim}\n\n{self.difference.text()}"
+
+    def json(self) -> str:
+        """The move, its figures, the lines that it changes and the whole design as JSON."""
+        found = _as_dict(self) | {"before": asdict(self.before), "design": self.design}
+        return json.dumps(found, indent=2)
 
     def __str__(self) -> str:
         return self.text()
@@ -209,6 +215,11 @@ class _Base:
             raise ValueError(f"batch must be at least 1, not {batch}")
         self.network, self.name, self.batch = network, network_name(network), batch
         self.design = folded(describe_network(network, size))
+        if size and tuple(size) != self.design.input:
+            raise ValueError(
+                f"{self.name} is for images of {written(self.design.input)}, not "
+                f"{written(size)}; `design` with --input writes it for others"
+            )
 
     @cached_property
     def priced(self) -> Priced:
@@ -278,8 +289,8 @@ def suggest(
     budget = {
         name: parse(value)
         for name, value, parse in (
-            ("params", max_params, lambda text: parse_count("max params", text)),
-            ("macs", max_macs, lambda text: parse_count("max macs", text)),
+            ("params", max_params, lambda text: parse_count("max-params", text)),
+            ("macs", max_macs, lambda text: parse_count("max-macs", text)),
             ("memory", max_memory, parse_bytes),
         )
         if value is not None
