@@ -4,8 +4,8 @@
     python docs/generate.py --check    exits with status 1 and names the files that are out of date
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
-moves in docs/moves.md, the builders of networks among the public names in src/classicnets/__init__.py, and what
-`classicnets list` shows.
+moves in docs/moves.md, the builders of networks among the public names in
+src/classicnets/__init__.py, and what `classicnets list` shows.
 """
 
 import csv

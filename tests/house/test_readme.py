@@ -15,6 +15,7 @@ from PIL import Image
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+QUICK = ("list", "show", "design", "diff", "suggest")  # what neither trains nor judges
 SHORT = ["--epochs", "3"]  # that it runs is shown by these, what it learns in docs/training.md
 
 
@@ -59,7 +60,10 @@ def _steps() -> list:
             steps.append(pytest.param(run, quotation, marks=mark, id=f"line {line}"))
         elif language in ("", "sh", "bash", "console"):
             for command, shown in _commands(content):
-                quick = command[1] in ("list", "show", "design", "diff") or "--help" in command
+                quick = (
+                    command[1] in ("list", "show", "design", "diff", "suggest")
+                    or "--help" in command
+                )
                 mark = [] if quick else [pytest.mark.slow]
                 short = SHORT if "path/to/folder" in command else []
                 run = [sys.executable, "-m", *command, *short]

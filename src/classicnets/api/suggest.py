@@ -9,7 +9,7 @@ from typing import Any
 
 from classicnets.catalog import Entry
 from classicnets.designs.build import written
-from classicnets.designs.moves import MOVES, Move, find_move, folded
+from classicnets.designs.moves import MOVES, Move, find_move, folded, require_layer
 from classicnets.designs.writer import write
 from classicnets.support.errors import first_few, suggest as nearest
 from classicnets.support.files import write_atomic
@@ -266,9 +266,9 @@ def apply_move(
 def suggest(
     network: Network,
     by: str = "params",
-    max_params: str | float | None = None,
-    max_macs: str | float | None = None,
-    max_memory: str | float | None = None,
+    max_params: str | int | float | None = None,
+    max_macs: str | int | float | None = None,
+    max_memory: str | int | float | None = None,
     at: str = "",
     batch: int = 1,
     size: tuple[int, int, int] | None = None,
@@ -296,6 +296,7 @@ def suggest(
         if value is not None
     }
     base = _Base(network, size, batch)
+    require_layer(base.design, at)
     found, others = _tried(base, at)
     found.sort(key=lambda each: _rank(each, by))
     within = [each for each in found if _fits(each.after, budget)]
@@ -321,8 +322,8 @@ def _tried(base: _Base, at: str) -> tuple[list[Suggestion], list[tuple[Any, str]
 
 def _rank(found: Suggestion, by: str) -> float:
     if by == "receptive-field":
-        return -found.after.field_size
-    return getattr(found.after, by)
+        return float(-found.after.field_size)
+    return float(getattr(found.after, by))
 
 
 def _fits(figures: Figures, budget: dict[str, float]) -> bool:

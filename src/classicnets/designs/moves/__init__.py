@@ -3,9 +3,9 @@
 from classicnets.support.errors import suggest
 
 from . import blocks, convolutions, layers
-from .move import Move, Moved, folded
+from .move import Move, Moved, folded, require_layer
 
-__all__ = ["MOVES", "Move", "Moved", "find_move", "folded"]
+__all__ = ["MOVES", "Move", "Moved", "find_move", "folded", "require_layer"]
 
 LENET, ALEXNET, ZFNET, VGG = "LeNet-5", "AlexNet", "ZFNet", "VGG"
 GOOGLENET, RESNET = "GoogLeNet", "ResNet"

@@ -111,6 +111,7 @@ class Move:
 
         Raises a ValueError that says what it looks for and where it would apply.
         """
+        require_layer(design, at)
         body = unshaped(expand(design).body)
         look = _Rewriting(self, design.input)
         look.network(body)
@@ -118,7 +119,7 @@ class Move:
         if self.once and not at:
             wanted = wanted[(len(wanted) - 1) // 2 :][:1]
         if not wanted:
-            raise ValueError(self._refusal(body, look.found, at))
+            raise ValueError(self._refusal(look.found, at))
         return self._moved(design, body, wanted)
 
     def _moved(self, design: Design, body: Block, names: Sequence[str]) -> "Moved":
@@ -147,10 +148,7 @@ class Move:
         comment = "\n".join([design.comment, where]).strip()
         return Moved(folded(design, done, comment), tuple(rewriting.found))
 
-    def _refusal(self, body: Block, names: Sequence[str], at: str) -> str:
-        known = layer_names(body)
-        if at and at not in known:
-            return f"no layer {at!r} in the network; {suggest(at, known)}"
+    def _refusal(self, names: Sequence[str], at: str) -> str:
         where = f" at {at}" if at else " here"
         would = f"; it would apply at {first_few(names, 8)}" if names else ""
         return f"{self.name} does not apply{where}: it looks for {self.looks_for}{would}"
@@ -182,7 +180,14 @@ def unshaped(body: Block) -> Block:
     return map_layers(body, lambda layer: layer)
 
 
-def layer_names(body: Block) -> list[str]:
+def require_layer(design: Design, name: str) -> None:
+    """Raises a ValueError, which offers the nearest, unless a layer or block has this name."""
+    known = _layer_names(expand(design).body)
+    if name and name not in known:
+        raise ValueError(f"no layer {name!r} in the network; {suggest(name, known)}")
+
+
+def _layer_names(body: Block) -> list[str]:
     """The layers and blocks of an expanded design by their names in the network."""
     found: list[str] = []
 
