@@ -13,7 +13,7 @@ from classicnets.designs.tree import Design
 from classicnets.designs.writer import write
 from classicnets.measure import measure
 
-# two convolutions of C = 8 maps on 16x16 pixels, a 2x2 pool, full layers of 32 and 10
+# two convolutions of C = 8 maps on 16x16 pixels, a 2x2 pool, fully connected layers of 32 and 10
 PLAIN = """
 every conv: relu
 [16x16x8] input
@@ -86,7 +86,8 @@ def figures(design: Design) -> tuple[int, int, int]:
 
 
 # what changes: parameters, multiply-adds, and the field before and after. A pool of 2x2 at stride 2
-# follows fields of 3 + 4 = 7, and the full layer sees 8 of its values: 7 + 1 + 7 x 2 = 22
+# follows fields of 3 + 4 = 7, and the first fully connected layer sees 8 of its values per side:
+# 7 + 1 + 7 x 2 = 22
 CASES = [
     (FIVE, "two-3x3", -7 * C * C + C, -7 * C * C * PIXELS, 22, 22),
     # 49 C C + C to 27 C C + 3 C; 3 + 6 + 1 + 14
@@ -105,7 +106,7 @@ CASES = [
     (FIVE, "subsampling", 2 * C, 0, 22, 22),
     (FIVE, "squash", 0, 0, 22, 22),
     (FIVE, "dropout", 0, 0, 22, 22),
-    # 12, 12, 6 to 16, 32, 12 on 4x4 pixels; the full layer reads 12 maps, not 6
+    # 12, 12, 6 to 16, 32, 12 on 4x4 pixels; the fully connected layer reads 12 maps, not 6
     (
         RUN,
         "wider-middle",
@@ -232,7 +233,7 @@ def test_two_layers_of_3x3_read_the_same_pixels_as_one_of_5x5():
 
 @st.composite
 def designs(draw) -> str:
-    """A small design of convolutions, pools, blocks and full layers that builds."""
+    """A small design of convolutions, pools, blocks and fully connected layers that builds."""
     lines = ["conv0: 8 {0}x{0} filters, pad {1}".format(*draw(st.sampled_from([(3, 1), (7, 3)])))]
     for number in range(1, draw(st.integers(1, 5)) + 1):
         lines += draw(st.sampled_from(STAGES)).replace("N", str(number)).split("\n")

@@ -13,7 +13,7 @@ from classicnets.api.recipes import resolve_network
 from classicnets.designs.moves import MOVES
 from classicnets.training.recipe.overrides import override
 
-# 5x5 of 8 maps, 1,608 parameters; two of 3x3 have 1,168. The full layer has 5,130
+# 5x5 of 8 maps, 1,608 parameters; two of 3x3 have 1,168. The fully connected layer has 5,130
 MINE = """\
 # mine
 every conv: relu

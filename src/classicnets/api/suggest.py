@@ -278,7 +278,7 @@ def suggest(
     Ranked `by` params, macs or memory, the least first, or by receptive-field, the largest first.
     The budget is numbers or text: `max_params="1M"`, `max_macs="50M"` for one image,
     `max_memory="2GB"` for a training step at `batch` images. `at` looks at one layer or block only.
-    Raises a ValueError for a network that is no design, as `design` does, an unknown layer, and a
+    Raises a ValueError for a network that a design cannot hold, an unknown layer, and a
     budget that is not a number.
 
     >>> [found.move.name for found in suggest("alexnet").moves][0]

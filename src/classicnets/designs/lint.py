@@ -60,7 +60,7 @@ def _convolutions(block: Block, prefix: str) -> Iterator[tuple[str, Layer]]:
 
 
 def _head(report: Report) -> list[str]:
-    """The full layers, where they have more than half of the parameters."""
+    """The fully connected layers, where they have more than half of the parameters."""
     full = [layer for layer in report.layers if layer.type == "Linear"]
     share = sum(layer.params for layer in full) / (report.totals.params or 1)
     if share <= 0.5 or not any(len(layer.output) == 3 for layer in report.layers):

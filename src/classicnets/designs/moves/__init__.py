@@ -31,8 +31,8 @@ MOVES = (
         "dropout",
         ALEXNET,
         "section 4.2",
-        "Dropout in the hidden full layers keeps them from overfitting.",
-        "a full layer before the last one without dropout",
+        "Dropout in the hidden fully connected layers keeps them from overfitting.",
+        "a fully connected layer before the last one without dropout",
         layers.dropout,
     ),
     Move(
@@ -82,9 +82,9 @@ MOVES = (
         "global-average",
         GOOGLENET,
         "section 5",
-        "Global average pooling before the first full layer, as in Network in Network, takes most "
-        "of its weights and does not raise the error.",
-        "a full layer that reads maps of more than one pixel",
+        "Global average pooling before the first fully connected layer, as in Network in Network, "
+        "takes most of its weights and does not raise the error.",
+        "a fully connected layer that reads maps of more than one pixel",
         layers.global_average,
     ),
     Move(

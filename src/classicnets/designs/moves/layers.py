@@ -86,7 +86,7 @@ def _exchanged(place: Place, before: str, after: str) -> Change | None:
 
 
 def dropout(place: Place) -> Change | None:
-    """Dropout behind a hidden full layer."""
+    """Dropout behind a hidden fully connected layer."""
     fc, stop = place.layer("fc"), place.after()
     followers = [place.layer("dropout", at=at) for at in range(place.at + 1, stop)]
     last = stop == len(place.items)
@@ -190,7 +190,7 @@ def _conv_before(place: Place) -> int | None:
 
 
 def global_average(place: Place) -> Change | None:
-    """Global average pooling before the first full layer."""
+    """Global average pooling before the first fully connected layer."""
     start = place.at - 1 if place.layer("flatten", at=place.at - 1) else place.at
     read = place.shapes[start]
     before = [place.layer("fc", at=at) for at in range(place.at)]
