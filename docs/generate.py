@@ -4,8 +4,8 @@
     python docs/generate.py --check    exits with status 1 and names the files that are out of date
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
-builders of networks among the public names in src/classicnets/__init__.py, and what
-`classicnets list` shows.
+moves in docs/moves.md, the builders of networks among the public names in
+src/classicnets/__init__.py, and what `classicnets list` shows.
 """
 
 import csv
@@ -13,14 +13,16 @@ import io
 import re
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))  # the catalogue of this checkout
 
 from classicnets import builders, catalog  # noqa: E402
+from classicnets.api.recipe_moves import RECIPE_MOVES, RecipeMove  # noqa: E402
 from classicnets.catalog import Entry  # noqa: E402
+from classicnets.designs.moves import MOVES, Move  # noqa: E402
 
 # how the Chinese README says what papers print
 CHINESE = {
@@ -80,6 +82,12 @@ def papers() -> str:
     return "\n".join(rows)
 
 
+def moves(found: Iterable[Move | RecipeMove]) -> str:
+    """A row for each move of the papers."""
+    rows = ((f"`{m.name}`", m.source, m.claim, m.looks_for) for m in found)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def public_names() -> str:
     """The builders among the public names."""
     quoted = " ".join(f'"{name}",' for name in sorted(builders.ENTRIES | builders.FAMILIES))
@@ -99,6 +107,9 @@ def generated() -> dict[Path, str]:
         ROOT / "docs/index.md": _with_rows("docs/index.md", "papers", papers()),
         ROOT / "src/classicnets/cli/networks.csv": listed(),
     }
+    page = ROOT / "docs/moves.md"
+    text = _with_rows("docs/moves.md", "moves", moves(MOVES))
+    texts[page] = _with_rows(text, "recipe moves", moves(RECIPE_MOVES))
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")
     names, types = r"(?<=_BUILDERS = \(\n).*?(?=\n\))", r"(?<=as Recipe\n\n).*?: Builder(?=\n\n)"
@@ -108,12 +119,12 @@ def generated() -> dict[Path, str]:
     return {**texts, init: text}
 
 
-def _with_rows(name: str, what: str, rows: str) -> str:
-    """The file with new rows below the head of the table between its two comments."""
-    text = (ROOT / name).read_text(encoding="utf-8")
+def _with_rows(file: str, what: str, rows: str) -> str:
+    """The file, or its text, with new rows below the head of the table between its two comments."""
+    text = file if "\n" in file else (ROOT / file).read_text(encoding="utf-8")
     table = rf"(<!-- {what}: generated -->\n\n\|.*\n\|.*\n)(?:\|.*\n)*(\n<!-- end {what} -->)"
     found = re.search(table, text)
-    assert found, f"{name} has no table between comments about {what}"
+    assert found, f"{file[:60]} has no table between comments about {what}"
     return text[: found.start()] + f"{found[1]}{rows}\n{found[2]}" + text[found.end() :]
 
 

@@ -37,6 +37,7 @@ _PUBLIC = {
     "api.see": ("see",),
     "api.show": ("show",),
     "api.speed": ("speed",),
+    "api.suggest": ("apply_move", "suggest"),
     "api.train": ("train",),
     "builders": _BUILDERS,
     "catalog": ("build", "find", "list_models", "names"),
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from .api.see import see as see
     from .api.show import show as show
     from .api.speed import speed as speed
+    from .api.suggest import apply_move as apply_move, suggest as suggest
     from .api.train import train as train
     from .builders import Builder
     from .catalog import (

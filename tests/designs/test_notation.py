@@ -102,9 +102,11 @@ def test_a_design_has_the_parameters_that_arithmetic_gives(text, parameters):
 
 
 def test_the_listing_as_it_is_printed_has_no_rectifier():
-    [warning] = warnings(read(AS_PRINTED))
+    warning, head = warnings(read(AS_PRINTED))
     assert "no non-linearity between CONV1 and CONV2, CONV2 and CONV3" in warning
-    assert warnings(read(ALEXNET)) == []
+    # 58,631,144 of 62,378,344, and of 60,965,224
+    assert head == "FC6 to FC8 hold 94 % of the parameters"
+    assert warnings(read(ALEXNET)) == ["fc6 to fc8 hold 96 % of the parameters"]
 
 
 def test_names_of_layers_that_follow_are_those_of_the_catalogue(on_meta):

@@ -49,6 +49,7 @@ def words_of(root: Path) -> dict[str, list[object]]:
         "show": ["show", EVIL],
         "design": ["design", EVIL],
         "diff": ["diff", EVIL, "lenet5"],
+        "suggest": ["suggest", EVIL],
         "plan": ["plan", EVIL],
         "speed": ["speed", f"{EVIL}.py:net"],
         "recipe": ["recipe", "lenet5", "--recipe", EVIL],

@@ -1,4 +1,5 @@
-"""docs/designs.md is true: its designs build, its commands print what it shows, no kind is missing.
+"""docs/designs.md and docs/moves.md are true: designs build, commands print what is shown, no kind
+of layer is missing.
 
 A block ```net FILE``` is that file, written where it is new, and compared where it is not.
 """
@@ -13,9 +14,9 @@ from PIL import Image
 from classicnets.cli import main
 from classicnets.designs.kinds import KINDS, OPTIONS
 
-PAGE = Path(__file__).parents[2] / "docs/designs.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(net|console|sh)(?: (\S+))?\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "designs.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(net|console|sh)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def _printed(capsys, monkeypatch, command: str) -> str:
@@ -26,12 +27,13 @@ def _printed(capsys, monkeypatch, command: str) -> str:
     return done.out + done.err
 
 
+@pytest.mark.parametrize("page", ["designs.md", "moves.md"])
 @pytest.mark.parametrize("training", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_the_page_shows_what_its_commands_print(training, capsys, monkeypatch, tmp_path):
+def test_the_page_shows_what_its_commands_print(page, training, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "110")
     Image.effect_noise((16, 16), 60).save("one.png")
-    for language, name, content in BLOCKS:
+    for language, name, content in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if language == "console":
             command, _, shown = content.removeprefix("$ ").partition("\n")
             assert _printed(capsys, monkeypatch, command).strip() == shown.strip()

@@ -16,6 +16,7 @@ README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 FEW = 3  # epochs: that it runs is shown by these, what it learns by the demo and its test
+QUICK = ("list", "show", "design", "diff", "suggest")  # verbs that neither train nor evaluate
 
 
 def _blocks() -> list[tuple[int, str, str, str]]:
@@ -69,7 +70,7 @@ def _steps() -> list:
             steps.append(pytest.param(run, quotation, marks=mark, id=f"line {line}"))
         elif language in ("", "sh", "bash", "console"):
             for command, shown in _commands(content):
-                quick = command[1] in ("list", "show", "design", "diff") or "--help" in command
+                quick = command[1] in QUICK or "--help" in command
                 mark = [] if quick else [pytest.mark.slow]
                 run = [sys.executable, "-m", *_shortened(command)]
                 steps.append(pytest.param(run, shown, marks=mark, id=" ".join(command[1:])))

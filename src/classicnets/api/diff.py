@@ -4,6 +4,7 @@ import difflib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 import torch
 
@@ -98,7 +99,21 @@ def diff(before: Network, after: Network) -> Difference:
     >>> [change.line for change in changes if change.sign == "+"][0]
     '[27x27x256] conv2: 256 5x5 filters, pad 2'
     """
-    (one, lines_a), (two, lines_b) = _priced(before), _priced(after)
+    return difference(
+        *(priced(describe_network(each), network_name(each)) for each in (before, after))
+    )
+
+
+class Priced(NamedTuple):
+    """The report of a network, and the lines of its design with what each costs."""
+
+    report: Report
+    lines: list[Change]
+
+
+def difference(before: Priced, after: Priced) -> Difference:
+    """What differs between two networks."""
+    lines_a, lines_b = before.lines, after.lines
     matcher = difflib.SequenceMatcher(None, [c.line for c in lines_a], [c.line for c in lines_b])
     changes: list[Change] = []
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():
@@ -107,25 +122,29 @@ def diff(before: Network, after: Network) -> Difference:
         else:
             changes += [replace(c, sign="-") for c in lines_a[i1:i2]]
             changes += [replace(c, sign="+") for c in lines_b[j1:j2]]
-    return Difference(one, two, tuple(changes))
+    return Difference(before.report, after.report, tuple(changes))
 
 
-def _priced(network: Network) -> tuple[Report, list[Change]]:
-    """The report of a network, and its lines with what each costs."""
-    found = describe_network(network)
+def priced(found: Design, name: str, batch: int = 1) -> Priced:
+    """A design with its costs, those of a batch of so many images."""
     text = write(Design(found.input, found.lines, found.parts, found.every))
     found = read(text)
     with torch.device("meta"):
         built = build(found)
-    name = network if isinstance(network, str) else getattr(network, "name", type(network).__name__)
-    report = measure(built, found.input, name=str(name))
+    report = measure(built, found.input, batch, name)
     names = dict(_named(expand(found).body, ""))
     lines = [
         _change(_indented(line), [n for n, at in names.items() if at == number], report)
         for number, line in enumerate(text.splitlines(), start=1)
         if line.strip()
     ]
-    return report, lines
+    return Priced(report, lines)
+
+
+def network_name(network: Network) -> str:
+    """What a network is called in a report."""
+    named = network if isinstance(network, str) else getattr(network, "name", None)
+    return str(named or type(network).__name__)
 
 
 def _named(block: Block, prefix: str) -> Iterator[tuple[str, int]]:

@@ -31,6 +31,7 @@ from .report import is_first_to_fail
 from .see import see
 from .show import show
 from .speed import speed
+from .suggest import suggest
 from .terminal import discard_output, flush, make_visible, one_line
 from .train import train
 from .verbs import VerbCommand, VerbGroup, print_version
@@ -70,7 +71,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 VERBS = (
-    *(list_, show, design, diff, speed, plan, recipe),
+    *(list_, show, design, diff, suggest, speed, plan, recipe),
     *(train, evaluate, predict, compare, see, pack, demo),
 )
 app.callback(invoke_without_command=True)(print_version)

@@ -189,7 +189,9 @@ class _Folder:
         return _ranges(lines)
 
     def joins(self, line: Line) -> bool:
-        return isinstance(line[0].what, Layer) and line[0].what.kind in WITH_WEIGHTS
+        """Whether the layers that follow stand in the same line; not below rows of a table."""
+        what = line[0].what
+        return isinstance(what, Layer) and what.kind in WITH_WEIGHTS and not _has_rows(what)
 
     def implied(self, layer: Layer, after: list[Item], anchor: str) -> int:
         """How many of the layers after this one `every` adds with just these names."""
@@ -229,7 +231,7 @@ class _Folder:
         """A branch in one line, if it is named as its last layer and holds more than that layer."""
         if isinstance(item.what, Block) and item.what.kind == SEQUENCE:
             flat = [each for line in self.sequence(item.what) for each in line]
-            plain = all(not isinstance(each.what, Block) for each in flat)
+            plain = not any(_has_rows(each.what) for each in flat)
             if plain and flat[-1].name == item.name and len(item.what.lines) > 1:
                 return tuple(flat)
         return (self.short(item),)
@@ -238,7 +240,7 @@ class _Folder:
         """The layers of a shortcut in one line."""
         if isinstance(item.what, Block) and item.what.kind == SEQUENCE and len(item.what.lines) > 1:
             flat = [each for line in self.sequence(item.what) for each in line]
-            if not any(isinstance(each.what, Block) for each in flat):
+            if not any(_has_rows(each.what) for each in flat):
                 usual = isinstance(flat[0].what, Layer) and flat[0].name == flat[0].what.of.short
                 return (replace(flat[0], name="" if usual else flat[0].name), *flat[1:])
         return (replace(self.short(item), name=""),)
@@ -283,6 +285,11 @@ def _with_parameters(what: Any, names: Iterator[str | None]) -> Any:
     )
     shortcut = tuple(replace(i, what=_with_parameters(i.what, names)) for i in what.shortcut)
     return replace(what, lines=lines, shortcut=shortcut)
+
+
+def _has_rows(what: Any) -> bool:
+    """Whether there are lines below this one: those of a block, or of a table."""
+    return isinstance(what, Block) or (isinstance(what, Layer) and what.kind == "conv by table")
 
 
 def _part_name(block: Block) -> str:

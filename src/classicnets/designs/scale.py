@@ -50,7 +50,7 @@ def scaled(
     if width != 1:
         body = _narrowed(body, width, notes)
         notes.insert(0, f"{width} of the maps and neurons")
-    body = _map(body, lambda layer: _with_classes(layer, classes or expanded.classes))
+    body = map_layers(body, lambda layer: with_classes(layer, classes or expanded.classes))
     result = fold(replace(design, input=size, lines=body.lines, parts=(), every=()))
     try:
         check(result)
@@ -63,18 +63,19 @@ def _misfit(size: Shape, error: ValueError) -> ValueError:
     return ValueError(f"images of {written(size)} do not fit: {error}")
 
 
-def _with_classes(layer: Layer, classes: int) -> Layer:
+def with_classes(layer: Layer, classes: int) -> Layer:
+    """The layer with this number where the data would decide."""
     return replace(
         layer, values=tuple((n, classes if v == CLASSES else v) for n, v in layer.values)
     )
 
 
-def _map(block: Block, change: Change) -> Block:
+def map_layers(block: Block, change: Change) -> Block:
     """The block with each of its layers changed."""
 
     def item(each: Item) -> Item:
         what = each.what
-        done = _map(what, change) if isinstance(what, Block) else change(what)  # type: ignore[arg-type]
+        done = map_layers(what, change) if isinstance(what, Block) else change(what)  # type: ignore[arg-type]
         return replace(each, what=done, shape=None, line=0)
 
     lines = tuple(tuple(map(item, line)) for line in block.lines)
@@ -160,7 +161,7 @@ def _for_images(body: Block, old: Shape, new: Shape, notes: list[str]) -> Block:
         shapes.after(item)
         changed, halvings = _wider(item, halvings, notes)
         if changed is not None:
-            changed = _over_the_whole_map(changed, before, new_shapes.now, notes)
+            changed = _over_the_wholemap_layers(changed, before, new_shapes.now, notes)
             new_shapes.after(changed)
             lines.append((changed,))
     return replace(body, lines=tuple(lines))
@@ -182,7 +183,7 @@ def _wider(item: Item, halvings: int, notes: list[str]) -> tuple[Item | None, in
     return replace(item, what=_with(what, stride=(left, left))), halvings
 
 
-def _over_the_whole_map(item: Item, before: Shape, now: Shape, notes: list[str]) -> Item:
+def _over_the_wholemap_layers(item: Item, before: Shape, now: Shape, notes: list[str]) -> Item:
     what = item.what
     if not isinstance(what, Layer) or what.kind not in ("average pool", "conv") or len(now) != 3:
         return item

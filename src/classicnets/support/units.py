@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+COUNTS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 LEGAL_MEMORY = "such as 8GB, 500MB or 6GiB"
+LEGAL_COUNT = "such as 800000, 800K, 1M or 2.5G"
 LEGAL_TIME = "such as 90s, 30min, 2h or 1d"
 
 
@@ -29,6 +31,15 @@ def parse_seconds(text: str | float | int) -> float:
     return _parse("time", _digits(text), SECONDS, "s", str(text), LEGAL_TIME)
 
 
+def parse_count(what: str, text: str | float | int) -> float:
+    """A number of something. Raises a ValueError for another unit, and one of 0 or less.
+
+    >>> parse_count("params", "1.5M"), parse_count("params", 800)
+    (1500000.0, 800.0)
+    """
+    return _parse(what, _digits(text).upper(), COUNTS, "", str(text), LEGAL_COUNT)
+
+
 def _digits(text: str | float | int) -> str:
     return text if isinstance(text, str) else f"{text:f}"  # never 1e+20
 
@@ -39,7 +50,9 @@ def _parse(
     found = re.fullmatch(r"(-?\d+(?:\.\d*)?|-?\.\d+)\s*([A-Za-z]*)", text.strip())
     unit = units.get((found[2] or default) if found else "")
     if found is None or unit is None:
-        raise ValueError(f"{what} is a number and a unit, {legal}, not {given!r}")
+        raise ValueError(
+            f"{what} is a number{' and a unit' * (default != '')}, {legal}, not {given!r}"
+        )
     value = float(found[1]) * unit
     if not 0 < value < math.inf:
         raise ValueError(f"{what} must be more than 0, {legal}, not {given!r}")
