@@ -12,7 +12,7 @@ from classicnets import catalog
 ROOT = Path(__file__).parents[2]
 VERBS = (
     *("list", "show", "design", "diff", "speed", "plan", "recipe", "train", "evaluate", "predict"),
-    *("compare", "see", "pack"),
+    *("compare", "see", "pack", "experiment"),
 )
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -34,10 +34,11 @@ LOG = "processes.log"
 @dataclass(frozen=True)
 class Step:
     """How far an experiment is: `progress` of the run `member`, `done` of `total` runs, and about
-    how many seconds are left."""
+    how many seconds are left. `diverged` is why a run has no result."""
 
     member: Member
     progress: Progress
+    diverged: str
     done: int
     total: int
     left: float
@@ -72,6 +73,22 @@ class Experiment:
 
     def _repr_html_(self) -> str:
         return self.report._repr_html_() if self.report is not None else html_lines(repr(self))
+
+    @property
+    def total(self) -> int:
+        """The number of runs, also of those that search the learning rate."""
+        return len(self.plan.searching()) + len(self._members())
+
+    def columns(self) -> dict[str, list[Member]]:
+        """The runs of all variants at once: those of a learning rate that is tried, and of a seed.
+
+        Keys such as "lr x0.5" and "seed 1".
+        """
+        found: dict[str, list[Member]] = {}
+        for member in (*self.plan.searching(), *self._members()):
+            name = f"lr x{member.factor:g}" if member.searches else f"seed {member.seed}"
+            found.setdefault(name, []).append(member)
+        return found
 
     def cost(self) -> list[str]:
         """What it takes, in sentences: runs, time, and what a budget allows of it."""
@@ -157,7 +174,6 @@ class Experiment:
     ) -> Iterator[Step]:
         """Trains the members that are missing, and yields how they come on."""
         missing = self._missing(members)
-        total = len(self.plan.searching()) + len(self._members())
         by_place = {str(self.directory / RUNS / m.name): m for m in missing}
         started: dict[str, float] = {}
 
@@ -174,7 +190,8 @@ class Experiment:
             if progress.ended:
                 self._collect([member])
                 self._taken[member.variant] = monotonic() - started[member.name]
-            yield Step(member, progress, len(self.outcomes), total, self._left())
+            diverged = self.outcomes[member.name].diverged if progress.ended else ""
+            yield Step(member, progress, diverged, len(self.outcomes), self.total, self._left())
 
     def _run_seconds(self, variant: int) -> float:
         """What a run takes: the last one in this process, or what was predicted."""

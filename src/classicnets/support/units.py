@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LEGAL_MEMORY = "such as 8GB, 500MB or 6GiB"
 LEGAL_TIME = "such as 90s, 30min, 2h or 1d"
 
