@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from classicnets.data.sets import keep_data, resolve
-from classicnets.experiment import plan as planning
-from classicnets.experiment.outcomes import RUNS, Outcome, choose_factor, outcome_of
-from classicnets.experiment.plan import LEAST_SEEDS, MOST_SEEDS, Member, Plan, Variant
-from classicnets.experiment.report import ExperimentReport, report
-from classicnets.experiment.statistics import least_pairs
-from classicnets.experiment.variants import as_settings, ask, require_different
+from classicnets.experiments import plan as planning
+from classicnets.experiments.outcomes import RUNS, Outcome, choose_factor, outcome_of
+from classicnets.experiments.plan import LEAST_SEEDS, MOST_SEEDS, Member, Plan, Variant
+from classicnets.experiments.report import ExperimentReport, report
+from classicnets.experiments.statistics import least_pairs
+from classicnets.experiments.variants import as_settings, ask, require_different
 from classicnets.support.devices import free_memory, select_device
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import lock_directory, write_atomic

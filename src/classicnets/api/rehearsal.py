@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import torch
 
 from classicnets import catalog
-from classicnets.experiment.plan import FACTORS, SEARCH_SEED, Variant
-from classicnets.experiment.variants import Asked
+from classicnets.experiments.plan import FACTORS, SEARCH_SEED, Variant
+from classicnets.experiments.variants import Asked
 from classicnets.training.recipe.recipe import ABOUT_PAPER, Recipe
 from classicnets.training.recipe.schedules import Schedule, rate_of, scaled
 from classicnets.training.recipe.serialization import to_json

@@ -67,6 +67,7 @@ def _listen(jobs: "queue.SimpleQueue[Job | None]", stop: Event) -> None:
 def _train(job: Job, stop: Event, answer: Callable[..., None]) -> None:
     """Trains one run to its end, or until it is to stop, and notes that it has ended."""
     training, told, validation = _begin(job), perf_counter(), None
+    training.run.draws = False
     try:
         for record in training:
             if record.validation is not None:

@@ -24,6 +24,8 @@ from .terminal import print_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.table import Table
+
     from classicnets.api.experiment import Experiment, Step
 
 
@@ -226,7 +228,7 @@ def _figure(step: "Step") -> str:
     return f"{100 * at.step // max(1, at.steps)} %"
 
 
-def _drawn(found: "Experiment", cells: dict[str, str], caption: str) -> object:
+def _drawn(found: "Experiment", cells: dict[str, str], caption: str) -> "Table":
     from rich.table import Table
 
     from .terminal import cell
@@ -237,11 +239,7 @@ def _drawn(found: "Experiment", cells: dict[str, str], caption: str) -> object:
     for name in columns:
         table.add_column(name, justify="right")
     for k, name in enumerate(plan.names):
-        row = [
-            next((m.name for m in members if m.variant == k), "") for members in columns.values()
-        ]
-        table.add_row(
-            cell(name),
-            *(cells.get(place, "").removeprefix("validation error ") for place in row),
-        )
+        row = [next((m.name for m in some if m.variant == k), "") for some in columns.values()]
+        shown = (cells.get(place, "").removeprefix("validation error ") for place in row)
+        table.add_row(cell(name), *shown)
     return table

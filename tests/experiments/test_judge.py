@@ -6,8 +6,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from classicnets.experiment import statistics as stats
-from classicnets.experiment.verdicts import judge
+from classicnets.experiments import statistics as stats
+from classicnets.experiments.verdicts import judge
 
 DIFFERENCES = [-1.5, 0.5, -2.0, -0.25, -3.0, 1.0, -0.75]
 TRIALS = 200

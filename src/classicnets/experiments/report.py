@@ -238,8 +238,9 @@ def _notes(
 ) -> Iterator[str]:
     least = least_pairs(len(rows) - 1)
     if pairs < least:
-        comparisons = "a comparison" if len(rows) == 2 else f"{len(rows) - 1} comparisons"
-        yield f"{pairs} pairs are too few to tell: {comparisons} need {least}."
+        several = f"{len(rows) - 1} comparisons need"
+        comparisons = "one comparison needs" if len(rows) == 2 else several
+        yield f"{pairs} pairs are too few to tell: {comparisons} {least}."
     if pairs < plan.seeds:
         yield f"{pairs} of {plan.seeds} seeds are done: the same command goes on."
     for row in rows:
