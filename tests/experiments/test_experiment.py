@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 from xml.etree import ElementTree
 
 import pytest
@@ -17,6 +18,8 @@ import pytest
 import classicnets as cn
 from classicnets.experiments.variants import as_settings
 from classicnets.training.run.directory import open_run
+
+PROGRAM = [sys.executable, "-m", "classicnets"]
 
 
 def test_a_wider_network_is_better_than_a_narrow_one(finished):
@@ -70,7 +73,7 @@ def test_the_report_is_one_file_that_needs_nothing_else(finished):
     directory, report = finished
     page = (directory / "report.html").read_text()
     assert "data:image/png;base64," in page
-    assert re.findall(r"(?:src|href)=[\"']?(?!data:)", page) == []
+    assert re.findall('(?:src|href)=(?!"data:)', page) == []
     assert "http" not in re.sub('base64,[^"]*', "", page)
     ElementTree.fromstring(re.sub("<meta[^>]*>|<!doctype html>|<img[^>]*>", "", page))
     assert json.loads((directory / "report.json").read_text()) == json.loads(report.json())
@@ -103,33 +106,28 @@ def test_a_finished_experiment_trains_nothing_again(finished, prepare, facts):
     assert {path: path.stat().st_mtime_ns for path in directory.glob("runs/*/*")} == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_experiment_goes_on_and_ends_the_same(
-    finished, networks, prepare, facts, tmp_path, number
+def test_an_experiment_that_is_stopped_and_killed_goes_on_and_ends_the_same(
+    finished, networks, prepare, facts, tmp_path
 ):
     out = tmp_path / "exp"
     words = ["experiment", networks / "narrow.net", f"{networks / 'mine.py'}:net"]
     words += ["--epochs", 2, "--set", "size=16", "--processes", 2, "--out", out]
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "classicnets", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert killed.stdout is not None
-    for line in killed.stdout:
-        if line.startswith(b"8/18"):
-            break
-    os.kill(killed.pid, number)
-    _, said = killed.communicate()
-    if number == signal.SIGINT:
-        assert killed.returncode == 130
-        assert re.search(rb"stopped; \d+ of 18 runs have ended .*; the same command goes on", said)
+    for number, after in ((signal.SIGINT, 3), (signal.SIGKILL, 9)):
+        process = subprocess.Popen([*PROGRAM, *map(str, words)], stdout=PIPE, stderr=PIPE)
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith(b"%d/18" % after))
+        os.kill(process.pid, number)
+        _, said = process.communicate()
+        if number == signal.SIGINT:
+            assert process.returncode == 130
+            stopped = rb"stopped; \d+ of 18 runs have ended in .*; the same command goes on\n"
+            assert re.fullmatch(stopped, said)
     ended = {
         path: (path / "metrics.csv").stat().st_mtime_ns
         for path in (out / "runs").iterdir()
         if (path / "run.json").exists() and "ended" in open_run(path).notes
     }
-    assert 8 <= len(ended) < 18
+    assert 9 <= len(ended) < 18
     report = prepare(out).finish()
     assert facts(report) == facts(finished[1])
     assert {path: (path / "metrics.csv").stat().st_mtime_ns for path in ended} == ended
@@ -138,9 +136,7 @@ def test_a_killed_experiment_goes_on_and_ends_the_same(
 def test_processes_end_when_the_experiment_is_killed(networks, tmp_path):
     words = ["experiment", networks / "narrow.net", networks / "wide.net", "--epochs", 500]
     words += ["--set", "size=16", "--processes", 1, "--out", tmp_path / "exp"]
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "classicnets", *map(str, words)], stdout=subprocess.PIPE
-    )
+    killed = subprocess.Popen([*PROGRAM, *map(str, words)], stdout=PIPE)
     children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children")
     if not children.exists():
         pytest.skip("the system does not list the children of a process")
@@ -285,7 +281,9 @@ REFUSED = {
     "is one variant only; compare it with another": {"names": ["narrow.net"]},
     "an experiment needs a network": {"names": []},
     "is given twice": {"names": ["narrow.net", "narrow.net"]},
-    "vgg16 and vgg_d are the same variant": {"names": ["vgg16", "vgg_d"], "overrides": {"size": 32}},
+    "plain20 and plain-20 are the same variant": {
+        "names": ["plain20", "plain-20"], "overrides": {}, "data": "synthetic",
+    },
     "lr=0.01 and .* lr=0.010 are the same variant": {
         "names": ["narrow.net"], "overrides": {"size": 16, "lr": "0.01,0.010"},
     },
@@ -341,9 +339,7 @@ def test_a_process_that_dies_is_named(networks, tmp_path):
     )
     words = ["experiment", f"{tmp_path / 'dies.py'}:net", networks / "wide.net", "--seeds", 2]
     words += ["--epochs", 1, "--set", "size=16", "--processes", 1, "--out", tmp_path / "exp"]
-    done = subprocess.run(
-        [sys.executable, "-m", "classicnets", *map(str, words)], capture_output=True, check=False
-    )
+    done = subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, check=False)
     assert done.returncode == 2
     assert re.fullmatch(
         rb"classicnets: the process that trained .*-lr-x0.5 ended with status 7; .*\n", done.stderr
