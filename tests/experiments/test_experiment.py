@@ -293,7 +293,7 @@ REFUSED = {
     "processes must be at least 1, not 0": {"processes": 0},
     "time is a number and a unit": {"budget": "soon"},
     "no network 'lenet55'": {"names": ["lenet55", "lenet5"]},
-    "no data set|no such": {"data": "/nowhere/at/all"},
+    "/nowhere/at/all": {"data": "/nowhere/at/all"},
 }  # fmt: skip
 
 

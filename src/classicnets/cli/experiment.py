@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from classicnets.api.experiment import Experiment, Step
+    from classicnets.api.paired import Experiment, Step
 
 
 def experiment(
