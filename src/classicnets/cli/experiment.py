@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 def experiment(
     context: typer.Context,
     networks: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="NETWORK",
             help="the baseline, then what is compared with it: names, designs such as my.net, or "
             "path/to/file.py:builder",
             show_default=False,
         ),
-    ],
+    ] = None,
     data: Data = "digits",
     allow_missing_classes: MissingClasses = False,
     max_pixels: MaxPixels = "",
@@ -130,7 +130,7 @@ def experiment(
     refuse_other_settings(context, settings.items())
     with bars():
         found = cn.experiment(
-            networks,
+            networks or [],
             data,
             recipe=recipe or None,
             overrides=settings,

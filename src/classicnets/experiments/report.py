@@ -193,10 +193,11 @@ def report(
         for k, column in enumerate(others, 1)
     }
     equal = {plan.names[k]: _at_equal_seconds(first, column) for k, column in enumerate(others, 1)}
-    recipe = plan.recipe or "the default recipe"
+    lasting = "" if plan.epochs is None else f", {plan.epochs} epochs"
     title = (
         f"{len(rounds)} pairs on {plan.data}: {plan.images[0]:,} images for training, "
-        f"{plan.images[1]:,} for validation, {plan.images[2]:,} for test; {recipe}"
+        f"{plan.images[1]:,} for validation, {plan.images[2]:,} for test; "
+        f"{plan.recipe or 'the default'} recipe{lasting}"
     )
     compared = judge(differences) if len(rounds) > 1 else ()
     notes = tuple(_notes(plan, rows, len(rounds), searched))
