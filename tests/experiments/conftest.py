@@ -21,7 +21,7 @@ MINE = """
 from torch import nn
 
 def net(classes, channels):
-    print("built")  # which is no answer of the process
+    print("built")  # which does not answer of the process
     layers = (nn.Conv2d(channels, 24, 5, stride=4, padding=2), nn.ReLU(), nn.Flatten())
     return nn.Sequential(*layers, nn.Linear(24 * 16, classes))
 """

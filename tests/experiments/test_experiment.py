@@ -120,7 +120,7 @@ def test_an_experiment_that_is_stopped_and_killed_goes_on_and_ends_the_same(
         _, said = process.communicate()
         if number == signal.SIGINT:
             assert process.returncode == 130
-            stopped = rb"stopped; \d+ of 18 runs have ended in .*; the same command goes on\n"
+            stopped = rb"stopped; \d+ of 18 runs have ended in .*; the same command continues\n"
             assert re.fullmatch(stopped, said)
     ended = {
         path: (path / "metrics.csv").stat().st_mtime_ns
@@ -207,7 +207,7 @@ def test_a_budget_allows_fewer_seeds_and_the_cost_says_so(finished, prepare, tmp
     tight = prepare(out, budget="10s")  # no further seed, and two are there
     report = tight.finish()
     assert len(report.runs) == 4
-    assert "2 of 6 seeds are done: the same command goes on." in report.notes
+    assert "2 of 6 seeds are done: the same command continues." in report.notes
 
 
 def test_a_budget_for_no_comparison_is_refused_with_what_it_takes(prepare, tmp_path):

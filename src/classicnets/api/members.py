@@ -24,7 +24,7 @@ MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**62)}
 
 @dataclass(frozen=True)
 class Job:
-    """A run to train, with what `train` takes; begun before, it goes on from its checkpoint.
+    """A run to train, with what `train` takes; begun before, it resumes from its checkpoint.
 
     Unless it `tests` the test images are not looked at.
     """

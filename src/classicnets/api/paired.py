@@ -224,7 +224,7 @@ class Experiment:
             raise ValueError(
                 f"{len(complete)} pairs ended within the budget of "
                 f"{format_seconds(self.budget or 0)}, and a report needs {LEAST_SEEDS}; the same "
-                "command goes on"
+                "command continues"
             )
         searched = [done[m.name] for m in self.plan.searching()]
         found = report(self.plan, complete, searched)

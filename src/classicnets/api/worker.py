@@ -31,7 +31,7 @@ EVERY = 0.5  # seconds between two reports of the same run
 def main() -> None:
     """What one of the processes does: it trains the jobs it reads."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a network of your own prints is no answer
+    os.dup2(2, 1)  # what a network of your own prints does not answer
     torch.set_num_threads(int(sys.argv[1]))
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     stop = Event()

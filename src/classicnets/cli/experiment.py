@@ -112,7 +112,7 @@ def experiment(
 ) -> None:
     """Compare variants by paired runs, with a verdict: better, worse, or cannot tell.
 
-    Ctrl-C stops it; the same command goes on where it was.
+    Ctrl-C stops it; the same command continues.
 
     \b
     Examples:

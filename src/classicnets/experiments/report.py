@@ -10,11 +10,11 @@ from statistics import fmean, stdev
 from classicnets.support.tables import align, html_table, html_text
 from classicnets.support.units import format_seconds
 
+from .figure import STYLE, draw
 from .outcomes import Outcome
-from .picture import STYLE, draw
 from .plan import FACTORS, Plan
 from .statistics import least_pairs
-from .verdicts import Comparison, judge
+from .verdicts import Comparison, decide
 
 LEFT = ("variant", "against the baseline", "learning rate")
 HEADS = ("variant", "parameters", "learning rate", "steps", "test error", "validation", "seconds")
@@ -199,7 +199,7 @@ def report(
         f"{plan.images[1]:,} for validation, {plan.images[2]:,} for test; "
         f"{plan.recipe or 'the default'} recipe{lasting}"
     )
-    compared = judge(differences) if len(rounds) > 1 else ()
+    compared = decide(differences) if len(rounds) > 1 else ()
     notes = tuple(_notes(plan, rows, len(rounds), searched))
     return ExperimentReport(title, plan.seeds, rows, compared, equal, notes, runs, tuple(searched))
 
@@ -243,7 +243,7 @@ def _notes(
         comparisons = "one comparison needs" if len(rows) == 2 else several
         yield f"{pairs} pairs are too few to tell: {comparisons} {least}."
     if pairs < plan.seeds:
-        yield f"{pairs} of {plan.seeds} seeds are done: the same command goes on."
+        yield f"{pairs} of {plan.seeds} seeds are done: the same command continues."
     for row in rows:
         if row.diverged:
             yield (

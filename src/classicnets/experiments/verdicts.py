@@ -39,7 +39,7 @@ class Comparison:
         return self.verdict
 
 
-def judge(differences: Mapping[str, Sequence[float]]) -> tuple[Comparison, ...]:
+def decide(differences: Mapping[str, Sequence[float]]) -> tuple[Comparison, ...]:
     """A verdict on each variant, from its differences in error: below 0 the variant is better.
 
     "better" and "worse" only where the interval lies on one side of 0 and the adjusted p is at most
@@ -50,10 +50,10 @@ def judge(differences: Mapping[str, Sequence[float]]) -> tuple[Comparison, ...]:
             raise ValueError(f"{name} has {len(values)} pairs; an interval needs at least 2")
     ps = [stats.sign_flip_p(values) for values in differences.values()]
     rows = zip(differences.items(), ps, stats.holm(ps), strict=True)
-    return tuple(_judged(name, values, p, q, len(ps)) for (name, values), p, q in rows)
+    return tuple(_decided(name, values, p, q, len(ps)) for (name, values), p, q in rows)
 
 
-def _judged(
+def _decided(
     name: str, values: Sequence[float], p: float, adjusted: float, comparisons: int
 ) -> Comparison:
     low, high = stats.interval(values)

@@ -1,4 +1,4 @@
-"""The judge of an experiment, against enumeration, hand arithmetic and simulated differences."""
+"""The verdicts of an experiment, against enumeration, hand arithmetic and simulated differences."""
 
 from itertools import product
 from statistics import NormalDist
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from classicnets.experiments import statistics as stats
-from classicnets.experiments.verdicts import judge
+from classicnets.experiments.verdicts import decide
 
 DIFFERENCES = [-1.5, 0.5, -2.0, -0.25, -3.0, 1.0, -0.75]
 TRIALS = 200
@@ -60,9 +60,9 @@ def test_the_interval_is_that_of_bca_written_out(seed):
 
 def test_equal_differences_are_their_own_interval():
     assert stats.interval([2.5] * 6) == (2.5, 2.5)
-    (compared,) = judge({"b": [2.5] * 6})
+    (compared,) = decide({"b": [2.5] * 6})
     assert (compared.verdict, compared.p) == ("worse", 2 / 64)
-    (compared,) = judge({"b": [0.0] * 6})
+    (compared,) = decide({"b": [0.0] * 6})
     assert (compared.verdict, compared.p) == ("cannot tell", 1.0)
     assert compared.sentence == "cannot tell (more than 1,000 pairs would)"
 
@@ -77,7 +77,7 @@ def test_ties_of_small_test_sets_have_a_finite_interval(values):
 
 def _verdicts(shift: float, seed: int, pairs: int, draw) -> list[str]:
     rng = np.random.default_rng(seed)
-    return [judge({"b": (shift + draw(rng, pairs)).tolist()})[0].verdict for _ in range(TRIALS)]
+    return [decide({"b": (shift + draw(rng, pairs)).tolist()})[0].verdict for _ in range(TRIALS)]
 
 
 NORMAL = lambda rng, n: rng.normal(0, 1, n)  # noqa: E731
@@ -114,7 +114,7 @@ def test_several_null_comparisons_together_are_called_an_effect_in_at_most_5_of_
     rng = np.random.default_rng(5)
     wrong = 0
     for _ in range(TRIALS):
-        compared = judge({name: rng.normal(0, 1, 9).tolist() for name in "bcd"})
+        compared = decide({name: rng.normal(0, 1, 9).tolist() for name in "bcd"})
         wrong += any(one.verdict in ("better", "worse") for one in compared)
     assert wrong <= LIMIT
 
@@ -131,19 +131,19 @@ def test_the_pairs_that_would_tell_find_the_effect_four_times_in_five():
 
 
 def test_fewer_pairs_than_can_tell_are_too_few():
-    (compared,) = judge({"b": [-5.0, -5.1, -5.2, -5.0, -4.9]})
+    (compared,) = decide({"b": [-5.0, -5.1, -5.2, -5.0, -4.9]})
     assert compared.sentence == "too few to tell (6 pairs are the least)"
     six = [-5.0, -5.1, -5.2, -5.0, -4.9, -5.3]
-    assert judge({"b": six})[0].verdict == "better"
+    assert decide({"b": six})[0].verdict == "better"
     # of two comparisons the least p of six pairs is 2 * 2/64
-    two = judge({"b": six, "c": six})
+    two = decide({"b": six, "c": six})
     assert {one.sentence for one in two} == {"too few to tell (7 pairs are the least)"}
     with pytest.raises(ValueError, match="b has 1 pairs; an interval needs at least 2"):
-        judge({"b": [1.0]})
+        decide({"b": [1.0]})
 
 
 def test_better_needs_the_interval_and_the_test():
     # one far outlier: nearly all differences are on one side, and the mean is not
-    (compared,) = judge({"b": [-1.0] * 7 + [6.9]})
+    (compared,) = decide({"b": [-1.0] * 7 + [6.9]})
     assert compared.verdict == "cannot tell"
     assert compared.low < 0 < compared.high
