@@ -106,7 +106,7 @@ def test_a_finished_experiment_trains_nothing_again(finished, prepare, facts):
     assert {path: path.stat().st_mtime_ns for path in directory.glob("runs/*/*")} == before
 
 
-def test_an_experiment_that_is_stopped_and_killed_goes_on_and_ends_the_same(
+def test_an_experiment_that_is_stopped_and_killed_resumes_and_ends_the_same(
     finished, networks, prepare, facts, tmp_path
 ):
     out = tmp_path / "exp"

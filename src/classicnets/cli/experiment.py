@@ -168,7 +168,7 @@ def _run(found: "Experiment", to_stderr: bool) -> None:
         ended, total = len(found.outcomes), found.total
         print(
             f"stopped; {ended} of {total} runs have ended in {found.directory}; the same command "
-            "goes on",
+            "continues",
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
