@@ -16,6 +16,7 @@ import commands
 import correctness
 import environment
 import epochs
+import experiments
 import gpu
 import image_folder
 import inference
@@ -36,7 +37,7 @@ SMALL = ("resnet20", "lenet5")
 def benchmarks(quick: bool, device: str = "cpu") -> dict[str, Benchmark]:
     if device == "cuda":
         return {benchmark.name: benchmark for benchmark in gpu.benchmarks(quick)}
-    modules = (steps, lrn, inference, epochs, image_folder, commands, planning)
+    modules = (steps, lrn, inference, epochs, image_folder, commands, planning, experiments)
     return {b.name: b for module in modules for b in module.benchmarks(quick)}
 
 

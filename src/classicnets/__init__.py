@@ -29,6 +29,7 @@ _PUBLIC = {
     "api.design": ("design",),
     "api.diff": ("diff",),
     "api.evaluate": ("evaluate",),
+    "api.experiment": ("experiment",),
     "api.pack": ("pack",),
     "api.plan": ("plan",),
     "api.predict": ("predict",),
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from .api.design import design as design
     from .api.diff import diff as diff
     from .api.evaluate import evaluate as evaluate
+    from .api.experiment import experiment as experiment
     from .api.pack import pack as pack
     from .api.plan import plan as plan
     from .api.predict import predict as predict

@@ -57,6 +57,7 @@ def words_of(root: Path) -> dict[str, list[object]]:
         "evaluate": ["evaluate", run],
         "predict": ["predict", run, root / "images"],
         "compare": ["compare", run],
+        "experiment": ["experiment", EVIL, "lenet5"],
         "see": ["see", run, root / "images", "--what", "filters,probes"],
         "pack": ["pack", data, root / f"{EVIL}.pack", "--side", 16],
         "demo": ["demo", EVIL],

@@ -11,20 +11,8 @@ from classicnets import catalog
 
 ROOT = Path(__file__).parents[2]
 VERBS = (
-    *(
-        "list",
-        "show",
-        "design",
-        "diff",
-        "suggest",
-        "speed",
-        "plan",
-        "recipe",
-        "train",
-        "evaluate",
-        "predict",
-    ),
-    *("predict", "compare", "see", "pack"),
+    *("list", "show", "design", "diff", "suggest", "speed", "plan", "recipe"),
+    *("train", "experiment", "evaluate", "predict", "compare", "see", "pack"),
 )
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

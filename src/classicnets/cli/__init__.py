@@ -22,6 +22,7 @@ from .compare import compare
 from .demo import demo
 from .design import design, diff
 from .evaluate import evaluate
+from .experiment import experiment
 from .list import list_
 from .pack import pack
 from .plan import plan
@@ -72,7 +73,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
 
 VERBS = (
     *(list_, show, design, diff, suggest, speed, plan, recipe),
-    *(train, evaluate, predict, compare, see, pack, demo),
+    *(train, experiment, evaluate, predict, compare, see, pack, demo),
 )
 app.callback(invoke_without_command=True)(print_version)
 for verb in VERBS:

@@ -1,6 +1,8 @@
 """Opens data sets by name or path, for training or evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +29,17 @@ READERS: dict[str, Callable[[int, int, int], Splits]] = {
     "synthetic": lambda side, channels, seed: shapes(SYNTHETIC, side, channels, seed),
 }
 SETS = (*READERS, "imagenette")
+_kept: ContextVar[dict[tuple, Splits] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def keep_data() -> Iterator[None]:
+    """Within it, data that are opened again in the same way are not read again."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def open_data(
@@ -50,7 +63,17 @@ def open_data(
     an OSError when a download fails. Skipped files are also a warning.
     """
     _require_choice(unreadable)
-    name, missing = resolve(spec), allow_missing_classes
+    asked = (resolve(spec), side, channels, seed, whole, unreadable, allow_missing_classes)
+    if (kept := _kept.get()) is None:
+        return _open(*asked)
+    if asked not in kept:
+        kept[asked] = _open(*asked)
+    return kept[asked]
+
+
+def _open(
+    name: str, side: int, channels: int, seed: int, whole: bool, unreadable: str, missing: bool
+) -> Splits:
     if name in READERS:
         return READERS[name](side, channels, seed)
     if name.startswith(HUB):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 COUNTS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
-SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LEGAL_MEMORY = "such as 8GB, 500MB or 6GiB"
 LEGAL_COUNT = "such as 800000, 800K, 1M or 2.5G"
 LEGAL_TIME = "such as 90s, 30min, 2h or 1d"

@@ -171,7 +171,7 @@ def with_rate(schedule: Schedule, rate: float) -> Schedule:
             factor = _ratio(rate, rows[0][1])
             return EpochTable(tuple((end, lr * factor) for end, lr in rows))
         case WarmupUntil(lr, _, then):
-            factor = _ratio(rate, _rate_of(then))
+            factor = _ratio(rate, rate_of(then))
             return replace(schedule, lr=lr * factor, then=with_rate(then, rate))
     return replace(schedule, start=rate)
 
@@ -182,13 +182,14 @@ def scaled(schedule: Schedule, factor: float) -> Schedule:
     >>> scaled(OneCycle(0.5), 0.25)
     OneCycle(peak=0.125, warmup=0.2)
     """
-    return with_rate(schedule, factor * _rate_of(schedule))
+    return with_rate(schedule, factor * rate_of(schedule))
 
 
-def _rate_of(schedule: Schedule) -> float:
+def rate_of(schedule: Schedule) -> float:
+    """The learning rate where a schedule starts, or at its peak."""
     match schedule:
         case WarmupUntil(_, _, then):
-            return _rate_of(then)
+            return rate_of(then)
         case Constant(lr):
             return lr
         case OneCycle(peak):

@@ -59,12 +59,16 @@ WITH_WEIGHTS = ("network", "input", "side", "classes", "scaling")
 
 @dataclass(repr=False)
 class Run:
-    """A run directory: configuration and notes, which run.json holds, and a row per epoch."""
+    """A run directory: configuration and notes, which run.json holds, and a row per epoch.
+
+    `draws` says whether curve.png is drawn after each epoch, which may take longer than the epoch.
+    """
 
     directory: Path
     config: RunConfig
     notes: dict[str, Any] = field(default_factory=dict)
     epochs: list[EpochMetrics] = field(default_factory=list)
+    draws: bool = True
 
     def facts(self) -> dict[str, str]:
         """What a run is and how far it is, as text."""
@@ -200,7 +204,8 @@ class Run:
         title = f"{self.directory.resolve().name}\n{self.config.network} on {data}"
         write_atomic(self.directory / "metrics.csv", table.getvalue().encode())
         write_atomic(self.directory / "metrics.jsonl", lines.encode())
-        write_atomic(self.directory / "curve.png", learning_curve(self.epochs, title))
+        if self.draws:
+            write_atomic(self.directory / "curve.png", learning_curve(self.epochs, title))
 
 
 def create(

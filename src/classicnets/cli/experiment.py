@@ -1,0 +1,245 @@
+"""The verb `experiment`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .flags import parsed_settings, refuse_other_settings
+from .options import (
+    EXECUTION,
+    OUTPUT,
+    RECIPE,
+    Data,
+    Device,
+    Json,
+    MaxPixels,
+    MissingClasses,
+    RecipeName,
+)
+from .terminal import print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.table import Table
+
+    from classicnets.api.paired import Experiment, Step
+
+
+def experiment(
+    context: typer.Context,
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NETWORK",
+            help="the baseline, then what is compared with it: names, designs such as my.net, or "
+            "path/to/file.py:builder",
+            show_default=False,
+        ),
+    ] = None,
+    data: Data = "digits",
+    allow_missing_classes: MissingClasses = False,
+    max_pixels: MaxPixels = "",
+    recipe: RecipeName = "",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE,...",
+            rich_help_panel=RECIPE,
+            help="change a field of every recipe; several values make a variant each, the first "
+            "the baseline, such as --set batch=16,64",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=RECIPE,
+            help="number of epochs of every run, such as --epochs 10",
+            show_default="the recipe's",
+        ),
+    ] = None,
+    search_lr: Annotated[
+        bool,
+        typer.Option(
+            "--lr-search/--no-lr-search",
+            rich_help_panel=RECIPE,
+            help="choose from half, the whole and twice the learning rate for every variant, on "
+            "the validation images; never where the learning rate is what varies",
+        ),
+    ] = True,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=EXECUTION,
+            help="runs of each variant, such as --seeds 8",
+            show_default="the least for a verdict: 6 for one comparison, 7 for two",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            rich_help_panel=EXECUTION,
+            help="time after which no further seed is begun, such as --budget 30min",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=EXECUTION,
+            help="runs at the same time, such as --processes 4",
+            show_default="one per CPU core, as far as memory allows; 1 with a GPU",
+        ),
+    ] = None,
+    device: Device = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIRECTORY",
+            rich_help_panel=OUTPUT,
+            help="directory of the experiment, new or stopped, such as --out experiments/width",
+            show_default="experiments/NETWORK-DATA-KEY",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compare variants by paired runs, with a verdict: better, worse, or cannot tell.
+
+    Ctrl-C stops it; the same command continues.
+
+    \b
+    Examples:
+      classicnets experiment a.net b.net --data path/to/folder
+      classicnets experiment resnet20 plain20 --data cifar10 --epochs 20 --seeds 6
+      classicnets experiment lenet5 --set lr=0.01,0.03 --budget 30min
+    """
+    import sys
+
+    import classicnets as cn
+
+    from .progress import bars
+
+    settings = parsed_settings(overrides or [])
+    refuse_other_settings(context, settings.items())
+    with bars():
+        found = cn.experiment(
+            networks or [],
+            data,
+            recipe=recipe or None,
+            overrides=settings,
+            seeds=seeds,
+            epochs=epochs,
+            budget=budget,
+            processes=processes,
+            out=out,
+            search_lr=search_lr,
+            device=device,
+            allow_missing_classes=allow_missing_classes,
+        )
+    told = sys.stderr if json else sys.stdout
+    print("\n".join(found.cost()), file=told, flush=True)
+    _run(found, to_stderr=json)
+    assert found.report is not None
+    if json:
+        print_json(found.report.json())
+        return
+    print(f"\n{found.report.text()}\n\nreport: {found.directory / 'report.html'}")
+
+
+def _run(found: "Experiment", to_stderr: bool) -> None:
+    """Trains what is left, and shows how it comes on. Ctrl-C ends it with a line."""
+    import sys
+
+    from .terminal import console
+
+    live = console(stderr=to_stderr).is_terminal
+    try:
+        with _table(found, to_stderr) if live else _lines(to_stderr) as show:
+            for step in found:
+                show(step)
+    except KeyboardInterrupt:
+        ended, total = len(found.outcomes), found.total
+        print(
+            f"stopped; {ended} of {total} runs have ended in {found.directory}; the same command "
+            "continues",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def _lines(to_stderr: bool) -> "Iterator[Callable[[Step], None]]":
+    """A line for each run that has ended."""
+    import sys
+
+    from classicnets.support.units import format_seconds
+
+    told = sys.stderr if to_stderr else sys.stdout
+
+    def show(step: "Step") -> None:
+        if not step.progress.ended:
+            return
+        left = f", about {format_seconds(step.left)} left" if step.left else ""
+        print(
+            f"{step.done}/{step.total} {step.member.name}: {_figure(step)}{left}",
+            file=told,
+            flush=True,
+        )
+
+    yield show
+
+
+@contextmanager
+def _table(found: "Experiment", to_stderr: bool) -> "Iterator[Callable[[Step], None]]":
+    """A table that is drawn anew: a row for each variant, a column for each seed."""
+    from rich.live import Live
+
+    from .terminal import console
+
+    cells = {
+        outcome.member.name: "diverged" if outcome.diverged else f"{outcome.validation:.1f} %"
+        for outcome in found.outcomes.values()
+    }
+    with Live(console=console(stderr=to_stderr), refresh_per_second=4) as live:
+        live.update(_drawn(found, cells, ""))
+
+        def show(step: "Step") -> None:
+            from classicnets.support.units import format_seconds
+
+            cells[step.member.name] = _figure(step)
+            left = f"about {format_seconds(step.left)} left" if step.left else ""
+            live.update(_drawn(found, cells, f"{step.done} of {step.total} runs; {left}"))
+
+        yield show
+
+
+def _figure(step: "Step") -> str:
+    """The validation error of a run that has ended, how far another is."""
+    at = step.progress
+    if at.ended:
+        return "diverged" if step.diverged else f"validation error {at.validation:.1f} %"
+    return f"{100 * at.step // max(1, at.steps)} %"
+
+
+def _drawn(found: "Experiment", cells: dict[str, str], caption: str) -> "Table":
+    from rich.table import Table
+
+    from .terminal import cell
+
+    plan, columns = found.plan, found.columns()
+    table = Table(caption=caption, caption_justify="left")
+    table.add_column("validation error")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for k, name in enumerate(plan.names):
+        row = [next((m.name for m in some if m.variant == k), "") for some in columns.values()]
+        shown = (cells.get(place, "").removeprefix("validation error ") for place in row)
+        table.add_row(cell(name), *shown)
+    return table
