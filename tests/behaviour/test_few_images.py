@@ -9,8 +9,9 @@ import torch
 
 import classicnets as cn
 from classicnets import catalog
+from classicnets.api.introduction import FEW_STEPS
 from classicnets.api.recipes import choose_recipe, resolve_network, set_by_hand, with_overrides
-from classicnets.cli.report import FEW_STEPS, print_introduction
+from classicnets.cli.report import print_introduction
 from classicnets.data.images import Images, Splits
 from classicnets.data.scaling import Standardise
 from classicnets.data.synthetic import shapes

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classicnets.support.arguments import answering
 from classicnets.support.tables import align, html_table, html_text
 from classicnets.training.recipe.recipe import ABOUT_PAPER, shown
 from classicnets.training.run.curves import EpochMetrics, plot_curve
@@ -116,6 +117,7 @@ class Comparison:
         return png(figure, dpi=150)
 
 
+@answering("runs")
 def compare(runs: str | Path | Sequence[str | Path]) -> Comparison:
     """One run, or several side by side, in the order given.
 

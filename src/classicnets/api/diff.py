@@ -13,6 +13,7 @@ from classicnets.designs.reader import read
 from classicnets.designs.tree import RESIDUAL, Block, Design
 from classicnets.designs.writer import write
 from classicnets.measure import Report, measure
+from classicnets.support.arguments import answering
 from classicnets.support.tables import align, format_bytes, html_lines
 
 from .design import Network, describe_network
@@ -88,6 +89,7 @@ class Difference:
         return align(rows, left=("",))
 
 
+@answering()
 def diff(before: Network, after: Network) -> Difference:
     """The lines of their designs in which two networks differ, and what each line costs.
 

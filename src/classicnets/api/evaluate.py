@@ -19,7 +19,9 @@ from classicnets.evaluation.protocols import (
     log_probabilities,
     mean_log_probabilities,
 )
+from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
+from classicnets.support.errors import option
 from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run, open_run
@@ -35,6 +37,7 @@ from .runs import (
 )
 
 
+@answering("run")
 def evaluate(
     run: str | Path | Sequence[str | Path],
     data: str | Path | Images | ImageFiles | None = None,
@@ -60,6 +63,8 @@ def evaluate(
     if protocol is not None:
         find_protocol(protocol)
     data = str(data) if isinstance(data, Path) else data
+    if isinstance(data, str) and (Path(data) / "run.json").exists():
+        raise ValueError(f"{data} is a run, and data are images; several runs are a list")
     execution = Execution(precision=precision, accumulation_steps=1)
     where = select_device(device)
     paths = [run] if isinstance(run, str | Path) else list(run)
@@ -149,7 +154,7 @@ def _test_images(
     if not own:
         return open_test(place, side, channels, config.classes, whole, unreadable)
     whole = whole or config.recipe.crop_sampler.whole
-    hint = "; --data evaluates it on other images"
+    hint = f"; {option('data', 'FOLDER')} evaluates it on other images"
     try:
         splits = open_data(
             place, side, channels, whole=whole, unreadable=unreadable, allow_missing_classes=True
@@ -198,5 +203,5 @@ def _require_alike(runs: Sequence[Run], data: str | Images | ImageFiles | None) 
         if own and (a.data, a.digest) != (b.data, b.digest):
             raise ValueError(
                 f"{run.directory} was trained on {b.data} and {first.directory} on {a.data}; "
-                "--data must name images that are new to both"
+                f"{option('data', 'FOLDER')} must name images that are new to both"
             )

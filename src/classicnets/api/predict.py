@@ -13,6 +13,7 @@ from classicnets.data.given import Given, Item, list_items
 from classicnets.data.images import Images
 from classicnets.data.listing import TASK
 from classicnets.evaluation.protocols import find_protocol, log_probabilities
+from classicnets.support.arguments import answering
 from classicnets.support.devices import network_device, select_device
 from classicnets.support.errors import warn_skipped
 from classicnets.support.progress import progress
@@ -56,6 +57,7 @@ class Predictions(list[Prediction]):
         return html_table([heads, *rows], heads)
 
 
+@answering("images")
 def predict(
     run: str | Path,
     images: Given | Sequence[Given],
@@ -76,6 +78,8 @@ def predict(
     items = list_items(images)
     if not items:
         raise ValueError("predict needs at least one image")
+    if not isinstance(top, int):
+        raise ValueError(f"top is a whole number, not {top!r}; several images are a list")
     if top < 1:
         raise ValueError(f"top must be at least 1, not {top}")
     where = select_device(device)

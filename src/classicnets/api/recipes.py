@@ -20,6 +20,10 @@ from classicnets.support.modules import evaluation_mode
 from classicnets.training.recipe.init import AsBuilt, HeNormal, Init
 from classicnets.training.recipe.overrides import override
 from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.recipe.shorthand import FORMS
+
+# what an override may name
+SETTINGS = {*(field.name for field in fields(Recipe)), *FORMS}
 
 
 class Target(NamedTuple):

@@ -12,6 +12,7 @@ from torch import nn
 
 from classicnets.data.given import Given
 from classicnets.evaluation.metrics import confusion_counts
+from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
 from classicnets.support.errors import suggest
 from classicnets.support.names import file_names, short
@@ -37,6 +38,7 @@ TOP = 5  # likeliest classes on the page
 DEFAULT_KINDS = ("filters", "maps", "deconv", "cam")
 
 
+@answering("images")
 def see(
     run: str | Path,
     images: Given | Sequence[Given] = (),

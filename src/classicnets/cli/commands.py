@@ -60,7 +60,8 @@ def _options(training: "Training") -> tuple[object, ...]:
     from classicnets.data.image_file import MAX_PIXELS
 
     name, most = training.config.network, training.config.max_pixels
-    own = ("--network", name) if ".py:" in name else ()
+    named = name if ".py:" in name else training.run.notes.get("like")
+    own = ("--network", named) if named else ()
     return own if most == MAX_PIXELS else (*own, "--max-pixels", most)
 
 

@@ -6,23 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from classicnets.support.arguments import FIELDS
+
 from .habits import setting_instead
 from .options import OUTPUT, RECIPE
 from .verbs import verb_of
-
-# option -> what it sets of a recipe, first as --set names it, and what else --set may not set then
-FIELDS = {
-    "epochs": ("epochs", "steps"),
-    "lr": ("lr",),
-    "batch_size": ("batch",),
-    "img_size": ("size", "crop", "side"),
-    "weight_decay": ("optimizer.weight_decay",),
-    "optimizer": ("optimizer",),
-    "augment": ("augment",),
-    "patience": ("patience",),
-    "class_weights": ("class_weights",),
-    "sampler": ("sampler",),
-}
 
 
 def _field(*flags: str, metavar: str, text: str) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from classicnets.measure import roofline
 from classicnets.measure.live import Live
+from classicnets.support.errors import option
 from classicnets.support.tables import align, format_bytes, html_lines
 from classicnets.support.units import format_seconds
 
@@ -204,7 +205,7 @@ class Plan:
         if self.in_time:
             return f"{text}. It ends within {limit}."
         epochs = int(self.time_budget // self.epoch.likely)
-        would = f"--epochs {epochs} would" if epochs else "not one epoch would"
+        would = f"{option('epochs', epochs)} would" if epochs else "not one epoch would"
         return f"{text}. It does not end within {limit}; {would}."
 
     def _options(self) -> list[list[str]]:

@@ -28,7 +28,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from classicnets.data.scaling import Scaling, SubtractMeanImage
-from classicnets.support.errors import plain_reason
+from classicnets.support.errors import option, plain_reason
 from classicnets.support.files import LOCK, lock_directory, write_atomic
 from classicnets.support.tables import html_table
 from classicnets.support.tensors import (
@@ -244,7 +244,7 @@ def require_free(directory: Path, exist_ok: bool = False) -> None:
     """
     if directory.is_dir() and not _left_behind(directory):
         if not exist_ok:
-            hint = ", or --exist-ok to replace the run there"
+            hint = f", or {option('exist_ok')} to replace the run there"
             hint *= (directory / "run.json").exists()
             raise ValueError(f"{directory} is not empty; a run needs a directory of its own{hint}")
         try:
