@@ -163,7 +163,7 @@ def _starting_point(training: "Training") -> Iterator[str]:
     if step and has_ended(training.state, training.config):
         yield (
             f"weights: those of step {step:,}, the last; nothing is left to train "
-            f"({option('epochs', 'N')} trains on)"
+            f"({option('epochs', 2 * training.config.epochs)} trains on)"
         )
     elif step:
         yield f"weights: those of step {step:,}"

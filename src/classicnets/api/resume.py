@@ -141,10 +141,10 @@ def _rates(training: Training) -> str:
     state, config, rows = training.state, training.config, training.run.epochs
     if state.step >= config.total_steps:
         return ""
-    before = f" after {rows[-1].last_lr:.3g}" if rows else ""
+    before = f" after {rows[-1].last_lr:.4g}" if rows else ""
     return (
         f"; the schedule spans all of them, and the learning rate goes on with "
-        f"{loop.next_lr(state, config):.3g}{before}"
+        f"{loop.next_lr(state, config):.4g}{before}"
     )
 
 

@@ -178,8 +178,9 @@ def is_data_of(config: RunConfig, data: str) -> bool:
 def require_unchanged(config: RunConfig, splits: Splits, hint: str = "") -> None:
     """Raises a ValueError when these are not the data that the run was trained on."""
     if splits.classes != config.classes:
+        now = "now " * (splits.name == config.data)
         raise ValueError(
-            f"{splits.name} now has the classes {', '.join(splits.classes)}; "
+            f"{splits.name} {now}has the classes {', '.join(splits.classes)}; "
             f"the run was trained on {', '.join(config.classes)}"
         )
     if (splits.sizes, splits.digest) != (config.images, config.digest):
@@ -187,6 +188,11 @@ def require_unchanged(config: RunConfig, splits: Splits, hint: str = "") -> None
             more_pixels = f"add --max-pixels {config.max_pixels}, or set {VARIABLE}"
             hint = f"; the run read images of another size: {more_pixels}"
         then, now = sum(config.images), sum(splits.sizes)
+        if splits.name != config.data:
+            raise ValueError(
+                f"{splits.name} holds other data than the run's: {now} images, and the run was "
+                f"trained on {then} of {config.data}{hint}"
+            )
         now = f"{now} now" if then != now else "as many, but different ones, now"
         raise ValueError(
             f"{splits.name} has changed since the run: {then} images then, {now}{hint}"

@@ -68,7 +68,9 @@ def see(
     kinds = list(KINDS) if what == ["all"] else what
     for kind in kinds:
         if kind not in KINDS:
-            raise ValueError(f"no kind of plate {kind!r}; {suggest(kind, ['all', *KINDS])}")
+            known, hint = ["all", *KINDS], suggest(kind, ["all", *KINDS])
+            hint += f" there are {', '.join(known)}" * hint.endswith("?")
+            raise ValueError(f"no kind of plate {kind!r}; {hint}")
     if limit < 10:
         raise ValueError(f"limit must be at least 10, not {limit}")
     check_method(method)

@@ -32,7 +32,8 @@ def resume_command(training: "Training") -> str:
 
 
 def next_commands(training: "Training", image: object = "") -> list[str]:
-    """What to do with a finished run: evaluate it, predict an image, look inside, compare.
+    """What to do with a finished run: evaluate it, predict an image, look inside, compare
+    it with another one, where there is one.
 
     `image` is a file; by default one of the test images, where they are files.
     """
@@ -42,7 +43,7 @@ def next_commands(training: "Training", image: object = "") -> list[str]:
         command("evaluate", run, *own),
         command("predict", run, image or paths[0], *own),
         command("see", run, *own),
-        command("compare", run, *_newest_beside(run)),
+        *(command("compare", run, other) for other in _newest_beside(run)),
     ]
 
 

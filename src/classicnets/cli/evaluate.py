@@ -115,6 +115,7 @@ def evaluate(
     if json:
         print_json(dumps(evaluation.as_json(), ensure_ascii=False))
         return
+    warn(evaluation.unfinished)
     print_evaluation(evaluation)
     print_confidence(evaluation)
     for file in filter(None, (csv, png)):

@@ -9,7 +9,7 @@ import typer
 from classicnets.support.arguments import FIELDS
 
 from .habits import setting_instead
-from .options import OUTPUT, RECIPE
+from .options import BATCH_SIZE, OUTPUT, RECIPE
 from .verbs import verb_of
 
 
@@ -31,7 +31,7 @@ Lr = Annotated[
 ]
 BatchSize = Annotated[
     str | None,
-    _field(*("--batch-size", "-b"), metavar="N", text="images per update, such as --batch-size 32"),
+    _field(*BATCH_SIZE, metavar="N", text="images per update, such as --batch-size 32"),
 ]
 ImageSize = Annotated[
     str | None,

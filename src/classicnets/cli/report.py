@@ -84,6 +84,8 @@ def print_summary(training: "Training") -> None:
 def print_evaluation(evaluation: "Evaluation") -> None:
     """The errors, the metrics of each class and, where they are few, the confusion table."""
     print(f"\n{evaluation}")
+    if evaluation.data:
+        print(one_line(f"images: {evaluation.data}"))
     print(f"balanced accuracy {evaluation.balanced_accuracy:.2f} %, the mean recall of the classes")
     _print_classes(evaluation)
     if len(evaluation.classes) <= SHOWN_CLASSES:

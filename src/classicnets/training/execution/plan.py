@@ -188,6 +188,8 @@ class Plan:
         if math.isinf(self.budget):
             return f"{text}; how much memory is free is unknown."
         largest = f"the largest batch whose step fits is {self.largest_batch:,.0f}"
+        if self.largest_batch > self.images and self.data != "no data set":
+            largest += f", more than the {self.images:,} training images"
         text += f", and {format_bytes(int(self.budget))} are there; "
         text += f"{largest if self.largest_batch else 'not one image fits'}."
         if self.phase_is_fixed and self.verdict != "fits":
