@@ -105,8 +105,8 @@ def test_a_command_as_it_is_written_here_is_left_alone(words):
 @pytest.mark.parametrize(
     ("verb", "typed", "message"),
     [
-        ("show", "resnet18 --batch-size 4", "write: classicnets show resnet18 --batch 4"),
-        ("show", "--model resnet18 --imgsz 64", "classicnets show resnet18 --input 3x64x64"),
+        ("show", "resnet18 --bs 4", "write: classicnets show resnet18 --batch-size 4"),
+        ("show", "--model resnet18 --imgsz 64", "classicnets show resnet18 --input 64"),
         ("predict", "--weights r --source a --topk 3", "classicnets predict r a --top 3"),
         ("evaluate", "r --tta", "write: classicnets evaluate r --protocol ten-crop"),
         ("evaluate", "r --epochs 3", "`classicnets train` has --epochs VALUE"),

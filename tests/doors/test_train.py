@@ -185,7 +185,7 @@ def test_a_finished_run_is_extended_by_the_command_line(run_cli, run, tmp_path):
     out = shutil.copytree(run, tmp_path / "run")
     done = run_cli("train", "--resume", out, "--epochs", 2)
     assert (
-        "weights: those of step 158, the last; nothing is left to train (--epochs trains on)"
+        "weights: those of step 158, the last; nothing is left to train (--epochs 4 trains on)"
     ) in done.out
     done = run_cli("train", "--resume", out, "--epochs", 3)
     assert (done.status, done.err) == (0, "")

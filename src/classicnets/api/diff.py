@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -46,13 +46,13 @@ class Difference:
     def text(self) -> str:
         """The changed lines with their figures, and both totals."""
         head = ["", "line", "params", "multiply-adds", "saved"]
-        changed = [change for change in self.changes if change.sign != " "]
+        changed = list(_with_heads(self.changes))
         rows = [
             [c.sign, c.line, _number(c.params), _number(c.macs), _bytes(c.saved_bytes)]
             for c in changed
         ]
         lines = align([head, *rows], left=("", "line")) if rows else ["the same layers"]
-        same = len(self.changes) - len(changed)
+        same = sum(change.sign == " " for change in self.changes)
         return "\n".join([*lines, f"{same} lines are the same", "", *self._totals()])
 
     def __str__(self) -> str:
@@ -112,6 +112,24 @@ def diff(before: Network, after: Network) -> Difference:
     return Difference(one, two, tuple(changes))
 
 
+def _with_heads(changes: Sequence[Change]) -> Iterator[Change]:
+    """The changed lines, each below the lines that it is indented under, which may be the same."""
+    heads: list[Change] = []
+    shown: set[int] = set()
+    for change in changes:
+        while heads and _depth(heads[-1]) >= _depth(change):
+            heads.pop()
+        heads.append(change)
+        for head in heads if change.sign != " " else ():
+            if id(head) not in shown:
+                shown.add(id(head))
+                yield head
+
+
+def _depth(change: Change) -> int:
+    return len(change.line) - len(change.line.lstrip())
+
+
 def _priced(network: Network) -> tuple[Report, list[Change]]:
     """The report of a network, and its lines with what each costs."""
     found = describe_network(network)
@@ -131,9 +149,7 @@ def _priced(network: Network) -> tuple[Report, list[Change]]:
 
 
 def _named(block: Block, prefix: str) -> Iterator[tuple[str, int]]:
-    """The layers and blocks of a network and their lines; of a block that is a part in use, the
-    line that uses it.
-    """
+    """The layers and blocks of a network and their lines, those of a part for each of its uses."""
     for (item,) in block.lines:
         yield prefix + item.name, item.line
         what = item.what
@@ -141,8 +157,7 @@ def _named(block: Block, prefix: str) -> Iterator[tuple[str, int]]:
             below = ".body" if what.kind == RESIDUAL else ""
             inside = list(_named(what, f"{prefix}{item.name}{below}."))
             inside += [(f"{prefix}{item.name}.shortcut", each.line) for each in what.shortcut]
-            if all(line > item.line for _, line in inside):
-                yield from inside
+            yield from inside
 
 
 def _indented(line: str) -> str:

@@ -11,6 +11,8 @@ from torch import nn
 
 from classicnets import catalog
 from classicnets.data.images import Splits
+from classicnets.designs.lint import ends_in_maps
+from classicnets.designs.reader import read
 from classicnets.measure.sizes import scores_shape
 from classicnets.recipes import FOR_SETS, MORE
 from classicnets.recipes.adapt import NOT_MIRRORED
@@ -53,6 +55,8 @@ def resolve_network(
         if entry.paper:
             return Target(entry.name, entry.recipe, channels, entry.build, HeNormal(), True)
         if entry.design:
+            if reason := ends_in_maps(read(entry.design)):
+                raise ValueError(f"{entry.name}: {reason}")
             init = HeNormal()
             recipe = _fast(side, channels, data, init)
             return Target(entry.name, recipe, channels, entry.build, init, design=entry.design)

@@ -44,7 +44,7 @@ def list_(
     meant = matching(pattern, names)
     found = [row for row in rows if row["name"] in meant]
     if not found:
-        near = get_close_matches(pattern, [*names, *FAMILIES], n=2, cutoff=0.6)
+        near = get_close_matches(pattern, [*names, *FAMILIES], n=2, cutoff=0.75)
         hint = f"did you mean {' or '.join(near)}?" if near else "`classicnets list` shows all"
         raise ValueError(f"no network matches {pattern!r}; {hint}")
     if json:

@@ -47,9 +47,9 @@ def print_introduction(training: "Training") -> None:
 
     for line in introduction(training):
         print(line)
-    warn(list(advice(training)))
     warn(training.splits.duplicates, " (run.json names all)")
     print_skipped(training.splits, " (run.json names all)")
+    warn(list(advice(training)))
 
 
 def warn(lines: Sequence[str], where: str = "") -> None:

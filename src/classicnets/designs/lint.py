@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from classicnets.support.errors import first_few
 
+from .build import shapes, written
 from .expand import expand
 from .kinds import WITH_WEIGHTS
 from .tree import SEQUENCE, SIDE_BY_SIDE, Block, Design, Layer, Use, layers
@@ -19,7 +20,20 @@ def warnings(design: Design) -> list[str]:
     pairs = [f"{a} and {b}" for a, b in _linear(expand(design).body)]
     found = [f"no non-linearity between {first_few(pairs)}"] * bool(pairs)
     used = {use.part for use in _uses(design)}
+    found += filter(None, [ends_in_maps(design)])
     return found + [f"part {p.name} is not used" for p in design.parts if p.name not in used]
+
+
+def ends_in_maps(design: Design) -> str:
+    """What to say of a network that gives maps, of which there is no training; else empty."""
+    (item,) = expand(design).body.lines[-1]
+    shape = shapes(design, claimed=False).get(item.line, ())
+    if len(shape) != 3:
+        return ""
+    return (
+        f"the network ends in maps, {written(shape)}, and training needs scores: end it with lines "
+        "such as `average: global average` and `fc: 10 neurons`"
+    )
 
 
 def _uses(design: Design) -> Iterator[Use]:
