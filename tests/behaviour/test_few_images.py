@@ -13,13 +13,13 @@ from classicnets import catalog
 from classicnets.api.introduction import FEW_STEPS
 from classicnets.api.recipes import choose_recipe, resolve_network, set_by_hand, with_overrides
 from classicnets.cli.report import print_introduction
-from classicnets.support.errors import on_command_line
 from classicnets.data.images import Images, Splits
 from classicnets.data.scaling import Standardise
 from classicnets.data.synthetic import shapes
 from classicnets.recipes.adapt import BATCHES, FEW_IMAGES, LEAST_BATCH, adapt
 from classicnets.recipes.lenet import DIGITS, MNIST
 from classicnets.recipes.resnet import CIFAR
+from classicnets.support.errors import on_command_line
 from classicnets.training.recipe.init import HeNormal
 from classicnets.training.recipe.optimizers import SGD, AdamW
 from classicnets.training.recipe.schedules import (

@@ -54,7 +54,6 @@ def test_every_verb_of_other_tools_is_one_that_there_is(ours):
 @pytest.mark.parametrize(
     ("typed", "call"),
     [
-        ("lenet5 --batch 32", "lenet5 --batch-size 32"),
         ("lenet5 --bs=32 --wd 1e-4", "lenet5 --batch-size 32 --weight-decay 1e-4"),
         ("lenet5 --learning-rate 0.1", "lenet5 --lr 0.1"),
         ("lenet5 --learning_rate 0.1", "lenet5 --lr 0.1"),

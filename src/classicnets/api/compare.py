@@ -223,7 +223,10 @@ def _cells(row: Row) -> Sequence[str]:
 
 
 def _draw(
-    axes: "Axes", lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]], measure: str = "error"
+    axes: "Axes",
+    lines: Sequence[Row],
+    curves: Sequence[Sequence[EpochMetrics]],
+    measure: str = "error",
 ) -> None:
     from classicnets.support.plots import narrow
 
@@ -277,7 +280,10 @@ def _scale(axes: "Axes", curves: Sequence[Sequence[EpochMetrics]]) -> None:
 
 
 def _label(
-    axes: "Axes", lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]], measure: str = "error"
+    axes: "Axes",
+    lines: Sequence[Row],
+    curves: Sequence[Sequence[EpochMetrics]],
+    measure: str = "error",
 ) -> None:
     """Each run's name to the right of its end, moved up or down until no two overlap."""
     from classicnets.support.plots import narrow

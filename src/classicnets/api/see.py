@@ -198,7 +198,7 @@ def _cam(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Dr
 
 
 def _invariance(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
-    _, inputs, labels = of.test
+    _, inputs, labels, _ = of.test
     some = [int((labels == k).nonzero()[0, 0]) for k in labels.unique().tolist()[:5]]
     candidates = of.feature_layers(sample.input)
     layers = of.layers or list(dict.fromkeys([candidates[0], candidates[-1]]))
@@ -240,7 +240,7 @@ def _mistakes(of: Inspection, sample: Sample, layer: str | None, subtitle: str) 
     with suppress(ValueError):  # not defined without feature maps
         heatmaps = [cam.grad_cam(of.network, inputs[i], int(predicted[i])) for i in indices]
     figure = render.mistakes_figure(
-        predictions, indices, heatmaps, of.test.images, of.classes, subtitle
+        predictions, indices, heatmaps, of.test.images, of.classes, subtitle, of.test.paths
     )
     values = {"images": indices, "probability": predictions.probability[indices]}
     if heatmaps:
