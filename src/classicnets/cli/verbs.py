@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from classicnets.support.errors import shell, suggest
 
-from .habits import Verb, answer, verb_for
+from .habits import Verb, answer, tokens, verb_for
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # which typer does not name
 
@@ -109,7 +109,8 @@ def _unfit(command: Any, ctx: Any, error: Any, args: Sequence[str]) -> str:
     if param is None:
         return reason
     if param.param_type_name == "argument":
-        given = [word for word in args if not word.startswith("-")]
+        said = tokens(verb_of(command, ctx), args)
+        given = [token.value or "" for token in said if not token.option]
         needed = [p.metavar for p in command.get_params(ctx) if p.required]
         if (run := "RUN" in needed and not _is_run(given[:1])) or len(given) < len(needed):
             rest = given if run else given[len(needed) :]
