@@ -12,12 +12,10 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-import torch
 from torch import nn
 
 from classicnets.designs.build import build as build_design, check
 from classicnets.designs.reader import read, read_text
-from classicnets.layers.wiring import Network
 from classicnets.models import alexnet, googlenet, lenet, resnet, vgg, zfnet
 from classicnets.recipes import (
     alexnet as alexnet_recipe,
@@ -32,8 +30,6 @@ from classicnets.support.arguments import as_ours, as_theirs
 from classicnets.support.errors import one_line, shell
 from classicnets.support.names import matching, short, spelling
 from classicnets.training.recipe import Recipe
-
-MOST_IN_HEAD = 5_000_000  # parameters by which other classes change a network: 4,096 a class
 
 
 @dataclass(frozen=True)
@@ -127,28 +123,6 @@ def build(
     given = {"classes": classes, "channels": channels} | spelled
     given = {word: number for word, number in given.items() if number is not None}
     return find(name).build(**as_ours(name, (), given))
-
-
-def recognised(network: nn.Module) -> str:
-    """The name of the network of the catalogue that has the same layers; empty for any other.
-
-    >>> recognised(build("plain20", classes=3))
-    'plain20'
-    """
-    if not isinstance(network, Network):
-        return ""
-    count = sum(p.numel() for p in network.parameters())
-    kept = [entry for entry in CATALOG.values() if abs(entry.params - count) < MOST_IN_HEAD]
-    weights = [tensor for tensor in network.state_dict().values() if tensor.ndim > 1]
-    if not weights:
-        return ""
-    sizes = {"classes": len(weights[-1]), "channels": weights[0].shape[1]}
-    for entry in sorted(kept, key=lambda entry: abs(entry.params - count)):
-        with torch.device("meta"):
-            ours = entry.build(**sizes)
-        if repr(ours) == repr(network):
-            return entry.name
-    return ""
 
 
 def _of_builder(builder: object) -> Entry:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from classicnets import catalog
 from classicnets.data.images import Splits
 from classicnets.data.listing import training_digests
 from classicnets.data.sets import open_data
@@ -48,6 +47,7 @@ from .recipes import (
     adaptable,
     choose_recipe,
     fit_to_network,
+    recognised,
     resolve_network,
     set_by_hand,
     with_overrides,
@@ -295,7 +295,7 @@ def train(
         plan = run_peaks(config, module, training.live)
         notes = {"origin": origin, "adapted": dict(training.adapted), "plan": plan}
         notes |= _environment(splits, module, where)
-        like = catalog.recognised(module) if isinstance(network, nn.Module) else ""
+        like = recognised(module) if isinstance(network, nn.Module) else ""
         notes |= {"like": like} if like else {}
         digests = training_digests(splits)
         training.run = create(directory, config, digests, exist_ok, target.design, **notes)

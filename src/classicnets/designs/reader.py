@@ -20,7 +20,7 @@ from torch import nn
 
 from .expand import MOST_LAYERS, names_of_range
 from .kinds import EVERY, KINDS, OPTIONS, Kind, Shape
-from .phrases import layer_said, pattern
+from .phrases import as_line, layer_said, option_meant, pattern, said_of, written_as
 from .rows import LARGEST, Row, nest, quoted, refuse, rows_of
 from .tree import (
     BLOCKS,
@@ -187,7 +187,7 @@ class _Reader:
         return tuple(self.item(number, part) for part in parts)
 
     def item(self, number: int, text: str) -> Item:
-        name, what = _listing(*_split_name(text))
+        name, what = as_line(*_split_name(text))
         return self.named(number, name, self.what(number, name or what, what))
 
     def named(self, number: int, name: str, what: Layer | Use | Block) -> Item:
@@ -228,7 +228,7 @@ class _Reader:
         if layer_said(rest):
             refuse(number, f"{quoted(head)} needs a colon after its name, as in {first}: {rest}")
         words = re.sub(r"\b\d+(x\d+)?\b *", "", head[:100]).strip() or head[:100]
-        known = {**{_said(kind): _written(kind) for kind in KINDS}, **{b: b for b in BLOCKS}}
+        known = {**{said_of(kind): written_as(kind) for kind in KINDS}, **{b: b for b in BLOCKS}}
         known |= {part: " ".join([part, *self.parts[part].parameters]) for part in self.parts}
         near = get_close_matches(words, known, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(known[each] for each in near)}?"
@@ -270,7 +270,7 @@ class _Reader:
                 legal = [w.replace("{}", "N") for w, (v, _) in OPTIONS.items() if v in kind.options]
                 legal = [w for w in legal if w != "stride N"]
                 has = f"it has {', '.join(legal)}" if legal else "it takes none"
-                has = _meant(text, legal) + has
+                has = option_meant(text, legal) + has
                 refuse(number, f"{quoted(name)} has no option {quoted(text)}; {has}")
         return tuple(values.items())
 
@@ -363,43 +363,15 @@ class _Reader:
             refuse(first[""], "a line side by side needs a name, that of its last layer")
 
 
-def _meant(text: str, legal: Sequence[str]) -> str:
-    """The option that a text nearly says, with its number: `pad 1` for `padding 1`."""
-    word, *number = text[:60].split() or [""]
-    keys = {option.removeprefix("at ").partition(" ")[0]: option for option in legal}
-    near = get_close_matches(word.lower(), keys, n=1, cutoff=0.5)
-    if not near or len(number) != 1 or not keys[near[0]].endswith(" N"):
-        return ""
-    return f"did you mean {keys[near[0]].replace('N', number[0])}? "
-
-
 def _parts_of(rows: Sequence[Row]) -> dict[str, int]:
     """The name of each part, and its line."""
     heads = ((re.match(r"part\s+(\w+)", row.text, re.I), row.number) for row in rows)
     return {found[1]: number for found, number in heads if found}
 
 
-def _said(kind: Kind) -> str:
-    """The words of a phrase, without its numbers."""
-    return re.sub(r"\{\w+\} *", "", kind.phrases[0]).strip()
-
-
-def _written(kind: Kind) -> str:
-    """How a layer of a kind is written: `N KxK filters`."""
-    return re.sub(r"\{\w+\}", "N", kind.phrases[0].replace("{window}", "KxK"))
-
-
 def _split_name(text: str) -> tuple[str, str]:
     name, colon, what = text.partition(":")
     return (name.strip(), what.strip()) if colon else ("", text)
-
-
-def _listing(name: str, what: str) -> tuple[str, str]:
-    """`MAX POOL1: 3x3 filters` as lecture notes write it: the kind stands before the number."""
-    if found := re.fullmatch(r"(max|average|avg) (pool\w*)", name, re.I):
-        window, _, rest = what.partition(" filters")
-        return found[2], f"{window} {found[1].lower()} pool{rest}"
-    return name, what
 
 
 def _check_name(line: int, name: str, part: bool = False) -> None:
