@@ -241,7 +241,10 @@ def test_what_training_starts_from_is_printed(tmp_path, capsys):
     network[1].eval()
     print_introduction(cn.resume(tmp_path / "run", network, DATA))
     resumed = capsys.readouterr().out
-    assert "weights: those of step 3, the last; nothing is left to train (--epochs" in resumed
+    assert (
+        "weights: those of step 3, the last; nothing is left to train (epochs=2 trains on)"
+        in resumed
+    )
 
 
 class Extra(Own):

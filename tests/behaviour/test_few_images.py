@@ -3,20 +3,23 @@
 import dataclasses
 import json
 import math
+import warnings
 
 import pytest
 import torch
 
 import classicnets as cn
 from classicnets import catalog
+from classicnets.api.introduction import FEW_STEPS
 from classicnets.api.recipes import choose_recipe, resolve_network, set_by_hand, with_overrides
-from classicnets.cli.report import FEW_STEPS, print_introduction
+from classicnets.cli.report import print_introduction
 from classicnets.data.images import Images, Splits
 from classicnets.data.scaling import Standardise
 from classicnets.data.synthetic import shapes
 from classicnets.recipes.adapt import BATCHES, FEW_IMAGES, LEAST_BATCH, adapt
 from classicnets.recipes.lenet import DIGITS, MNIST
 from classicnets.recipes.resnet import CIFAR
+from classicnets.support.errors import on_command_line
 from classicnets.training.recipe.init import HeNormal
 from classicnets.training.recipe.optimizers import SGD, AdamW
 from classicnets.training.recipe.schedules import (
@@ -162,7 +165,7 @@ def test_a_stall_of_the_validation_error_is_not_waited_for_with_few_images():
         ("lenet5", 700, 58, "20 show only 14,000 images, 58 epochs 40,600"),
         # 8,000 images are 12 epochs of 700, but at least 10
         ("alexnet", 700, 12, "90 epochs of images of this size take a CPU hours, 12 some minutes"),
-        ("resnet18", 3_000, 10, "--epochs 120 is better"),
+        ("resnet18", 3_000, 10, "epochs=120 is better"),
         ("vgg_a", 50, 160, "74 show only 3,700 images, 160 epochs 8,000"),
     ],
 )
@@ -246,7 +249,8 @@ def test_the_papers_own_length_is_kept_where_it_is_asked_for(name, epochs):
 
 
 def introduction(capsys, tmp_path, *words, **options):
-    print_introduction(cn.train(*words, out=tmp_path / "run", **options))
+    with on_command_line(), warnings.catch_warnings(action="ignore"):
+        print_introduction(cn.train(*words, out=tmp_path / "run", **options))
     return capsys.readouterr()
 
 

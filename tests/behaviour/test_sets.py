@@ -225,8 +225,7 @@ def test_data_sets_in_mnists_format_are_centred_in_32_pixels(cache, name):
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"a page", *map(zipped, (b"short", struct.pack(">HBBI", 0, 8, 1, 9)))],
+    "content", [b"a page", zipped(b"short"), zipped(struct.pack(">HBBI", 0, 8, 1, 9))]
 )
 def test_a_file_that_is_not_an_idx_array_is_named(cache, content):
     write_mnist(cache / "mnist")

@@ -154,9 +154,10 @@ REFUSED = {
     HEAD + "x: resdual\n    y: relu": "'resdual' takes no lines below it; did you mean residual?",
     HEAD + "part:\n    y: relu": "line 2: a part is written `part NAME number number:`",
     HEAD + "norm: respons norm": "'respons norm' is not a layer; did you mean response norm",
-    HEAD
-    + "conv: 4 3x3 filters, group 2": "line 2: 'conv' has no option 'group 2'; it has at stride "
-    "N, pad N, groups N, no bias, with bias",
+    HEAD + "conv: 4 3x3 filters, group 2": "line 2: 'conv' has no option 'group 2'; did you mean "
+    "groups 2? it has at stride N, pad N, groups N, no bias, with bias",
+    HEAD + "conv: 4 3x3 filters, padding 1": "has no option 'padding 1'; did you mean pad 1? it",
+    HEAD + "conv: 4 3x3 filters, strides 2": "did you mean stride 2? it has",
     HEAD + "relu: relu, pad 1": "line 2: 'relu' has no option 'pad 1'; it takes none",
     HEAD + "conv: a 3x3 filters": "line 2: 'a' is not a whole number",
     HEAD + "conv: 0 3x3 filters": "line 2: maps is 1 to 1,000,000, not 0",
@@ -173,7 +174,8 @@ REFUSED = {
     HEAD + "c2 to c1: relu": "line 2: c2 to c1 is not a range",
     HEAD + "c1 to c1000000000: relu": "line 2: c1 to c1000000000 are more than 20,000",
     HEAD + "part p a:\n    x: a neurons\ny: p 1 2": "line 4: p takes 1 number (a) and got 2",
-    HEAD + "y: p\npart p:\n    x: relu": "line 2: 'p' is not a layer",
+    HEAD
+    + "y: p\npart p:\n    x: relu": "line 2: part p is defined below, in line 3; move it above",
     HEAD + "part p:\n    x: p\ny: p": "line 3: part p uses itself; a part uses only parts above it",
     HEAD + "part relu:\n    x: relu\ny: relu": "line 2: 'relu' is a word of the notation",
     HEAD + "part p:\n    x: relu\npart p:\n    x: relu\ny: p": "line 4: part p is written twice",
@@ -204,11 +206,11 @@ MISFITS = {
     "written last",
     "[8x8x4] conv: 4 3x3 filters": "(8 - 3) / 1 + 1 = 6; pad 1 would give [8x8x4]",
     "[6x6x5] conv: 4 3x3 filters": "line 2: conv gives [6x6x4], and [6x6x5] is written",
-    "conv: 4 9x9 filters": "line 2: conv has windows of 9 pixels and gets [8x8x3]",
-    "conv: 4 3x3 filters, groups 2": "line 2: conv has 3 maps in and 4 out, which do not "
-    "divide into 2 groups",
+    "conv: 4 9x9 filters": "line 2: conv, 4 9x9 filters, has windows of 9 pixels and gets [8x8x3]",
+    "conv: 4 3x3 filters, groups 2": "line 2: conv, 4 3x3 filters, has 3 maps in and 4 "
+    "out, which do not divide into 2 groups",
     "pool: 3x3 max pool, pad 2": "line 2: pool is padded by 2, more than half of its window of 3",
-    "fc: 4 neurons\nconv: 4 1x1 filters": "line 3: conv reads maps, and gets [4] values",
+    "fc: 4 neurons\nconv: 4 1x1 filters": "4 1x1 filters, reads maps, and gets [4] values",
     "r: residual\n    conv: 4 3x3 filters, pad 1": "line 2: r gives [8x8x4] and its input is "
     "[8x8x3]; they are added; a shortcut of 4 1x1 filters would fit",
     "r: residual\n    conv: 4 3x3 filters at stride 2, pad 1": "a shortcut of 4 1x1 filters at "
@@ -218,7 +220,7 @@ MISFITS = {
     "s: side by side\n    a: 4 3x3 filters\n    b: 4 1x1 filters": "line 2: the branches of s do "
     "not fit: a gives [6x6x4], b [8x8x4]",
     "x:\n    a: aside\n        fc: 2 neurons": "line 3: a is aside within a block",
-    "a: 1000000 999999x999999 filters, pad 999999": "line 2: a has more than 10,000,000,000",
+    "a: 1000000 999999x999999 filters, pad 999999": "filters, has more than 10,000,000,000",
     "a: 1000000 1x1 filters\nb: 9999 1x1 filters": "line 3: with b the network has more than",
     "a: 1 1x1 filters, pad 99999": "line 2: a gives [200006x200006x1], more than",
     "a: 2 neurons\nb: aside\n    c: 3 neurons": "line 2: a gives scores of 2 classes, and another "

@@ -127,7 +127,7 @@ def test_errors_that_name_an_option_quote_its_value(run_cli, training, tmp_path)
     training.finish()
     done = run_cli("evaluate", tmp_path / NAME)
     option = shlex.join(["--network", training.config.network])
-    assert f"whose code runs only when you name it: add {option}, or network= in" in done.err
+    assert f"whose code runs only when you name it: add {option}\n" in done.err
     done = run_cli("train", "--network", "my net.py:net")
     assert done.err.rstrip().endswith("train 'my net.py:net'`")
 

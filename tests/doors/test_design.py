@@ -55,7 +55,12 @@ def test_a_design_is_written_to_a_new_file_that_builds_the_network(run_cli, tmp_
     assert cn.show(str(out)).totals.params == 60_965_224
     assert run_cli("design", "alexnet").out == out.read_text()
     again = run_cli("design", "lenet5", "--out", out)
-    assert (again.status, again.err) == (2, f"classicnets: {out} exists; --out names a new file\n")
+    assert (again.status, again.err) == (
+        2,
+        f"classicnets: {out} exists; name a new file, or add --exist-ok to replace it\n",
+    )
+    assert run_cli("design", "lenet5", "--out", out, "--exist-ok").status == 0
+    assert out.read_text() == run_cli("design", "lenet5").out
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,10 @@ def test_every_family_has_a_narrower_version_for_small_images(run_cli, tmp_path,
         (("design", "alexnet", "--width", "wide"), "width is a number such as 1/4 or 0.5, not"),
         (("design", "alexnet", "--width", "1/0"), "width is a number such as 1/4 or 0.5, not"),
         (("design", "alexnet", "--width", "-1"), "width must be above 0 and at most 16, not -1"),
-        (("design", "alexnet", "--input", "3x8x8"), "images of [8x8x3] do not fit: conv1 has"),
+        (
+            ("design", "alexnet", "--input", "3x8x8"),
+            "images of [8x8x3] do not fit: conv1, 96",
+        ),
         (("design", "alexnet", "--classes", "0"), "classes must be at least 1, not 0"),
         (("design", "alexnet", "--out", "my.txt"), "--out of a design ends in .net, not 'my.txt'"),
         (("show", "none.net"), "cannot read none.net: No such file or directory"),

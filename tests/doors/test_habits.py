@@ -54,7 +54,6 @@ def test_every_verb_of_other_tools_is_one_that_there_is(ours):
 @pytest.mark.parametrize(
     ("typed", "call"),
     [
-        ("lenet5 --batch 32", "lenet5 --batch-size 32"),
         ("lenet5 --bs=32 --wd 1e-4", "lenet5 --batch-size 32 --weight-decay 1e-4"),
         ("lenet5 --learning-rate 0.1", "lenet5 --lr 0.1"),
         ("lenet5 --learning_rate 0.1", "lenet5 --lr 0.1"),
@@ -105,8 +104,8 @@ def test_a_command_as_it_is_written_here_is_left_alone(words):
 @pytest.mark.parametrize(
     ("verb", "typed", "message"),
     [
-        ("show", "resnet18 --batch-size 4", "write: classicnets show resnet18 --batch 4"),
-        ("show", "--model resnet18 --imgsz 64", "classicnets show resnet18 --input 3x64x64"),
+        ("show", "resnet18 --bs 4", "write: classicnets show resnet18 --batch-size 4"),
+        ("show", "--model resnet18 --imgsz 64", "classicnets show resnet18 --input 64"),
         ("predict", "--weights r --source a --topk 3", "classicnets predict r a --top 3"),
         ("evaluate", "r --tta", "write: classicnets evaluate r --protocol ten-crop"),
         ("evaluate", "r --epochs 3", "`classicnets train` has --epochs VALUE"),

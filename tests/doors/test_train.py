@@ -170,10 +170,10 @@ def test_strong_imbalance_is_reported_before_training_unless_it_is_balanced(
 
 
 def test_of_many_classes_the_smallest_and_the_largest_are_listed():
-    from classicnets.cli.report import _class_sizes
+    from classicnets.api.introduction import class_sizes
 
     counts = {f"c{k}": (100 - k, 3, 5) for k in range(30)}
-    assert list(_class_sizes(counts)) == [
+    assert list(class_sizes(counts)) == [
         "  smallest: c29: 71 + 3 + 5, c28: 72 + 3 + 5, c27: 73 + 3 + 5",
         "  largest: c0: 100 + 3 + 5, c1: 99 + 3 + 5, c2: 98 + 3 + 5",
     ]
@@ -185,7 +185,7 @@ def test_a_finished_run_is_extended_by_the_command_line(run_cli, run, tmp_path):
     out = shutil.copytree(run, tmp_path / "run")
     done = run_cli("train", "--resume", out, "--epochs", 2)
     assert (
-        "weights: those of step 158, the last; nothing is left to train (--epochs trains on)"
+        "weights: those of step 158, the last; nothing is left to train (--epochs 4 trains on)"
     ) in done.out
     done = run_cli("train", "--resume", out, "--epochs", 3)
     assert (done.status, done.err) == (0, "")

@@ -133,6 +133,26 @@ def test_an_experiment_that_is_stopped_and_killed_resumes_and_ends_the_same(
     assert {path: (path / "metrics.csv").stat().st_mtime_ns for path in ended} == ended
 
 
+def test_runs_that_were_stopped_before_they_were_marked_as_ended_are_completed(
+    finished, prepare, facts, tmp_path
+):
+    directory = shutil.copytree(finished[0], tmp_path / "exp")
+    for run in map(open_run, (directory / "runs").iterdir()):
+        for note in ("ended", "test"):
+            run.notes.pop(note, None)
+        run.note()
+    steps = list(again := prepare(directory))
+    assert {step.progress.validation for step in steps if step.progress.ended} <= {
+        epoch.validation_top1_error
+        for path in (directory / "runs").iterdir()
+        for epoch in open_run(path).epochs
+    }
+    assert facts(again.report) == facts(finished[1])
+    searched = [open_run(path).notes for path in (directory / "runs").glob("*-lr-x*")]
+    assert len(searched) == 6
+    assert not any("test" in notes for notes in searched)
+
+
 def test_processes_end_when_the_experiment_is_killed(networks, tmp_path):
     words = ["experiment", networks / "narrow.net", networks / "wide.net", "--epochs", 500]
     words += ["--set", "size=16", "--processes", 1, "--out", tmp_path / "exp"]

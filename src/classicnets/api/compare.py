@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classicnets.support.arguments import answering
 from classicnets.support.tables import align, html_table, html_text
 from classicnets.training.recipe.recipe import ABOUT_PAPER, shown
-from classicnets.training.run.curves import EpochMetrics, plot_curve
+from classicnets.training.run.curves import VALIDATION, EpochMetrics, drawn, plot_curve
 from classicnets.training.run.directory import Run, open_run
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colour-blind-safe palette, without yellow, which is too pale for a line
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+TITLES = {"error": "top-1 error on {}, %", "loss": "loss on {}"}
 LOG_FROM = 20  # ratio of errors from which a linear axis hides the end
 
 
@@ -32,7 +35,7 @@ class Row:
 
     Errors are in %; the test errors are None until a run has ended, and that of top-5 with five
     classes or fewer. `recipe` has the fields in which the runs differ, and `same_data` says whether
-    the data are those of the first run.
+    the data are those of the first run; `ended` whether the training has.
     """
 
     run: str
@@ -48,6 +51,7 @@ class Row:
     seconds: float
     images_per_second: float
     parameters: int | None
+    ended: bool
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,9 +91,13 @@ class Comparison:
         return "\n".join(table)
 
     def _note(self) -> str:
-        if all(line.same_data for line in self.rows):
-            return ""
-        return "* other data than the first run's: the errors are not comparable"
+        notes = []
+        if not all(line.same_data for line in self.rows):
+            notes.append("* other data than the first run's: the errors are not comparable")
+        if going := [line.run for line in self.rows if not line.ended]:
+            has = "have" if len(going) > 1 else "has"
+            notes.append(f"{', '.join(going)} {has} not ended, and {has} no test error yet")
+        return "; ".join(notes)
 
     def json(self) -> str:
         """A list with an object for each run, named as in `Row`."""
@@ -106,16 +114,19 @@ class Comparison:
         return table.getvalue()
 
     def png(self) -> bytes:
-        """The top-1 errors epoch by epoch: validation solid, training dashed."""
+        """The top-1 errors above and the losses below, epoch by epoch: validation solid, training
+        dashed.
+        """
         from classicnets.support.plots import LiteralFigure, png
 
         height = max(5, 1.5 + 0.2 * len(self.rows))
-        figure = LiteralFigure(figsize=(9, height), layout="constrained")
-        axes = figure.subplots()
-        _draw(axes, self.rows, self.curves)
+        figure = LiteralFigure(figsize=(9, 2 * height), layout="constrained")
+        for axes, measure in zip(figure.subplots(2), ("error", "loss"), strict=True):
+            _draw(axes, self.rows, self.curves, measure)
         return png(figure, dpi=150)
 
 
+@answering("runs")
 def compare(runs: str | Path | Sequence[str | Path]) -> Comparison:
     """One run, or several side by side, in the order given.
 
@@ -159,6 +170,7 @@ def _line(run: Run, name: str, recipe: Mapping[str, str], first: Run) -> Row:
         seconds=seconds,
         images_per_second=images / seconds if seconds else 0.0,
         parameters=run.notes.get("parameters"),
+        ended=run.ended,
     )
 
 
@@ -210,15 +222,24 @@ def _cells(row: Row) -> Sequence[str]:
 # --- as a chart ---
 
 
-def _draw(axes: "Axes", lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
+def _draw(
+    axes: "Axes",
+    lines: Sequence[Row],
+    curves: Sequence[Sequence[EpochMetrics]],
+    measure: str = "error",
+) -> None:
     from classicnets.support.plots import narrow
 
+    longest = max(map(len, curves))
     for rows, colour in zip(curves, cycle(COLOURS), strict=False):
-        plot_curve(axes, rows, "error", color=colour)
-    _scale(axes, curves)
-    _label(axes, lines, curves)
+        plot_curve(axes, rows, measure, longest, color=colour)
+    if measure == "error":
+        _scale(axes, curves)
+    _label(axes, lines, curves, measure)
     data = " and ".join(dict.fromkeys(Path(line.data).name for line in lines))
-    axes.set_title(narrow(f"top-1 error on {data}, %", 8, 12), loc="left", fontsize=12, pad=22)
+    axes.set_title(
+        narrow(f"{TITLES[measure].format(data)}", 8, 12), loc="left", fontsize=12, pad=22
+    )
     axes.text(
         0, 1.025, "solid: validation, best epoch marked; dashed: training",
         transform=axes.transAxes, fontsize=9, color="0.35",
@@ -258,13 +279,19 @@ def _scale(axes: "Axes", curves: Sequence[Sequence[EpochMetrics]]) -> None:
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
 
-def _label(axes: "Axes", lines: Sequence[Row], curves: Sequence[Sequence[EpochMetrics]]) -> None:
+def _label(
+    axes: "Axes",
+    lines: Sequence[Row],
+    curves: Sequence[Sequence[EpochMetrics]],
+    measure: str = "error",
+) -> None:
     """Each run's name to the right of its end, moved up or down until no two overlap."""
     from classicnets.support.plots import narrow
 
     to_height = axes.transData + axes.transAxes.inverted()
-    ends = [(rows[-1].epoch, rows[-1].validation_top1_error) for rows in curves]
+    ends = [(rows[-1].epoch, drawn(getattr(rows[-1], VALIDATION[measure]))) for rows in curves]
     heights = [float(np.clip(to_height.transform(end)[1], 0, 1)) for end in ends]
+    heights = [height if math.isfinite(height) else 1.0 for height in heights]
     figure = axes.get_figure(root=True)
     assert figure is not None
     room = 0.2 / (figure.get_figheight() - 1)  # a line of text, of the height of the axes

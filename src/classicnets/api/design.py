@@ -17,11 +17,13 @@ from classicnets.designs.reader import read, read_text
 from classicnets.designs.scale import scaled
 from classicnets.designs.tree import Design, layers
 from classicnets.designs.writer import write
+from classicnets.support.arguments import answering
 from classicnets.support.files import write_atomic
 
 Network = str | Entry | nn.Module | Callable[..., nn.Module]
 
 
+@answering()
 def design(
     network: Network,
     width: int | float | str | Fraction = 1,

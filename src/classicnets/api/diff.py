@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from classicnets.designs.reader import read
 from classicnets.designs.tree import RESIDUAL, Block, Design
 from classicnets.designs.writer import write
 from classicnets.measure import Report, measure
+from classicnets.support.arguments import answering
 from classicnets.support.tables import align, format_bytes, html_lines
 
 from .design import Network, describe_network
@@ -46,13 +47,13 @@ class Difference:
     def text(self) -> str:
         """The changed lines with their figures, and both totals."""
         head = ["", "line", "params", "multiply-adds", "saved"]
-        changed = [change for change in self.changes if change.sign != " "]
+        changed = list(_with_heads(self.changes))
         rows = [
             [c.sign, c.line, _number(c.params), _number(c.macs), _bytes(c.saved_bytes)]
             for c in changed
         ]
         lines = align([head, *rows], left=("", "line")) if rows else ["the same layers"]
-        same = len(self.changes) - len(changed)
+        same = sum(change.sign == " " for change in self.changes)
         return "\n".join([*lines, f"{same} lines are the same", "", *self._totals()])
 
     def __str__(self) -> str:
@@ -89,6 +90,7 @@ class Difference:
         return align(rows, left=("",))
 
 
+@answering()
 def diff(before: Network, after: Network) -> Difference:
     """The lines of their designs in which two networks differ, and what each line costs.
 
@@ -125,6 +127,24 @@ def difference(before: Priced, after: Priced) -> Difference:
     return Difference(before.report, after.report, tuple(changes))
 
 
+def _with_heads(changes: Sequence[Change]) -> Iterator[Change]:
+    """The changed lines, each below the lines that it is indented under, which may be the same."""
+    heads: list[Change] = []
+    shown: set[int] = set()
+    for change in changes:
+        while heads and _depth(heads[-1]) >= _depth(change):
+            heads.pop()
+        heads.append(change)
+        for head in heads if change.sign != " " else ():
+            if id(head) not in shown:
+                shown.add(id(head))
+                yield head
+
+
+def _depth(change: Change) -> int:
+    return len(change.line) - len(change.line.lstrip())
+
+
 def priced(found: Design, name: str, batch: int = 1) -> Priced:
     """A design with its costs, those of a batch of so many images."""
     text = write(Design(found.input, found.lines, found.parts, found.every))
@@ -148,9 +168,7 @@ def network_name(network: Network) -> str:
 
 
 def _named(block: Block, prefix: str) -> Iterator[tuple[str, int]]:
-    """The layers and blocks of a network and their lines; of a block that is a part in use, the
-    line that uses it.
-    """
+    """The layers and blocks of a network and their lines, those of a part for each of its uses."""
     for (item,) in block.lines:
         yield prefix + item.name, item.line
         what = item.what
@@ -158,8 +176,7 @@ def _named(block: Block, prefix: str) -> Iterator[tuple[str, int]]:
             below = ".body" if what.kind == RESIDUAL else ""
             inside = list(_named(what, f"{prefix}{item.name}{below}."))
             inside += [(f"{prefix}{item.name}.shortcut", each.line) for each in what.shortcut]
-            if all(line > item.line for _, line in inside):
-                yield from inside
+            yield from inside
 
 
 def _indented(line: str) -> str:

@@ -19,7 +19,9 @@ from classicnets.evaluation.protocols import (
     log_probabilities,
     mean_log_probabilities,
 )
+from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
+from classicnets.support.errors import TrainingAdvice, option, warn_user
 from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run, open_run
@@ -35,6 +37,7 @@ from .runs import (
 )
 
 
+@answering("run")
 def evaluate(
     run: str | Path | Sequence[str | Path],
     data: str | Path | Images | ImageFiles | None = None,
@@ -60,6 +63,8 @@ def evaluate(
     if protocol is not None:
         find_protocol(protocol)
     data = str(data) if isinstance(data, Path) else data
+    if isinstance(data, str) and (Path(data) / "run.json").exists():
+        raise ValueError(f"{data} is a run, and data are images; several runs are a list")
     execution = Execution(precision=precision, accumulation_steps=1)
     where = select_device(device)
     paths = [run] if isinstance(run, str | Path) else list(run)
@@ -96,11 +101,27 @@ def evaluate(
         count,
         files,
     )
+    unfinished = tuple(filter(None, map(_unfinished, runs)))
+    for line in unfinished:
+        warn_user(line, TrainingAdvice)
+    evaluation = replace(evaluation, unfinished=unfinished)
     if opened is not None:
-        evaluation = replace(evaluation, skipped=opened.skipped, left_out=opened.left_out)
+        found = {"skipped": opened.skipped, "left_out": opened.left_out, "data": opened.which}
+        evaluation = replace(evaluation, **found)
     if images is None or is_own[0]:
         return evaluation
     return replace(evaluation, overlap=_overlap(images, runs))
+
+
+def _unfinished(run: Run) -> str:
+    """What to say of a run whose training has not ended; empty of one that has."""
+    if run.ended:
+        return ""
+    done, best = run.epochs[-1].epoch if run.epochs else 0, run.notes.get("best_epoch", "?")
+    return (
+        f"the training of {run.directory} has not ended: {done} of {run.config.epochs} epochs are "
+        f"done, and the best weights so far, those of epoch {best}, are evaluated"
+    )
 
 
 def evaluate_network(
@@ -147,9 +168,10 @@ def _test_images(
     """The images at this place, or the test part of the run's `own` data, which is new to it."""
     side, channels = config.side, config.input[0]
     if not own:
-        return open_test(place, side, channels, config.classes, whole, unreadable)
+        found = open_test(place, side, channels, config.classes, whole, unreadable)
+        return found._replace(which=f"{found.which} {place}")
     whole = whole or config.recipe.crop_sampler.whole
-    hint = "; --data evaluates it on other images"
+    hint = f"; {option('data', 'FOLDER')} evaluates it on other images"
     try:
         splits = open_data(
             place, side, channels, whole=whole, unreadable=unreadable, allow_missing_classes=True
@@ -157,7 +179,9 @@ def _test_images(
     except ValueError as error:  # as when a file is damaged
         raise ValueError(f"the data of the run cannot be read: {error}{hint}") from error
     require_unchanged(config, splits, hint)
-    return TestImages(splits.test, splits.skipped, splits.left_out)
+    count, moved = sum(splits.sizes), ", where the run's data are now" * (place != config.data)
+    which = f"the test part of {place}{moved}: {len(splits.test)} of {count} images"
+    return TestImages(splits.test, splits.skipped, splits.left_out, which)
 
 
 def _source(config: RunConfig, whole: bool) -> tuple[Any, ...]:
@@ -198,5 +222,5 @@ def _require_alike(runs: Sequence[Run], data: str | Images | ImageFiles | None) 
         if own and (a.data, a.digest) != (b.data, b.digest):
             raise ValueError(
                 f"{run.directory} was trained on {b.data} and {first.directory} on {a.data}; "
-                "--data must name images that are new to both"
+                f"{option('data', 'FOLDER')} must name images that are new to both"
             )

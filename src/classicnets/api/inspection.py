@@ -20,7 +20,7 @@ from classicnets.visualize.forward import as_input, class_scores, frozen
 from classicnets.visualize.layers import stages, stages_and_fc
 from classicnets.visualize.predictions import Predictions, predict_all
 
-from .predict import left_out, read_or_refuse
+from .predict import read_or_refuse
 from .runs import Source, build_initial, place_of_data
 
 
@@ -42,11 +42,14 @@ class Sample(NamedTuple):
 
 
 class Subset(NamedTuple):
-    """Some images of a data set: pixels between 0 and 1, network inputs, and labels."""
+    """Some images of a data set: pixels between 0 and 1, network inputs, labels, and their files,
+    if they have any.
+    """
 
     images: Tensor
     inputs: Tensor
     labels: Tensor
+    paths: list[str]
 
 
 class Inspection:
@@ -81,13 +84,13 @@ class Inspection:
         items = list_items(images)
         if not items:
             test = self.test
-            pixels, inputs, labels = (values[:1] for values in test)
+            pixels, inputs, labels = (values[:1] for values in test[:3])
             return self._samples(["a test image"], pixels, inputs, labels.tolist())
         found, readable, reasons = read_or_refuse(items, self.config)
         if not readable:
             raise ValueError(f"none of {len(items)} images can be read: {min(reasons.items())[1]}")
         warn_skipped(list(reasons.values()))
-        self.unreadable = [*reasons.values(), *left_out(images)]
+        self.unreadable = [*reasons.values(), *items.left_out]
         subset = self._crop(found)
         names = [Path(items[i].name).name for i in readable]
         labels = [self._label(items[i].source) for i in readable]
@@ -154,7 +157,9 @@ class Inspection:
         crop = self.config.input[1]
         boxes = centre_boxes(images.sizes, self.config.side, crop)
         pixels = images.crop(torch.arange(len(images)), boxes, crop).cpu()
-        return Subset(pixels / 255, self.config.scaling(pixels), images.labels.cpu())
+        return Subset(
+            pixels / 255, self.config.scaling(pixels), images.labels.cpu(), images.paths or []
+        )
 
 
 def _evenly_spaced(names: list[str], count: int) -> list[str]:

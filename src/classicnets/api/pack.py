@@ -6,6 +6,7 @@ from pathlib import Path
 
 from classicnets.data.packed import SUFFIX, write_packed
 from classicnets.data.sets import open_data
+from classicnets.support.arguments import answering
 from classicnets.support.errors import warn_skipped
 
 
@@ -19,6 +20,7 @@ class Packed:
     skipped: tuple[str, ...]
 
 
+@answering()
 def pack(
     data: str | Path,
     out: str | Path,

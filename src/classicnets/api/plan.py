@@ -1,7 +1,7 @@
 """Planning a training: whether it fits into memory and how long it takes, before it starts."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -19,12 +19,14 @@ from classicnets.measure.live import Live
 from classicnets.measure.machines import MACHINES, Machine
 from classicnets.measure.sizes import scores_shape
 from classicnets.recipes.adapt import adapt
+from classicnets.support.arguments import answering
 from classicnets.support.devices import (
     free_memory,
     peak_memory,
     select_device,
     supports_bf16,
 )
+from classicnets.support.errors import option
 from classicnets.support.meta import meta_copy
 from classicnets.support.tables import format_bytes
 from classicnets.support.units import parse_bytes, parse_seconds
@@ -42,6 +44,7 @@ from classicnets.training.recipe.recipe import Recipe
 
 from .planned import optimizer_copies, read_seconds, sample_rates
 from .recipes import (
+    SETTINGS,
     Target,
     adaptable,
     choose_recipe,
@@ -58,6 +61,7 @@ SIDES = (0.75, 0.5)  # of the recipe's, tried where memory is short
 SMALLER, LESS = 3, 0.9  # networks of the same paper that are tried; one needs so much less
 
 
+@answering(fields=SETTINGS)
 def plan(
     network: str | nn.Module | Callable[..., nn.Module],
     data: str | Path | Splits | None = None,
@@ -68,6 +72,7 @@ def plan(
     time: str | float | int | None = None,
     device: str = "auto",
     measure: bool = False,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Plan:
     """The memory and the time that `train` would need with the same arguments.
 
@@ -81,10 +86,12 @@ def plan(
     limit = parse_seconds(time) if time is not None else None
     where = _Where.find(device)
     if measure and where.machine:
-        raise ValueError(f"{device} is not here, so nothing can be measured; leave out --measure")
+        raise ValueError(
+            f"{device} is not here, so nothing can be measured; leave out {option('measure')}"
+        )
     data = str(data) if isinstance(data, Path) else data
     target = resolve_network(network, data if data is not None else "")
-    changes = {"batch": str(batch)} if batch is not None else None
+    changes = {**(overrides or {}), **({"batch": batch} if batch is not None else {})}
     chosen = choose_recipe(target, recipe, data or "")
     wanted = with_overrides(chosen, epochs, changes)
     splits = _opened(data, wanted, target)
@@ -100,7 +107,7 @@ def plan(
     if measure and not most:
         raise ValueError(
             f"not one image fits in {format_bytes(int(budget))}, so no step can be measured; "
-            "leave out --measure"
+            f"leave out {option('measure')}"
         )
     parts = math.ceil(wanted.batch / most) if 0 < most < wanted.batch else 1
     live = Live()

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from classicnets.data.decode import read_images
-from classicnets.data.files import find_images, summarise
 from classicnets.data.given import Given, Item, list_items
 from classicnets.data.images import Images
 from classicnets.data.listing import TASK
 from classicnets.evaluation.protocols import find_protocol, log_probabilities
+from classicnets.support.arguments import answering
 from classicnets.support.devices import network_device, select_device
 from classicnets.support.errors import warn_skipped
 from classicnets.support.progress import progress
@@ -43,7 +43,12 @@ class Prediction(NamedTuple):
 
 
 class Predictions(list[Prediction]):
-    """A list of predictions, which prints a line for each."""
+    """A list of predictions, which prints a line for each.
+
+    `left_out` has a line for each reason why something in a folder was not taken for an image.
+    """
+
+    left_out: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self))
@@ -56,6 +61,7 @@ class Predictions(list[Prediction]):
         return html_table([heads, *rows], heads)
 
 
+@answering("images")
 def predict(
     run: str | Path,
     images: Given | Sequence[Given],
@@ -76,6 +82,8 @@ def predict(
     items = list_items(images)
     if not items:
         raise ValueError("predict needs at least one image")
+    if not isinstance(top, int):
+        raise ValueError(f"top is a whole number, not {top!r}; several images are a list")
     if top < 1:
         raise ValueError(f"top must be at least 1, not {top}")
     where = select_device(device)
@@ -86,16 +94,9 @@ def predict(
         for batch in _batches(items)
         for prediction in _predict_batch(module, found.config, batch, top)
     )
+    predictions.left_out = items.left_out
     warn_skipped([prediction.unreadable for prediction in predictions if prediction.unreadable])
     return predictions
-
-
-def left_out(images: Given | Sequence[Given]) -> list[str]:
-    """What `predict` leaves out of the folders among these images; a line for each reason."""
-    given = [images] if isinstance(images, Given) else images
-    folders = [path for path in given if isinstance(path, str | Path) and Path(path).is_dir()]
-    others = [pair for folder in folders for pair in find_images(folder).left_out]
-    return list(summarise(others, ""))
 
 
 def read_or_refuse(

@@ -11,6 +11,9 @@ from torch import nn
 
 from classicnets import catalog
 from classicnets.data.images import Splits
+from classicnets.designs.lint import ends_in_maps
+from classicnets.designs.reader import read
+from classicnets.layers.wiring import Network
 from classicnets.measure.sizes import scores_shape
 from classicnets.recipes import FOR_SETS, MORE
 from classicnets.recipes.adapt import NOT_MIRRORED
@@ -20,6 +23,13 @@ from classicnets.support.modules import evaluation_mode
 from classicnets.training.recipe.init import AsBuilt, HeNormal, Init
 from classicnets.training.recipe.overrides import override
 from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.recipe.shorthand import FORMS
+
+# what an override may name
+SETTINGS = {*(field.name for field in fields(Recipe)), *FORMS}
+
+
+MOST_IN_HEAD = 5_000_000  # parameters by which other classes change a network: 4,096 a class
 
 
 class Target(NamedTuple):
@@ -49,6 +59,8 @@ def resolve_network(
         if entry.paper:
             return Target(entry.name, entry.recipe, channels, entry.build, HeNormal(), True)
         if entry.design:
+            if reason := ends_in_maps(read(entry.design)):
+                raise ValueError(f"{entry.name}: {reason}")
             init = HeNormal()
             recipe = _fast(side, channels, data, init)
             return Target(entry.name, recipe, channels, entry.build, init, design=entry.design)
@@ -193,3 +205,25 @@ def _output_shape(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]
             return tuple(network(torch.zeros(shape)).shape)
     except Exception as error:  # anything can happen in your own network
         raise ValueError(f"the network fails on blank images of {shape}: {error}") from error
+
+
+def recognised(network: nn.Module) -> str:
+    """The name of the network of the catalogue that has the same layers; empty for any other.
+
+    >>> recognised(catalog.build("plain20", classes=3))
+    'plain20'
+    """
+    if not isinstance(network, Network):
+        return ""
+    count = sum(p.numel() for p in network.parameters())
+    kept = [entry for entry in catalog.CATALOG.values() if abs(entry.params - count) < MOST_IN_HEAD]
+    weights = [tensor for tensor in network.state_dict().values() if tensor.ndim > 1]
+    if not weights:
+        return ""
+    sizes = {"classes": len(weights[-1]), "channels": weights[0].shape[1]}
+    for entry in sorted(kept, key=lambda entry: abs(entry.params - count)):
+        with torch.device("meta"):
+            ours = entry.build(**sizes)
+        if repr(ours) == repr(network):
+            return entry.name
+    return ""

@@ -3,14 +3,16 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from classicnets import catalog
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
+from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
-from classicnets.support.errors import shell
+from classicnets.support.errors import option
 from classicnets.support.files import lock_directory
 from classicnets.training.execution import distributed
 from classicnets.training.recipe.recipe import Recipe, custom_parts
@@ -21,9 +23,10 @@ from classicnets.training.run.directory import Run, open_run
 
 from .recipes import load_recipe, with_overrides
 from .runs import Source, build, place_of_data, require_unchanged
-from .train import Training, begin, check_arguments, plain
+from .train import Training, begin, check_arguments, plain, warn_of
 
 
+@answering()
 def resume(
     run: str | Path,
     network: Source = None,
@@ -83,6 +86,9 @@ def resume(
         training.saved = training.state.step
         if training.state.validation and not found.weights.exists():
             raise ValueError(f"no {found.weights}, the best weights so far; train again")
+    training.adapted = dict(found.notes.get("adapted") or {})
+    training.chosen = f"as the run began: {execution}"
+    training.given = {name.partition(".")[0] for name in _origin(found).get("overrides") or ()}
     ended = loop.fit_to_length(training.state, config)
     if epochs is not None:
         _extend(training, epochs)
@@ -91,6 +97,7 @@ def resume(
             found.config = replace(found.config, data=splits.name)
             found.note()
         found.forget_epochs_after(ended)
+    warn_of(training)
     return training
 
 
@@ -109,7 +116,10 @@ def _extend(training: Training, epochs: int) -> None:
     if before.total_steps == config.total_steps and not stalled:
         return
     where = "after it stopped early" if stalled else f"{before.epochs} before"
-    training.adapted = {"epochs": f"{epochs} in all, {where}{_rates(training)}"}
+    training.adapted = {
+        **(training.adapted or {}),
+        "epochs": f"{epochs} in all, {where}{_rates(training)}",
+    }
     recipe = with_overrides(before.recipe, epochs)
     run.config = replace(before, recipe=recipe, differences=config.differences)
     if stalled:
@@ -119,7 +129,7 @@ def _extend(training: Training, epochs: int) -> None:
             checkpoint.save(state, run.last, run.config.fixed())
         steps = {"from_steps": before.total_steps, "to_steps": config.total_steps}
         extended = [*(run.notes.get("extended") or ()), {"step": state.step, **steps}]
-        origin = {**(run.notes.get("origin") or {}), "epochs": epochs}
+        origin = {**_origin(run), "epochs": epochs}
         given = origin.get("overrides") or {}
         origin["overrides"] = {name: given[name] for name in given if name not in LENGTH}
         run.notes.pop("stopped_early", None)
@@ -131,10 +141,10 @@ def _rates(training: Training) -> str:
     state, config, rows = training.state, training.config, training.run.epochs
     if state.step >= config.total_steps:
         return ""
-    before = f" after {rows[-1].last_lr:.3g}" if rows else ""
+    before = f" after {rows[-1].last_lr:.4g}" if rows else ""
     return (
         f"; the schedule spans all of them, and the learning rate goes on with "
-        f"{loop.next_lr(state, config):.3g}{before}"
+        f"{loop.next_lr(state, config):.4g}{before}"
     )
 
 
@@ -166,20 +176,20 @@ def _recipe_of(run: Run, given: str | Recipe | None) -> Recipe:
 
     Like the file of a network that of a recipe runs only when the user names it.
     """
-    origin, part = run.notes.get("origin") or {}, next(custom_parts(run.config.recipe), None)
+    origin, part = _origin(run), next(custom_parts(run.config.recipe), None)
     if part is None and given is None:
         return run.config.recipe
     if part is None:
         raise ValueError(
-            f"--resume keeps the recipe of {run.directory}, which has no part of your own; "
-            "remove --recipe"
+            f"the recipe of {run.directory} is kept and has no part of your own; "
+            f"leave out {option('recipe', given)}"
         )
     if given is None:
         file = str(origin.get("recipe", ""))
-        own = shell("--recipe", file if ".py" in file else "FILE.py:NAME")
+        own = option("recipe", file if ".py" in file else "FILE.py:NAME")
         raise ValueError(
             f"the recipe of {run.directory} has a part of your own, {part.source}, whose code runs "
-            f"only when you name it: add {own}, or recipe= in Python"
+            f"only when you name it: add {own}"
         )
     recipe = load_recipe(given) if isinstance(given, str) else given
     recipe = with_overrides(recipe, origin.get("epochs"), origin.get("overrides"))
@@ -196,6 +206,11 @@ def _recipe_of(run: Run, given: str | Recipe | None) -> Recipe:
         kept = zip(recipe.augment, now["augment"], strict=True)
         own["augment"] = tuple(part for part, stored in kept if stored in then["augment"])
     return replace(run.config.recipe, **own)
+
+
+def _origin(run: Run) -> dict[str, Any]:
+    """What the run was asked for."""
+    return run.notes.get("origin") or {}
 
 
 def _is_custom(run: Run, field: str) -> bool:

@@ -13,12 +13,13 @@ from torch import nn
 
 from classicnets import catalog
 from classicnets.data.crops import ScaleJitter
-from classicnets.data.image_file import max_pixels
+from classicnets.data.image_file import VARIABLE, max_pixels
 from classicnets.data.images import Splits
 from classicnets.data.sets import IMAGENET, fingerprint_of, is_gone, resolve
 from classicnets.evaluation.protocols import TrainScale
+from classicnets.support.arguments import answering
 from classicnets.support.devices import network_device
-from classicnets.support.errors import one_line, shell
+from classicnets.support.errors import one_line, option
 from classicnets.support.meta import materialise
 from classicnets.support.modules import require_float32, require_plain
 from classicnets.training.execution.execution import Execution, resolve_execution
@@ -34,6 +35,7 @@ BATCH = 64  # images evaluated together
 Source = str | nn.Module | Callable[..., nn.Module] | None
 
 
+@answering()
 def load(run: str | Path, network: Source = None) -> nn.Module:
     """The network of a run with its best weights, in evaluation mode.
 
@@ -98,10 +100,17 @@ def _published(run: Run) -> catalog.Entry:
         return entry
     if name.endswith(".net"):
         return catalog.from_design(run.directory / DESIGN)
-    own = shell("--network", name if ".py:" in name else "FILE.py:BUILDER")
+    like = run.notes.get("like")
+    if ".py:" in name or like not in catalog.CATALOG:
+        own = option("network", name if ".py:" in name else "FILE.py:BUILDER")
+        others = " (or a name such as resnet20, where the weights fit it)" * (".py:" not in name)
+        raise ValueError(
+            f"{run.directory} is a run of your own network {name}, whose code runs only when you "
+            f"name it: add {own}{others}"
+        )
     raise ValueError(
-        f"{run.directory} is a run of your own network {name}, whose code runs only when you name "
-        f"it: add {own}, or network= in Python"
+        f"{run.directory} is a run of a module that was given in Python, of the same layers as "
+        f"{like}: add {option('network', like)}, or name your own as FILE.py:BUILDER"
     )
 
 
@@ -154,7 +163,7 @@ def place_of_data(config: RunConfig) -> str:
     if is_gone(config.data):
         raise ValueError(
             f"the data of the run are no longer at {config.data.removeprefix(IMAGENET)}; if they "
-            "have moved, name their new place with --data"
+            f"have moved, name their new place with {option('data', 'PLACE')}"
         )
     return config.data
 
@@ -169,14 +178,21 @@ def is_data_of(config: RunConfig, data: str) -> bool:
 def require_unchanged(config: RunConfig, splits: Splits, hint: str = "") -> None:
     """Raises a ValueError when these are not the data that the run was trained on."""
     if splits.classes != config.classes:
+        now = "now " * (splits.name == config.data)
         raise ValueError(
-            f"{splits.name} now has the classes {', '.join(splits.classes)}; "
+            f"{splits.name} {now}has the classes {', '.join(splits.classes)}; "
             f"the run was trained on {', '.join(config.classes)}"
         )
     if (splits.sizes, splits.digest) != (config.images, config.digest):
         if config.max_pixels != max_pixels():
-            hint = f"; the run read images of another size: add --max-pixels {config.max_pixels}"
+            more_pixels = f"add --max-pixels {config.max_pixels}, or set {VARIABLE}"
+            hint = f"; the run read images of another size: {more_pixels}"
         then, now = sum(config.images), sum(splits.sizes)
+        if splits.name != config.data:
+            raise ValueError(
+                f"{splits.name} holds other data than the run's: {now} images, and the run was "
+                f"trained on {then} of {config.data}{hint}"
+            )
         now = f"{now} now" if then != now else "as many, but different ones, now"
         raise ValueError(
             f"{splits.name} has changed since the run: {then} images then, {now}{hint}"

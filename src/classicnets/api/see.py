@@ -12,6 +12,7 @@ from torch import nn
 
 from classicnets.data.given import Given
 from classicnets.evaluation.metrics import confusion_counts
+from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
 from classicnets.support.errors import suggest
 from classicnets.support.names import file_names, short
@@ -37,6 +38,7 @@ TOP = 5  # likeliest classes on the page
 DEFAULT_KINDS = ("filters", "maps", "deconv", "cam")
 
 
+@answering("images")
 def see(
     run: str | Path,
     images: Given | Sequence[Given] = (),
@@ -66,7 +68,9 @@ def see(
     kinds = list(KINDS) if what == ["all"] else what
     for kind in kinds:
         if kind not in KINDS:
-            raise ValueError(f"no kind of plate {kind!r}; {suggest(kind, ['all', *KINDS])}")
+            known, hint = ["all", *KINDS], suggest(kind, ["all", *KINDS])
+            hint += f" there are {', '.join(known)}" * hint.endswith("?")
+            raise ValueError(f"no kind of plate {kind!r}; {hint}")
     if limit < 10:
         raise ValueError(f"limit must be at least 10, not {limit}")
     check_method(method)
@@ -194,7 +198,7 @@ def _cam(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Dr
 
 
 def _invariance(of: Inspection, sample: Sample, layer: str | None, subtitle: str) -> Drawing:
-    _, inputs, labels = of.test
+    _, inputs, labels, _ = of.test
     some = [int((labels == k).nonzero()[0, 0]) for k in labels.unique().tolist()[:5]]
     candidates = of.feature_layers(sample.input)
     layers = of.layers or list(dict.fromkeys([candidates[0], candidates[-1]]))
@@ -236,7 +240,7 @@ def _mistakes(of: Inspection, sample: Sample, layer: str | None, subtitle: str) 
     with suppress(ValueError):  # not defined without feature maps
         heatmaps = [cam.grad_cam(of.network, inputs[i], int(predicted[i])) for i in indices]
     figure = render.mistakes_figure(
-        predictions, indices, heatmaps, of.test.images, of.classes, subtitle
+        predictions, indices, heatmaps, of.test.images, of.classes, subtitle, of.test.paths
     )
     values = {"images": indices, "probability": predictions.probability[indices]}
     if heatmaps:

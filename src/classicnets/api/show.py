@@ -8,9 +8,11 @@ from torch import nn
 from classicnets import catalog
 from classicnets.catalog import Entry
 from classicnets.measure import Report, measure
+from classicnets.support.arguments import answering
 from classicnets.support.modules import require_plain
 
 
+@answering()
 def show(
     network: str | Entry | nn.Module | Callable[..., nn.Module],
     size: tuple[int, int, int] | None = None,

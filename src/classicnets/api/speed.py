@@ -17,6 +17,7 @@ from classicnets.measure.report import one_value_per_map
 from classicnets.measure.sizes import scores_shape
 from classicnets.measure.timing import Speed, Timing
 from classicnets.recipes.fast import FAST
+from classicnets.support.arguments import answering
 from classicnets.support.devices import (
     DTYPES,
     device_name,
@@ -39,6 +40,7 @@ ROUNDS = 5
 SMALL = 64  # pixels per side up to which the default batches are 1 and 128
 
 
+@answering()
 def speed(
     network: str | nn.Module | Callable[..., nn.Module],
     size: tuple[int, int, int] | None = None,

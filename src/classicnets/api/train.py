@@ -1,7 +1,7 @@
 """Training: a network, data and a recipe become a run directory."""
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -20,7 +20,9 @@ from classicnets.evaluation.metrics import Evaluation
 from classicnets.evaluation.protocols import find_protocol
 from classicnets.measure.live import Live
 from classicnets.recipes.adapt import adapt
+from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
+from classicnets.support.errors import TrainingAdvice, first_few, warn_user
 from classicnets.support.files import lock_directory
 from classicnets.support.names import file_names
 from classicnets.support.tables import html_text
@@ -37,18 +39,25 @@ from classicnets.training.run.state import Record, TrainingState
 
 from .evaluate import evaluate_network
 from .finetune import from_run
+from .introduction import advice, introduction
 from .planned import run_measured, run_peaks, run_seconds
 from .recipes import (
+    SETTINGS,
     Target,
     adaptable,
     choose_recipe,
     fit_to_network,
+    recognised,
     resolve_network,
     set_by_hand,
     with_overrides,
 )
 from .runs import build_seeded
 
+_OWN = (
+    "and is trained like one of your own, from the values it has and by the recipe 'fast'; "
+    "train({like!r}, ...) takes its paper's recipe, and recipe='fast' says that this one is meant"
+)
 SAVE_EVERY = 600  # seconds; an epoch may take hours
 
 
@@ -57,10 +66,12 @@ class Training:
     """A run in progress. Iterating it trains, and yields a record per step; `finish` does it all.
 
     `run` is its directory; `config` is the run's, on the device used here, with a recipe of your
-    own as it stands in your file. After the last record the network holds the weights with the best
+    own as it stands in your file. Printed, it says all that the command line does before the first
+    step. After the last record the network holds the weights with the best
     validation, and `test` their evaluation on the test part, which has not been looked at before.
     The state on disk stays that of the last step. `adapted` says why fields of the recipe differ
-    from those asked for, `chosen` how steps are executed, and why.
+    from those asked for, `chosen` how steps are executed, and why; `given` are the fields set by
+    hand.
     """
 
     run: Run
@@ -70,6 +81,7 @@ class Training:
     workers: int | None = None
     adapted: Mapping[str, str] | None = None
     chosen: str = ""
+    given: Collection[str] = ()
 
     def __post_init__(self) -> None:
         self.saved = self.state.step if self.run.last.exists() else None  # the step on disk
@@ -78,6 +90,9 @@ class Training:
 
     def __repr__(self) -> str:
         return f"{self.run!r}\nstep: {self.state.step:,} of {self.config.total_steps:,}"
+
+    def __str__(self) -> str:
+        return "\n".join(introduction(self))
 
     def _repr_html_(self) -> str:
         step = f"step {self.state.step:,} of {self.config.total_steps:,}"
@@ -193,6 +208,7 @@ class Training:
         return {}
 
 
+@answering(fields=SETTINGS)
 def train(
     network: str | nn.Module | Callable[..., nn.Module],
     data: str | Path | Splits = "digits",
@@ -272,17 +288,29 @@ def train(
     training = begin(Run(directory, config), config, splits, module, where, workers)
     training.run.require_storable(module)
     loop.dry_run(training.state, training.config, training.splits)
-    training.adapted, training.chosen = adapted | fixed, chosen
+    training.adapted, training.chosen, training.given = adapted | fixed, chosen, given
     if distributed.rank() == 0:
         named = recipe if isinstance(recipe, str) else ""
         origin = {"recipe": named, "epochs": epochs, "overrides": as_text(overrides or {})}
         plan = run_peaks(config, module, training.live)
         notes = {"origin": origin, "adapted": dict(training.adapted), "plan": plan}
         notes |= _environment(splits, module, where)
+        like = recognised(module) if isinstance(network, nn.Module) else ""
+        notes |= {"like": like} if like else {}
         digests = training_digests(splits)
         training.run = create(directory, config, digests, exist_ok, target.design, **notes)
+        if like and recipe is None:
+            warn_user(f"this module is {like}, {_OWN.format(like=like)}", TrainingAdvice)
     training.saved = None  # not what a run that is replaced had
+    warn_of(training)
     return training
+
+
+def warn_of(training: Training) -> None:
+    """Warns of what is probably not meant in a training; the command line prints it."""
+    twice = training.splits.duplicates
+    for line in (*advice(training), *[first_few(twice)] * bool(twice)):
+        warn_user(line, TrainingAdvice)
 
 
 def begin(

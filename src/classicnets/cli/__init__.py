@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from classicnets.support.errors import SkippedFiles
+from classicnets.support.errors import SkippedFiles, TrainingAdvice, on_command_line
 from classicnets.support.interrupts import MESSAGE, STATUS, guard_work
 
 from .compare import compare
@@ -58,7 +58,8 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(verb)
     def run(*args: Any, **options: Any) -> None:
         try:
-            warnings.simplefilter("ignore", SkippedFiles)  # verbs print all of them
+            for printed in (SkippedFiles, TrainingAdvice):  # verbs print all of them
+                warnings.simplefilter("ignore", printed)
             if verb is not list_:
                 import torch  # noqa: F401  # before Ctrl-C raises: all other verbs need it
 
@@ -98,7 +99,8 @@ def main() -> None:
     make_visible()
     try:
         try:
-            app()
+            with on_command_line():
+                app()
         finally:
             flush()
     except BrokenPipeError:  # the reader of our output has exited, as with `| head`

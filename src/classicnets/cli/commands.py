@@ -32,7 +32,8 @@ def resume_command(training: "Training") -> str:
 
 
 def next_commands(training: "Training", image: object = "") -> list[str]:
-    """What to do with a finished run: evaluate it, predict an image, look inside, compare.
+    """What to do with a finished run: evaluate it, predict an image, look inside, compare
+    it with another one, where there is one.
 
     `image` is a file; by default one of the test images, where they are files.
     """
@@ -42,7 +43,7 @@ def next_commands(training: "Training", image: object = "") -> list[str]:
         command("evaluate", run, *own),
         command("predict", run, image or paths[0], *own),
         command("see", run, *own),
-        command("compare", run, *_newest_beside(run)),
+        *(command("compare", run, other) for other in _newest_beside(run)),
     ]
 
 
@@ -60,7 +61,8 @@ def _options(training: "Training") -> tuple[object, ...]:
     from classicnets.data.image_file import MAX_PIXELS
 
     name, most = training.config.network, training.config.max_pixels
-    own = ("--network", name) if ".py:" in name else ()
+    named = name if ".py:" in name else training.run.notes.get("like")
+    own = ("--network", named) if named else ()
     return own if most == MAX_PIXELS else (*own, "--max-pixels", most)
 
 

@@ -32,7 +32,10 @@ def compare(
     require_at_most_one(json=json, csv=csv)
     comparison = cn.compare(runs)
     if png is not None:
-        write_atomic(png, comparison.png())
+        from classicnets.support.fonts import together
+
+        with together():
+            write_atomic(png, comparison.png())
     if json:
         print_json(comparison.json())
     elif csv:

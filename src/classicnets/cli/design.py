@@ -39,6 +39,12 @@ def design(
             help="write a new file instead of printing, such as --out my.net",
         ),
     ] = None,
+    exist_ok: Annotated[
+        bool,
+        typer.Option(
+            "--exist-ok", rich_help_panel=OUTPUT, help="replace the file that --out names"
+        ),
+    ] = False,
 ) -> None:
     """Write a network as text, a line per layer: the start of a design of your own.
 
@@ -55,10 +61,10 @@ def design(
 
     if out is not None and out.suffix != ".net":
         raise ValueError(f"--out of a design ends in .net, not {out.name!r}")
-    if out is not None and out.exists():
-        raise ValueError(f"{out} exists; --out names a new file")
+    if out is not None and out.exists() and not exist_ok:
+        raise ValueError(f"{out} exists; name a new file, or add --exist-ok to replace it")
     with without_compiler():
-        text = cn.design(network, width, parsed_size(size), classes)
+        text = cn.design(network, width, parsed_size(size, network), classes)
     if out is None:
         print(text, end="")
     else:

@@ -102,9 +102,11 @@ def evaluate(
         write_atomic(csv, encoded(class_csv(evaluation)))
     if png is not None:
         from classicnets.evaluation.plots import evaluation_png
+        from classicnets.support.fonts import together
 
         names = " + ".join(run.resolve().name for run in runs)
-        write_atomic(png, evaluation_png(evaluation, names))
+        with together():
+            write_atomic(png, evaluation_png(evaluation, names))
     if overlap := evaluation.overlap:
         warn(
             [
@@ -115,6 +117,7 @@ def evaluate(
     if json:
         print_json(dumps(evaluation.as_json(), ensure_ascii=False))
         return
+    warn(evaluation.unfinished)
     print_evaluation(evaluation)
     print_confidence(evaluation)
     for file in filter(None, (csv, png)):

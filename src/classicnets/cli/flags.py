@@ -6,23 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .habits import setting_instead
-from .options import OUTPUT, RECIPE
-from .verbs import verb_of
+from classicnets.support.arguments import FIELDS
 
-# option -> what it sets of a recipe, first as --set names it, and what else --set may not set then
-FIELDS = {
-    "epochs": ("epochs", "steps"),
-    "lr": ("lr",),
-    "batch_size": ("batch",),
-    "img_size": ("size", "crop", "side"),
-    "weight_decay": ("optimizer.weight_decay",),
-    "optimizer": ("optimizer",),
-    "augment": ("augment",),
-    "patience": ("patience",),
-    "class_weights": ("class_weights",),
-    "sampler": ("sampler",),
-}
+from .habits import setting_instead
+from .options import BATCH_SIZE, OUTPUT, RECIPE
+from .verbs import verb_of
 
 
 def _field(*flags: str, metavar: str, text: str) -> Any:
@@ -43,7 +31,7 @@ Lr = Annotated[
 ]
 BatchSize = Annotated[
     str | None,
-    _field(*("--batch-size", "-b"), metavar="N", text="images per update, such as --batch-size 32"),
+    _field(*BATCH_SIZE, metavar="N", text="images per update, such as --batch-size 32"),
 ]
 ImageSize = Annotated[
     str | None,

@@ -21,12 +21,11 @@ OURS = {
     "--source",
     "--epochs {}": "--epoch --num-epochs --max-epochs --n-epochs --num-train-epochs -e",
     "--lr {}": "--learning-rate --lr0 --base-lr --blr --lr-max --max-lr",
-    "--batch-size {}": "--batch --bs --bsz --batchsize --train-batch-size",
-    "--batch {}": "--batch-size --bs --bsz --batchsize -b",
+    "--batch-size {}": "--bs --bsz --batchsize --train-batch-size",
     "--img-size {}": "--imgsz --image-size --imsize --size --crop-size --train-crop-size --crop "
     "--input-size --side --resolution",
-    "--input 3x{0}x{0}": "--img-size --imgsz --image-size --imsize --size --crop-size --resolution",
-    "--input {}": "--input-size --shape",
+    "--input {}": "--img-size --imgsz --image-size --imsize --size --crop-size --resolution "
+    "--input-size --shape",
     "--patience {}": "--early-stopping --early-stop --stop-epoch",
     "--weight-decay {}": "--wd --decay",
     "--set optimizer.momentum={}": "--momentum --mom",

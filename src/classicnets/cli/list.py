@@ -1,6 +1,8 @@
 """The verb `list`. It reads a table made from the catalogue, since the networks import torch."""
 
 import csv
+from difflib import get_close_matches
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +10,13 @@ import typer
 
 from classicnets.support.names import matching
 
-from .options import terminal_width
-from .terminal import console
+from .options import Json, terminal_width
+from .terminal import console, print_json
 
 NETWORKS = Path(__file__).with_name("networks.csv")  # written by docs/generate.py
+
+
+FAMILIES = ("lenet", "alexnet", "zfnet", "vgg", "googlenet", "resnet", "plain")  # to search for
 
 
 def list_(
@@ -21,6 +26,7 @@ def list_(
             metavar="PATTERN", help="name, part of a name, or shell pattern, such as vgg"
         ),
     ] = "*",
+    json: Json = False,
 ) -> None:
     """List the networks with their size, cost and published error.
 
@@ -28,6 +34,7 @@ def list_(
     Examples:
       classicnets list
       classicnets list vgg
+      classicnets list resnet --json
     """
     from rich.table import Table
 
@@ -37,7 +44,12 @@ def list_(
     meant = matching(pattern, names)
     found = [row for row in rows if row["name"] in meant]
     if not found:
-        raise ValueError(f"no network matches {pattern!r}; `classicnets list` shows all")
+        near = get_close_matches(pattern, [*names, *FAMILIES], n=2, cutoff=0.75)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`classicnets list` shows all"
+        raise ValueError(f"no network matches {pattern!r}; {hint}")
+    if json:
+        print_json(dumps([_object(row) for row in found], indent=2))
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", min_width=15)
     table.add_column("year", min_width=4)
@@ -64,3 +76,16 @@ def list_(
         "unless another data set is named.\n"
         f"Also: {aliases}."
     )
+
+
+def _object(row: dict[str, str]) -> dict[str, object]:
+    """A row for programs: names as in `show --json`, numbers as numbers."""
+    return {
+        "name": row["name"],
+        "year": int(row["year"]),
+        "paper": row["paper"],
+        "params": int(row["parameters"]),
+        "macs": int(row["multiply-adds"]),
+        "error": row["error"] or None,
+        "aliases": row["aliases"].split(),
+    }

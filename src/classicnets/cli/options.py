@@ -2,10 +2,14 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from classicnets.catalog import Entry
+
+BATCH_SIZE = ("--batch-size", "-b", "--batch")  # the first is the one that is written
 # what opens a path says in one line why it cannot; typer's own check takes three, and looks at the
 # real user only
 UNCHECKED: dict[str, Any] = {"readable": False}
@@ -96,9 +100,9 @@ Input = Annotated[
     str,
     typer.Option(
         "--input",
-        metavar="CxHxW",
+        metavar="N|CxHxW",
         rich_help_panel=DATA,
-        help="size of one image, channels x height x width, such as --input 3x224x224",
+        help="size of one image: a side, or channels x height x width, such as --input 3x224x224",
         show_default="the paper's",
     ),
 ]
@@ -151,16 +155,26 @@ def terminal_width(default: int = 120) -> int:
     return shutil.get_terminal_size((default, 24)).columns
 
 
-def parsed_size(text: str) -> tuple[int, int, int] | None:
+def parsed_size(text: str, network: "str | Entry") -> tuple[int, int, int] | None:
     """The value of --input, as (channels, height, width); None if it is not given.
 
-    >>> parsed_size("3x224x224")
-    (3, 224, 224)
+    A side alone is that of a square with the channels that the network reads.
+
+    >>> parsed_size("3x224x224", "lenet5"), parsed_size("64", "lenet5")
+    ((3, 224, 224), (1, 64, 64))
     """
     if not text:
         return None
+    if text.isdecimal() and int(text) > 0:
+        from classicnets import catalog
+
+        entry = catalog.find(network) if isinstance(network, str) else network
+        return entry.input[0], int(text), int(text)
     parts = text.split("x")
     if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ValueError(f"--input is channels x height x width such as 3x224x224, not {text!r}")
+        raise ValueError(
+            "--input is a side such as 224, or channels x height x width such as 3x224x224, "
+            f"not {text!r}"
+        )
     c, h, w = map(int, parts)
     return c, h, w

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, EXECUTION, OUTPUT, RECIPE, Json, RecipeName, terminal_width
+from .flags import ImageSize, recipe_changes
+from .options import BATCH_SIZE, DATA, EXECUTION, OUTPUT, RECIPE, Json, RecipeName, terminal_width
 from .terminal import print_json
 
 
@@ -45,12 +46,14 @@ def plan(
     batch: Annotated[
         int | None,
         typer.Option(
+            *BATCH_SIZE,
             metavar="N",
             rich_help_panel=RECIPE,
-            help="images per batch, such as --batch 32",
+            help="images per batch, such as --batch-size 32",
             show_default="the recipe's",
         ),
     ] = None,
+    img_size: ImageSize = None,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -99,7 +102,7 @@ def plan(
 
     \b
     Examples:
-      classicnets plan resnet18 --batch 64 --memory 8GB
+      classicnets plan resnet18 --batch-size 64 --memory 8GB
       classicnets plan resnet18 --data path/to/folder --measure
       classicnets plan vgg_d --device t4 --time 12h
       classicnets plan --review runs/*
@@ -122,8 +125,9 @@ def plan(
     if not network:
         raise ValueError("plan needs a network; `classicnets list` shows their names")
     planned = cn.plan(
-        network, data or None, recipe or None, epochs, batch, memory, time, device, measure
-    )
+        network, data or None, recipe or None, epochs, batch, memory, time, device, measure,
+        recipe_changes({"img_size": img_size}, []),
+    )  # fmt: skip
     if json:
         print_json(planned.json())
     else:

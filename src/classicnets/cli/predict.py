@@ -55,7 +55,6 @@ def predict(
       ls *.png | classicnets predict runs/digits - --csv
     """
     import classicnets as cn
-    from classicnets.api.predict import left_out
 
     require_at_most_one(json=json, csv=csv)
     paths = _with_stdin(images)
@@ -64,7 +63,7 @@ def predict(
     for prediction in found:
         if prediction.unreadable:
             print(one_line(f"warning: skipped: {prediction.unreadable}"), file=sys.stderr)
-    print_left_out(left_out(paths))
+    print_left_out(found.left_out)
     predictions = [prediction for prediction in found if prediction.top]
     if json:
         _print_json(predictions)

@@ -119,7 +119,7 @@ def _live_line() -> Iterator[Show]:
 
 def _rates(record: "Record") -> str:
     """The learning rate at the first step of the epoch and now."""
-    first, now = f"{record.first_lr:.2g}", f"{record.lr:.2g}"
+    first, now = f"{record.first_lr:.4g}", f"{record.lr:.4g}"
     return now if first == now else f"{first} to {now}"
 
 

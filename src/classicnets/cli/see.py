@@ -107,6 +107,7 @@ def see(
       classicnets see runs/digits one.png --all --out page.html
     """
     from classicnets.api.see import DEFAULT_KINDS, see
+    from classicnets.support.fonts import together
     from classicnets.visualize.plates import check_out, save
 
     require_at_most_one(what=bool(what), all=all_)
@@ -126,11 +127,11 @@ def see(
     if all_ and place.suffix.lower() != ".html":
         place = place / "see.html"
     plates = []
-    with bars() as advance:
+    with bars() as advance, together():
         for plate in series:
             plates.append(plate)
             advance("plates", len(plates), len(series))
-    written = save(series, plates, place, npz)
+        written = save(series, plates, place, npz)
     stream = sys.stdout if place in written else sys.stderr  # where only paths are read
     for plate in plates:
         if plate.figure is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import (
+    BATCH_SIZE,
     DATA,
     OUTPUT,
     Csv,
@@ -34,7 +35,10 @@ def show(
     network: Network,
     size: Input = "",
     batch: Annotated[
-        int, typer.Option(metavar="N", rich_help_panel=DATA, help="images per batch")
+        int,
+        typer.Option(
+            *BATCH_SIZE, metavar="N", rich_help_panel=DATA, help="images per batch, such as -b 64"
+        ),
     ] = 1,
     per: Annotated[
         str,
@@ -82,7 +86,7 @@ def show(
     \b
     Examples:
       classicnets show lenet5
-      classicnets show resnet50 --input 3x256x256 --batch 64 --per layer
+      classicnets show resnet50 --input 3x256x256 --batch-size 64 --per layer
       classicnets show path/to/file.py:builder --input 3x224x224 --json
       classicnets show my.net --watch
     """
@@ -92,7 +96,7 @@ def show(
     if per not in ("", "layer", "stage"):
         raise ValueError(f"--per must be layer or stage, not {per!r}")
     if batch < 1:
-        raise ValueError(f"--batch must be at least 1, not {batch}")
+        raise ValueError(f"--batch-size must be at least 1, not {batch}")
     if (fill or watch) and not network.endswith(".net"):
         raise ValueError(f"--{'fill' if fill else 'watch'} is for a design file, not {network}")
     if fill:
@@ -102,7 +106,7 @@ def show(
     def draw() -> None:
         with without_compiler():
             entry = cn.find(network)
-            report = cn.show(entry, parsed_size(size), batch)
+            report = cn.show(entry, parsed_size(size, entry), batch)
         if json:
             print_json(report.json())
         elif csv:

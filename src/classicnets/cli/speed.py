@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from .options import (
+    BATCH_SIZE,
     DATA,
     EXECUTION,
     Device,
@@ -24,9 +25,10 @@ def speed(
     batch: Annotated[
         list[int] | None,
         typer.Option(
+            *BATCH_SIZE,
             metavar="N",
             rich_help_panel=DATA,
-            help="images per batch; may be repeated, such as --batch 1 --batch 64",
+            help="images per batch; may be repeated, such as -b 1 -b 64",
             show_default="1 and 16, or 1 and 128 for small images",
         ),
     ] = None,
@@ -55,14 +57,14 @@ def speed(
     \b
     Examples:
       classicnets speed resnet18
-      classicnets speed lenet5 --batch 1 --batch 256 --seconds 0.5
+      classicnets speed lenet5 -b 1 -b 256 --seconds 0.5
     """
     import classicnets as cn
 
     with bars() as progress:
         report = cn.speed(
             network,
-            parsed_size(size),
+            parsed_size(size, network),
             batch or (),
             precision or (),
             device,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .commands import command
-from .options import DATA, OUTPUT, Input, Json, Network, parsed_size
+from .options import BATCH_SIZE, DATA, OUTPUT, Input, Json, Network, parsed_size
 from .report import warn_of_design
 from .startup import without_compiler
 from .terminal import print_json
@@ -53,7 +53,9 @@ def suggest(
     ] = None,
     batch: Annotated[
         int,
-        typer.Option(metavar="N", rich_help_panel=DATA, help="images per training step"),
+        typer.Option(
+            *BATCH_SIZE, metavar="N", rich_help_panel=DATA, help="images per training step"
+        ),
     ] = 1,
     size: Input = "",
     at: Annotated[
@@ -110,7 +112,7 @@ def suggest(
         raise ValueError("--out goes with --apply MOVE, whose design it writes")
     with without_compiler():
         entry = cn.find(network)
-        image = parsed_size(size)
+        image = parsed_size(size, entry)
         if apply:
             _apply(cn.apply_move(entry, apply, at, image, batch), out, json)
         else:

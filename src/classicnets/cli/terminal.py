@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from classicnets.support.names import visible
+from classicnets.support.names import CONTROLS, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,11 +89,17 @@ def one_line(text: object) -> str:
 
 
 def print_json(text: str) -> None:
-    """Prints JSON in ASCII, which is exact in every locale."""
+    """Prints JSON: in ASCII, which is exact in every locale, where the output cannot show it."""
     # a file name that is valid UTF-8 is that text, also where the locale is not
     decoded = BYTES.sub(lambda match: _decode(match[0]), text)
     indent = 2 if "\n" in text else None
-    print(json.dumps(json.loads(decoded), indent=indent))
+    shown = json.dumps(json.loads(decoded), indent=indent, ensure_ascii=False)
+    shown = CONTROLS.sub(lambda match: json.dumps(match[0])[1:-1], shown)  # as JSON escapes them
+    try:
+        shown.encode(sys.stdout.encoding or "ascii")
+    except UnicodeError:
+        shown = json.dumps(json.loads(decoded), indent=indent)
+    print(shown)
 
 
 def print_csv(text: str) -> None:

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from classicnets.support.arguments import FIELDS
 from classicnets.support.errors import shell
 
 from .commands import next_commands, print_commands, resume_command
 from .flags import (
-    FIELDS,
     Augment,
     BatchSize,
     ClassWeights,

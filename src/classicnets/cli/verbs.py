@@ -1,5 +1,7 @@
 """The verbs as commands: --help in plain sections, and answers to what other tools call them."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +10,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from classicnets.support.errors import shell, suggest
 
-from .habits import Verb, answer, verb_for
+from .habits import Verb, answer, tokens, verb_for
+
+UsageError: Any = typer.BadParameter.__mro__[1]  # which typer does not name
 
 
 class VerbCommand(TyperCommand):
@@ -25,7 +29,10 @@ class VerbCommand(TyperCommand):
             group = getattr(ctx.parent, "command", None)
             if reply := answer(verb_of(self, ctx), args, _verbs(group, ctx)):
                 raise ValueError(reply)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, list(args))
+        except UsageError as error:
+            raise ValueError(_unfit(self, ctx, error, args)) from None
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -72,7 +79,7 @@ class VerbGroup(TyperGroup):
                 f"{shell('classicnets', 'show', word)}, or: "
                 f"{shell('classicnets', 'train', word, '--data', 'FOLDER')}"
             )
-        if (Path(word) / "run.json").exists():
+        if _is_run([word]):
             return f"{word} is a run; write: {shell('classicnets', 'evaluate', word)}"
         if Path(word).exists():
             return f"{word} is not a verb; write: classicnets train NETWORK {shell('--data', word)}"
@@ -91,6 +98,36 @@ def print_version(
         versions = (f"{name} {metadata.version(name)}" for name in ("classicnets", "torch"))
         print(", ".join(versions))
         raise typer.Exit
+
+
+def _unfit(command: Any, ctx: Any, error: Any, args: Sequence[str]) -> str:
+    """What to say of a command with an argument or a value missing, or a value of another kind."""
+    reason = error.format_message().rstrip(".")
+    option = getattr(error, "option_name", "")  # of an option without its value
+    params = {name: p for p in command.get_params(ctx) for name in (p.name, *p.opts)}
+    param = params.get(option, getattr(error, "param", None))
+    if param is None:
+        return reason
+    if param.param_type_name == "argument":
+        said = tokens(verb_of(command, ctx), args)
+        given = [token.value or "" for token in said if not token.option]
+        needed = [p.metavar for p in command.get_params(ctx) if p.required]
+        if (run := "RUN" in needed and not _is_run(given[:1])) or len(given) < len(needed):
+            rest = given if run else given[len(needed) :]
+            first = needed[:1] if run else [*given, *needed[len(given) :]]
+            missing = "RUN" if run else needed[len(given)]
+            call = " ".join([*first, *map(shell, rest or needed[1:] * run)])
+            return f"{command.name} needs {missing}; write: classicnets {command.name} {call}"
+    example = re.search(r"such as (-.*?)(?:;|$)", param.help or "")
+    hint = f", such as {example[1]}" if example else ""
+    if option:
+        return f"{option} needs a value{hint}"
+    found = re.fullmatch(r"Invalid value for '?(.*?)'?: (.*)", reason)
+    return f"{found[1]}: {found[2]}{hint}" if found else reason
+
+
+def _is_run(paths: Sequence[str]) -> bool:
+    return any((Path(path) / "run.json").exists() for path in paths)
 
 
 def _is_network(word: str) -> bool:

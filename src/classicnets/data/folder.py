@@ -37,12 +37,13 @@ def list_folder(root: Path, test: bool = False) -> Listing:
 def _list_test(root: Path, folders: dict[str, str]) -> Listing:
     """The images in `test/`, or all: those of every split, or of the classes at the top."""
     parts = [folder for folder in folders.values() if list_folders(folder)] or [str(root)]
+    which = "the test part of" if "test" in folders else "all images of"
     if "test" in folders:
         parts = [folders["test"]]
     classes = tuple(sorted({name for part in parts for name in _classes(part, least=1)}))
     left_out: LeftOut = []
     files = [file for part in parts for file in label_files(part, classes, left_out)]
-    return Listing(root, classes, {"test": files}, left_out=left_out)
+    return Listing(root, classes, {"test": files}, left_out=left_out, part=which)
 
 
 def label_files(

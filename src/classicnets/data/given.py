@@ -10,7 +10,7 @@ from torch import Tensor
 
 from classicnets.support.errors import plain_reason
 
-from .files import find_images, summarise
+from .files import LeftOut, find_images, summarise
 from .image_file import reading
 
 Given = str | Path | Image.Image | np.ndarray | Tensor
@@ -24,7 +24,13 @@ class Item(NamedTuple):
     found: bool = False
 
 
-def list_items(images: Given | Sequence[Given]) -> list[Item]:
+class Items(list[Item]):
+    """Images to read, and a line for each reason why something in their folders is left out."""
+
+    left_out: tuple[str, ...] = ()
+
+
+def list_items(images: Given | Sequence[Given]) -> Items:
     """The images given, one or several, and those anywhere in the folders among them.
 
     An array is (h, w) or (h, w, 3), a tensor (c, h, w) or (h, w): bytes, or floating-point values
@@ -32,13 +38,18 @@ def list_items(images: Given | Sequence[Given]) -> list[Item]:
     Pillow image that cannot be decoded, and for a folder without images.
     """
     given = [images] if isinstance(images, Given) else images
-    return [item for i, image in enumerate(given) for item in _items(image, f"image {i}")]
+    others: LeftOut = []
+    items = Items(
+        item for i, image in enumerate(given) for item in _items(image, f"image {i}", others)
+    )
+    items.left_out = summarise(others, "")
+    return items
 
 
-def _items(image: Given, name: str) -> Iterator[Item]:
+def _items(image: Given, name: str, others: LeftOut) -> Iterator[Item]:
     if isinstance(image, str | Path):
         path = Path(image)
-        yield from _in_folder(path) if path.is_dir() else [Item(str(path), path)]
+        yield from _in_folder(path, others) if path.is_dir() else [Item(str(path), path)]
     elif isinstance(image, Image.Image):
         name = str(getattr(image, "filename", "")) or name
         try:
@@ -56,10 +67,11 @@ def _items(image: Given, name: str) -> Iterator[Item]:
         )
 
 
-def _in_folder(folder: Path) -> Iterator[Item]:
-    images, others = find_images(folder)
+def _in_folder(folder: Path, others: LeftOut) -> Iterator[Item]:
+    images, left_out = find_images(folder)
+    others += left_out
     if not images:
-        lines = "".join(f"; left out: {line}" for line in summarise(others, folder))
+        lines = "".join(f"; left out: {line}" for line in summarise(left_out, folder))
         raise ValueError(f"the folder {folder} holds no images{lines}")
     return (Item(path, Path(path), found=True) for path in map(str, images))
 

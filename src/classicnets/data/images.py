@@ -11,7 +11,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from classicnets.support.errors import first_few
+from classicnets.support.errors import first_few, option
 from classicnets.support.tables import html_table, html_text
 
 from .crops import Boxes, Sizes, centre_boxes
@@ -23,7 +23,6 @@ Indices = Int64[Tensor, " n"]
 
 VALIDATION, TEST = 0.1, 0.2  # fractions split off from the training images
 SHOWN = 10  # classes that a message names
-MISSING_CLASSES = "; add some, or allow missing classes (--allow-missing-classes)"
 INVISIBLE: dict[int, str | None] = {0x200B: None, 0x2060: None, 0xFEFF: None}  # of no width
 SAMPLE = 200  # images that are looked at where all would take too long
 
@@ -241,7 +240,8 @@ class Splits:
             try:
                 require_labels(where, getattr(self, name), self.classes, least)
             except ValueError as error:
-                help_ = "" if name == "train" else MISSING_CLASSES
+                help_ = f"; add some, or allow missing classes ({option('allow_missing_classes')})"
+                help_ *= name != "train"
                 raise ValueError(f"{error}{help_ * bool(least)}{because(self.skipped)}") from None
         return self
 

@@ -34,11 +34,14 @@ UNREADABLE = ("skip", "refuse")  # what to do with a file that cannot be read
 
 
 class TestImages(NamedTuple):
-    """Images to evaluate a network on; `skipped` and `left_out` are as in `Splits`."""
+    """Images to evaluate a network on, and which of their data these are; `skipped` and `left_out`
+    are as in `Splits`.
+    """
 
     images: Images | ImageFiles
     skipped: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    which: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Listing:
 
     A missing split is split off from the training images; `sizes` are as in `stratified_split`.
     `table` is the CSV file in `root` that lists the files, if there is one. `left_out` has the
-    files below `root` that are not listed.
+    files below `root` that are not listed, and `part` says what of the data a test reads.
     """
 
     root: Path
@@ -56,6 +59,7 @@ class Listing:
     sizes: dict[str, float | int] = field(default_factory=lambda: {"val": VALIDATION, "test": TEST})
     table: Path | None = None
     left_out: LeftOut = field(default_factory=list)
+    part: str = "the test images of"
 
 
 def read_listing(
@@ -119,7 +123,8 @@ def read_test(
         raise ValueError(reasons[0])
     if not len(images):
         raise ValueError(f"none of {len(files)} images can be read: {reasons[0]}")
-    return TestImages(images, tuple(reasons), summarise(listing.left_out, listing.root))
+    left_out = summarise(listing.left_out, listing.root)
+    return TestImages(images, tuple(reasons), left_out, listing.part)
 
 
 def _read(

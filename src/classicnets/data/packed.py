@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from classicnets.support.errors import option
 from classicnets.support.files import open_atomic
 
 from .crops import centre_boxes
@@ -68,7 +69,7 @@ def read_packed(path: Path, channels: int) -> Splits:
     if found not in (1, channels):
         raise ValueError(
             f"{path} has images of {found} channels, but the network needs {channels}; "
-            f"pack them again with --channels {channels}"
+            f"pack them again with {option('channels', channels)}"
         )
     sample = (x for pixels, y in splits for x in (pixels[evenly_spaced(len(pixels), SAMPLE)], y))
     digest = fingerprint(x.numpy() for x in sample)

@@ -105,7 +105,7 @@ def open_test(
     name = resolve(spec)
     if name in READERS or name.startswith(HUB) or _is_packed(name):
         splits = open_data(name, side, channels, allow_missing_classes=True)
-        found, test = splits.classes, TestImages(splits.test)
+        found, test = splits.classes, TestImages(splits.test, which="the test part of")
     else:
         listing = _listing(name, test=True)
         found, test = listing.classes, read_test(listing, side, channels, whole, unreadable)

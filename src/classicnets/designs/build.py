@@ -130,7 +130,7 @@ class _Builder:
     def layer(self, item: Item, layer: Layer, shape: Shape) -> tuple[nn.Module, Shape]:
         layer = _with_classes(layer, self.classes)
         if reason := _misfit(layer, shape):
-            _refuse(item, f"{item.name} {reason}")
+            _refuse(item, f"{item.name}{_filters(layer)} {reason}")
         try:
             out = _gives(layer, shape)
         except (RuntimeError, ValueError, TypeError) as error:
@@ -256,6 +256,13 @@ def _misfit(layer: Layer, shape: Shape) -> str:
         if layer.kind.endswith("pool") and pad > window // 2:
             return f"is padded by {pad}, more than half of its window of {window}"
     return ""
+
+
+def _filters(layer: Layer) -> str:
+    """The filters of a convolution, where its name stands in a sentence."""
+    if layer.kind != "conv":
+        return ""
+    return f", {layer.given['maps']} {'x'.join(map(str, layer.given['window']))} filters,"
 
 
 def _arithmetic(layer: Layer, shape: Shape) -> str:

@@ -8,7 +8,7 @@ import torch
 from classicnets.measure import Layer as Row, Report, measure
 from classicnets.support.errors import first_few
 
-from .build import build
+from .build import build, shapes, written
 from .expand import expand
 from .kinds import WITH_WEIGHTS
 from .tree import RESIDUAL, SEQUENCE, SIDE_BY_SIDE, Block, Design, Layer, Use, layers
@@ -27,6 +27,7 @@ def warnings(design: Design) -> list[str]:
     pairs = [f"{a} and {b}" for a, b in _linear(body)]
     found = [f"no non-linearity between {first_few(pairs)}"] * bool(pairs)
     used = {use.part for use in _uses(design)}
+    found += filter(None, [ends_in_maps(design)])
     found += [f"part {p.name} is not used" for p in design.parts if p.name not in used]
     found += [f"{name} {skips}" for name, skips in _skipping(body, "")]
     with torch.device("meta"):
@@ -99,6 +100,18 @@ def _sides(field: object) -> tuple[int, ...]:
     if isinstance(field, int):
         return (field, field)
     return field if isinstance(field, tuple) else ()
+
+
+def ends_in_maps(design: Design) -> str:
+    """What to say of a network that gives maps, of which there is no training; else empty."""
+    (item,) = expand(design).body.lines[-1]
+    shape = shapes(design, claimed=False).get(item.line, ())
+    if len(shape) != 3:
+        return ""
+    return (
+        f"the network ends in maps, {written(shape)}, and training needs scores: end it with lines "
+        "such as `average: global average` and `fc: 10 neurons`"
+    )
 
 
 def _uses(design: Design) -> Iterator[Use]:

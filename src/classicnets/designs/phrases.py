@@ -1,6 +1,8 @@
 """Phrases of `kinds` as regular expressions, and the layer that a text says."""
 
 import re
+from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 
 from .kinds import KINDS, OPTIONS, Kind
@@ -37,3 +39,31 @@ def pattern(phrase: str, whole: bool = False) -> re.Pattern[str]:
             words.append(rf"(?P<{slot[1]}>[\w.+-]+)")
     rest = "" if whole else rf"(?:\s+(?P<rest>(?:{_OPTION})\b.*))?"
     return re.compile(r"\s+".join(words) + rest, re.I)
+
+
+def option_meant(text: str, legal: Sequence[str]) -> str:
+    """The option that a text nearly says, with its number: `pad 1` for `padding 1`."""
+    word, *number = text[:60].split() or [""]
+    keys = {option.removeprefix("at ").partition(" ")[0]: option for option in legal}
+    near = get_close_matches(word.lower(), keys, n=1, cutoff=0.5)
+    if not near or len(number) != 1 or not keys[near[0]].endswith(" N"):
+        return ""
+    return f"did you mean {keys[near[0]].replace('N', number[0])}? "
+
+
+def said_of(kind: Kind) -> str:
+    """The words of a phrase, without its numbers."""
+    return re.sub(r"\{\w+\} *", "", kind.phrases[0]).strip()
+
+
+def written_as(kind: Kind) -> str:
+    """How a layer of a kind is written: `N KxK filters`."""
+    return re.sub(r"\{\w+\}", "N", kind.phrases[0].replace("{window}", "KxK"))
+
+
+def as_line(name: str, what: str) -> tuple[str, str]:
+    """`MAX POOL1: 3x3 filters` as lecture notes write it: the kind stands before the number."""
+    if found := re.fullmatch(r"(max|average|avg) (pool\w*)", name, re.I):
+        window, _, rest = what.partition(" filters")
+        return found[2], f"{window} {found[1].lower()} pool{rest}"
+    return name, what

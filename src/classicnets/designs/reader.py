@@ -9,17 +9,18 @@ Lines that are indented below another one are its block. `#` and parentheses are
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
 from torch import nn
 
-from .expand import names_of_range
+from .expand import MOST_LAYERS, names_of_range
 from .kinds import EVERY, KINDS, OPTIONS, Kind, Shape
-from .phrases import layer_said, pattern
+from .phrases import as_line, layer_said, option_meant, pattern, said_of, written_as
 from .rows import LARGEST, Row, nest, quoted, refuse, rows_of
 from .tree import (
     BLOCKS,
@@ -38,6 +39,7 @@ from .tree import (
 )
 
 LONGEST = 1_000_000  # characters
+MOST_LINES = 25_000
 SMALLEST = {"pad": 0, "alpha": 0.0, "beta": 0.0, "k": 0.0, "eps": 0.0, "p": 0.0}
 # values of a layer that are not numbers of something
 FRACTIONS = ("p", "alpha", "beta", "k", "eps")
@@ -54,7 +56,10 @@ def read(text: str) -> Design:
     """
     if len(text) > LONGEST:
         raise ValueError(f"a design has at most {LONGEST:,} characters, not {len(text):,}")
-    rows = nest(list(rows_of(text)))
+    found = list(islice(rows_of(text), MOST_LINES + 1))
+    if len(found) > MOST_LINES:
+        refuse(found[-1].number, f"a design has at most {MOST_LINES:,} lines")
+    rows = nest(found)
     return _Reader().design(rows, _heading(text))
 
 
@@ -87,11 +92,14 @@ class _Reader:
         self.parts: dict[str, Part] = {}
         self.part_name = ""  # the part that is being read
         self.numbers: tuple[str, ...] = ()  # and its parameters
+        self.below: Mapping[str, int] = {}  # the parts of the file, with their lines
+        self.said: dict[str, Layer] = {}  # what the lines so far say, since many are alike
 
     def design(self, rows: list[Row], comment: str) -> Design:
         every: list[Every] = []
         lines: list[Line] = []
         images: Shape | None = None
+        self.below = _parts_of(rows)
         for row in rows:
             word = re.split("[ :]", row.text, maxsplit=1)[0].lower()
             if word == "every" and row.shape is None:
@@ -154,9 +162,9 @@ class _Reader:
             )
         if len(set(parameters)) < len(parameters):
             refuse(row.number, f"part {name} has a number twice: {' '.join(parameters)}")
-        self.part_name, self.numbers = name, tuple(parameters)
+        self.part_name, self.numbers, self.said = name, tuple(parameters), {}
         body = self.block(row, what.strip())
-        self.part_name, self.numbers = "", ()
+        self.part_name, self.numbers, self.said = "", (), {}
         return Part(name, tuple(parameters), body, row.number)
 
     def line(self, row: Row) -> Line:
@@ -171,13 +179,15 @@ class _Reader:
         return (*items[:-1], replace(items[-1], shape=row.shape))
 
     def chain(self, number: int, text: str) -> Line:
-        parts = [part.strip() for part in text.split("->")]
+        parts = [part.strip() for part in text.split("->", MOST_LAYERS)]
+        if len(parts) > MOST_LAYERS:
+            refuse(number, f"more than {MOST_LAYERS:,} layers")
         if "" in parts:
             refuse(number, "an arrow stands between two layers, as in conv1: 8 3x3 filters -> relu")
         return tuple(self.item(number, part) for part in parts)
 
     def item(self, number: int, text: str) -> Item:
-        name, what = _listing(*_split_name(text))
+        name, what = as_line(*_split_name(text))
         return self.named(number, name, self.what(number, name or what, what))
 
     def named(self, number: int, name: str, what: Layer | Use | Block) -> Item:
@@ -191,6 +201,8 @@ class _Reader:
 
     def what(self, number: int, name: str, text: str) -> Layer | Use:
         """A layer or a part in use."""
+        if text in self.said:
+            return self.said[text]
         if not text.partition(",")[0].strip():
             refuse(number, f"{quoted(name)} names no layer, and has no lines below it")
         if text.lower().partition(",")[0] in BLOCKS:
@@ -203,17 +215,20 @@ class _Reader:
             kind, slots, rest = found
             values = {slot: self.value(number, slot, word) for slot, word in slots.items()}
             given = self.options(number, name, kind, rest + options)
-            return Layer(kind.name, (*values.items(), *given))
+            self.said[text] = Layer(kind.name, (*values.items(), *given))
+            return self.said[text]
         return self.unknown(number, head)
 
     def unknown(self, number: int, head: str) -> NoReturn:
         first, _, rest = head.partition(" ")
         if first == self.part_name:
             refuse(number, f"part {self.part_name} uses itself; a part uses only parts above it")
+        if (line := self.below.get(first, 0)) > number:
+            refuse(number, f"part {first} is defined below, in line {line}; move it above")
         if layer_said(rest):
             refuse(number, f"{quoted(head)} needs a colon after its name, as in {first}: {rest}")
         words = re.sub(r"\b\d+(x\d+)?\b *", "", head[:100]).strip() or head[:100]
-        known = {**{_said(kind): _written(kind) for kind in KINDS}, **{b: b for b in BLOCKS}}
+        known = {**{said_of(kind): written_as(kind) for kind in KINDS}, **{b: b for b in BLOCKS}}
         known |= {part: " ".join([part, *self.parts[part].parameters]) for part in self.parts}
         near = get_close_matches(words, known, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(known[each] for each in near)}?"
@@ -238,6 +253,8 @@ class _Reader:
     ) -> tuple[tuple[str, Any], ...]:
         """The values that options set, such as `at stride 2`."""
         values: dict[str, Any] = {}
+        if len(texts) > len(OPTIONS):
+            refuse(number, f"{quoted(name)} has {len(texts):,} options; give each once")
         for text in texts:
             for words, (value, fixed) in OPTIONS.items():
                 if value not in kind.options:
@@ -253,6 +270,7 @@ class _Reader:
                 legal = [w.replace("{}", "N") for w, (v, _) in OPTIONS.items() if v in kind.options]
                 legal = [w for w in legal if w != "stride N"]
                 has = f"it has {', '.join(legal)}" if legal else "it takes none"
+                has = option_meant(text, legal) + has
                 refuse(number, f"{quoted(name)} has no option {quoted(text)}; {has}")
         return tuple(values.items())
 
@@ -345,27 +363,15 @@ class _Reader:
             refuse(first[""], "a line side by side needs a name, that of its last layer")
 
 
-def _said(kind: Kind) -> str:
-    """The words of a phrase, without its numbers."""
-    return re.sub(r"\{\w+\} *", "", kind.phrases[0]).strip()
-
-
-def _written(kind: Kind) -> str:
-    """How a layer of a kind is written: `N KxK filters`."""
-    return re.sub(r"\{\w+\}", "N", kind.phrases[0].replace("{window}", "KxK"))
+def _parts_of(rows: Sequence[Row]) -> dict[str, int]:
+    """The name of each part, and its line."""
+    heads = ((re.match(r"part\s+(\w+)", row.text, re.I), row.number) for row in rows)
+    return {found[1]: number for found, number in heads if found}
 
 
 def _split_name(text: str) -> tuple[str, str]:
     name, colon, what = text.partition(":")
     return (name.strip(), what.strip()) if colon else ("", text)
-
-
-def _listing(name: str, what: str) -> tuple[str, str]:
-    """`MAX POOL1: 3x3 filters` as lecture notes write it: the kind stands before the number."""
-    if found := re.fullmatch(r"(max|average|avg) (pool\w*)", name, re.I):
-        window, _, rest = what.partition(" filters")
-        return found[2], f"{window} {found[1].lower()} pool{rest}"
-    return name, what
 
 
 def _check_name(line: int, name: str, part: bool = False) -> None:

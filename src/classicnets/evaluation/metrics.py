@@ -52,6 +52,7 @@ class Evaluation:
     arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten. `skipped`
     and `left_out` say which files of a folder were not evaluated, and why, as in `Splits`;
     `overlap` names the files that are also among the training images, None where that is not known.
+    `data` says which images these are, and `unfinished` of which runs the training has not ended.
     """
 
     top1_error: float
@@ -73,6 +74,8 @@ class Evaluation:
     overlap: tuple[str, ...] | None = None
     skipped: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    data: str = ""
+    unfinished: tuple[str, ...] = ()
 
     @property
     def errors(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from classicnets.data.augment import ColourNoise, HorizontalFlip
 from classicnets.data.images import Splits
 from classicnets.data.scaling import Between, Standardise, SubtractMean, SubtractMeanImage
+from classicnets.support.errors import option
 from classicnets.training.recipe import (
     Gaussian,
     Glorot,
@@ -175,7 +176,7 @@ def _epochs_for_few(recipe: Recipe, count: int) -> tuple[int, str]:
     if large and recipe.epochs > enough:
         return enough, (
             f"{recipe.epochs} epochs of images of this size take a CPU hours, {enough} some "
-            f"minutes; --epochs {recipe.epochs} is better"
+            f"minutes; {option('epochs', recipe.epochs)} is better"
         )
     return recipe.epochs, ""
 

@@ -1,7 +1,29 @@
-"""The arguments of a network's builder, which each package spells in its own way."""
+"""Arguments of a call, which each package spells in its own way: of builders and of verbs."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from .errors import suggest
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# what several tools take as an argument of training -> what it sets of a recipe, first as an
+# override names it, and what else may not be overridden then
+FIELDS = {
+    "epochs": ("epochs", "steps"),
+    "lr": ("lr",),
+    "batch_size": ("batch",),
+    "img_size": ("size", "crop", "side"),
+    "weight_decay": ("optimizer.weight_decay",),
+    "optimizer": ("optimizer",),
+    "augment": ("augment",),
+    "patience": ("patience",),
+    "class_weights": ("class_weights",),
+    "sampler": ("sampler",),
+}
 
 SIZES = ("classes", "channels")
 SPELLINGS = {"num_classes": "classes", "in_chans": "channels", "in_channels": "channels"}
@@ -56,3 +78,58 @@ def _hint(word: str) -> str:
         "; no pretrained weights come with this package: train the network, as in "
         'train("resnet20", "photos"), and load what it has learnt, as in load("runs/photos")'
     )
+
+
+def answering(
+    several: str = "", fields: Collection[str] = ()
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A function that answers a call which does not fit with a ValueError: what to write instead.
+
+    `several` is the argument that may be a list; `fields` are those that its `overrides` takes.
+
+    >>> answering("runs")(lambda runs: runs)("a", "b")
+    Traceback (most recent call last):
+    ValueError: <lambda> takes runs; several are a list, as in <lambda>(['a', 'b'])
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def answered(*args: P.args, **options: P.kwargs) -> R:
+            try:
+                signature.bind(*args, **options)
+            except TypeError as error:
+                takes = [*signature.parameters]
+                reason = _misfit(function.__name__, takes, args, options, several, fields)
+                raise ValueError(reason or f"{function.__name__}: {error}") from None
+            return function(*args, **options)
+
+        return answered
+
+    return decorate
+
+
+def _misfit(
+    name: str,
+    takes: Sequence[str],
+    args: Sequence[Any],
+    options: Mapping[str, Any],
+    several: str,
+    fields: Collection[str],
+) -> str:
+    """Why a call does not fit a function, and what would."""
+    unknown = [word for word in options if word not in takes]
+    wanted = {FIELDS.get(word, (word,))[0]: options[word] for word in unknown}
+    if unknown and all(word.partition(".")[0] in {*fields, *takes} for word in wanted):
+        write = [f"{word}={wanted.pop(word)!r}" for word in [*wanted] if word in takes]
+        write += [f"overrides={wanted!r}"] * bool(wanted)
+        return f"{name} takes no {', '.join(unknown)}; write {', '.join(write)}"
+    if unknown:
+        return f"{name} takes no {unknown[0]}; {suggest(unknown[0], takes)}"
+    if len(args) > len(takes) and several:
+        together = takes.index(several)
+        call = [*map(repr, args[:together]), repr([*args[together:]])]
+        call = f"{name}({', '.join(call)})"
+        return f"{name} takes {', '.join(takes)}; several are a list, as in {call}"
+    return ""

@@ -1,11 +1,17 @@
-"""What error messages are made of: one-line reasons, nearest names, commands, ranges."""
+"""What messages are made of: one-line reasons, nearest names, commands, options, ranges."""
 
 import math
 import shlex
+import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
+
+PACKAGE = str(Path(__file__).parents[1])
+_typed = False  # whether options are typed on the command line
 
 
 def one_line(error: BaseException) -> str:
@@ -50,15 +56,78 @@ def shell(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
+@contextmanager
+def on_command_line() -> Iterator[None]:
+    """Within it messages name options as one types them, not as Python has them."""
+    global _typed  # not a context variable, which threads would not have
+    before, _typed = _typed, True
+    try:
+        yield
+    finally:
+        _typed = before
+
+
+def option(name: str, value: object = True) -> str:
+    """An option as one writes it where one is: `--exist-ok` on the command line, else in Python.
+
+    >>> option("exist_ok"), option("data", "photos")
+    ('exist_ok=True', "data='photos'")
+    >>> with on_command_line():
+    ...     option("graph", False), option("data", "my photos")
+    ('--no-graph', "--data 'my photos'")
+    """
+    if not _typed:
+        return f"{name}={value!r}"
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{'no-' * (not value)}{flag}"
+    return shell(f"--{flag}", value)
+
+
+def setting(field: str, value: object, flag: bool = False) -> str:
+    """A changed field of a recipe as one writes it; on the command line some have a `flag`.
+
+    >>> setting("batch", 8)
+    "overrides={'batch': 8}"
+    """
+    if not _typed:
+        return f"overrides={{{field!r}: {value!r}}}"
+    return option(field, value) if flag else shell("--set", f"{field}={value}")
+
+
+def call(verb: str, *arguments: object, **options: object) -> str:
+    """A verb as one calls it where one is.
+
+    >>> call("train", "resnet20", data="photos")
+    "train('resnet20', data='photos')"
+    """
+    given = [option(name, value) for name, value in options.items()]
+    if not _typed:
+        return f"{verb}({', '.join([*map(repr, arguments), *given])})"
+    return " ".join([shell("classicnets", verb, *arguments), *given])
+
+
 class SkippedFiles(UserWarning):
     """Files that cannot be read were skipped."""
+
+
+class TrainingAdvice(UserWarning):
+    """A training is probably not what was meant."""
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warns of the user's own line, the first one outside this package."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, level)
 
 
 def warn_skipped(reasons: Sequence[str]) -> None:
     """Warns once of all files that were skipped: their number, and why the first ones were."""
     if reasons:
         noun = "file" if len(reasons) == 1 else "files"
-        warnings.warn(f"{len(reasons)} {noun} skipped: {first_few(reasons)}", SkippedFiles, 3)
+        warn_user(f"{len(reasons)} {noun} skipped: {first_few(reasons)}", SkippedFiles)
 
 
 def check_range(part: Any, **ranges: tuple[float | int, float | int]) -> None:

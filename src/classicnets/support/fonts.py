@@ -2,7 +2,8 @@
 
 import logging
 import unicodedata
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 
 import numpy as np
@@ -22,13 +23,28 @@ EMOJI = "Symbola (on Debian and Ubuntu: apt install fonts-symbola) or Noto Emoji
 OTHER = "the Noto Sans of their script (https://fonts.google.com/noto)"
 JOINERS = range(0xFE00, 0xFE10)  # variation selectors, which are not drawn
 
-_reported: set[str] = set()
+_reported: set[str] = set()  # characters
+_waiting: list[str] | None = None  # those to be reported at the end of `together`
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Reports the characters without a font that are met within, at the end and all at once."""
+    global _waiting
+    outer, _waiting = _waiting, [] if _waiting is None else _waiting
+    try:
+        yield
+    finally:
+        missing, _waiting = _waiting, outer
+        if outer is None:
+            _report_missing(missing)
 
 
 def families_for(text: str) -> list[str]:
     """The families of installed fonts for what the default font lacks of this text.
 
-    Logs, once for each kind of script, which font to install for characters that none has.
+    Logs, once for each character, which font to install for those that none has; within `together`
+    at its end, so that all of them are named at once.
     """
     needed = [c for c in dict.fromkeys(text) if not c.isascii() and _is_drawn(c)]
     families = {character: _family_with(character) for character in needed}
@@ -79,10 +95,13 @@ def _advice(character: str) -> str:
 
 
 def _report_missing(missing: list[str]) -> None:
-    for font in {_advice(character): None for character in missing}:
-        if font not in _reported:
-            _reported.add(font)
-            some = " ".join(c for c in missing if _advice(c) == font)
-            logging.getLogger(__name__).warning(
-                "no installed font has %s, drawn as boxes; install one, such as %s", some, font
-            )
+    if _waiting is not None:
+        _waiting.extend(missing)
+        return
+    new = [c for c in dict.fromkeys(missing) if c not in _reported]
+    _reported.update(new)
+    for font in dict.fromkeys(map(_advice, new)):
+        some = " ".join(c for c in new if _advice(c) == font)
+        logging.getLogger(__name__).warning(
+            "no installed font has %s, drawn as boxes; install one, such as %s", some, font
+        )

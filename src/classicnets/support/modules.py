@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from .errors import option
+
 
 def require_plain(network: nn.Module) -> None:
     """Raises a ValueError for a compiled, exported or wrapped module: the one inside is needed."""
@@ -23,7 +25,8 @@ def require_float32(network: nn.Module) -> None:
     if (dtype := image_dtype(network)) != torch.float32:
         raise ValueError(
             f"{type(network).__name__} has weights of {dtype}, and images are torch.float32; "
-            "convert it with .float(), and let --precision choose what it computes in"
+            f"convert it with .float(), and let {option('precision', 'auto')} choose what it "
+            "computes in"
         )
 
 

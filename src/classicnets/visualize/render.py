@@ -6,6 +6,7 @@ image.
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogFormatter, MaxNLocator
 from torch import Tensor
 
+from classicnets.support.names import short
 from classicnets.support.plots import draw_confusion, matrix_side, narrow
 
 from .cam import Heatmap
@@ -330,13 +332,16 @@ def mistakes_figure(
     images: Batch,
     classes: Sequence[str],
     subtitle: str = "",
+    paths: Sequence[str] = (),
 ) -> Figure:
-    """These mistakes, each with the heatmap of the predicted class where there are heatmaps."""
+    """These mistakes, each with the heatmap of the predicted class where there are heatmaps, and
+    with the name of its file where the images have any.
+    """
     columns = max(1, min(6, len(indices)))
     panels = 1 if heatmaps is None else 2
     details = f"{len(predictions.mistakes)} of {len(predictions.labels)} images are misclassified"
     width = max(6, 1.75 * columns)
-    height = (0.6 + 1.7 * panels) * math.ceil(len(indices) / columns)
+    height = (0.6 + 0.15 * bool(paths) + 1.7 * panels) * math.ceil(len(indices) / columns)
     figure = new_figure("mistakes", width, height, "Most confident mistakes", subtitle, details)
     axes = grid(figure, len(indices), columns)
     for i, (ax, index) in enumerate(zip(axes, indices, strict=False)):
@@ -346,6 +351,7 @@ def mistakes_figure(
         if heatmaps is not None:
             tiles.append(overlay(heatmaps[i].values, images[index]))
         title = f"{classes[int(predicted)]}, {100 * p:.0f} %\ntrue {label}"
+        title += f"\n{short(Path(paths[index]).name, 24)}" if paths else ""
         show_image(ax, montage(torch.stack(tiles), 1), title)
     return figure
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from classicnets.measure import measure
 from classicnets.support.devices import free_memory, network_device, supports_bf16
+from classicnets.support.errors import option
 from classicnets.training.recipe.optimizers import SGD, Adam, OptimizerSpec
 
 from . import distributed
@@ -77,6 +78,12 @@ class Execution:
         if self.compile:
             network = cast(nn.Module, torch.compile(network))
         return distributed.wrap_ddp(network, device, unused)
+
+    def __str__(self) -> str:
+        parts, graph = self.accumulation_steps, bool(self.graph)
+        words = [self.precision, self.layout, *["compiled"] * self.compile]
+        words += [f"gradients accumulated over {parts} parts of a batch"] * (parts > 1)
+        return ", ".join(words + ["one CUDA graph per step"] * graph)
 
     def on(self, device: torch.device) -> "Execution":
         """The same on another device: without CUDA graphs where there are none."""
@@ -147,7 +154,9 @@ def require_graphs(device: torch.device) -> None:
     if device.type != "cuda":
         raise ValueError(f"a CUDA graph needs a CUDA device, not {device}")
     if distributed.world_size() > 1:
-        raise ValueError("CUDA graphs need a single process; leave out --graph under torchrun")
+        raise ValueError(
+            f"CUDA graphs need a single process; leave out {option('graph')} under torchrun"
+        )
 
 
 def _has_graphs(device: torch.device) -> bool:

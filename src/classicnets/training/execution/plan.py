@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from classicnets.measure import roofline
 from classicnets.measure.live import Live
+from classicnets.support.errors import option
 from classicnets.support.tables import align, format_bytes, html_lines
 from classicnets.support.units import format_seconds
 
@@ -187,6 +188,8 @@ class Plan:
         if math.isinf(self.budget):
             return f"{text}; how much memory is free is unknown."
         largest = f"the largest batch whose step fits is {self.largest_batch:,.0f}"
+        if self.largest_batch > self.images and self.data != "no data set":
+            largest += f", more than the {self.images:,} training images"
         text += f", and {format_bytes(int(self.budget))} are there; "
         text += f"{largest if self.largest_batch else 'not one image fits'}."
         if self.phase_is_fixed and self.verdict != "fits":
@@ -204,7 +207,7 @@ class Plan:
         if self.in_time:
             return f"{text}. It ends within {limit}."
         epochs = int(self.time_budget // self.epoch.likely)
-        would = f"--epochs {epochs} would" if epochs else "not one epoch would"
+        would = f"{option('epochs', epochs)} would" if epochs else "not one epoch would"
         return f"{text}. It does not end within {limit}; {would}."
 
     def _options(self) -> list[list[str]]:

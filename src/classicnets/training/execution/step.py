@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from classicnets.support.errors import option
 from classicnets.training.recipe.loss import Scores, main_head
 
 from .batches import batch_sizes
@@ -70,7 +71,7 @@ def make_graphable(optimizer: Optimizer, device: torch.device) -> None:
     if not isinstance(optimizer, torch.optim.SGD | torch.optim.Adam):
         raise ValueError(
             "a CUDA graph needs an optimizer that keeps its learning rate on the device, unlike "
-            f"{type(optimizer).__name__}; leave out --graph"
+            f"{type(optimizer).__name__}; leave out {option('graph')}"
         )
     for group in optimizer.param_groups:
         group["lr"] = torch.zeros((), device=device)

@@ -10,6 +10,7 @@ from classicnets.support.errors import check_range
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+VALIDATION = {"loss": "validation_loss", "error": "validation_top1_error"}  # their columns
 FEW = 20  # epochs, each of which gets a marker; a single one has no line
 
 
@@ -51,14 +52,18 @@ class EpochMetrics:
         return self.validation_top1_error, self.validation_loss
 
 
-def plot_curve(axes: "Axes", epochs: Sequence[EpochMetrics], measure: str, **style: Any) -> None:
-    """Draws training and validation `measure`, loss or error, over the epochs, the best marked."""
+def plot_curve(
+    axes: "Axes", epochs: Sequence[EpochMetrics], measure: str, longest: int = 0, **style: Any
+) -> None:
+    """Draws training and validation `measure`, loss or error, over the epochs, the best marked.
+
+    Each epoch gets a marker where the `longest` curve beside it has few of them.
+    """
     from matplotlib.ticker import MaxNLocator
 
-    validation = "validation_loss" if measure == "loss" else "validation_top1_error"
-    columns = ("epoch", f"train_{measure}", validation)
-    numbers, training, validated = ([_drawn(getattr(e, c)) for e in epochs] for c in columns)
-    dots = {"marker": "o", "markersize": 3} if len(epochs) <= FEW else {}
+    columns = ("epoch", f"train_{measure}", VALIDATION[measure])
+    numbers, training, validated = ([drawn(getattr(e, c)) for e in epochs] for c in columns)
+    dots = {"marker": "o", "markersize": 3} if max(longest, len(epochs)) <= FEW else {}
     dashed = {"linestyle": "--", "linewidth": 1, "markerfacecolor": "white"}
     axes.plot(numbers, training, label="training", **dots, **dashed, **style)
     (line,) = axes.plot(numbers, validated, label="validation", **dots, **style)
@@ -69,7 +74,7 @@ def plot_curve(axes: "Axes", epochs: Sequence[EpochMetrics], measure: str, **sty
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _drawn(value: float | int) -> float | int:
+def drawn(value: float | int) -> float | int:
     """A gap for what no axis can show; a diverged run is still drawn."""
     return value if abs(value) < 1e30 else math.nan
 

@@ -18,6 +18,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from classicnets.data.scaling import Scaling, SubtractMeanImage
-from classicnets.support.errors import plain_reason
+from classicnets.support.errors import option, plain_reason
 from classicnets.support.files import LOCK, lock_directory, write_atomic
 from classicnets.support.tables import html_table
 from classicnets.support.tensors import (
@@ -93,6 +94,11 @@ class Run:
 
     def _repr_html_(self) -> str:
         return html_table([("", " "), *self.facts().items()], ("", " "))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training has ended, with its test."""
+        return self.notes.get("test") is not None
 
     @property
     def last(self) -> Path:
@@ -249,7 +255,7 @@ def require_free(directory: Path, exist_ok: bool = False) -> None:
     """
     if directory.is_dir() and not _left_behind(directory):
         if not exist_ok:
-            hint = ", or --exist-ok to replace the run there"
+            hint = f", or {option('exist_ok')} to replace the run there"
             hint *= (directory / "run.json").exists()
             raise ValueError(f"{directory} is not empty; a run needs a directory of its own{hint}")
         try:
@@ -271,11 +277,19 @@ def _left_behind(directory: Path) -> bool:
     return names <= {LOCK, *ours}
 
 
+def _meant(directory: Path) -> str:
+    """The runs that a name without a run may mean: that of `runs`, and those named nearly so."""
+    beside = directory.parent if directory.parent.name else Path("runs")
+    runs = {file.parent.name: str(file.parent) for file in beside.glob("*/run.json")}
+    near = get_close_matches(directory.name, runs, n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(runs[name] for name in near)}?" if near else ""
+
+
 def open_run(directory: Path) -> Run:
     """Reads a run directory. Raises a ValueError when it is missing or damaged."""
     path = directory / "run.json"
     if not directory.is_dir():
-        raise ValueError(f"no run at {directory}")
+        raise ValueError(f"no run at {directory}{_meant(directory)}")
     if not path.exists():
         unfinished = any(directory.iterdir()) and _left_behind(directory)
         reason = "; its training was ended before it began, so train again" * unfinished
