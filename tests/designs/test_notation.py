@@ -157,7 +157,7 @@ REFUSED = {
     HEAD + "conv: 4 3x3 filters, group 2": "line 2: 'conv' has no option 'group 2'; did you mean "
     "groups 2? it has at stride N, pad N, groups N, no bias, with bias",
     HEAD + "conv: 4 3x3 filters, padding 1": "has no option 'padding 1'; did you mean pad 1? it",
-    HEAD + "conv: 4 3x3 filters, strides 2": "did you mean stride 2? it has",
+    HEAD + "conv: 4 3x3 filters, strides 2": "did you mean at stride 2? it has",
     HEAD + "relu: relu, pad 1": "line 2: 'relu' has no option 'pad 1'; it takes none",
     HEAD + "conv: a 3x3 filters": "line 2: 'a' is not a whole number",
     HEAD + "conv: 0 3x3 filters": "line 2: maps is 1 to 1,000,000, not 0",

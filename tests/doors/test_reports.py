@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from classicnets import catalog
+from classicnets.api import introduction
 from classicnets.api.train import plain
-from classicnets.cli import progress, report
+from classicnets.cli import progress
 from classicnets.training.recipe.recipe import differences
 
 OWN = """
@@ -77,7 +78,7 @@ def test_an_epoch_shows_its_first_and_last_learning_rate(own):
     (3/8 - 1/5) / (4/5), (4/8 - 1/5) / (4/5) and (7/8 - 1/5) / (4/5)."""
     printed, _, run = own
     lines = re.findall(r"^epoch (\d)/2: lr ([\d.]+) to ([\d.]+),", printed, re.MULTILINE)
-    assert lines == [("1", "0.0008", "0.018"), ("2", "0.014", "0.0012")]
+    assert lines == [("1", "0.0008", "0.01773"), ("2", "0.01383", "0.001181")]
     epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     rates = [rate for epoch in epochs for rate in (epoch["first_lr"], epoch["last_lr"])]
     assert rates == pytest.approx([0.0008, 0.017730, 0.013827, 0.0011803], rel=1e-3)
@@ -91,7 +92,7 @@ def test_no_difference_from_a_paper_is_none(name, change):
     length = {"epochs": None, "steps": None} if change.keys() & {"epochs", "steps"} else {}
     recipe = replace(paper, **length | change)
     plain_ones = {n: (plain(a), plain(b)) for n, (a, b) in differences(recipe, paper).items()}
-    lines = [f"{n} {a} (paper: {b})" for n, (a, b) in report._differences(plain_ones).items()]
+    lines = [f"{n} {a} (paper: {b})" for n, (a, b) in introduction._differences(plain_ones).items()]
     assert "None" not in "\n".join(lines)
     if length:
         unit, number = next(iter(change.items()))
