@@ -158,6 +158,17 @@ def test_every_plate_is_a_figure_with_a_title(trained):
         assert figure._repr_png_()[:8] == file[:8], name  # what a notebook asks for
 
 
+def test_a_mistake_has_the_name_of_its_file(trained):
+    images, labels, _ = planted(3)
+    predictions = predict_all(trained, images, (labels + 1) % 3)
+    first = predictions.mistakes[0]
+    paths = [f"photos/ring/{k}.jpg" for k in range(3)]
+    figure = render.mistakes_figure(
+        predictions, [first], None, images.clamp(0, 1), ["cross", "ring", "nothing"], "", paths
+    )
+    assert figure.axes[0].get_title().splitlines()[-1] == f"{first}.jpg"
+
+
 def test_a_montage_holds_every_tile():
     tiles = torch.rand(5, 3, 96, 96)
     canvas = montage(tiles, 2)

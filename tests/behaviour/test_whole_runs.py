@@ -76,7 +76,9 @@ def test_a_run_is_not_evaluated_on_a_folder_that_has_changed(tmp_path, write_fol
         cn.evaluate(tmp_path / "run")
     for k in range(24):
         Image.new("L", (8, 8)).save(data / "dark" / f"new{k}.png")
-    changed = r"has changed since the run: 24 images then, 48 now; data='FOLDER' evaluates it on other"
+    changed = (
+        r"has changed since the run: 24 images then, 48 now; data='FOLDER' evaluates it on other"
+    )
     for spec in (None, str(data), f"{data}/../data"):
         with pytest.raises(ValueError, match=changed):
             cn.evaluate(tmp_path / "run", spec)

@@ -161,7 +161,19 @@ def test_the_chart_has_a_colour_for_each_run_and_names_that_do_not_overlap(run):
     assert all(below[1] <= above[0] for below, above in pairwise(heights))
     assert all(x + width <= figure.bbox.width for x, _, width, _ in names)
     chart = Image.open(io.BytesIO(comparison.png()))
-    assert (chart.format, chart.size) == ("PNG", (1350, 750))
+    assert (chart.format, chart.size) == ("PNG", (1350, 1500))
+
+
+@pytest.mark.parametrize("measure", ["error", "loss"])
+def test_a_name_stands_at_the_height_where_its_curve_ends(run, measure):
+    comparison = compare([run("one")])
+    ends = comparison.curves[0][-1]
+    value = ends.validation_top1_error if measure == "error" else ends.validation_loss
+    axes = Figure(figsize=(9, 5), layout="constrained").subplots()
+    _draw(axes, comparison.rows, comparison.curves, measure)
+    bottom, top = axes.get_ylim()
+    assert axes.texts[0].get_text() == "one"
+    assert axes.texts[0].get_position()[1] == pytest.approx((value - bottom) / (top - bottom))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=11).map(sorted))

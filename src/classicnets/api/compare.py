@@ -288,13 +288,15 @@ def _label(
     """Each run's name to the right of its end, moved up or down until no two overlap."""
     from classicnets.support.plots import narrow
 
+    axes.get_ylim()  # sets the limits, which the heights below depend on
     to_height = axes.transData + axes.transAxes.inverted()
     ends = [(rows[-1].epoch, drawn(getattr(rows[-1], VALIDATION[measure]))) for rows in curves]
     heights = [float(np.clip(to_height.transform(end)[1], 0, 1)) for end in ends]
     heights = [height if math.isfinite(height) else 1.0 for height in heights]
     figure = axes.get_figure(root=True)
     assert figure is not None
-    room = 0.2 / (figure.get_figheight() - 1)  # a line of text, of the height of the axes
+    charts = len(figure.axes)
+    room = 0.2 / (figure.get_figheight() / charts - 1)  # a line of text, of the height of the axes
     for k, height in zip(np.argsort(heights), _apart(sorted(heights), room), strict=True):
         colour = COLOURS[k % len(COLOURS)]
         axes.annotate(
