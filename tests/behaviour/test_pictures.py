@@ -77,7 +77,7 @@ def curve(epochs: int, end: float = 5.0) -> tuple[EpochMetrics, ...]:
 
 
 def comparison(*curves: tuple[EpochMetrics, ...], name: str = "run") -> Comparison:
-    row = Row(name, name, f"data/{name}", True, {}, None, None, 5.0, 1, 1, 1.0, 1.0, 1)
+    row = Row(name, name, f"data/{name}", True, {}, None, None, 5.0, 1, 1, 1.0, 1.0, 1, True)
     rows = [replace(row, run=f"{name} {k}") for k in range(len(curves))]
     return Comparison(tuple(rows), curves)
 
