@@ -84,7 +84,7 @@ def test_what_is_not_an_image_is_refused_with_what_is_legal(run, given, words):
 
 def test_an_object_of_another_kind_and_a_damaged_image_are_refused(tmp_path):
     with pytest.raises(ValueError, match="image 0 is of the type int; it takes a path, a Pillow"):
-        list(given_._items.__wrapped__(5, "image 0"))
+        list(given_._items.__wrapped__(5, "image 0", []))
     Image.fromarray(GREY).save(tmp_path / "x.png")
     content = (tmp_path / "x.png").read_bytes()
     (tmp_path / "x.png").write_bytes(content[: len(content) // 2])
