@@ -89,7 +89,7 @@ def test_the_code_that_a_run_names_is_not_run_and_the_option_that_names_it_is_pr
     status, out, err = run_cli(*own.words(verb))
     assert (status, out) == (2, "")
     option, value = ("--recipe", "MINE") if verb == "resume" else ("--network", "net")
-    assert f"whose code runs only when you name it: add {option} {own.recorded}:{value}, " in err
+    assert f"whose code runs only when you name it: add {option} {own.recorded}:{value}\n" in err
     assert len(err.splitlines()) == 1
     assert not own.ran
 
@@ -139,11 +139,13 @@ def test_no_spelling_of_a_name_in_a_run_runs_anything(own, name):
     assert not own.ran
 
 
-def test_the_option_that_is_offered_can_be_pasted_into_a_shell(own):
+def test_the_option_that_is_offered_can_be_pasted_into_a_shell_or_a_call(run_cli, own):
     content = json.loads((own.run / "run.json").read_text())
     content["network"] = "x.py:net; rm -r ~"
     (own.run / "run.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=re.escape("add --network 'x.py:net; rm -r ~', or")):
+    printed = run_cli("evaluate", own.run).err
+    assert printed.endswith("add --network 'x.py:net; rm -r ~'\n")
+    with pytest.raises(ValueError, match=re.escape("add network='x.py:net; rm -r ~'")):
         cn.load(own.run)
 
 
@@ -177,8 +179,8 @@ def test_a_recipe_is_named_only_for_a_run_that_needs_it(run_cli, tmp_path):
     done = run_cli("train", "--resume", out, "--recipe", "fast")
     assert done.status == 2
     assert done.err == (
-        f"classicnets: --resume keeps the recipe of {out}, which has no part of your own; "
-        "remove --recipe\n"
+        f"classicnets: the recipe of {out} is kept and has no part of your own; "
+        "leave out --recipe fast\n"
     )
     done = run_cli("train", "--network", "mine.py:net")
     assert done.err == "classicnets: --network goes with --resume; write `train mine.py:net`\n"
