@@ -22,6 +22,7 @@ from classicnets.evaluation.protocols import (
 from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
 from classicnets.support.errors import TrainingAdvice, option, warn_user
+from classicnets.support.files import exists
 from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run, open_run
@@ -63,7 +64,7 @@ def evaluate(
     if protocol is not None:
         find_protocol(protocol)
     data = str(data) if isinstance(data, Path) else data
-    if isinstance(data, str) and (Path(data) / "run.json").exists():
+    if isinstance(data, str) and exists(Path(data) / "run.json"):
         raise ValueError(f"{data} is a run, and data are images; several runs are a list")
     execution = Execution(precision=precision, accumulation_steps=1)
     where = select_device(device)

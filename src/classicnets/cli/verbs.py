@@ -127,7 +127,9 @@ def _unfit(command: Any, ctx: Any, error: Any, args: Sequence[str]) -> str:
 
 
 def _is_run(paths: Sequence[str]) -> bool:
-    return any((Path(path) / "run.json").exists() for path in paths)
+    from classicnets.support.files import exists
+
+    return any(exists(Path(path) / "run.json") for path in paths)
 
 
 def _is_network(word: str) -> bool:

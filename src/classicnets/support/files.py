@@ -16,6 +16,11 @@ LOCK = ".lock"  # in a directory that a process trains in, or has trained in
 _HELD: dict[Path, FileLock] = {}  # until this process ends
 
 
+def exists(path: Path) -> bool:
+    """Whether a path exists; False where a folder above it may not be looked into."""
+    return os.path.exists(path)  # noqa: PTH110  # pathlib's raises a PermissionError
+
+
 def open_regular(path: str | Path) -> BinaryIO:
     """Opens a file to read. Raises a ValueError for a pipe, a socket or a device, which may never
     end, and an OSError when it cannot be opened.
