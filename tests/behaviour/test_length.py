@@ -156,7 +156,7 @@ def test_the_schedule_spans_the_new_length_and_is_reported(tmp_path):
     first, last = OneCycle(0.02)(6 / 15), OneCycle(0.02)(5 / 6)
     assert training.adapted == {
         "epochs": "5 in all, 2 before; the schedule spans all of them, and the learning rate goes "
-        f"on with {first:.3g} after {last:.3g}"
+        f"on with {first:.4g} after {last:.4g}"
     }
     for record in training:
         assert record.lr == OneCycle(0.02)((record.step - 1) / 15)
