@@ -110,13 +110,14 @@ def test_reading_stops_at_once_when_interrupted(tmp_path, monkeypatch):
 
     started = []
 
-    def slow(path, side, channels):
+    def slow(path, _side, _channels, _box):
         started.append(path)
         time.sleep(0.001)
         return torch.zeros(1, 8, 8, dtype=torch.uint8)
 
     monkeypatch.setattr(decode, "read_image", slow)
     monkeypatch.setattr(decode, "ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # with one, none are started
     with pytest.raises(KeyboardInterrupt):
         decode.read_images([tmp_path / f"{k}.png" for k in range(4000)], 8, 1)
     assert len(started) < 4000

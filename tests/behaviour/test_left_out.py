@@ -13,7 +13,6 @@ from PIL import Image
 from torch import nn
 
 import classicnets as cn
-from classicnets.api.predict import left_out
 from classicnets.data.files import find_images, summarise
 from classicnets.data.folder import list_folder
 from classicnets.data.sets import open_data, open_test
@@ -176,7 +175,7 @@ def test_all_classes_that_a_split_lacks_are_named_with_what_helps(tmp_path):
         open_data(lacking(tmp_path), 8, 3)
     assert str(caught.value) == (
         f"classes 'b', 'd' in {tmp_path}, validation split, have too few readable images: 0, 0, "
-        "but each needs at least 1; add some, or allow missing classes (--allow-missing-classes)"
+        "but each needs at least 1; add some, or allow missing classes (allow_missing_classes=True)"
     )
 
 
@@ -208,7 +207,7 @@ def test_a_packed_set_may_lack_classes_too(tmp_path):
     from classicnets.api.pack import pack
 
     data, out = lacking(tmp_path / "data"), tmp_path / "x.pack"
-    with pytest.raises(ValueError, match="--allow-missing-classes"):
+    with pytest.raises(ValueError, match="allow_missing_classes=True"):
         pack(data, out, 8)
     pack(data, out, 8, allow_missing_classes=True)
     with pytest.raises(ValueError, match=r"classes 'b', 'd' in .*x\.pack, validation split"):
@@ -249,10 +248,10 @@ def test_predict_reads_files_without_an_ending_and_names_what_it_leaves_out(run,
         (folder / name).touch()
     found = cn.predict(run, [folder], network=net(2))
     assert [Path(p.path).name for p in found] == [*(f"{k}.png" for k in range(5)), "noending"]
-    assert left_out([folder, folder / "0.png"]) == [
+    assert found.left_out == (
         f"hidden (1): {folder}/.DS_Store",
         f"not an image or of an unknown format (1): {folder}/notes.txt",
-    ]
+    )
 
 
 def test_a_folder_of_other_files_says_what_it_has(run, tmp_path):

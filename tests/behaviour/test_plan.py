@@ -170,7 +170,7 @@ def test_too_little_time_names_the_epochs_that_there_is_time_for():
     plan = cn.plan("lenet5", device="cpu", time=1e6)
     assert plan.in_time
     epoch = plan.epoch.likely
-    assert "--epochs 3 would." in replace(plan, time_budget=3.5 * epoch).text(10**6)
+    assert "epochs=3 would." in replace(plan, time_budget=3.5 * epoch).text(10**6)
     assert "not one epoch would." in replace(plan, time_budget=0.5 * epoch).text(10**6)
 
 

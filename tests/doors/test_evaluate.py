@@ -205,5 +205,5 @@ def test_a_run_whose_data_have_moved_still_predicts_and_says_how_to_evaluate(
     done = run_cli("evaluate", tmp_path / "run")
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith("classicnets: the data of the run are no longer at ")
-    assert done.err.endswith("; if they have moved, name their new place with --data\n")
+    assert done.err.endswith("; if they have moved, name their new place with --data PLACE\n")
     assert run_cli("evaluate", tmp_path / "run", "--data", moved).status == 0

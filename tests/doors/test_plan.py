@@ -70,7 +70,7 @@ def test_a_mistake_is_one_line_that_says_what_is_legal(run_cli, words, sentence)
 
 def test_help_has_an_example_of_every_way_to_call_it(run_cli):
     out = run_cli("--help").out
-    for words in ("--batch 64 --memory 8GB", "--data path/to/folder --measure", "--device t4"):
+    for words in ("--batch-size 64 --memory 8GB", "--data path/to/folder --measure", "--device t4"):
         assert words in out
     assert "classicnets plan --review runs/*" in out
 

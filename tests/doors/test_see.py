@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import warnings
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from classicnets.api.predict import predict
 from classicnets.api.see import KINDS, see
 from classicnets.api.train import train
+from classicnets.support.errors import TrainingAdvice
 
 
 @pytest.fixture
@@ -234,8 +236,10 @@ def hostile(tmp_path_factory):
             Image.new("L", (28, 28), 40 * k + i).save(folder / name / f"{i}.png")
     (folder.parent / "net.py").write_text(SHARED)
     small = {"side": "20", "crop": "20", "batch": "5"}
-    training = train(f"{folder.parent}/net.py:build", str(folder), epochs=1, overrides=small,
-                     out=folder.parent / "run $\\y{$")  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrainingAdvice)  # of few steps
+        training = train(f"{folder.parent}/net.py:build", str(folder), epochs=1, overrides=small,
+                         out=folder.parent / "run $\\y{$")  # fmt: skip
     training.finish()
     return training.directory, "--network", f"{folder.parent}/net.py:build"
 

@@ -49,7 +49,7 @@ def test_your_own_module_is_timed_at_the_given_size_and_batches(run_cli, tmp_pat
 
 @pytest.mark.parametrize(
     "words", [("lenet5", "--batch", 0), ("lenet5", "--precision", "fp8"), ("lenet6",),
-              ("lenet5", "--input", "1x20x20"), ("lenet5", "--input", "32"),
+              ("lenet5", "--input", "1x20x20"), ("lenet5", "--input", "0"),
               ("lenet5", "--seconds", 0)]
 )  # fmt: skip
 def test_a_mistake_is_one_line(run_cli, words):

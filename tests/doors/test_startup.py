@@ -57,10 +57,12 @@ def test_a_verb_does_not_wait_for_what_draws_fits_or_compiles(imported, verb):
     assert imported[verb] & set(HEAVY) == set()
 
 
-def test_the_table_that_list_reads_has_every_network_of_the_catalogue(run_cli):
+def test_the_table_that_list_reads_has_every_network_of_the_catalogue(run_cli, monkeypatch):
     """That its figures are those of the catalogue is checked with the other generated files."""
     from classicnets.catalog import ALIASES, CATALOG
 
     out = run_cli("list").out
+    monkeypatch.setenv("COLUMNS", "80")
+    assert len(run_cli("list").out.splitlines()) == len(out.splitlines())
     assert [line.split()[0] for line in out.splitlines()[1 : len(CATALOG) + 1]] == list(CATALOG)
     assert all(f"{alias} = {name}" in " ".join(out.split()) for alias, name in ALIASES.items())

@@ -19,12 +19,17 @@ TEXT = (DOCS / "designs.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(net|console|sh)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def _printed(capsys, monkeypatch, command: str) -> str:
+def _run(capsys, monkeypatch, command: str) -> tuple[object, str]:
+    """The status of a command, and what it prints."""
     monkeypatch.setattr("sys.argv", shlex.split(command))
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as end:
         main()
     done = capsys.readouterr()
-    return done.out + done.err
+    return end.value.code or 0, done.out + done.err
+
+
+def _printed(capsys, monkeypatch, command: str) -> str:
+    return _run(capsys, monkeypatch, command)[1]
 
 
 @pytest.mark.parametrize("page", ["designs.md", "moves.md"])
@@ -39,7 +44,8 @@ def test_the_page_shows_what_its_commands_print(page, training, capsys, monkeypa
             assert _printed(capsys, monkeypatch, command).strip() == shown.strip()
         elif language == "sh":
             for command in content.splitlines() if training else ():
-                assert "classicnets: " not in _printed(capsys, monkeypatch, command)
+                status, printed = _run(capsys, monkeypatch, command)
+                assert status == 0, (command, printed)
         elif Path(name).exists():
             assert Path(name).read_text() == content
         else:

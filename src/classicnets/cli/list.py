@@ -54,9 +54,9 @@ def list_(
     table.add_column("name", min_width=15)
     table.add_column("year", min_width=4)
     width = terminal_width()
-    rest = 15 + 4 + 11 + 13 + 15 + 5 * 2
+    rest = 15 + 4 + 11 + 13 + 16 + 5 * 2
     table.add_column("paper", no_wrap=True, max_width=max(6, width - rest))
-    for heading, min_width in (("parameters", 11), ("multiply-adds", 13), ("error, %", 15)):
+    for heading, min_width in (("parameters", 11), ("multiply-adds", 13), ("error, %", 16)):
         table.add_column(heading, justify="right", min_width=min_width)
     for row in found:
         macs = int(row["multiply-adds"])
