@@ -74,7 +74,7 @@ def in_processes(network: str, data: str, steps: int) -> Contender:
     def run() -> float:
         with _directory() as folder, Pool(cores(), 1, folder / "log") as pool:
             jobs = _jobs(folder, network, data, steps)
-            list(pool.train(_first(jobs, folder / str(k)) for k in range(cores())))
+            list(pool.train(_first(jobs, folder / f"warm{k}") for k in range(cores())))
             began = perf_counter()
             list(pool.train(jobs))
             return perf_counter() - began
