@@ -13,7 +13,7 @@ from harness import Benchmark, Case, Contender, Target
 
 import classicnets as cn
 from classicnets.api.members import Job, Pool
-from classicnets.api.rehearsal import cores
+from classicnets.support.machine import cpu_count
 
 SEEDS = 6
 ONE_BY_ONE, IN_PROCESSES = "one after another", "in processes"
@@ -54,7 +54,7 @@ def _finish(job: Job) -> None:
 
 def one_by_one(network: str, data: str, steps: int) -> Contender:
     """`cn.train`, in one process with all threads."""
-    torch.set_num_threads(cores())
+    torch.set_num_threads(cpu_count())
 
     def run() -> float:
         with _directory() as folder:
@@ -72,9 +72,9 @@ def in_processes(network: str, data: str, steps: int) -> Contender:
     """The processes of an experiment, one for each core."""
 
     def run() -> float:
-        with _directory() as folder, Pool(cores(), 1, folder / "log") as pool:
+        with _directory() as folder, Pool(cpu_count(), 1, folder / "log") as pool:
             jobs = _jobs(folder, network, data, steps)
-            list(pool.train(_first(jobs, folder / f"warm{k}") for k in range(cores())))
+            list(pool.train(_first(jobs, folder / f"warm{k}") for k in range(cpu_count())))
             began = perf_counter()
             list(pool.train(jobs))
             return perf_counter() - began

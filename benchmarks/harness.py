@@ -24,8 +24,8 @@ import environment
 import numpy as np
 import torch
 
-from classicnets.cli import keep_memory
 from classicnets.measure import roofline
+from classicnets.support.machine import keep_memory
 
 ROUND_SECONDS = 0.3  # a contender is timed for at least this long in each round
 # largest allowed difference between outputs, relative to the largest value

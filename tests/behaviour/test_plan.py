@@ -23,7 +23,7 @@ TRAINING = f"""
 import resource, sys
 from pathlib import Path
 import classicnets as cn
-from classicnets.cli import keep_memory
+from classicnets.support.machine import keep_memory
 from classicnets.training.execution.execution import Execution
 
 def kibibytes(name):

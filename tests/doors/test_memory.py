@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import sys
 from pathlib import Path
-from classicnets.cli import keep_memory
+from classicnets.support.machine import keep_memory
 def resident():  # bytes
     return 1024 * int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0])
 if sys.argv[1] == "keep":

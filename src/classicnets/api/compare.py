@@ -23,8 +23,6 @@ from classicnets.training.run.directory import Run, open_run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colour-blind-safe palette, without yellow, which is too pale for a line
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 TITLES = {"error": "top-1 error on {}, %", "loss": "loss on {}"}
 LOG_FROM = 20  # ratio of errors from which a linear axis hides the end
 
@@ -228,7 +226,7 @@ def _draw(
     curves: Sequence[Sequence[EpochMetrics]],
     measure: str = "error",
 ) -> None:
-    from classicnets.support.plots import narrow
+    from classicnets.support.plots import COLOURS, narrow
 
     longest = max(map(len, curves))
     for rows, colour in zip(curves, cycle(COLOURS), strict=False):
@@ -237,9 +235,7 @@ def _draw(
         _scale(axes, curves)
     _label(axes, lines, curves, measure)
     data = " and ".join(dict.fromkeys(Path(line.data).name for line in lines))
-    axes.set_title(
-        narrow(f"{TITLES[measure].format(data)}", 8, 12), loc="left", fontsize=12, pad=22
-    )
+    axes.set_title(narrow(TITLES[measure].format(data), 8, 12), loc="left", fontsize=12, pad=22)
     axes.text(
         0, 1.025, "solid: validation, best epoch marked; dashed: training",
         transform=axes.transAxes, fontsize=9, color="0.35",
@@ -286,7 +282,7 @@ def _label(
     measure: str = "error",
 ) -> None:
     """Each run's name to the right of its end, moved up or down until no two overlap."""
-    from classicnets.support.plots import narrow
+    from classicnets.support.plots import COLOURS, narrow
 
     axes.get_ylim()  # sets the limits, which the heights below depend on
     to_height = axes.transData + axes.transAxes.inverted()

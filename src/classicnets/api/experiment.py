@@ -1,9 +1,7 @@
 """Experiments: variants of a network or recipe, compared over paired runs."""
 
 import math
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,14 @@ from classicnets.experiments.variants import as_settings, ask, require_different
 from classicnets.support.devices import free_memory, select_device
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import lock_directory
+from classicnets.support.machine import cpu_count
 from classicnets.support.names import file_names, short
 from classicnets.support.units import format_seconds, parse_seconds
 from classicnets.training.recipe.recipe import Recipe
 
 from .paired import Experiment
-from .rehearsal import cores, rehearse
+from .rehearsal import rehearse
+from .train import versions
 
 
 def experiment(
@@ -76,7 +76,7 @@ the recipe, as in --set lr=0.01,0.03
     searching = search_lr and not any(
         n.partition(".")[0] == "lr" and len(v) > 1 for n, v in settings.items()
     )
-    threads = max(1, cores() // (processes or cores()))
+    threads = max(1, cpu_count() // (processes or cpu_count()))
     options = {"recipe": recipe, "epochs": epochs, "device": device}
     options["allow_missing_classes"] = allow_missing_classes
     with keep_data():
@@ -93,9 +93,9 @@ the recipe, as in --set lr=0.01,0.03
         epochs=epochs,
         seeds=seeds,
         variants=tuple(variants),
-        versions=_versions(),
+        versions=versions(),
         processes=count,
-        threads=max(1, cores() // count),
+        threads=max(1, cpu_count() // count),
         device=str(where),
     )
     directory = Path(out) if out is not None else _directory(wanted)
@@ -149,12 +149,7 @@ def _processes(device: torch.device, variants: Sequence[Variant]) -> int:
         return 1
     peak = max(variant.peak for variant in variants)
     fit = free_memory(device) // peak if peak else math.inf
-    return max(1, int(min(cores(), fit)))
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
-    return versions | {package: version(package) for package in ("classicnets", "numpy")}
+    return max(1, int(min(cpu_count(), fit)))
 
 
 def _directory(plan: Plan) -> Path:

@@ -1,4 +1,4 @@
-"""What is said of a training before it starts: its facts, and what is probably not meant."""
+"""What is printed of a training before it starts: its facts, and what is probably not meant."""
 
 import math
 from collections.abc import Iterator, Mapping

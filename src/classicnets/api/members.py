@@ -18,8 +18,6 @@ from threading import Lock, Thread
 from typing import IO, Any
 
 PATIENCE = 60  # seconds that a process has to save its state and end
-# malloc keeps freed memory for the next step, as the command line asks it to
-MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**62)}
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Pool:
 
     def __init__(self, processes: int, threads: int, log: Path):
         self.log = log.open("ab")
-        environment = {**os.environ, **MALLOC, "OMP_NUM_THREADS": str(threads)}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         command = [sys.executable, "-P", "-m", "classicnets.api.worker", str(threads)]
         self.processes = [

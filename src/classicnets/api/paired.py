@@ -104,10 +104,8 @@ class Experiment:
 
     def seconds(self, seeds: int) -> float:
         """The predicted seconds of what is left of so many seeds."""
-        variants, done = self.plan.variants, self.outcomes
-        left = [m for m in self._members(seeds) if m.name not in done]
-        left += [m for m in self.plan.searching() if m.name not in done]
-        return sum(variants[m.variant].seconds for m in left) / self.plan.processes
+        left = self._missing([*self.plan.searching(), *self._members(seeds)])
+        return sum(self.plan.variants[m.variant].seconds for m in left) / self.plan.processes
 
     def allowed(self) -> int:
         """How many seeds the budget allows, by the prediction."""

@@ -373,17 +373,21 @@ def _configure(
 
 def _environment(splits: Splits, network: nn.Module, device: torch.device) -> dict[str, Any]:
     """What run.json says of the machine and the data beside the configuration."""
-    versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
-    versions |= {package: version(package) for package in ("classicnets", "numpy")}
     count = sum(p.numel() for p in network.parameters() if p.requires_grad)
     return {
         "skipped": list(splits.skipped),
         "left_out": list(splits.left_out),
         "duplicates": list(splits.duplicates),
         "device": str(device),
-        "versions": versions,
+        "versions": versions(),
         "parameters": count,
     }
+
+
+def versions() -> dict[str, str]:
+    """The versions of what a run is computed with."""
+    found = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    return found | {package: version(package) for package in ("classicnets", "numpy")}
 
 
 def plain(value: object) -> int | str:

@@ -17,6 +17,7 @@ from filelock import FileLock
 from classicnets.data.sets import keep_data
 from classicnets.support.errors import one_line
 from classicnets.support.files import LOCK
+from classicnets.support.machine import keep_memory
 from classicnets.training.recipe.recipe import custom_parts
 from classicnets.training.run import loop
 from classicnets.training.run.directory import open_run
@@ -33,6 +34,7 @@ def main() -> None:
     """What one of the processes does: it trains the jobs it reads."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a network of your own prints does not answer
+    keep_memory()
     torch.set_num_threads(int(sys.argv[1]))
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     stop = Event()

@@ -3,20 +3,19 @@
 Verbs import what is heavy when they run, so that --help answers at once.
 """
 
-import ctypes
 import functools
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
 
 from classicnets.support.errors import SkippedFiles, TrainingAdvice, on_command_line
 from classicnets.support.interrupts import MESSAGE, STATUS, guard_work
+from classicnets.support.machine import keep_memory
 
 from .compare import compare
 from .demo import demo
@@ -36,9 +35,6 @@ from .suggest import suggest
 from .terminal import discard_output, flush, make_visible, one_line
 from .train import train
 from .verbs import VerbCommand, VerbGroup, print_version
-
-# glibc's malloc.h: M_MMAP_MAX (no mmap for large blocks) and M_TRIM_THRESHOLD (never trim)
-MALLOC_OPTIONS = {-4: 0, -1: -1}
 
 app = typer.Typer(
     name="classicnets",
@@ -79,18 +75,6 @@ VERBS = (
 app.callback(invoke_without_command=True)(print_version)
 for verb in VERBS:
     app.command(name=verb.__name__.strip("_"), cls=VerbCommand)(_interruptible(verb))
-
-
-def keep_memory() -> None:
-    """Makes malloc keep freed memory for the next step instead of returning it to the system.
-
-    Otherwise each large block is returned and handed out again in pages of 4 KiB: 60,000 of them
-    for the gradients of AlexNet. Does nothing where malloc is not glibc's.
-    """
-    with suppress(AttributeError, OSError, TypeError):
-        malloc = ctypes.CDLL(None)
-        for option, value in MALLOC_OPTIONS.items():
-            malloc.mallopt(option, value)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +20,12 @@ from .options import (
     MissingClasses,
     RecipeName,
 )
-from .terminal import print_json
+from .terminal import console, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.console import Console
     from rich.table import Table
 
     from classicnets.api.paired import Experiment, Step
@@ -143,9 +145,9 @@ def experiment(
             device=device,
             allow_missing_classes=allow_missing_classes,
         )
-    told = sys.stderr if json else sys.stdout
-    print("\n".join(found.cost()), file=told, flush=True)
-    _run(found, to_stderr=json)
+    write = partial(print, file=sys.stderr if json else sys.stdout, flush=True)
+    write("\n".join(found.cost()))
+    _run(found, console(stderr=json), write)
     assert found.report is not None
     if json:
         print_json(found.report.json())
@@ -153,15 +155,12 @@ def experiment(
     print(f"\n{found.report.text()}\n\nreport: {found.directory / 'report.html'}")
 
 
-def _run(found: "Experiment", to_stderr: bool) -> None:
+def _run(found: "Experiment", screen: "Console", write: "Callable[[str], None]") -> None:
     """Trains what is left, and shows how it comes on. Ctrl-C ends it with a line."""
     import sys
 
-    from .terminal import console
-
-    live = console(stderr=to_stderr).is_terminal
     try:
-        with _table(found, to_stderr) if live else _lines(to_stderr) as show:
+        with _table(found, screen) if screen.is_terminal else _lines(write) as show:
             for step in found:
                 show(step)
     except KeyboardInterrupt:
@@ -175,57 +174,53 @@ def _run(found: "Experiment", to_stderr: bool) -> None:
 
 
 @contextmanager
-def _lines(to_stderr: bool) -> "Iterator[Callable[[Step], None]]":
+def _lines(write: "Callable[[str], None]") -> "Iterator[Callable[[Step], None]]":
     """A line for each run that has ended."""
-    import sys
-
-    from classicnets.support.units import format_seconds
-
-    told = sys.stderr if to_stderr else sys.stdout
 
     def show(step: "Step") -> None:
         if not step.progress.ended:
             return
-        left = f", about {format_seconds(step.left)} left" if step.left else ""
-        print(
-            f"{step.done}/{step.total} {step.member.name}: {_figure(step)}{left}",
-            file=told,
-            flush=True,
-        )
+        figure = _error(step.diverged, step.progress.validation)
+        figure = figure if step.diverged else f"validation error {figure}"
+        line = f"{step.done}/{step.total} {step.member.name}: {figure}"
+        write(", ".join(filter(None, [line, _left(step)])))
 
     yield show
 
 
 @contextmanager
-def _table(found: "Experiment", to_stderr: bool) -> "Iterator[Callable[[Step], None]]":
+def _table(found: "Experiment", screen: "Console") -> "Iterator[Callable[[Step], None]]":
     """A table that is drawn anew: a row for each variant, a column for each seed."""
     from rich.live import Live
 
-    from .terminal import console
-
     cells = {
-        outcome.member.name: "diverged" if outcome.diverged else f"{outcome.validation:.1f} %"
+        outcome.member.name: _error(outcome.diverged, outcome.validation)
         for outcome in found.outcomes.values()
     }
-    with Live(console=console(stderr=to_stderr), refresh_per_second=4) as live:
+    with Live(console=screen, refresh_per_second=4) as live:
         live.update(_drawn(found, cells, ""))
 
         def show(step: "Step") -> None:
-            from classicnets.support.units import format_seconds
-
-            cells[step.member.name] = _figure(step)
-            left = f"about {format_seconds(step.left)} left" if step.left else ""
-            live.update(_drawn(found, cells, f"{step.done} of {step.total} runs; {left}"))
+            at = step.progress
+            cells[step.member.name] = (
+                _error(step.diverged, at.validation)
+                if at.ended
+                else f"{100 * at.step // max(1, at.steps)} %"
+            )
+            live.update(_drawn(found, cells, f"{step.done} of {step.total} runs; {_left(step)}"))
 
         yield show
 
 
-def _figure(step: "Step") -> str:
-    """The validation error of a run that has ended, how far another is."""
-    at = step.progress
-    if at.ended:
-        return "diverged" if step.diverged else f"validation error {at.validation:.1f} %"
-    return f"{100 * at.step // max(1, at.steps)} %"
+def _error(diverged: str, validation: float | None) -> str:
+    """The validation error of a run that has ended."""
+    return "diverged" if diverged else f"{validation:.1f} %"
+
+
+def _left(step: "Step") -> str:
+    from classicnets.support.units import format_seconds
+
+    return f"about {format_seconds(step.left)} left" if step.left else ""
 
 
 def _drawn(found: "Experiment", cells: dict[str, str], caption: str) -> "Table":
@@ -240,6 +235,5 @@ def _drawn(found: "Experiment", cells: dict[str, str], caption: str) -> "Table":
         table.add_column(name, justify="right")
     for k, name in enumerate(plan.names):
         row = [next((m.name for m in some if m.variant == k), "") for some in columns.values()]
-        shown = (cells.get(place, "").removeprefix("validation error ") for place in row)
-        table.add_row(cell(name), *shown)
+        table.add_row(cell(name), *(cells.get(place, "") for place in row))
     return table

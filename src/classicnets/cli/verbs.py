@@ -109,8 +109,8 @@ def _unfit(command: Any, ctx: Any, error: Any, args: Sequence[str]) -> str:
     if param is None:
         return reason
     if param.param_type_name == "argument":
-        said = tokens(verb_of(command, ctx), args)
-        given = [token.value or "" for token in said if not token.option]
+        typed = tokens(verb_of(command, ctx), args)
+        given = [token.value or "" for token in typed if not token.option]
         needed = [p.metavar for p in command.get_params(ctx) if p.required]
         if (run := "RUN" in needed and not _is_run(given[:1])) or len(given) < len(needed):
             rest = given if run else given[len(needed) :]

@@ -1,6 +1,5 @@
 """Batches of crops and labels, read ahead by worker processes or threads where that helps."""
 
-import os
 import signal
 import threading
 from collections import deque
@@ -11,6 +10,8 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
+
+from classicnets.support.machine import cpu_count
 
 from .crops import Boxes
 from .images import ImageFiles, Images, Indices
@@ -66,7 +67,7 @@ def _by_processes(
     files: ImageFiles, requests: Iterable[Request], side: int, workers: int | None
 ) -> Iterator[Batch]:
     """Batches on the CPU, in pinned memory if they go to a GPU."""
-    default = min(_cpu_count(), MAX_WORKERS) if files.labels.is_cuda else 0
+    default = min(cpu_count(), MAX_WORKERS) if files.labels.is_cuda else 0
     count = default if workers is None else workers
     loader = DataLoader(
         _Batches(files.to(torch.device("cpu")), side),
@@ -126,8 +127,3 @@ class _Batches(Dataset):
 
 def _identity(batch):
     return batch
-
-
-def _cpu_count() -> int:
-    usable = getattr(os, "sched_getaffinity", None)  # respects containers' limits; Linux only
-    return len(usable(0)) if usable else os.cpu_count() or 1

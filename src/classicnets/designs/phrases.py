@@ -1,4 +1,4 @@
-"""Phrases of `kinds` as regular expressions, and the layer that a text says."""
+"""Phrases of `kinds` as regular expressions, and the layer that a text is."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _OPTION = "|".join(dict.fromkeys(words.partition(" ")[0] for words in OPTIONS))
 
 
 @lru_cache(maxsize=4096)
-def layer_said(text: str) -> tuple[Kind, dict[str, str], list[str]] | None:
+def layer_written(text: str) -> tuple[Kind, dict[str, str], list[str]] | None:
     """The kind of layer that a text says, the words in its slots, and what follows the phrase."""
     for kind in KINDS:
         for phrase in kind.phrases:
@@ -42,7 +42,7 @@ def pattern(phrase: str, whole: bool = False) -> re.Pattern[str]:
 
 
 def option_meant(text: str, legal: Sequence[str]) -> str:
-    """The option that a text nearly says, with its number: `pad 1` for `padding 1`."""
+    """The option that a text is nearly, with its number: `pad 1` for `padding 1`."""
     word, *number = text[:60].split() or [""]
     keys = {option.removeprefix("at ").partition(" ")[0]: option for option in legal}
     near = get_close_matches(word.lower(), keys, n=1, cutoff=0.5)
@@ -51,7 +51,7 @@ def option_meant(text: str, legal: Sequence[str]) -> str:
     return f"did you mean {keys[near[0]].replace('N', number[0])}? "
 
 
-def said_of(kind: Kind) -> str:
+def words_of(kind: Kind) -> str:
     """The words of a phrase, without its numbers."""
     return re.sub(r"\{\w+\} *", "", kind.phrases[0]).strip()
 

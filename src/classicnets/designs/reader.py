@@ -20,7 +20,7 @@ from torch import nn
 
 from .expand import MOST_LAYERS, names_of_range
 from .kinds import EVERY, KINDS, OPTIONS, Kind, Shape
-from .phrases import as_line, layer_said, option_meant, pattern, said_of, written_as
+from .phrases import as_line, layer_written, option_meant, pattern, words_of, written_as
 from .rows import LARGEST, Row, nest, quoted, refuse, rows_of
 from .tree import (
     BLOCKS,
@@ -93,7 +93,7 @@ class _Reader:
         self.part_name = ""  # the part that is being read
         self.numbers: tuple[str, ...] = ()  # and its parameters
         self.below: Mapping[str, int] = {}  # the parts of the file, with their lines
-        self.said: dict[str, Layer] = {}  # what the lines so far say, since many are alike
+        self.layers: dict[str, Layer] = {}  # of the lines so far, since many are alike
 
     def design(self, rows: list[Row], comment: str) -> Design:
         every: list[Every] = []
@@ -162,9 +162,9 @@ class _Reader:
             )
         if len(set(parameters)) < len(parameters):
             refuse(row.number, f"part {name} has a number twice: {' '.join(parameters)}")
-        self.part_name, self.numbers, self.said = name, tuple(parameters), {}
+        self.part_name, self.numbers, self.layers = name, tuple(parameters), {}
         body = self.block(row, what.strip())
-        self.part_name, self.numbers, self.said = "", (), {}
+        self.part_name, self.numbers, self.layers = "", (), {}
         return Part(name, tuple(parameters), body, row.number)
 
     def line(self, row: Row) -> Line:
@@ -201,8 +201,8 @@ class _Reader:
 
     def what(self, number: int, name: str, text: str) -> Layer | Use:
         """A layer or a part in use."""
-        if text in self.said:
-            return self.said[text]
+        if text in self.layers:
+            return self.layers[text]
         if not text.partition(",")[0].strip():
             refuse(number, f"{quoted(name)} names no layer, and has no lines below it")
         if text.lower().partition(",")[0] in BLOCKS:
@@ -211,12 +211,12 @@ class _Reader:
         words = head.split()
         if words[0] in self.parts:
             return self.use(number, self.parts[words[0]], words[1:], options)
-        if found := layer_said(head):
+        if found := layer_written(head):
             kind, slots, rest = found
             values = {slot: self.value(number, slot, word) for slot, word in slots.items()}
             given = self.options(number, name, kind, rest + options)
-            self.said[text] = Layer(kind.name, (*values.items(), *given))
-            return self.said[text]
+            self.layers[text] = Layer(kind.name, (*values.items(), *given))
+            return self.layers[text]
         return self.unknown(number, head)
 
     def unknown(self, number: int, head: str) -> NoReturn:
@@ -225,10 +225,10 @@ class _Reader:
             refuse(number, f"part {self.part_name} uses itself; a part uses only parts above it")
         if (line := self.below.get(first, 0)) > number:
             refuse(number, f"part {first} is defined below, in line {line}; move it above")
-        if layer_said(rest):
+        if layer_written(rest):
             refuse(number, f"{quoted(head)} needs a colon after its name, as in {first}: {rest}")
         words = re.sub(r"\b\d+(x\d+)?\b *", "", head[:100]).strip() or head[:100]
-        known = {**{said_of(kind): written_as(kind) for kind in KINDS}, **{b: b for b in BLOCKS}}
+        known = {**{words_of(kind): written_as(kind) for kind in KINDS}, **{b: b for b in BLOCKS}}
         known |= {part: " ".join([part, *self.parts[part].parameters]) for part in self.parts}
         near = get_close_matches(words, known, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(known[each] for each in near)}?"

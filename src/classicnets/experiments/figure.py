@@ -14,14 +14,14 @@ h1 { font-size: 1.5rem; }
 table { border-collapse: collapse; margin: 12px 0 24px; font-variant-numeric: tabular-nums; }
 th { border-bottom: 1px solid #999; }
 """
-BLUE, ORANGE = "#0072B2", "#D55E00"
 
 
 def draw(report: "ExperimentReport") -> bytes:
     """Left the test error of each run, those of a seed joined; right the differences from the
     baseline with mean and 95 % interval. Runs that diverged are drawn as crosses at the top."""
-    from classicnets.support.plots import LiteralFigure, narrow, png
+    from classicnets.support.plots import COLOURS, LiteralFigure, narrow, png
 
+    blue, orange = COLOURS[:2]
     rows = report.rows
     figure = LiteralFigure(figsize=(10, 1.5 + 0.35 * max(8, len(rows))), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -32,8 +32,8 @@ def draw(report: "ExperimentReport") -> bytes:
         left.plot(places, pair, "-", color="0.8", linewidth=0.8)
     for k, values in enumerate(errors):
         gone = np.isnan(values)
-        left.plot(np.full((~gone).sum(), k), values[~gone], "o", color=BLUE, markersize=4)
-        left.plot(np.full(gone.sum(), k), np.full(gone.sum(), 1.05 * top), "x", color=ORANGE)
+        left.plot(np.full((~gone).sum(), k), values[~gone], "o", color=blue, markersize=4)
+        left.plot(np.full(gone.sum(), k), np.full(gone.sum(), 1.05 * top), "x", color=orange)
     names = [narrow(row.variant, 1.6, 8) for row in rows]
     left.set_xticks(places, names, fontsize=8, rotation=30 * (len(rows) > 3))
     left.set_xlim(-0.5, len(rows) - 0.5)
@@ -42,8 +42,8 @@ def draw(report: "ExperimentReport") -> bytes:
     right.axvline(0, color="0.4", linewidth=1)
     for k, one in enumerate(report.comparisons):
         right.plot(one.differences, np.full(len(one.differences), k + 0.15), "o", color="0.6", ms=4)
-        right.plot([one.low, one.high], [k, k], "-", color=ORANGE)
-        right.plot(one.mean, k, "o", color=ORANGE)
+        right.plot([one.low, one.high], [k, k], "-", color=orange)
+        right.plot(one.mean, k, "o", color=orange)
     right.set_yticks(range(len(report.comparisons)), names[1:], fontsize=8)
     right.set_ylim(len(report.comparisons) - 0.5, -0.5)
     right.set_xlabel(f"minus {names[0]} (points of test error)")

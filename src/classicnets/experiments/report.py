@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 
-from classicnets.support.tables import align, html_table, html_text
+from classicnets.support.tables import align, finite, html_page, html_table, html_text
 from classicnets.support.units import format_seconds
 
 from .figure import STYLE, draw
-from .outcomes import Outcome
+from .outcomes import DIVERGED, Outcome
 from .plan import FACTORS, Plan
 from .statistics import least_pairs
 from .verdicts import Comparison, decide
@@ -56,7 +56,7 @@ class Row:
 
     @property
     def counted(self) -> list[float]:
-        return [100.0 if error is None else error for error in self.test_errors]
+        return [DIVERGED if error is None else error for error in self.test_errors]
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,7 +106,7 @@ class ExperimentReport:
         """All of it, named as in the classes, with the runs and their curves."""
         content = {name: value for name, value in asdict(self).items() if name != "comparisons"}
         content["comparisons"] = [asdict(c) | {"sentence": c.sentence} for c in self.comparisons]
-        return json.dumps(_finite(content), indent=2, ensure_ascii=False)
+        return json.dumps(finite(content), indent=2, ensure_ascii=False)
 
     def csv(self) -> str:
         """A row for each run, also for those that searched the learning rate."""
@@ -122,12 +122,8 @@ class ExperimentReport:
 
     def html(self) -> str:
         """A page that needs nothing else."""
-        title = html_text(" and ".join(row.variant for row in self.rows))
-        return (
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-            f"<h1>{title}</h1>\n{self._repr_html_()}\n</body>\n</html>\n"
-        )
+        title = " and ".join(row.variant for row in self.rows)
+        return html_page(title, STYLE, f"{html_text(title, 'h1')}\n{self._repr_html_()}")
 
     def sentences(self) -> Iterator[str]:
         """What the tables do not say."""
@@ -265,12 +261,3 @@ def _notes(
 
 def _signed(points: float) -> str:
     return f"{points:+.2f} points"
-
-
-def _finite(value: object) -> object:
-    """With null for what JSON has no number for."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value

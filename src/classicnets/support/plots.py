@@ -29,6 +29,8 @@ HINTING = 1.03  # by which they may be wider at another resolution
 NAMED = 200  # classes whose names are readable along the axes
 COUNTED = 40  # classes whose counts are readable in the cells
 NO_IMAGES = "0.88"  # the colour of a row without images
+# Okabe and Ito's colour-blind-safe palette, without yellow, which is too pale for a line
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 
 
 class LiteralFigure(Figure):

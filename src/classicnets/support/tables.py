@@ -1,5 +1,6 @@
-"""Tables and numbers as text, and tables as HTML for notebooks."""
+"""Tables and numbers as text, tables and pages as HTML, and numbers that JSON can hold."""
 
+import math
 from collections.abc import Collection, Sequence
 from html import escape
 
@@ -58,3 +59,26 @@ def format_bytes(n: int) -> str:
         if n >= size:
             return f"{n / size:.2f} {unit}"
     return f"{n} B"
+
+
+def html_page(title: str, style: str, body: str) -> str:
+    """An HTML document of its own, whose title is text."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{html_text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"{body}\n</body>\n</html>\n"
+    )
+
+
+def finite(value: object) -> object:
+    """The same for JSON, which has no infinite numbers: None in their place, at any depth.
+
+    >>> finite({"seconds": [1.5, float("inf")]})
+    {'seconds': [1.5, None]}
+    """
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image as PillowImage
 
 from classicnets.support.plots import html_image, png
-from classicnets.support.tables import html_text
+from classicnets.support.tables import html_page, html_text
 
 from .forward import Image
 from .tiles import rgb
@@ -71,16 +71,14 @@ class Shown:
 
 def page(title: str, subtitle: str, plates: Sequence[Plate], shown: Sequence[Shown] = ()) -> str:
     """An HTML document with the images and their predictions, then all plates as embedded PNGs."""
-    title, subtitle = html_text(title), html_text(subtitle)
     names = [html_text(plate.name) for plate in plates if plate.figure]
     content = "".join([*map(_prediction, shown), *map(_section, plates)])
     links = "".join(f'<a href="#{name}">{name}</a>' for name in names)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<header><h1>{title}</h1><p>{subtitle}</p><nav>{links}</nav></header>\n"
-        f"<main>\n{content}</main>\n</body>\n</html>\n"
+    return html_page(
+        title,
+        STYLE,
+        f"<header>{html_text(title, 'h1')}{html_text(subtitle, 'p')}<nav>{links}</nav></header>\n"
+        f"<main>\n{content}</main>",
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from classicnets.measure import roofline
 from classicnets.measure.live import Live
 from classicnets.support.errors import option
-from classicnets.support.tables import align, format_bytes, html_lines
+from classicnets.support.tables import align, finite, format_bytes, html_lines
 from classicnets.support.units import format_seconds
 
 from .memory import EVALUATED, MARGIN, Peak, largest_peak
@@ -131,7 +131,7 @@ class Plan:
     def json(self) -> str:
         """Everything in bytes and seconds; null where a value is unknown."""
         values = {
-            **{name: _finite(value) for name, value in vars(self).items()},
+            **{name: finite(value) for name, value in vars(self).items()},
             "peaks": {peak.phase: {**peak.parts, "total": peak.total} for peak in self.peaks},
             "peak_bytes": self.peak.total,
             "peak_range": self.peak.range,
@@ -224,7 +224,3 @@ OPTION_LEFT = ("change", "effect")
 def fits(peak: Peak, budget: float) -> bool:
     """Whether it fits even where the prediction is too low by as much as has been measured."""
     return MARGIN * peak.total <= budget
-
-
-def _finite(value: object) -> object:
-    return None if value == math.inf else value
