@@ -22,6 +22,7 @@ from classicnets.support.hooks import temporary_hooks
 
 from .operations import Cost, cost
 from .receptive_field import Fields, Untracked, image_fields, propagate
+from .shapes import Shapes
 
 # besides recurrent layers: of scaled_dot_product_attention, and of embedding_bag
 FUSED = {"_safe_softmax", "_embedding_bag"}
@@ -65,6 +66,7 @@ class Recorder(TorchDispatchMode):
         self.single: list[Call] = []
         self.autocast = ""  # the kind of device that operators are cast on
         self._counts: Counter[str] = Counter()
+        self.shapes = Shapes()
 
         self.own = {_storage(t) for t in (*network.parameters(), *network.buffers())}
         self.unclaimed = {_storage(p): p for p in network.parameters()}
@@ -166,7 +168,7 @@ class Recorder(TorchDispatchMode):
         if _name(func) == "native_batch_norm":
             out = self.normalised(self.current, func, args)
         else:
-            out = func(*args, **(kwargs or {}))
+            out = self.shapes.run(func, args, kwargs or {})
         if not self.current.name:
             self._list(self.current)
         inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
@@ -187,7 +189,8 @@ class Recorder(TorchDispatchMode):
         if training and x.numel() == x.shape[1]:
             self.single.append(call)
             mean = var = None  # whose update divides by the number of values less one
-        out, *statistics = func(x, weight, bias, mean, var, training, *rest)
+        changed = (x, weight, bias, mean, var, training, *rest)
+        out, *statistics = self.shapes.run(func, changed, {})
         dtype = x.dtype if weight is None else weight.dtype
         return out, *(t.to(dtype) for t in statistics)
 
