@@ -1,9 +1,13 @@
-"""What all tests share: a fixed seed, threads for two cores, and ways to look at a network."""
+"""What all tests share: a fixed seed, threads for two cores, networks looked at, commands run."""
 
+import contextlib
 import functools
+import io
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -97,3 +101,33 @@ def write_folder() -> Callable[..., Path]:
         return root
 
     return write
+
+
+class Result(NamedTuple):
+    """The exit status of a command, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def run_cli() -> Callable[..., Result]:
+    """Runs a command in this process, which saves an import of torch each time."""
+
+    def run(*words: object, stdin: str | None = "") -> Result:
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr(sys, "argv", ["classicnets", *map(str, words)])
+            patch.setattr(sys, "stdin", None if stdin is None else io.StringIO(stdin))
+            from classicnets.cli import main
+
+            with pytest.raises(SystemExit) as end:
+                main()
+        return Result(int(end.value.code or 0), out.getvalue(), err.getvalue())
+
+    return run

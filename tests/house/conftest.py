@@ -1,26 +1,25 @@
 """Commands, run as a user types them."""
 
-import os
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def run_in() -> Callable[[Path, Sequence[str], int], subprocess.CompletedProcess]:
-    """Runs a command in a directory, without standard input, on so many columns."""
+def run_in(run_cli) -> Callable[[Path, Sequence[str], int], Any]:
+    """Runs a command of classicnets in a directory, in this process, on so many columns.
 
-    def run(desk: Path, command: Sequence[str], columns: int) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            command,
-            cwd=desk,
-            env={**os.environ, "COLUMNS": str(columns)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+    Without standard input. tests/doors starts every verb in a process of its own.
+    """
+
+    def run(desk: Path, command: Sequence[str], columns: int) -> Any:
+        program, *words = command
+        assert program == "classicnets"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(desk)
+            patch.setenv("COLUMNS", str(columns))
+            return run_cli(*words)
 
     return run

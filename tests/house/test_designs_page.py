@@ -41,16 +41,19 @@ def test_the_page_shows_what_its_commands_print(page, training, capsys, monkeypa
     for language, name, content in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if language == "console":
             command, _, shown = content.removeprefix("$ ").partition("\n")
+            if training and not re.search(" --(out|fill)", command):
+                continue  # its output is compared without training, and no command needs it
             assert _printed(capsys, monkeypatch, command).strip() == shown.strip()
         elif language == "sh":
             for command in content.splitlines() if training else ():
-                status, printed = _run(capsys, monkeypatch, command)
+                short = " --epochs 2" * (" train " in command)  # that it runs, not what it learns
+                status, printed = _run(capsys, monkeypatch, command + short)
                 assert status == 0, (command, printed)
         elif Path(name).exists():
             assert Path(name).read_text() == content
         else:
             Path(name).write_text(content)
-            if not name.startswith("wrong"):
+            if not name.startswith("wrong") and not training:
                 assert "params" in _printed(capsys, monkeypatch, f"classicnets show {name}")
 
 
