@@ -19,6 +19,7 @@ from classicnets.evaluation.protocols import TrainScale, find_protocol, log_prob
 from classicnets.recipes import lenet
 from classicnets.recipes.fast import fast
 from classicnets.training.recipe.schedules import Constant
+from classicnets.training.run import directory
 
 SMALL = dataclasses.replace(fast(16), epochs=3, batch=16)
 
@@ -83,6 +84,26 @@ def test_a_run_directory_holds_what_the_design_says(finished):
     assert (finished / "curve.png").read_bytes().startswith(b"\x89PNG")
     with safe_open(finished / "weights.safetensors", "pt") as file:
         assert json.loads(file.metadata()["classicnets"])["classes"] == ["dark", "light"]
+
+
+def test_the_curve_is_drawn_in_a_tenth_of_the_time_and_at_the_end(monkeypatch, tmp_path):
+    drawn, clock = [], [0.0]
+
+    def draw(epochs, title: str) -> bytes:
+        drawn.append(len(epochs))
+        clock[0] += 1.0
+        return b"curve"
+
+    monkeypatch.setattr(directory, "learning_curve", draw)
+    monkeypatch.setattr(directory, "perf_counter", lambda: clock[0])
+    training = cn.train(net(), shapes(60, side=16), dataclasses.replace(SMALL, epochs=25),
+                        out=tmp_path / "run")  # fmt: skip
+    for record in training:
+        clock[0] += (record.validation is not None) * 1.0
+    assert drawn == [1, 10, 19, 25]  # nine epochs of a second, after a second of drawing
+    assert (tmp_path / "run/curve.png").read_bytes() == b"curve"
+    assert cn.resume(tmp_path / "run", network=net(), data=shapes(60, side=16)).finish()
+    assert drawn[4:] == [25]
 
 
 def test_light_and_dark_are_distinguished_from_python(finished, tmp_path):

@@ -189,6 +189,7 @@ class Training:
         self.save()
 
     def _tested(self) -> Evaluation:
+        self.run.draw()
         self.run.load_weights(self.network)
         test = evaluate_network(self.network, self.splits.test, self.config)
         early = {"stopped_early": self.stopped_early} if self.stopped_early else {}

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import safetensors.torch
@@ -62,7 +63,8 @@ WITH_WEIGHTS = ("network", "input", "side", "classes", "scaling")
 class Run:
     """A run directory: configuration and notes, which run.json holds, and a row per epoch.
 
-    `draws` says whether curve.png is drawn after each epoch, which may take longer than the epoch.
+    `draws` says whether curve.png is drawn: in a tenth of the time at most, which for short epochs
+    is not after each, and at the end.
     """
 
     directory: Path
@@ -70,6 +72,8 @@ class Run:
     notes: dict[str, Any] = field(default_factory=dict)
     epochs: list[EpochMetrics] = field(default_factory=list)
     draws: bool = True
+    _drawn: int = field(default=0, init=False, compare=False)  # epochs on the curve
+    _rests: float = field(default=0.0, init=False, compare=False)  # until when, in seconds
 
     def facts(self) -> dict[str, str]:
         """What a run is and how far it is, as text."""
@@ -130,11 +134,25 @@ class Run:
         """Adds an epoch to the metrics and to the curve."""
         self.epochs.append(epoch)
         self._write_epochs()
+        if perf_counter() >= self._rests:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draws the curve, unless it is that of these epochs."""
+        if not self.draws or self._drawn == len(self.epochs):
+            return
+        began = perf_counter()
+        data = Path(self.config.data).name
+        title = f"{self.directory.resolve().name}\n{self.config.network} on {data}"
+        write_atomic(self.directory / "curve.png", learning_curve(self.epochs, title))
+        self._drawn = len(self.epochs)
+        self._rests = perf_counter() + 9 * (perf_counter() - began)
 
     def forget_epochs_after(self, last: int) -> None:
         """Drops the epochs after this one, of the saved state; they will run again."""
         self.epochs = [epoch for epoch in self.epochs if epoch.epoch <= last]
         self._write_epochs()
+        self.draw()
 
     def require_storable(self, network: nn.Module) -> None:
         """Raises a ValueError for a buffer or other state that weights.safetensors cannot hold."""
@@ -206,12 +224,8 @@ class Run:
         writer.writeheader()
         writer.writerows(rows)
         lines = "".join(json.dumps(row) + "\n" for row in rows)
-        data = Path(self.config.data).name
-        title = f"{self.directory.resolve().name}\n{self.config.network} on {data}"
         write_atomic(self.directory / "metrics.csv", table.getvalue().encode())
         write_atomic(self.directory / "metrics.jsonl", lines.encode())
-        if self.draws:
-            write_atomic(self.directory / "curve.png", learning_curve(self.epochs, title))
 
 
 def create(
