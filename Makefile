@@ -7,7 +7,7 @@ demo: .venv/ready          ## train LeNet-5 on real handwritten digits, from a f
 	$(BIN)/classicnets demo
 
 test: check                ## everything: check, then all the tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready         ## format, lint, types, floors
 	$(BIN)/ruff format --check .

@@ -27,43 +27,53 @@ import torch
 import classicnets as cn
 from classicnets.data.synthetic import shapes
 
-data = shapes(150, channels=1)
-if {changes}:  # imbalanced: a quarter of the last class is left
-    labels = data.train.labels
-    kept = ((labels < 3) | (torch.arange(len(labels)) % 4 == 0)).nonzero()[:, 0]
-    data = replace(data, train=data.train.subset(kept))
-recipe = {"batch": "15", "lr": "Constant(1e-3)", "init": "LecunUniform()", "epochs": "2"}
-training = cn.train("lenet5", data, out=sys.argv[1], recipe="fast", overrides=recipe | {changes})
-test = training.finish()
-print(len(training.splits.train), test.images)
+def train(name, changes):
+    data = shapes(150, channels=1)
+    if changes:  # imbalanced: a quarter of the last class is left
+        labels = data.train.labels
+        kept = ((labels < 3) | (torch.arange(len(labels)) % 4 == 0)).nonzero()[:, 0]
+        data = replace(data, train=data.train.subset(kept))
+    recipe = {"batch": "15", "lr": "Constant(1e-3)", "init": "LecunUniform()", "epochs": "2"}
+    out = f"{sys.argv[1]}/{name}"
+    cn.train("lenet5", data, out=out, recipe="fast", overrides=recipe | changes).finish()
+
+for name, changes in {runs}.items():
+    train(name, changes)
 """
+CHANGES = {
+    "plain": {},
+    "weights": {"class_weights": "balanced"},
+    "sampler": {"sampler": "balanced"},
+    "patience": {"epochs": "6", "lr": "Constant(0.0)", "patience": "2", "average": "None"},
+}
 
 
-def run(tmp_path: Path, processes: int, **changes: str) -> Path:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT.replace("{changes}", repr(changes)))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    several = [*launch, f"--nproc-per-node={processes}"] if processes > 1 else [sys.executable]
-    out = tmp_path / f"run{processes}"
-    done = subprocess.run(
-        [*several, str(script), str(out)], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return out
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Path]:
+    """The directories of all these runs by one process, and by two."""
+    root = tmp_path_factory.mktemp("runs")
+    (root / "script.py").write_text(SCRIPT.replace("{runs}", repr(CHANGES)))
+    one = [sys.executable]
+    two = [*one, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    for count, command in enumerate((one, two), 1):
+        done = subprocess.run(
+            [*command, str(root / "script.py"), str(root / str(count))],
+            capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    return [root / "1", root / "2"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "changes", [{}, {"class_weights": "balanced"}, {"sampler": "balanced"}], ids=str
-)
-def test_two_processes_give_the_result_of_one_within_rounding(tmp_path, changes):
-    one, two = (run(tmp_path, processes, **changes) for processes in (1, 2))
+@pytest.mark.parametrize("name", ["plain", "weights", "sampler"])
+def test_two_processes_give_the_result_of_one_within_rounding(runs, name):
+    one, two = (root / name for root in runs)
     rows = [
         [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         for out in (one, two)
     ]
     for alone, together in zip(*rows, strict=True):
-        for name in (
+        for field in (
             "step",
             "first_lr",
             "last_lr",
@@ -71,17 +81,18 @@ def test_two_processes_give_the_result_of_one_within_rounding(tmp_path, changes)
             "validation_loss",
             "validation_top1_error",
         ):
-            assert together[name] == pytest.approx(alone[name], rel=1e-4), name
+            assert together[field] == pytest.approx(alone[field], rel=1e-4), field
     weights = [load_file(out / "weights.safetensors") for out in (one, two)]
-    for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-5)
+    for layer, value in weights[0].items():
+        torch.testing.assert_close(weights[1][layer], value, rtol=1e-3, atol=1e-5)
     tests = [json.loads((out / "run.json").read_text())["test"] for out in (one, two)]
     assert tests[0]["confusion"] == tests[1]["confusion"]
 
 
 @pytest.mark.slow
-def test_two_processes_stop_together_when_patience_is_over(tmp_path):
-    out = run(tmp_path, 2, epochs="6", lr="Constant(0.0)", patience="2", average="None")
+def test_two_processes_stop_together_when_patience_is_over(runs):
+    out = runs[1] / "patience"
+    assert json.loads((out / "run.json").read_text())["processes"] == 2
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     content = json.loads((out / "run.json").read_text())
