@@ -1,5 +1,6 @@
 """A run that is killed, without a chance to save, ends as one that never was."""
 
+import functools
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import classicnets as cn
+from classicnets.api.train import Training
 
 # a network with dropout and batch normalisation, in a file as a stranger's would be
 NETWORK = """
@@ -35,15 +37,28 @@ def words(file: Path, out: Path, **more: str) -> dict:
             "overrides": overrides | more}  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The file of the network, and a training that nobody killed, made once for its settings."""
+
+    @functools.cache
+    def train(**more: str) -> tuple[Path, Training]:
+        root = tmp_path_factory.mktemp("whole")
+        (root / "mine.py").write_text(NETWORK)
+        torch.manual_seed(0)
+        training = cn.train(**words(root / "mine.py", root / "run", **more))
+        training.finish()
+        return root / "mine.py", training
+
+    return train
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(  # passes done when it is killed
     ("rows", "more"), [(0, {}), (1, {}), (4, {}), (1, {"sampler": "balanced", "patience": "3"})]
 )
-def test_a_killed_run_resumes_bit_for_bit(tmp_path, rows, more):
-    file = tmp_path / "mine.py"
-    file.write_text(NETWORK)
-    whole = cn.train(**words(file, tmp_path / "whole", **more))
-    whole.finish()
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, trained, rows, more):
+    file, whole = trained(**more)
     out = tmp_path / "killed"
     script = (
         "import classicnets as cn, time, torch\n"
@@ -65,15 +80,15 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path, rows, more):
     resumed = cn.resume(out, network=f"{file}:net")
     assert resumed.state.step < whole.state.step
     resumed.finish()
-    weights = [(path / "weights.safetensors").read_bytes() for path in (tmp_path / "whole", out)]
+    weights = [(path / "weights.safetensors").read_bytes() for path in (whole.directory, out)]
     assert weights[0] == weights[1]
-    states = [torch.load(path / "last.pt", weights_only=True) for path in (tmp_path / "whole", out)]
+    states = [torch.load(path / "last.pt", weights_only=True) for path in (whole.directory, out)]
     assert str(states[0]) == str(states[1])
     for name, value in states[0]["network"].items():
         assert torch.equal(value, states[1]["network"][name]), name
     columns = [  # all but what depends on the clock
         [line.split(",")[:8] for line in (path / "metrics.csv").read_text().splitlines()]
-        for path in (tmp_path / "whole", out)
+        for path in (whole.directory, out)
     ]
     assert columns[0] == columns[1]
 
