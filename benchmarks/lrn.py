@@ -64,7 +64,7 @@ def benchmarks(quick: bool) -> tuple[Benchmark, ...]:
             (Target("classicnets", 4.0, "torch"),),
             partial(traffic, (batch, *shape)),
         )
-        for layer, shape in SHAPES.items()
+        for layer, shape in list(SHAPES.items())[-1 if quick else 0 :]  # norm2, the smaller one
         for layout in LAYOUTS
     ]
     batch = 2 if quick else 16

@@ -69,7 +69,7 @@ def test_every_target_names_contenders_of_its_case(harness, device):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "cases"), [("lrn", 5), ("start", 1)])
+@pytest.mark.parametrize(("name", "cases"), [("lrn", 3), ("start", 1)])
 def test_a_quick_benchmark_writes_table_json_and_chart(name, cases, tmp_path):
     done = run(name, "--quick", "--threads", "1", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
