@@ -6,18 +6,19 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO
-
-from filelock import FileLock, Timeout
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from .errors import plain_reason
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 LOCK = ".lock"  # in a directory that a process trains in, or has trained in
-_HELD: dict[Path, FileLock] = {}  # until this process ends
+_HELD: "dict[Path, FileLock]" = {}  # until this process ends
 
 
-def exists(path: Path) -> bool:
-    """Whether a path exists; False where a folder above it may not be looked into."""
+def exists(path: str | Path) -> bool:
+    """Whether a path exists; False where a folder above it is closed, and for no possible path."""
     return os.path.exists(path)  # noqa: PTH110  # pathlib's raises a PermissionError
 
 
@@ -71,6 +72,8 @@ def lock_directory(directory: Path) -> None:
 
     Raises a ValueError when one already does.
     """
+    from filelock import FileLock, Timeout
+
     place = directory.resolve()
     if place in _HELD:
         return

@@ -195,6 +195,8 @@ def check_notes(notes: Mapping[str, Any]) -> None:
         "extended": tuple[Mapping[str, int], ...],
         "plan": Mapping[str, float],
         "measured": Mapping[str, float],
+        "ended": bool,
+        "diverged": str,
     }
     for name, kind in kinds.items():
         if notes.get(name) is not None:

@@ -97,8 +97,8 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether the training has ended, with its test."""
-        return self.notes.get("test") is not None
+        """Whether the training has ended: with its test, or as one of an experiment without."""
+        return self.notes.get("test") is not None or self.notes.get("ended") is True
 
     @property
     def last(self) -> Path:
