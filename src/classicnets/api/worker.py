@@ -51,7 +51,8 @@ def main() -> None:
             try:
                 _train(job, stop, answer)
             except (ValueError, OSError) as error:
-                answer(failed=f"{job.directory}: {error}")
+                where = "" if job.directory in str(error) else f"{job.directory}: "
+                answer(failed=f"{where}{error}")
             except Exception as error:  # anything can happen in a network of your own
                 answer(failed=f"{job.directory}: {one_line(error)}")
             if stop.is_set():

@@ -41,6 +41,22 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
+def open_named(path: Path) -> BinaryIO:
+    """As `open_regular`, but raises a ValueError that names the file unless it is missing."""
+    try:
+        return open_regular(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
+
+
+def read_named(path: Path) -> bytes:
+    """The content of a file; see `open_named`."""
+    with open_named(path) as file:
+        return file.read()
+
+
 @contextmanager
 def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     """A new file that replaces `path` at the end, or is removed if anything fails on the way.
@@ -72,7 +88,7 @@ def lock_directory(directory: Path) -> None:
 
     Raises a ValueError when one already does.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock, Timeout  # noqa: PLC0415  # most verbs lock nothing
 
     place = directory.resolve()
     if place in _HELD:
