@@ -1,7 +1,9 @@
 """Modules of one's own: what trains, what is kept as it was built, and what is refused."""
 
+import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -57,7 +59,7 @@ class LockedInside(nn.Module):
     def __init__(self):
         super().__init__()
         self.inner = nn.ModuleDict({"own": Locked()})
-        self.helpers = [self.inner, {"own": (self, threading.Lock())}]
+        self.helpers = [self.inner, {"own": (self, threading.Lock(), sys.stderr)}]
         self.inner["own"].register_forward_hook(self.seen)
 
     def seen(self, *_):
@@ -256,6 +258,18 @@ REFUSED = {
     ),
     "weights of torch.bfloat16": lambda: body().bfloat16(),
 }
+NOTHING_TO_LEARN = {
+    "without parameters": lambda: nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(4)),
+    "frozen": lambda: body().requires_grad_(False),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING_TO_LEARN)
+def test_a_network_that_cannot_learn_is_neither_trained_nor_planned(tmp_path, name):
+    for verb in (partial(cn.train, out=tmp_path / "run"), cn.plan):
+        with pytest.raises(ValueError, match="Sequential has no parameters to train"):
+            verb(NOTHING_TO_LEARN[name](), DATA, RECIPE)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.filterwarnings("ignore")

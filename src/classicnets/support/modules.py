@@ -32,6 +32,12 @@ def require_float32(network: nn.Module) -> None:
         )
 
 
+def require_parameters(network: nn.Module) -> None:
+    """Raises a ValueError for a network that cannot learn."""
+    if not any(p.requires_grad for p in network.parameters()):
+        raise ValueError(f"{type(network).__name__} has no parameters to train")
+
+
 def _not_plain(module: nn.Module) -> str:
     original = "give the module that it was made from"
     if isinstance(module, torch.jit.ScriptModule):
