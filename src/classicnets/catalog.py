@@ -5,7 +5,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -28,6 +28,7 @@ from classicnets.recipes import (
 from classicnets.recipes.fast import FAST, OWN
 from classicnets.support.arguments import as_ours, as_theirs
 from classicnets.support.errors import one_line, shell
+from classicnets.support.files import exists
 from classicnets.support.names import matching, short, spelling
 from classicnets.training.recipe import Recipe
 
@@ -151,11 +152,10 @@ def from_design(path: Path) -> Entry:
 
 def _instead(name: str) -> str:
     """What to say after an unknown name: what it is, or what there is."""
-    with suppress(OSError):  # it is too long for a path
-        if Path(name).exists():
-            kind = "folder" if Path(name).is_dir() else "file"
-            as_data = shell("--data", name)
-            return f", which is a {kind}: data go with a network, as in NETWORK {as_data}"
+    if exists(name):
+        kind = "folder" if Path(name).is_dir() else "file"
+        as_data = shell("--data", name)
+        return f", which is a {kind}: data go with a network, as in NETWORK {as_data}"
     plain = spelling(name)
     if held := [key for key in SPELLINGS if re.search(rf"{key}(?<=\d)(?!\d)", plain)]:
         base = SPELLINGS[max(held, key=len)]

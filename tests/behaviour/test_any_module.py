@@ -1,11 +1,14 @@
 """Modules of one's own: what trains, what is kept as it was built, and what is refused."""
 
+import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrizations, prune
 
 import classicnets as cn
@@ -13,6 +16,7 @@ from classicnets.api.train import Training
 from classicnets.cli.report import print_introduction
 from classicnets.data.synthetic import shapes
 from classicnets.recipes.fast import fast
+from classicnets.support.modules import copy_network
 from classicnets.training.recipe.constraint import FilterRms
 from classicnets.training.recipe.init import AsBuilt, Gaussian, HeNormal
 
@@ -47,6 +51,22 @@ class Locked(Own):
     def __init__(self):
         super().__init__()
         self.lock, self.nested = threading.Lock(), {"locks": [threading.Lock()]}
+
+
+class LockedInside(nn.Module):
+    """Locks deep inside, beside bound hooks and a helper that knows the module."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.ModuleDict({"own": Locked()})
+        self.helpers = [self.inner, {"own": (self, threading.Lock(), sys.stderr)}]
+        self.inner["own"].register_forward_hook(self.seen)
+
+    def seen(self, *_):
+        self.calls = getattr(self, "calls", 0) + 1
+
+    def forward(self, x):
+        return self.inner["own"](x)
 
 
 class Sparse(Own):
@@ -90,7 +110,8 @@ COMPUTED = {
     "the older spectral_norm": lambda: body(torch.nn.utils.spectral_norm),
     "pruned": lambda: body(lambda layer: prune.l1_unstructured(layer, "weight", amount=0.5)),
 }
-KINDS = COMPUTED | {kind.__name__: kind for kind in (Keeps, Locked, Sparse, Complex, Twice, lazy)}
+OWN = (Keeps, Locked, LockedInside, Sparse, Complex, Twice, lazy)
+KINDS = COMPUTED | {kind.__name__: kind for kind in OWN}
 
 
 def equal(one: nn.Module, other: nn.Module) -> bool:
@@ -187,6 +208,44 @@ def test_a_network_given_in_evaluation_mode_is_trained_as_a_whole(tmp_path):
     assert training.network[1].training
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", KINDS)
+def test_its_training_is_planned_and_it_stays_as_it_was(name):
+    network = KINDS[name]()
+    before = copy_network(network)
+    if name == "Sparse":
+        with pytest.raises(ValueError, match="cannot be planned: mix is a sparse tensor"):
+            cn.plan(network, DATA, RECIPE)
+        return
+    found = cn.plan(network, DATA, RECIPE, measure=True)
+    assert found.step.source == "measured"
+    if name == "lazy":
+        assert all(is_lazy(p) for p in network.parameters())
+        learnt = 4 * 27 + 4 + 2 * 4 + 4 * 400 + 4  # 10x10 maps; beside them a mean and a variance
+        assert found.peaks[0].weights == 4 * (learnt + 2 * 4) + 8
+    else:
+        assert equal(network, before)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", KINDS)
+def test_a_copy_shares_no_module_and_no_tensor(name):
+    network = KINDS[name]()
+    copied = copy_network(network)
+    for parts in (nn.Module.modules, nn.Module.parameters, nn.Module.buffers):
+        pairs = list(zip(parts(network), parts(copied), strict=True))
+        assert not [(a, b) for a, b in pairs if a is b]
+    if name != "lazy":
+        with torch.no_grad():
+            for p in copied.parameters():
+                p.zero_()
+        assert any(p.any() for p in network.parameters())
+    if name == "LockedInside":
+        copied(IMAGE)
+        assert (copied.calls, hasattr(network, "calls")) == (1, False)
+        assert copied.inner["own"].lock is network.inner["own"].lock
+
+
 REFUSED = {
     "torch.jit": lambda: torch.jit.script(body()),
     "torch.compile": lambda: torch.compile(body()),
@@ -199,6 +258,18 @@ REFUSED = {
     ),
     "weights of torch.bfloat16": lambda: body().bfloat16(),
 }
+NOTHING_TO_LEARN = {
+    "without parameters": lambda: nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(4)),
+    "frozen": lambda: body().requires_grad_(False),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING_TO_LEARN)
+def test_a_network_that_cannot_learn_is_neither_trained_nor_planned(tmp_path, name):
+    for verb in (partial(cn.train, out=tmp_path / "run"), cn.plan):
+        with pytest.raises(ValueError, match="Sequential has no parameters to train"):
+            verb(NOTHING_TO_LEARN[name](), DATA, RECIPE)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -212,6 +283,7 @@ def test_what_cannot_be_trained_is_refused_in_the_same_words_by_every_verb(tmp_p
         "evaluate": lambda: cn.evaluate(tmp_path / "run", DATA.test, network=network),
         "see": lambda: cn.see(tmp_path / "run", network=network),
         "speed": lambda: cn.speed(network, (3, 12, 12)),
+        "plan": lambda: cn.plan(network, DATA, RECIPE),
     }
     if "float" not in words:
         verbs["show"] = lambda: cn.show(network, (3, 12, 12))

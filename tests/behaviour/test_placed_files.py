@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import struct
+import tracemalloc
 from hashlib import md5
 from pathlib import Path
 
@@ -71,6 +73,18 @@ def test_the_published_file_is_used_however_it_was_compressed(cache):
         put(cache / "set" / "x.gz", placed)
         with pytest.raises(ValueError, match="is not the published file"):
             fetch(remote, "set")
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused_in_little_memory(cache):
+    claimed = struct.pack(">4I", 0x803, 1, 28, 28) + bytes(784)  # one image of MNIST
+    found = put(cache / "mnist" / FIRST["mnist"][0], gzip.compress(claimed + bytes(2**28), 1))
+    assert (cache / "mnist" / FIRST["mnist"][0]).stat().st_size < 2**21
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=f"is not the published file: its MD5 sum is {found}"):
+        open_data("mnist", 32, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
 
 
 def test_what_is_not_a_file_is_neither_opened_nor_removed(cache):

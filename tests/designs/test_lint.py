@@ -3,7 +3,8 @@
 import pytest
 
 from classicnets.api.design import describe_network
-from classicnets.designs.lint import warnings
+from classicnets.designs import build
+from classicnets.designs.lint import ends_in_maps, warnings
 from classicnets.designs.reader import read
 
 DEEP = "every conv: relu\n[{n}x{n}x1] input\n{convs}\naverage: global average\nfc: 2 neurons"
@@ -51,3 +52,21 @@ def test_networks_of_the_papers_are_as_they_should_be(name):
 def test_the_plain_network_that_the_paper_finds_too_deep_is_named():
     (said,) = warnings(describe_network("plain34"))
     assert "and 13 more read depends on the whole image of 224x224 already" in said
+
+
+@pytest.mark.parametrize("check", [warnings, ends_in_maps])
+def test_a_design_is_expanded_once_for_all_its_warnings(monkeypatch, check):
+    expanded = []
+    expand = build.expand
+    monkeypatch.setattr(build, "expand", lambda design: expanded.append(1) or expand(design))
+    assert "the network ends in maps, [6x6x4]" in "".join(
+        check(read("[8x8x3] input\n[6x6x4] conv1: 4 3x3 filters"))
+    )
+    assert len(expanded) == 1
+
+
+def test_a_side_branch_is_not_what_a_network_ends_in():
+    text = "[8x8x4] input\nconv1: 4 1x1 filters\n{}\nside: aside\n  {}"
+    maps, scores = "conv2: 5 1x1 filters", "fc: 5 neurons"
+    assert ends_in_maps(read(text.format(scores, scores))) == ""
+    assert "[8x8x5]" in ends_in_maps(read(text.format(maps, scores)))

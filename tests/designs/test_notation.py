@@ -1,5 +1,6 @@
 """The notation: what it says, and what is refused with the line and the reason."""
 
+import os
 import random
 import re
 import time
@@ -11,7 +12,7 @@ from torch import nn
 from classicnets.designs.build import build, shapes
 from classicnets.designs.describe import describe
 from classicnets.designs.lint import warnings
-from classicnets.designs.reader import read
+from classicnets.designs.reader import read, read_text
 from classicnets.designs.writer import write
 from classicnets.layers.wiring import Concat, Network, Residual, chain
 
@@ -233,6 +234,14 @@ def test_layers_that_do_not_fit_are_refused_with_the_arithmetic(lines, message):
     with pytest.raises(ValueError, match="line ") as refusal:
         build(read(HEAD + lines))
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a device"])
+def test_a_design_is_read_from_a_regular_file_only(tmp_path, kind):
+    path = tmp_path / "x.net"
+    os.mkfifo(path) if kind == "a named pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=f"cannot read .*: it is {kind}, not a regular file$"):
+        read_text(path)
 
 
 def test_a_side_branch_may_be_the_last_line():

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -252,6 +253,30 @@ def test_what_has_no_meaning_is_refused_in_a_sentence_by_every_verb_that_uses_it
         if verb in refusing:
             assert sentence in err
             assert len(err.splitlines()) == 1
+
+
+PIPES = {
+    "run.json": {"predict", "evaluate", "see", "compare", "resume"},
+    "metrics.jsonl": {"predict", "evaluate", "see", "compare", "resume"},
+    "mean.safetensors": {"predict", "evaluate", "see", "compare", "resume"},
+    "weights.safetensors": {"predict", "evaluate", "see"},
+    "last.pt": {"resume"},
+}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("name", PIPES)
+def test_what_is_no_regular_file_in_a_run_is_named_and_not_waited_for(copied, verbs, name, kind):
+    (copied / name).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(copied / name)
+    else:
+        (copied / name).symlink_to("/dev/zero")
+    said = {"pipe": "it is a named pipe", "device": "it is a device"}[kind]
+    for verb, (status, _, err) in verbs(copied).items():
+        if verb in PIPES[name]:
+            sentence = f"{copied / name} cannot be read: {said}, not a regular file\n"
+            assert (status, err.removeprefix("classicnets: ")) == (2, sentence), verb
 
 
 def test_a_mask_that_is_infinite_as_built_is_weights_like_others(tmp_path):

@@ -141,6 +141,28 @@ CASES = {
         "train --resume {root}/run",
         f"cannot write {{path}}/metrics.csv: {DENIED}",
     ),
+    "what may be a verb": (
+        "d",
+        CLOSED,
+        "{root}/d/dark",
+        "no verb '{path}/dark'; choose from list, show, design, diff, suggest, speed, plan, "
+        "recipe, train, experiment, evaluate, predict, compare, see, pack, demo",
+    ),
+    "what may be a network": (
+        "d",
+        CLOSED,
+        "show {root}/d/dark",
+        "no network '{path}/dark'; there are those of the papers on LeNet, AlexNet, ZFNet, VGG, "
+        "GoogLeNet and ResNet, which `classicnets list` shows, and my.net or "
+        "path/to/file.py:builder for your own",
+    ),
+    "what may be an option of another tool": (
+        "d",
+        CLOSED,
+        "train {root}/d/dark lenet5",
+        "train takes one network, and data after --data; write: classicnets train {path}/dark "
+        "--data lenet5",
+    ),
     "folder of figures": ("run", READ_ONLY, SEE, f"{{path}}/see: {DENIED}"),
     "images": ("d", CLOSED, "predict {root}/run {root}/d", f"{{path}}: {DENIED}"),
     "named image": (

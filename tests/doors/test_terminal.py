@@ -167,7 +167,7 @@ def test_names_survive_an_ascii_locale(run, tmp_path):
     ("redirect", "status", "sentence"),
     [
         ("| head -n 1; exit ${PIPESTATUS[0]}", (0, 1), b""),
-        ("> /dev/full", (2,), b"No space left on device"),
+        ("> /dev/full", (2,), b"classicnets: No space left on device"),
         (">&-", (0,), b""),
         ("<&-", (0,), b""),
         ("2>&-", (0,), b""),

@@ -17,6 +17,9 @@ from subprocess import PIPE, Popen
 from threading import Lock, Thread
 from typing import IO, Any
 
+from classicnets.support.errors import is_typed
+
+TYPED = "typed"  # says to a process that its messages are for the command line
 PATIENCE = 60  # seconds that a process has to save its state and end
 
 
@@ -59,6 +62,7 @@ class Pool:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         command = [sys.executable, "-P", "-m", "classicnets.api.worker", str(threads)]
+        command += [TYPED] * is_typed()
         self.processes = [
             # a session of its own: Ctrl-C is for this process only
             Popen(

@@ -28,6 +28,7 @@ from classicnets.support.devices import (
 )
 from classicnets.support.errors import option
 from classicnets.support.meta import meta_copy
+from classicnets.support.modules import copy_network, require_plain
 from classicnets.support.tables import format_bytes
 from classicnets.support.units import parse_bytes, parse_seconds
 from classicnets.training.execution.execution import Execution, choose_precision
@@ -52,6 +53,7 @@ from .recipes import (
     set_by_hand,
     with_overrides,
 )
+from .runs import with_sizes
 from .speed import time_steps
 
 EXAMPLE = 1000  # images in an epoch where there are neither data nor a paper
@@ -194,7 +196,9 @@ class _Job:
         self.target, self.recipe, self.splits, self.where = target, recipe, splits, where
         self.channels = splits.channels if splits else target.channels
         self.shape = (self.channels, recipe.crop, recipe.crop)
-        self.network = self._built("meta")
+        given = self._built("meta")
+        require_plain(given)
+        self.network = with_sizes(meta_copy(given), self.shape, seed=0)
         scores_shape(self.network, (2, *self.shape))
         self.copies = optimizer_copies(recipe)
         self.state = (self.copies, where.device.type)
@@ -232,7 +236,7 @@ class _Job:
 
     def measured(self, precision: str, parts: int) -> Seconds:
         execution = Execution(precision, accumulation_steps=parts)
-        module = self._built("cpu")
+        module = copy_network(self._built("cpu"))  # a module that is given stays as it is
         device, batch = self.where.device, self.recipe.batch
         rounds = time_steps(module, self.recipe, self.shape, batch, device, execution)
         return Seconds(min(rounds), median(rounds), max(rounds), "measured")

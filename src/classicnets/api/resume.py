@@ -132,7 +132,8 @@ def _extend(training: Training, epochs: int) -> None:
         origin = {**_origin(run), "epochs": epochs}
         given = origin.get("overrides") or {}
         origin["overrides"] = {name: given[name] for name in given if name not in LENGTH}
-        run.notes.pop("stopped_early", None)
+        for past in ("stopped_early", "ended", "diverged"):
+            run.notes.pop(past, None)
         run.note(origin=origin, extended=extended, test=None)
 
 
@@ -166,7 +167,7 @@ def _require_complete(run: Run, network: Source) -> None:
 
     A run that was killed in its first epoch has none and begins anew; copies of others may lack it.
     """
-    further = len(run.epochs) > 1 or run.notes.get("test") is not None
+    further = len(run.epochs) > 1 or run.ended
     if not run.last.exists() and (further or isinstance(network, nn.Module)):
         raise ValueError(f"no checkpoint {run.last} to resume from; train again")
 

@@ -5,7 +5,7 @@ import os
 import queue
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock
 
 from classicnets.data.sets import keep_data
-from classicnets.support.errors import one_line
+from classicnets.support.errors import on_command_line, one_line
 from classicnets.support.files import LOCK
 from classicnets.support.machine import keep_memory
 from classicnets.training.recipe.recipe import custom_parts
@@ -23,7 +23,7 @@ from classicnets.training.run import loop
 from classicnets.training.run.directory import open_run
 from classicnets.training.run.state import Record
 
-from .members import PATIENCE, Job
+from .members import PATIENCE, TYPED, Job
 from .resume import resume
 from .train import Training, train
 
@@ -46,12 +46,13 @@ def main() -> None:
             stop.set()
 
     Thread(target=_listen, args=(jobs, stop), daemon=True).start()
-    with keep_data():
+    with keep_data(), on_command_line() if TYPED in sys.argv[2:] else nullcontext():
         for job in iter(jobs.get, None):
             try:
                 _train(job, stop, answer)
             except (ValueError, OSError) as error:
-                answer(failed=f"{job.directory}: {error}")
+                where = "" if job.directory in str(error) else f"{job.directory}: "
+                answer(failed=f"{where}{error}")
             except Exception as error:  # anything can happen in a network of your own
                 answer(failed=f"{job.directory}: {one_line(error)}")
             if stop.is_set():

@@ -109,8 +109,9 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def _message(error: Exception) -> str:
     """The message; of a system's error the file and the reason, without its number."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        named = error.filename is not None
+        return f"{os.fsdecode(error.filename)}: {error.strerror}" if named else error.strerror
     return str(error)
 
 

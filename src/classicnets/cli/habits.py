@@ -6,10 +6,10 @@ timm, torchvision's references, fastai and Ultralytics name the same things in o
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import NamedTuple
 
 from classicnets.support.errors import shell
+from classicnets.support.files import exists
 
 # Ours -> theirs. {} is the value; words in capitals are arguments of a verb. Of several lines that
 # hold a word the first that the verb has is the answer.
@@ -177,7 +177,7 @@ def tokens(verb: Verb, words: Sequence[str]) -> Iterator[Token]:
             return
         if len(word) < 2 or word[0] != "-":
             key, sign, value = word.partition("=")
-            hydra = re.fullmatch("[a-z][a-z0-9_]*", key) and not Path(word).exists()
+            hydra = re.fullmatch("[a-z][a-z0-9_]*", key) and not exists(word)
             known = sign and hydra and _is_known(verb, f"--{key.replace('_', '-')}")
             yield Token(f"{key}=", value) if known else Token("", word)
             continue
@@ -250,7 +250,7 @@ def _with_network(
     """Of the arguments of train one is the network, and another one the data."""
     if any(option.startswith("--resume") for option in options):
         return [], [], options
-    given = sorted(loose, key=lambda word: Path(word).exists()) if not first else loose
+    given = sorted(loose, key=exists) if not first else loose
     network, data = (first[:1], given) if first else (given[:1], given[1:])
     if not any(option.startswith("--data ") for option in options):
         options = ["--data " + word for word in data[:1]] + options

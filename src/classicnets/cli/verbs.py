@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from classicnets.support.errors import shell, suggest
+from classicnets.support.files import exists
 
 from .habits import Verb, answer, tokens, verb_for
 
@@ -81,7 +82,7 @@ class VerbGroup(TyperGroup):
             )
         if _is_run([word]):
             return f"{word} is a run; write: {shell('classicnets', 'evaluate', word)}"
-        if Path(word).exists():
+        if exists(word):
             return f"{word} is not a verb; write: classicnets train NETWORK {shell('--data', word)}"
         return f"no verb {word!r}; {suggest(word, self.commands)}"
 
@@ -127,8 +128,6 @@ def _unfit(command: Any, ctx: Any, error: Any, args: Sequence[str]) -> str:
 
 
 def _is_run(paths: Sequence[str]) -> bool:
-    from classicnets.support.files import exists
-
     return any(exists(Path(path) / "run.json") for path in paths)
 
 

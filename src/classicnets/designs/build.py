@@ -32,9 +32,16 @@ def build(design: Design, classes: int | None = None, channels: int | None = Non
     >>> build(read("[4x4x3] input\\n[48] flatten\\n[5] fc: 5 neurons"), classes=2).fc.out_features
     2
     """
+    return expand_and_build(design, classes, channels)[1]
+
+
+def expand_and_build(
+    design: Design, classes: int | None = None, channels: int | None = None
+) -> tuple[Block, Network]:
+    """The lines of a design, expanded, and the network that they build; see `build`."""
     body, builder = _follow(design, classes, channels)
     stages, _ = builder.sequence(body, (channels or design.input[0], *design.input[1:]))
-    return Network(stages)
+    return body, Network(stages)
 
 
 def shapes(design: Design, claimed: bool = True) -> dict[int, Shape]:
@@ -51,6 +58,13 @@ def shapes(design: Design, claimed: bool = True) -> dict[int, Shape]:
     return {
         line: next(iter(found)) for line, found in builder.seen.items() if line and len(found) == 1
     }
+
+
+def output_shape(design: Design) -> Shape:
+    """The shape that the network gives for one image. Raises ValueError where layers do not fit."""
+    body, builder = _follow(design, None, None)
+    builder.check = builder.modules = False
+    return builder.sequence(body, design.input)[1]
 
 
 def check(design: Design) -> None:

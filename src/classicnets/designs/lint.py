@@ -8,9 +8,8 @@ import torch
 from classicnets.measure import Layer as Row, Report, measure
 from classicnets.support.errors import first_few
 
-from .build import build, shapes, written
-from .expand import expand
-from .kinds import WITH_WEIGHTS
+from .build import expand_and_build, output_shape, written
+from .kinds import WITH_WEIGHTS, Shape
 from .tree import RESIDUAL, SEQUENCE, SIDE_BY_SIDE, Block, Design, Layer, Use, layers
 
 TOO_SMALL = 1 / 4  # of the image's side, for the field of the last convolution
@@ -23,15 +22,15 @@ def warnings(design: Design) -> list[str]:
     >>> warnings(read("[8x8x3] input\\n[6x6x4] conv1: 4 3x3 filters\\n[2] fc2: 2 neurons"))
     ['no non-linearity between conv1 and fc2', 'fc2 holds 72 % of the parameters']
     """
-    body = expand(design).body
+    with torch.device("meta"):
+        body, network = expand_and_build(design)
+        report = measure(network, design.input)
     pairs = [f"{a} and {b}" for a, b in _linear(body)]
     found = [f"no non-linearity between {first_few(pairs)}"] * bool(pairs)
     used = {use.part for use in _uses(design)}
-    found += filter(None, [ends_in_maps(design)])
+    found += _maps(report.layers[-1].output)
     found += [f"part {p.name} is not used" for p in design.parts if p.name not in used]
     found += [f"{name} {skips}" for name, skips in _skipping(body, "")]
-    with torch.device("meta"):
-        report = measure(build(design), design.input)
     return [*found, *_head(report), *_fields(report, dict(_convolutions(body, "")))]
 
 
@@ -104,14 +103,16 @@ def _sides(field: object) -> tuple[int, ...]:
 
 def ends_in_maps(design: Design) -> str:
     """What to say of a network that gives maps, of which there is no training; else empty."""
-    (item,) = expand(design).body.lines[-1]
-    shape = shapes(design, claimed=False).get(item.line, ())
+    return "".join(_maps(output_shape(design)))
+
+
+def _maps(shape: Shape) -> list[str]:
     if len(shape) != 3:
-        return ""
-    return (
+        return []
+    return [
         f"the network ends in maps, {written(shape)}, and training needs scores: end it with lines "
         "such as `average: global average` and `fc: 10 neurons`"
-    )
+    ]
 
 
 def _uses(design: Design) -> Iterator[Use]:

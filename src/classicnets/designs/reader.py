@@ -8,6 +8,7 @@
 Lines that are indented below another one are its block. `#` and parentheses are comments.
 """
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from torch import nn
+
+from classicnets.support.errors import plain_reason
+from classicnets.support.files import open_regular
 
 from .expand import MOST_LAYERS, names_of_range
 from .kinds import EVERY, KINDS, OPTIONS, Kind, Shape
@@ -66,13 +70,15 @@ def read(text: str) -> Design:
 def read_text(path: Path) -> str:
     """The text of a design file. Raises a ValueError where there is none."""
     try:
-        if path.stat().st_size > LONGEST:
-            raise ValueError(f"{path} is not a design; one has at most {LONGEST:,} bytes")
-        return path.read_text(encoding="utf-8")
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a design: it is not UTF-8 text") from None
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {path}: {plain_reason(error)}") from None
+    if len(text) > LONGEST:
+        raise ValueError(f"{path} is not a design; one has at most {LONGEST:,} characters")
+    return text
 
 
 def _heading(text: str) -> str:

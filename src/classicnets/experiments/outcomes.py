@@ -78,6 +78,7 @@ def _require_own(run: Run, member: Member, plan: Plan) -> None:
     variant = plan.variants[member.variant]
     facts = {
         "seed": (run.config.seed, member.seed),
+        "length": (run.config.total_steps, variant.steps),
         "data": (run.config.digest, plan.digest),
         "images": (run.config.images, plan.images),
         "network": ((run.notes.get("parameters")), variant.parameters),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from classicnets.support.errors import plain_reason
-from classicnets.support.files import write_atomic
+from classicnets.support.files import read_named, write_atomic
 from classicnets.support.names import file_names
 from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 
@@ -125,9 +125,10 @@ def read_plan(directory: Path) -> Plan | None:
         if directory.exists() and (not directory.is_dir() or _holds_other(directory)):
             raise ValueError(f"{directory} is not empty, and no experiment: it has no {PLAN}")
         return None
+    content = read_named(path)
     try:
-        plan = from_json(parse_json(path.read_bytes().decode()), Plan)
-    except (ValueError, OSError) as error:
+        plan = from_json(parse_json(content.decode()), Plan)
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
     least = (plan.processes, plan.threads, len(plan.variants) - 1, plan.seeds - 1)
     if min(least) < 1:

@@ -67,6 +67,11 @@ def on_command_line() -> Iterator[None]:
         _typed = before
 
 
+def is_typed() -> bool:
+    """Whether messages name options as one types them."""
+    return _typed
+
+
 def option(name: str, value: object = True) -> str:
     """An option as one writes it where one is: `--exist-ok` on the command line, else in Python.
 

@@ -6,18 +6,19 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO
-
-from filelock import FileLock, Timeout
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from .errors import plain_reason
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 LOCK = ".lock"  # in a directory that a process trains in, or has trained in
-_HELD: dict[Path, FileLock] = {}  # until this process ends
+_HELD: "dict[Path, FileLock]" = {}  # until this process ends
 
 
-def exists(path: Path) -> bool:
-    """Whether a path exists; False where a folder above it may not be looked into."""
+def exists(path: str | Path) -> bool:
+    """Whether a path exists; False where a folder above it is closed, and for no possible path."""
     return os.path.exists(path)  # noqa: PTH110  # pathlib's raises a PermissionError
 
 
@@ -38,6 +39,22 @@ def open_regular(path: str | Path) -> BinaryIO:
 def _open_at_once(path: str, flags: int) -> int:
     """Does not wait for a writer, even if the file has just become a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def open_named(path: Path) -> BinaryIO:
+    """As `open_regular`, but raises a ValueError that names the file unless it is missing."""
+    try:
+        return open_regular(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
+
+
+def read_named(path: Path) -> bytes:
+    """The content of a file; see `open_named`."""
+    with open_named(path) as file:
+        return file.read()
 
 
 @contextmanager
@@ -71,6 +88,8 @@ def lock_directory(directory: Path) -> None:
 
     Raises a ValueError when one already does.
     """
+    from filelock import FileLock, Timeout  # noqa: PLC0415  # most verbs lock nothing
+
     place = directory.resolve()
     if place in _HELD:
         return

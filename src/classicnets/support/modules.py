@@ -3,10 +3,12 @@
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from .errors import option
@@ -28,6 +30,12 @@ def require_float32(network: nn.Module) -> None:
             f"convert it with .float(), and let {option('precision', 'auto')} choose what it "
             "computes in"
         )
+
+
+def require_parameters(network: nn.Module) -> None:
+    """Raises a ValueError for a network that cannot learn."""
+    if not any(p.requires_grad for p in network.parameters()):
+        raise ValueError(f"{type(network).__name__} has no parameters to train")
 
 
 def _not_plain(module: nn.Module) -> str:
@@ -63,10 +71,29 @@ def copy_network(
         try:
             return copy.deepcopy(network, dict(held))
         except Exception:  # whatever an attribute of your own raises
-            attributes = [value for m in network.modules() for value in vars(m).values()]
-            return copy.deepcopy(
-                network, held | {id(v): v for v in attributes if not _can_be_copied(v)}
-            )
+            shared = {id(v): v for v in _leaves(network, set()) if not _can_be_copied(v)}
+            return copy.deepcopy(network, held | shared)
+
+
+def _leaves(value: Any, seen: set[int]) -> Iterator[Any]:
+    """What modules and collections hold, however deep, but the tensors."""
+    if id(value) in seen or isinstance(value, Tensor):
+        return
+    seen.add(id(value))
+    inside: Any = None
+    if isinstance(value, nn.Module):
+        inside = vars(value).values()
+    elif isinstance(value, dict):
+        inside = list(value.values())
+    elif isinstance(value, list | tuple | set | frozenset):
+        inside = list(value)
+    elif isinstance(value, MethodType):
+        inside = [value.__self__]
+    if inside is None:
+        yield value
+        return
+    for one in inside:
+        yield from _leaves(one, seen)
 
 
 def _can_be_copied(value: object) -> bool:
@@ -90,6 +117,11 @@ class _Copies(TorchFunctionMode):
         if func is not Tensor.__deepcopy__:
             return func(*args, **(kwargs or {}))
         tensor, copies = args
+        if is_lazy(tensor):
+            device = self.device or tensor.device
+            return copies.setdefault(
+                id(tensor), type(tensor)(tensor.requires_grad, device, tensor.dtype)
+            )
         if not self.device and tensor.is_leaf and tensor.layout == torch.strided:
             return func(*args)
         values = tensor.detach().to(self.device or tensor.device, copy=True)

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .errors import plain_reason
+from .files import read_named
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -18,11 +18,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises a FileNotFoundError, or a ValueError for a file that cannot be read or is damaged.
     """
     try:
-        return safetensors.torch.load(path.read_bytes())
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
+        return safetensors.torch.load(read_named(path))
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 

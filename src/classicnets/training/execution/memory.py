@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from classicnets.measure.live import TRANSIENT, WORKSPACE, Live
 from classicnets.support.devices import network_device
 from classicnets.support.errors import one_line
 from classicnets.support.meta import materialise, meta_copy
-from classicnets.support.modules import image_dtype
+from classicnets.support.modules import image_dtype, require_parameters
 
 MARGIN = 1.15  # measured peaks are within this factor of the predicted ones
 EVALUATED = 64  # images in a forward pass of validation and test, at least
@@ -77,6 +78,7 @@ def step_peak(
     ValueError for a network that cannot run without values, and for images that do not fit it.
     """
     live = live or Live()
+    _require_plannable(network)
     try:
         with _without_values(precision):
             twin, x = _twin(network, shape, batch, live, precision)
@@ -94,6 +96,17 @@ def step_peak(
         kind = type(network).__name__
         raise ValueError(f"{kind} cannot be planned: {one_line(error)}") from error
     return _peak("training step", live, trained, copies, device)
+
+
+def _require_plannable(network: nn.Module) -> None:
+    require_parameters(network)
+    for name, t in chain(network.named_parameters(), network.named_buffers()):
+        if t.layout != torch.strided:
+            raise ValueError(
+                f"{type(network).__name__} cannot be planned: {name} is a sparse tensor, with "
+                "which torch computes only where it has values; train it, and run.json has what it "
+                "needed"
+            )
 
 
 def evaluation_peak(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from classicnets.support.errors import check_range
+from classicnets.support.modules import require_parameters
 
 from .curvature import curvature
 
@@ -225,10 +226,8 @@ class DiagonalLevenbergMarquardt(Optimizer):
 
 
 def _trainable(network: nn.Module) -> list[Tensor]:
-    parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError(f"{type(network).__name__} has no parameters to train")
-    return parameters
+    require_parameters(network)
+    return [p for p in network.parameters() if p.requires_grad]
 
 
 def _groups(trainable: list[Tensor], decay: float, everywhere: bool) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import ZipFile
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from classicnets.support.errors import plain_reason
-from classicnets.support.files import write_atomic
+from classicnets.support.files import open_named, write_atomic
 from classicnets.support.tensors import find_difference, find_not_finite
 from classicnets.training.recipe.optimizers import CaffeSGDOptimizer, DiagonalLevenbergMarquardt
 from classicnets.training.recipe.serialization import parse_json
@@ -52,6 +52,20 @@ def save(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
     write_atomic(path, buffer.getvalue())
 
 
+def _load(file: BinaryIO, path: Path) -> dict[str, Any]:
+    try:
+        with ZipFile(file) as archive:
+            damaged = archive.testzip()  # torch compares no checksums
+        if damaged:
+            raise ValueError(damaged)
+        file.seek(0)
+        return torch.load(file, weights_only=True, map_location="cpu")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
+    except Exception as error:  # a damaged file makes torch raise nearly anything
+        raise ValueError(f"{path} is damaged and holds no training state") from error
+
+
 def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
     """Sets a freshly started state to what was saved.
 
@@ -59,17 +73,10 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
     network, optimizer or recipe.
     """
     try:
-        with ZipFile(path) as file:
-            damaged = file.testzip()  # torch compares no checksums
-        if damaged:
-            raise ValueError(damaged)
-        content = torch.load(path, weights_only=True, map_location="cpu")
+        with open_named(path) as file:
+            content = _load(file, path)
     except FileNotFoundError:
         raise ValueError(f"no checkpoint {path} to resume from; train again") from None
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
-    except Exception as error:  # a damaged file makes torch raise nearly anything
-        raise ValueError(f"{path} is damaged and holds no training state") from error
     try:
         _require_same(fixed, content["fixed"], path)
         load_weights(state.network, content["network"], path)

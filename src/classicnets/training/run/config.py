@@ -195,6 +195,8 @@ def check_notes(notes: Mapping[str, Any]) -> None:
         "extended": tuple[Mapping[str, int], ...],
         "plan": Mapping[str, float],
         "measured": Mapping[str, float],
+        "ended": bool,
+        "diverged": str,
     }
     for name, kind in kinds.items():
         if notes.get(name) is not None:
@@ -202,4 +204,6 @@ def check_notes(notes: Mapping[str, Any]) -> None:
     if notes.get("test") is not None:
         test = from_json(notes["test"], Mapping[str, Any], "test")
         for name, kind in (("top1_error", float), ("top5_error", float | None)):
-            from_json(test.get(name), kind, f"test.{name}")
+            error = from_json(test.get(name), kind, f"test.{name}")
+            if error is not None and not 0 <= error <= 100:
+                raise ValueError(f"test.{name} must be 0 to 100, not {error}")

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from classicnets.data.scaling import Scaling, SubtractMeanImage
 from classicnets.support.errors import option, plain_reason
-from classicnets.support.files import LOCK, lock_directory, write_atomic
+from classicnets.support.files import LOCK, lock_directory, read_named, write_atomic
 from classicnets.support.tables import html_table
 from classicnets.support.tensors import (
     checksum,
@@ -101,8 +101,8 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether the training has ended, with its test."""
-        return self.notes.get("test") is not None
+        """Whether the training has ended: with its test, or as one of an experiment without."""
+        return self.notes.get("test") is not None or self.notes.get("ended") is True
 
     @property
     def last(self) -> Path:
@@ -118,7 +118,7 @@ class Run:
         Raises a ValueError when they are damaged.
         """
         path = self.directory / DIGESTS
-        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        lines = read_named(path).decode(errors="replace").splitlines() if path.exists() else []
         if not all(map(re.compile("[0-9a-f]{64}").fullmatch, lines)):
             raise ValueError(f"{path} is damaged: not every line is a SHA-256 digest")
         return set(lines)
@@ -359,8 +359,6 @@ def _read_epochs(path: Path) -> list[EpochMetrics]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_bytes().decode()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {plain_reason(error)}") from error
+        return read_named(path).decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
