@@ -13,6 +13,7 @@ from classicnets.support.names import file_names
 from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 
 PLAN = "plan.json"
+DESIGNS = "designs"
 FACTORS = (0.5, 1.0, 2.0)  # of the recipe's learning rate, tried for every variant
 SEARCH_SEED = 0  # the pairs have the seeds 1, 2, ...
 LEAST_SEEDS, MOST_SEEDS = 2, 1000
@@ -26,7 +27,8 @@ class Variant:
     whole recipe as JSON, adapted to the data, `rate` its learning rate, None where it has no single
     one. `rates` are the schedules to choose from, each as the text of an override; none where none
     is searched. `seconds` and `peak` (bytes) are those of one run of so many `steps`, as measured
-    by a few and predicted.
+    by a few and predicted. `macs` are the multiply-adds for one image, None where they cannot be
+    counted. With the text of a `design`, `network` is a file in the experiment's directory.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Variant:
     steps: int
     seconds: float
     peak: int
+    macs: int | None = None
+    design: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Plan:
     """What is compared, on what. The first variant is the baseline.
 
     `digest` is that of the data, `looked` the numbers of pairs of former reports of this
-    experiment, `threads` those of each process.
+    experiment, `threads` those of each process; `note` is a sentence for the report.
     """
 
     data: str
@@ -81,6 +85,7 @@ class Plan:
     threads: int
     device: str
     looked: tuple[int, ...] = ()
+    note: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -106,8 +111,19 @@ class Plan:
         return f"{k + 1}-{file_names([self.names[k]])[0]}"
 
     def save(self, directory: Path) -> None:
+        """Writes the plan, and then the designs that it has."""
         content = json.dumps(to_json(self), indent=2, ensure_ascii=False)
         write_atomic(directory / PLAN, content.encode(errors="backslashreplace"))
+        for variant in self.variants:
+            if variant.design:
+                place = self.network(variant, directory)
+                Path(place).parent.mkdir(exist_ok=True)
+                write_atomic(Path(place), variant.design.encode())
+
+    def network(self, variant: Variant, directory: Path) -> str:
+        """The network of a variant as `train` takes it, in an experiment in this directory."""
+        own = directory / DESIGNS / variant.network
+        return str(own) if variant.design else variant.network
 
 
 def digest_of(content: object) -> str:

@@ -10,11 +10,15 @@ PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
 class Asked(NamedTuple):
-    """A variant by its name, its network as `train` takes it, and its settings."""
+    """A variant by its name, its network as `train` takes it, and its settings.
+
+    With the text of a `design`, `network` is the name of the file that it is written to.
+    """
 
     name: str
     network: str
     overrides: Mapping[str, str]
+    design: str = ""
 
 
 def ask(networks: Sequence[str], settings: Mapping[str, Sequence[str]]) -> list[Asked]:
