@@ -31,6 +31,52 @@ if TYPE_CHECKING:
     from classicnets.api.paired import Experiment, Step
 
 
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=RECIPE,
+        help="number of epochs of every run, such as --epochs 10",
+        show_default="the recipe's",
+    ),
+]
+SearchLr = Annotated[
+    bool,
+    typer.Option(
+        "--lr-search/--no-lr-search",
+        rich_help_panel=RECIPE,
+        help="choose from half, the whole and twice the learning rate for every variant, on "
+        "the validation images; never where the learning rate is what varies",
+    ),
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=EXECUTION,
+        help="runs of each variant, such as --seeds 8",
+        show_default="the least for a verdict: 6 for one comparison, 7 for two",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        rich_help_panel=EXECUTION,
+        help="time after which no further seed is begun, such as --budget 30min",
+    ),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=EXECUTION,
+        help="runs at the same time, such as --processes 4",
+        show_default="one per CPU core, as far as memory allows; 1 with a GPU",
+    ),
+]
+
+
 def experiment(
     context: typer.Context,
     networks: Annotated[
@@ -56,50 +102,11 @@ def experiment(
             "the baseline, such as --set batch=16,64",
         ),
     ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=RECIPE,
-            help="number of epochs of every run, such as --epochs 10",
-            show_default="the recipe's",
-        ),
-    ] = None,
-    search_lr: Annotated[
-        bool,
-        typer.Option(
-            "--lr-search/--no-lr-search",
-            rich_help_panel=RECIPE,
-            help="choose from half, the whole and twice the learning rate for every variant, on "
-            "the validation images; never where the learning rate is what varies",
-        ),
-    ] = True,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=EXECUTION,
-            help="runs of each variant, such as --seeds 8",
-            show_default="the least for a verdict: 6 for one comparison, 7 for two",
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            rich_help_panel=EXECUTION,
-            help="time after which no further seed is begun, such as --budget 30min",
-        ),
-    ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=EXECUTION,
-            help="runs at the same time, such as --processes 4",
-            show_default="one per CPU core, as far as memory allows; 1 with a GPU",
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    search_lr: SearchLr = True,
+    seeds: Seeds = None,
+    budget: Budget = None,
+    processes: Processes = None,
     device: Device = "auto",
     out: Annotated[
         Path | None,
@@ -122,8 +129,6 @@ def experiment(
       classicnets experiment resnet20 plain20 --data cifar10 --epochs 20 --seeds 6
       classicnets experiment lenet5 --set lr=0.01,0.03 --budget 30min
     """
-    import sys
-
     import classicnets as cn
 
     from .progress import bars
@@ -145,6 +150,13 @@ def experiment(
             device=device,
             allow_missing_classes=allow_missing_classes,
         )
+    run(found, json)
+
+
+def run(found: "Experiment", json: bool) -> None:
+    """Says what an experiment costs, trains what is left of it, and prints its report."""
+    import sys
+
     write = partial(print, file=sys.stderr if json else sys.stdout, flush=True)
     write("\n".join(found.cost()))
     _run(found, console(stderr=json), write)
