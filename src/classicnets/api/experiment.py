@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from classicnets.data.images import Splits
+from classicnets.experiments.space import is_range
 from classicnets.experiments.variants import as_settings, ask
 from classicnets.training.recipe.recipe import Recipe
 
 from .paired import Experiment
 from .prepare import NETWORKS, Terms, as_name, prepare
+from .sweep import Sweep, sweep
 
 
 def experiment(
@@ -25,7 +27,8 @@ def experiment(
     search_lr: bool = True,
     device: str = "auto",
     allow_missing_classes: bool = False,
-) -> Experiment:
+    trials: int | None = None,
+) -> Experiment | Sweep:
     """Prepares a comparison of variants by paired runs, to be iterated or finished.
 
     `networks` are names, designs or `path/to/file.py:builder`. A list in `overrides`, or a text
@@ -33,6 +36,11 @@ def experiment(
     baseline. All have the same data, splits, seeds and order of images; each chooses from half, the
     whole and twice the recipe's learning rate on the validation images, with a seed of its own,
     unless `search_lr` is off or the learning rate is what varies.
+
+    With `trials` the values are chosen by Optuna, from ranges, `{"lr": "0.003..0.3"}`, and lists,
+    by the validation error of so many runs of one network; the best is then compared with the
+    recipe's own values. A range whose ends differ by a factor of 10 is searched on a logarithmic
+    scale.
 
     `seeds` is by default the least number that allows a verdict: 6 for one comparison. Within
     `budget` (seconds, or "30min") fewer may end. `out` is the directory, by default one below
@@ -51,12 +59,14 @@ the recipe, as in --set lr=0.01,0.03
     given = [networks] if isinstance(networks, str | Path) else networks
     names = [as_name("network", network, NETWORKS) for network in given]
     settings = as_settings(overrides or {})
-    asked = ask(names, settings)
-    searching = search_lr and not any(
-        n.partition(".")[0] == "lr" and len(v) > 1 for n, v in settings.items()
-    )
+    varies = any(n.partition(".")[0] == "lr" and len(v) > 1 for n, v in settings.items())
     terms = Terms(
         *(data, recipe, seeds, epochs, budget, processes, out),
-        *(searching, device, allow_missing_classes),
+        *(search_lr and not varies, device, allow_missing_classes),
     )
-    return prepare(asked, terms)
+    if trials is not None:
+        return sweep(names, settings, trials, terms)
+    for name, values in settings.items():
+        if any(map(is_range, values)):
+            raise ValueError(f"{name}={values[0]} is a range; --trials N chooses values in it")
+    return prepare(ask(names, settings), terms)

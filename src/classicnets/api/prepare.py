@@ -104,14 +104,20 @@ def _open(directory: Path, wanted: Plan, limit: float | None, missing: bool) -> 
             f"a budget of {format_seconds(limit)} allows no comparison: {LEAST_SEEDS} seeds take "
             f"about {format_seconds(left)}, and {plan.seeds} about {format_seconds(whole)}"
         )
+    make_directory(directory, plan)
+    return found
+
+
+def make_directory(directory: Path, plan: Plan | None = None) -> None:
+    """Makes the directory of an experiment, with its plan if there is one."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock_directory(directory)
-        plan.save(directory)
+        if plan:
+            plan.save(directory)
     except OSError as error:
         reason = plain_reason(error)
         raise ValueError(f"cannot write the experiment to {directory}: {reason}") from error
-    return found
 
 
 def as_name(what: str, value: object, legal: str) -> str:
@@ -148,6 +154,7 @@ def default_directory(plan: Plan) -> Path:
     names = [Path(plan.names[0]).name, Path(plan.data).name]
     key = [plan.names, plan.data, plan.recipe, plan.epochs, [bool(v.rates) for v in plan.variants]]
     key += [dict(v.overrides) for v in plan.variants]
+    key += [plan.search] * bool(plan.search)
     digest = planning.digest_of(key)
     (safe,) = file_names([f"{'-'.join(names)}-{digest[:8]}"])
     return Path("experiments") / safe

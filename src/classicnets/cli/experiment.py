@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from classicnets.api.paired import Experiment, Step
+    from classicnets.api.sweep import Sweep
 
 
 Epochs = Annotated[
@@ -102,6 +103,16 @@ def experiment(
             "the baseline, such as --set batch=16,64",
         ),
     ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=RECIPE,
+            help="search the ranges and values of --set by N runs, whose values Optuna chooses, "
+            "and compare the best with the recipe's own, such as --set lr=0.003..0.3 --trials 20",
+            show_default="no search",
+        ),
+    ] = None,
     epochs: Epochs = None,
     search_lr: SearchLr = True,
     seeds: Seeds = None,
@@ -128,8 +139,10 @@ def experiment(
       classicnets experiment a.net b.net --data path/to/folder
       classicnets experiment resnet20 plain20 --data cifar10 --epochs 20 --seeds 6
       classicnets experiment lenet5 --set lr=0.01,0.03 --budget 30min
+      classicnets experiment lenet5 --set lr=0.003..0.3 --set batch=16,64 --trials 20
     """
     import classicnets as cn
+    from classicnets.api.sweep import Sweep
 
     from .progress import bars
 
@@ -149,8 +162,35 @@ def experiment(
             search_lr=search_lr,
             device=device,
             allow_missing_classes=allow_missing_classes,
+            trials=trials,
         )
-    run(found, json)
+    if isinstance(found, Sweep):
+        _search(found, json)
+    else:
+        run(found, json)
+
+
+def _search(found: "Sweep", json: bool) -> None:
+    """Trains the trials, a line for each, and compares the best with the recipe's own values."""
+    import sys
+
+    write = partial(print, file=sys.stderr if json else sys.stdout, flush=True)
+    write("\n".join(found.cost()))
+    try:
+        with _lines(write) as show:
+            for step in found.search():
+                show(step)
+    except KeyboardInterrupt:
+        print(
+            f"stopped; the trials are in {found.place}; the same command continues",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+    if (experiment := found.compare()) is None:
+        write("the best of the trials has the recipe's own values: there is nothing to compare")
+        return
+    write(f"\n{experiment.plan.note}")
+    run(experiment, json)
 
 
 def run(found: "Experiment", json: bool) -> None:

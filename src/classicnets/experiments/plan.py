@@ -13,7 +13,7 @@ from classicnets.support.names import file_names
 from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 
 PLAN = "plan.json"
-DESIGNS = "designs"
+DESIGNS, TRIALS = "designs", "trials"
 FACTORS = (0.5, 1.0, 2.0)  # of the recipe's learning rate, tried for every variant
 SEARCH_SEED = 0  # the pairs have the seeds 1, 2, ...
 LEAST_SEEDS, MOST_SEEDS = 2, 1000
@@ -69,7 +69,8 @@ class Plan:
     """What is compared, on what. The first variant is the baseline.
 
     `digest` is that of the data, `looked` the numbers of pairs of former reports of this
-    experiment, `threads` those of each process; `note` is a sentence for the report.
+    experiment, `threads` those of each process; `note` is a sentence for the report,
+    `search` what trials of its only variant choose from.
     """
 
     data: str
@@ -86,6 +87,7 @@ class Plan:
     device: str
     looked: tuple[int, ...] = ()
     note: str = ""
+    search: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -145,14 +147,16 @@ def read_plan(directory: Path) -> Plan | None:
         plan = from_json(parse_json(path.read_bytes().decode()), Plan)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
-    least = (plan.processes, plan.threads, len(plan.variants) - 1, plan.seeds - 1)
+    others = len(plan.variants) - 1 + bool(plan.search)
+    least = (plan.processes, plan.threads, others, plan.seeds - 1)
     if min(least) < 1:
         raise ValueError(f"{path} is damaged: its variants, seeds or processes are too few")
     return plan
 
 
 def _holds_other(directory: Path) -> bool:
-    return any(not path.name.startswith(".") for path in directory.iterdir())
+    names = (path.name for path in directory.iterdir())
+    return any(name != TRIALS and not name.startswith(".") for name in names)
 
 
 def continue_plan(stored: Plan, wanted: Plan, directory: Path) -> Plan:
@@ -179,7 +183,7 @@ def _differences(stored: Plan, wanted: Plan) -> Iterator[str]:
     for name, version in wanted.versions.items():
         if version != (before := stored.versions.get(name)):
             yield f"made with {name} {before}, and this is {name} {version}"
-    for name in ("data", "epochs", "recipe", "device"):
+    for name in ("data", "epochs", "recipe", "device", "search"):
         if then[name] != now[name]:
             yield f"its {name} was {then[name] or 'the default'}, not {now[name] or 'the default'}"
     for name in ("digest", "images", "classes"):
