@@ -122,3 +122,17 @@ def test_no_move_within_the_budget_is_one_sentence(network, tmp_path):
     with pytest.raises(ValueError, match=r"a budget of 1 ms allows no comparison: 2 seeds take"):
         cn.suggest(str(network)).measure(moves=MOVES, budget=0.001, out=tmp_path / "e", epochs=1)
     assert not (tmp_path / "e").exists()
+
+
+def test_a_move_that_changes_nothing_on_these_data_is_left_out_unless_it_is_named(
+    network, tmp_path
+):
+    colour = tmp_path / "colour.net"  # grey images get no colour noise
+    colour.write_text(NET.replace("16x16x1", "16x16x3"))
+    found = cn.suggest(str(colour), max_params=1)
+    assert "colour-noise" in [move.name for move, _ in found.recipe]
+    planned = found.measure(overrides={"size": 16}, out=tmp_path / "exp", **SHORT).plan.names
+    assert "weight-decay-0.0001" in planned
+    assert "colour-noise" not in planned
+    with pytest.raises(ValueError, match=r"colour\.net and colour-noise are the same variant"):
+        found.measure(moves=["colour-noise"], overrides={"size": 16}, out=tmp_path / "e", **SHORT)

@@ -43,7 +43,7 @@ def measure_moves(
     chosen = [asked[name] for name in dict.fromkeys(names)] or list(asked.values())
     if not chosen:
         raise ValueError(f"no move applies to {found.name} within the budget: nothing to measure")
-    return prepare([base, *chosen], terms)
+    return prepare([base, *chosen], terms, only_new=not names)
 
 
 def _single(overrides: Mapping[str, Any]) -> dict[str, str]:

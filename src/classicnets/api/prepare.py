@@ -12,7 +12,7 @@ from classicnets.data.sets import keep_data, resolve
 from classicnets.experiments import plan as planning
 from classicnets.experiments.plan import LEAST_SEEDS, MOST_SEEDS, Plan, Variant
 from classicnets.experiments.statistics import least_pairs
-from classicnets.experiments.variants import Asked, require_different
+from classicnets.experiments.variants import Asked, distinct, require_different
 from classicnets.support.devices import free_memory, select_device
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import lock_directory
@@ -48,25 +48,27 @@ class Terms:
         return None if self.budget is None else parse_seconds(self.budget)
 
 
-def prepare(asked: Sequence[Asked], terms: Terms, note: str = "") -> Experiment:
+def prepare(
+    asked: Sequence[Asked], terms: Terms, note: str = "", only_new: bool = False
+) -> Experiment:
     """The experiment on these variants, new or as far as it is; `note` goes into its report.
 
-    Raises a ValueError where `experiment` does.
+    With `only_new` it leaves out those that are the same as one before on these data. Raises a
+    ValueError where `experiment` does.
     """
-    limit, wanted = terms.limit, plan(asked, terms, note)
+    limit, wanted = terms.limit, plan(asked, terms, note, only_new)
     require_different(wanted.variants)
     directory = Path(terms.out) if terms.out is not None else default_directory(wanted)
     return _open(directory, wanted, limit, terms.allow_missing_classes)
 
 
-def plan(asked: Sequence[Asked], terms: Terms, note: str = "") -> Plan:
+def plan(asked: Sequence[Asked], terms: Terms, note: str = "", only_new: bool = False) -> Plan:
     """The plan of these variants: each is prepared as `train` does, and some steps are timed."""
     data = as_name("data", terms.data, "a name or a path")
     recipe = None
     if terms.recipe is not None:
         recipe = as_name("recipe", terms.recipe, "a name or path/to/file.py:name")
-    seeds = least_pairs(len(asked) - 1) if terms.seeds is None else terms.seeds
-    _require_counts(seeds, terms.processes)
+    _require_counts(least_pairs() if terms.seeds is None else terms.seeds, terms.processes)
     where = select_device(terms.device)
     threads = max(1, cpu_count() // (terms.processes or cpu_count()))
     options = {"recipe": recipe, "epochs": terms.epochs, "device": terms.device}
@@ -74,6 +76,9 @@ def plan(asked: Sequence[Asked], terms: Terms, note: str = "") -> Plan:
     with keep_data():
         rehearsed = [rehearse(one, data, terms.search_lr, threads, **options) for one in asked]
     variants = [one.variant for one in rehearsed]
+    if only_new:
+        variants = distinct(variants)
+    seeds = least_pairs(len(variants) - 1) if terms.seeds is None else terms.seeds
     count, config = terms.processes or _processes(where, variants), rehearsed[0].config
     return Plan(
         data=resolve(data),

@@ -48,6 +48,15 @@ def ask(networks: Sequence[str], settings: Mapping[str, Sequence[str]]) -> list[
     return asked
 
 
+def distinct(variants: Sequence[Variant]) -> list[Variant]:
+    """The first of each network with each recipe."""
+    found: list[Variant] = []
+    for one in variants:
+        if all((one.digest, one.recipe) != (other.digest, other.recipe) for other in found):
+            found.append(one)
+    return found
+
+
 def require_different(variants: Sequence[Variant]) -> None:
     """Raises a ValueError for two variants that are the same network with the same recipe."""
     for k, variant in enumerate(variants):
