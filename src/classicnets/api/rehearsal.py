@@ -62,7 +62,7 @@ def rehearse(asked: Asked, data: str, search_lr: bool, threads: int, **options: 
         network=asked.network,
         overrides=asked.overrides,
         digest=digest,
-        recipe=_content(recipe),
+        recipe=content_of(recipe),
         rate=rate,
         rates=rates,
         parameters=training.run.notes["parameters"],
@@ -102,7 +102,7 @@ def _macs(training: Training) -> int | None:
     return None
 
 
-def _content(recipe: Recipe) -> Mapping[str, Any]:
+def content_of(recipe: Recipe) -> Mapping[str, Any]:
     """The recipe as JSON, as it is after a round trip through a file."""
     kept = {f.name for f in fields(recipe)} - set(ABOUT_PAPER)
     return json.loads(json.dumps({k: v for k, v in to_json(recipe).items() if k in kept}))

@@ -24,6 +24,7 @@ from .members import Job, Pool
 from .paired import LOG, Experiment, Step
 from .prepare import Terms, as_name, default_directory, make_directory, plan, prepare
 from .recipes import choose_recipe, resolve_network, with_overrides
+from .rehearsal import content_of
 
 
 @dataclass(repr=False)
@@ -115,9 +116,7 @@ class Sweep:
         assert self.best
         (trial, outcome), own = self.best, self.plan.variants[0]
         values = {**own.overrides, **trial.values}
-        if _recipe(own.network, self.terms, values) == _recipe(
-            own.network, self.terms, own.overrides
-        ):
+        if content_of(open_run(self._run(trial)).config.recipe) == own.recipe:
             return None
         named = " ".join([own.name, *(f"{name}={value}" for name, value in trial.values.items())])
         stopped = sum(one.pruned for one, _ in self.done)
@@ -227,7 +226,7 @@ def sweep(
     fixed = {name: values[0] for name, values in settings.items() if name not in space}
     for name, one in space.items():
         for value in (str(one.low), str(one.high)) if isinstance(one, Range) else one:
-            _recipe(network, terms, {**fixed, name: value})
+            _require_legal(network, terms, {**fixed, name: value})
     asked = [Asked(network, network, fixed)]
     seeds = least_pairs() if terms.seeds is None else terms.seeds
     wanted = plan(asked, replace(terms, seeds=seeds, search_lr=False))
@@ -259,8 +258,8 @@ def _varies_lr(space: Space) -> bool:
     return any(name.partition(".")[0] == "lr" for name in space)
 
 
-def _recipe(network: str, terms: Terms, overrides: Mapping[str, str]) -> object:
-    """The recipe of a network with these settings. Raises a ValueError for one that is illegal."""
+def _require_legal(network: str, terms: Terms, overrides: Mapping[str, str]) -> None:
+    """Raises a ValueError for settings that the recipe of the network does not take."""
     data = as_name("data", terms.data, "a name or a path")
     target = resolve_network(network, data)
-    return with_overrides(choose_recipe(target, terms.recipe, data), terms.epochs, overrides)
+    with_overrides(choose_recipe(target, terms.recipe, data), terms.epochs, overrides)
