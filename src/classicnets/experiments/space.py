@@ -15,8 +15,8 @@ DOTS = ".."
 class Range:
     """Numbers from `low` to `high`, whole ones if both ends are."""
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
 
     @property
     def whole(self) -> bool:
