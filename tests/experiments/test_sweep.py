@@ -136,8 +136,14 @@ def test_a_search_whose_best_has_the_recipes_own_values_compares_nothing(network
     ("given", "message"),
     [
         ({"overrides": {"lr": "0.003..0.3"}}, "lr=0.003..0.3 is a range; --trials N chooses"),
-        ({"overrides": {"lr": "0.3..0.003"}, "trials": 3}, "lr=0.3..0.003 is no range of numbers"),
-        ({"overrides": {"lr": "a..b"}, "trials": 3}, "lr=a..b is no range of numbers, such as 0.0"),
+        (
+            {"overrides": {"lr": "0.3..0.003"}, "trials": 3},
+            "lr=0.3..0.003 is not a range of numbers",
+        ),
+        (
+            {"overrides": {"lr": "a..b"}, "trials": 3},
+            "lr=a..b is not a range of numbers, such as 0.0",
+        ),
         ({"overrides": {"lr": "0.1..1,2"}, "trials": 3}, "give one range or several values"),
         ({"overrides": {"lrr": "0.1..1"}, "trials": 3}, "a recipe has no 'lrr'; did you mean lr"),
         ({"overrides": {"batch": "0..64"}, "trials": 3}, "batch"),

@@ -65,7 +65,7 @@ def _parsed(name: str, text: str) -> Range:
     except ValueError:
         ends = []
     if not ends or not all(map(math.isfinite, ends)) or ends[0] >= ends[1]:
-        raise ValueError(f"{name}={text} is no range of numbers, such as 0.003..0.3")
+        raise ValueError(f"{name}={text} is not a range of numbers, such as 0.003..0.3")
     return Range(*ends)
 
 
