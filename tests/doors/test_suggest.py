@@ -138,6 +138,22 @@ def test_a_warning_about_the_design_is_printed(run_cli, mine):
         ),
         (["mine.net", "--batch", "0"], "batch must be at least 1, not 0"),
         (["mine.net", "--input", "3x8x8"], "mine.net is for images of [16x16x3], not [8x8x3]; "),
+        (
+            ["mine.net", "--seeds", "3"],
+            "--seeds is for the measurement of moves; it goes with --measure",
+        ),
+        (
+            ["mine.net", "--moves", "relu"],
+            "--moves is for the measurement of moves; it goes with --measure",
+        ),
+        (
+            ["mine.net", "--measure", "--apply", "two-3x3"],
+            "--apply and --measure exclude each other; give one",
+        ),
+        (
+            ["mine.net", "--measure", "--moves", "three-3x3,batch-norm"],
+            "three-3x3 does not apply here: it looks for a convolution of 7x7",
+        ),
         (["mine.net", "--out", "b.net"], "--out goes with --apply MOVE, whose design it writes"),
         (
             ["mine.net", "--apply", "two-3x3", "--by", "macs"],
@@ -161,6 +177,19 @@ def test_a_mistake_is_one_line_and_writes_nothing(run_cli, mine, words, message)
     assert done.err.count("\n") == 1
     assert [path.name for path in mine.parent.iterdir()] == ["mine.net"]
     assert mine.read_text() == MINE
+
+
+def test_moves_are_measured_with_the_cost_first_and_the_report_last(run_cli, mine):
+    mine.write_text(MINE.replace("16x16x3", "16x16x1"))
+    words = ["--measure", "--moves", "two-3x3,weight-decay-0.0001", "--set", "size=16"]
+    words += ["--epochs", 1, "--seeds", 2, "--no-lr-search", "--processes", 1, "--out", "exp"]
+    done = run_cli("suggest", "mine.net", *words)
+    assert done.status == 0, done.err
+    first, *_, last = done.out.splitlines()
+    assert first.endswith("the first is the baseline: mine.net, two-3x3, weight-decay-0.0001")
+    assert last == "report: exp/report.html"
+    content = json.loads(run_cli("suggest", "mine.net", *words, "--json").out)
+    assert [one["variant"] for one in content["comparisons"]] == ["two-3x3", "weight-decay-0.0001"]
 
 
 def test_a_module_that_no_design_can_hold_is_named(run_cli, mine):

@@ -10,7 +10,7 @@ from PIL import Image
 PAGE = Path(__file__).parents[2] / "docs/experiments.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 (NARROW,) = re.findall(r"^```net narrow\.net\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-(COMMANDS,) = re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+COMMANDS = "".join(re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
 SHORT = ("--epochs", "1", "--seeds", "2", "--no-lr-search")
 
 

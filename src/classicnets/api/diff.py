@@ -152,9 +152,12 @@ def priced(found: Design, name: str, batch: int = 1) -> Priced:
     with torch.device("meta"):
         built = build(found)
     report = measure(built, found.input, batch, name)
-    names = dict(_named(expand(found).body, ""))
+    at: dict[int, list[str]] = {}
+    for name, number in _named(expand(found).body, ""):
+        at.setdefault(number, []).append(name)
+    costs = _costs(report)
     lines = [
-        _change(_indented(line), [n for n, at in names.items() if at == number], report)
+        _change(_indented(line), at.get(number, []), costs)
         for number, line in enumerate(text.splitlines(), start=1)
         if line.strip()
     ]
@@ -184,15 +187,30 @@ def _indented(line: str) -> str:
     return " " * (len(line) - len(line.lstrip())) + " ".join(line.split())
 
 
-def _change(line: str, names: list[str], report: Report) -> Change:
-    rows = [
-        row
-        for row in (*report.layers, *report.training_only)
-        if any(row.name == name or row.name.startswith(f"{name}.") for name in names)
-    ]
-    if not rows:
+def _costs(report: Report) -> dict[str, list[int]]:
+    """The figures of every layer and block by its name."""
+    costs: dict[str, list[int]] = {}
+    for row in (*report.layers, *report.training_only):
+        figures = [getattr(row, figure) for figure in FIGURES]
+        for name in (row.name, *_blocks(row.name)):
+            before = costs.get(name, [0] * len(FIGURES))
+            costs[name] = [a + b for a, b in zip(before, figures, strict=True)]
+    return costs
+
+
+def _blocks(name: str) -> list[str]:
+    """The blocks that a layer is in: `a` and `a.b` for `a.b.c`."""
+    parts = name.split(".")
+    return [".".join(parts[:k]) for k in range(1, len(parts))]
+
+
+def _change(line: str, names: list[str], costs: dict[str, list[int]]) -> Change:
+    """A line with what the layers and blocks of these names cost together."""
+    own = set(names)
+    outer = [name for name in own if own.isdisjoint(_blocks(name)) and name in costs]
+    if not outer:
         return Change(" ", line, None, None, None)
-    sums = [sum(getattr(row, figure) for row in rows) for figure in FIGURES]
+    sums = [sum(figures) for figures in zip(*(costs[name] for name in outer), strict=True)]
     return Change(" ", line, *sums)
 
 

@@ -95,6 +95,13 @@ class Pool:
                 _pipe(process.stdout).close()
         self.log.close()
 
+    def stop(self, directory: str) -> None:
+        """Ends the training of a run before its length, after the step that it is at."""
+        for process in self.processes:
+            with suppress(BrokenPipeError):
+                _pipe(process.stdin).write(json.dumps({"stop": directory}).encode() + b"\n")
+                _pipe(process.stdin).flush()
+
     def train(self, jobs: Iterable[Job]) -> Iterator[Progress]:
         """Trains these runs, each as soon as a process is free, and yields how they come on.
 

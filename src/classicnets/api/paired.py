@@ -200,7 +200,7 @@ class Experiment:
             overrides["lr"] = variant.rates[planning.FACTORS.index(member.factor)]
         return Job(
             directory=str(self.directory / RUNS / member.name),
-            network=variant.network,
+            network=plan.network(variant, self.directory),
             data=plan.data,
             recipe=plan.recipe or None,
             epochs=plan.epochs,

@@ -17,6 +17,7 @@ import torch
 from classicnets import catalog
 from classicnets.experiments.plan import FACTORS, SEARCH_SEED, Variant
 from classicnets.experiments.variants import Asked
+from classicnets.measure import measure
 from classicnets.training.recipe.recipe import ABOUT_PAPER, Recipe
 from classicnets.training.recipe.schedules import Schedule, rate_of, scaled
 from classicnets.training.recipe.serialization import to_json
@@ -44,7 +45,12 @@ def rehearse(asked: Asked, data: str, search_lr: bool, threads: int, **options: 
     with TemporaryDirectory() as scratch, _threads(threads):
         began, place = perf_counter(), Path(scratch) / "run"
         settings = {"seed": SEARCH_SEED, "overrides": dict(asked.overrides), **options}
-        training = train(asked.network, data, out=place, **settings)
+        network = asked.network
+        if asked.design:
+            (Path(scratch) / network).write_text(asked.design)
+            network = str(Path(scratch) / network)
+        training = train(network, data, out=place, **settings)
+        digest = _digest(network)
         prepared = perf_counter() - began
         seconds = prepared + _training_seconds(training)
     recipe = training.recipe
@@ -55,14 +61,16 @@ def rehearse(asked: Asked, data: str, search_lr: bool, threads: int, **options: 
         name=asked.name,
         network=asked.network,
         overrides=asked.overrides,
-        digest=_digest(asked.network),
-        recipe=_content(recipe),
+        digest=digest,
+        recipe=content_of(recipe),
         rate=rate,
         rates=rates,
         parameters=training.run.notes["parameters"],
         steps=training.config.total_steps,
         seconds=seconds,
         peak=(training.run.notes.get("plan") or {}).get("peak_bytes", 0),
+        macs=_macs(training),
+        design=asked.design,
     )
     return Rehearsal(variant, training.config)
 
@@ -85,7 +93,16 @@ def _training_seconds(training: Training) -> float:
     return step * (config.total_steps + FORWARD * evaluated / config.recipe.batch)
 
 
-def _content(recipe: Recipe) -> Mapping[str, Any]:
+def _macs(training: Training) -> int | None:
+    """The multiply-adds for one image; None for a network whose forward cannot be followed."""
+    config = training.config
+    with suppress(ValueError):
+        size = (training.splits.channels, config.recipe.crop, config.recipe.crop)
+        return measure(training.network, size).totals.macs
+    return None
+
+
+def content_of(recipe: Recipe) -> Mapping[str, Any]:
     """The recipe as JSON, as it is after a round trip through a file."""
     kept = {f.name for f in fields(recipe)} - set(ABOUT_PAPER)
     return json.loads(json.dumps({k: v for k, v in to_json(recipe).items() if k in kept}))

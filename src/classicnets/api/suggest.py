@@ -1,7 +1,7 @@
 """The papers' moves on a network: where they apply, what they change, and what that costs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,13 @@ from classicnets.designs.writer import write
 from classicnets.support.errors import first_few, suggest as nearest
 from classicnets.support.files import write_atomic
 from classicnets.support.tables import align, format_bytes, html_lines
-from classicnets.support.units import parse_bytes, parse_count
+from classicnets.support.units import format_change, parse_bytes, parse_count
 
 from .design import Network, describe_network
 from .diff import Difference, Priced, difference, network_name, priced
+from .measured_moves import measure_moves
+from .paired import Experiment
+from .prepare import Terms
 from .recipe_moves import RECIPE_MOVES, RecipeMove
 from .recipes import resolve_network
 
@@ -97,16 +100,37 @@ class Suggestions:
 
     `moves` are within the budget and `beyond` are not; `recipe` has, for the moves that change the
     training, the field and its value as --set takes them; `others` are moves that do not apply,
-    with the reason.
+    with the reason. `design` is the network itself as text.
     """
 
     name: str
     batch: int
+    design: str
     before: Figures
     moves: tuple[Suggestion, ...]
     beyond: tuple[Suggestion, ...]
     recipe: tuple[tuple[RecipeMove, dict[str, str]], ...]
     others: tuple[tuple[Move | RecipeMove, str], ...]
+
+    def measure(
+        self,
+        data: str | Path = "digits",
+        moves: Sequence[str] = (),
+        overrides: Mapping[str, Any] | None = None,
+        **terms: Any,
+    ) -> Experiment:
+        """An experiment on what the moves are worth on these data, to be iterated or finished.
+
+        The network as a design is the baseline. By default the others are all moves within the
+        budget, each made everywhere it applies, and those of the recipe; else these `moves`, by
+        their names. `overrides` has one value for each field; `terms` are more arguments of
+        `experiment`: recipe, seeds, epochs, budget, processes, out, search_lr, device,
+        allow_missing_classes. The designs are written into the experiment's directory.
+
+        Raises a ValueError where `experiment` does, for an unknown move, and for one that does not
+        apply.
+        """
+        return measure_moves(self, moves, overrides or {}, Terms(data, **terms))
 
     def text(self, every: bool = False) -> str:
         """The tables; with `every` also what each of the other moves looks for."""
@@ -174,14 +198,8 @@ def _row(found: Suggestion) -> list[str]:
     pairs = ((a.params, b.params), (a.macs, b.macs), (a.memory, b.memory))
     field = f"{_field(a)} to {_field(b)}" if a.receptive_field != b.receptive_field else "same"
     places = first_few(found.places, 1)
-    costs = (_change(before, after) for before, after in pairs)
+    costs = (format_change(before, after) for before, after in pairs)
     return [found.move.name, places, *costs, field, found.move.source]
-
-
-def _change(before: int, after: int) -> str:
-    if before == after:
-        return "same"
-    return f"{after / before - 1:+.1%}".replace("%", " %") if before else f"{after:+,}"
 
 
 def _field(figures: Figures) -> str:
@@ -303,9 +321,15 @@ def suggest(
     beyond = [each for each in found if not _fits(each.after, budget)]
     recipe, rest = ((), ()) if at else _recipe_moves(base)
     others = [*others, *rest]
-    before = _figures(base.priced)
     return Suggestions(
-        base.name, batch, before, tuple(within), tuple(beyond), tuple(recipe), tuple(others)
+        name=base.name,
+        batch=batch,
+        design=write(base.design),
+        before=_figures(base.priced),
+        moves=tuple(within),
+        beyond=tuple(beyond),
+        recipe=tuple(recipe),
+        others=tuple(others),
     )
 
 

@@ -38,6 +38,7 @@ def main() -> None:
     torch.set_num_threads(int(sys.argv[1]))
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     stop = Event()
+    ended: set[str] = set()  # directories of runs that are to end before their length
 
     def answer(**content: Any) -> None:
         try:
@@ -45,11 +46,11 @@ def main() -> None:
         except OSError:  # nobody reads any more
             stop.set()
 
-    Thread(target=_listen, args=(jobs, stop), daemon=True).start()
+    Thread(target=_listen, args=(jobs, stop, ended), daemon=True).start()
     with keep_data(), on_command_line() if TYPED in sys.argv[2:] else nullcontext():
         for job in iter(jobs.get, None):
             try:
-                _train(job, stop, answer)
+                _train(job, stop, ended, answer)
             except (ValueError, OSError) as error:
                 where = "" if job.directory in str(error) else f"{job.directory}: "
                 answer(failed=f"{where}{error}")
@@ -61,14 +62,18 @@ def main() -> None:
         answers.close()
 
 
-def _listen(jobs: "queue.SimpleQueue[Job | None]", stop: Event) -> None:
+def _listen(jobs: "queue.SimpleQueue[Job | None]", stop: Event, ended: set[str]) -> None:
     for line in sys.stdin:
-        jobs.put(Job(**json.loads(line)))
+        content = json.loads(line)
+        if "stop" in content:
+            ended.add(content["stop"])
+        else:
+            jobs.put(Job(**content))
     stop.set()
     jobs.put(None)
 
 
-def _train(job: Job, stop: Event, answer: Callable[..., None]) -> None:
+def _train(job: Job, stop: Event, ended: set[str], answer: Callable[..., None]) -> None:
     """Trains one run to its end, or until it is to stop, and notes that it has ended."""
     training, reported = _begin(job), perf_counter()
     training.run.draws = False
@@ -81,6 +86,9 @@ def _train(job: Job, stop: Event, answer: Callable[..., None]) -> None:
             if stop.is_set():
                 training.save()
                 return
+            if job.directory in ended:
+                training.save()
+                break
             if record.validation is not None or perf_counter() - reported > EVERY:
                 reported = perf_counter()
                 place = {"step": record.step, "steps": record.steps, "validation": validation}

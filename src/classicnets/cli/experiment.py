@@ -29,6 +29,53 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from classicnets.api.paired import Experiment, Step
+    from classicnets.api.sweep import Sweep
+
+
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=RECIPE,
+        help="number of epochs of every run, such as --epochs 10",
+        show_default="the recipe's",
+    ),
+]
+SearchLr = Annotated[
+    bool,
+    typer.Option(
+        "--lr-search/--no-lr-search",
+        rich_help_panel=RECIPE,
+        help="choose from half, the whole and twice the learning rate for every variant, on "
+        "the validation images; never where the learning rate is what varies",
+    ),
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=EXECUTION,
+        help="runs of each variant, such as --seeds 8",
+        show_default="the least for a verdict: 6 for one comparison, 7 for two",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        rich_help_panel=EXECUTION,
+        help="time after which no further seed is begun, such as --budget 30min",
+    ),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=EXECUTION,
+        help="runs at the same time, such as --processes 4",
+        show_default="one per CPU core, as far as memory allows; 1 with a GPU",
+    ),
+]
 
 
 def experiment(
@@ -56,50 +103,21 @@ def experiment(
             "the baseline, such as --set batch=16,64",
         ),
     ] = None,
-    epochs: Annotated[
+    trials: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             rich_help_panel=RECIPE,
-            help="number of epochs of every run, such as --epochs 10",
-            show_default="the recipe's",
+            help="search the ranges and values of --set by N runs, whose values Optuna chooses, "
+            "and compare the best with the recipe's own, such as --set lr=0.003..0.3 --trials 20",
+            show_default="no search",
         ),
     ] = None,
-    search_lr: Annotated[
-        bool,
-        typer.Option(
-            "--lr-search/--no-lr-search",
-            rich_help_panel=RECIPE,
-            help="choose from half, the whole and twice the learning rate for every variant, on "
-            "the validation images; never where the learning rate is what varies",
-        ),
-    ] = True,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=EXECUTION,
-            help="runs of each variant, such as --seeds 8",
-            show_default="the least for a verdict: 6 for one comparison, 7 for two",
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            rich_help_panel=EXECUTION,
-            help="time after which no further seed is begun, such as --budget 30min",
-        ),
-    ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=EXECUTION,
-            help="runs at the same time, such as --processes 4",
-            show_default="one per CPU core, as far as memory allows; 1 with a GPU",
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    search_lr: SearchLr = True,
+    seeds: Seeds = None,
+    budget: Budget = None,
+    processes: Processes = None,
     device: Device = "auto",
     out: Annotated[
         Path | None,
@@ -121,10 +139,10 @@ def experiment(
       classicnets experiment a.net b.net --data path/to/folder
       classicnets experiment resnet20 plain20 --data cifar10 --epochs 20 --seeds 6
       classicnets experiment lenet5 --set lr=0.01,0.03 --budget 30min
+      classicnets experiment lenet5 --set lr=0.003..0.3 --set batch=16,64 --trials 20
     """
-    import sys
-
     import classicnets as cn
+    from classicnets.api.sweep import Sweep
 
     from .progress import bars
 
@@ -144,7 +162,41 @@ def experiment(
             search_lr=search_lr,
             device=device,
             allow_missing_classes=allow_missing_classes,
+            trials=trials,
         )
+    if isinstance(found, Sweep):
+        _search(found, json)
+    else:
+        run(found, json)
+
+
+def _search(found: "Sweep", json: bool) -> None:
+    """Trains the trials, a line for each, and compares the best with the recipe's own values."""
+    import sys
+
+    write = partial(print, file=sys.stderr if json else sys.stdout, flush=True)
+    write("\n".join(found.cost()))
+    try:
+        with _lines(write) as show:
+            for step in found.search():
+                show(step)
+    except KeyboardInterrupt:
+        print(
+            f"stopped; the trials are in {found.place}; the same command continues",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+    if (experiment := found.compare()) is None:
+        write("the best of the trials has the recipe's own values: there is nothing to compare")
+        return
+    write(f"\n{experiment.plan.note}")
+    run(experiment, json)
+
+
+def run(found: "Experiment", json: bool) -> None:
+    """Says what an experiment costs, trains what is left of it, and prints its report."""
+    import sys
+
     write = partial(print, file=sys.stderr if json else sys.stdout, flush=True)
     write("\n".join(found.cost()))
     _run(found, console(stderr=json), write)

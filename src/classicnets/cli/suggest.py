@@ -1,20 +1,34 @@
 """The verb `suggest`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .commands import command
-from .options import BATCH_SIZE, DATA, OUTPUT, Input, Json, Network, parsed_size
+from .experiment import Budget, Epochs, Processes, SearchLr, Seeds, run
+from .flags import parsed_settings
+from .options import (
+    BATCH_SIZE,
+    DATA,
+    OUTPUT,
+    RECIPE,
+    Device,
+    Input,
+    Json,
+    MissingClasses,
+    Network,
+    RecipeName,
+    parsed_size,
+)
 from .report import warn_of_design
 from .startup import without_compiler
 from .terminal import print_json
 
 if TYPE_CHECKING:  # or --help would import torch
-    from classicnets.api.suggest import Suggestion
+    from classicnets.api.suggest import Suggestion, Suggestions
 
-BUDGET = "Budget"
+BUDGET, MEASURED = "Budget", "Measurement"
 
 
 def suggest(
@@ -81,9 +95,54 @@ def suggest(
         typer.Option(
             metavar="FILE.net",
             rich_help_panel=OUTPUT,
-            help="with --apply: write the design to a new file, such as --out better.net",
+            help="with --apply: write the design to a new file, such as --out better.net; with "
+            "--measure: the directory of the experiment",
         ),
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            rich_help_panel=MEASURED,
+            help="train the network and each of the moves in pairs, as `experiment` does, and say "
+            "which are better",
+        ),
+    ] = False,
+    moves: Annotated[
+        str,
+        typer.Option(
+            metavar="MOVE,...",
+            rich_help_panel=MEASURED,
+            help="measure these moves only, such as --moves batch-norm,he-initialisation",
+            show_default="all that apply within the budget",
+        ),
+    ] = "",
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            rich_help_panel=MEASURED,
+            help="data set or folder to measure on, as in `train`, such as --data path/to/folder",
+            show_default="digits",
+        ),
+    ] = "",
+    allow_missing_classes: MissingClasses = False,
+    recipe: RecipeName = "",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            rich_help_panel=RECIPE,
+            help="change a field of the recipe of all variants, such as --set batch=32",
+        ),
+    ] = None,
+    epochs: Epochs = None,
+    search_lr: SearchLr = True,
+    seeds: Seeds = None,
+    budget: Budget = None,
+    processes: Processes = None,
+    device: Device = "auto",
     every: Annotated[
         bool,
         typer.Option(
@@ -101,6 +160,7 @@ def suggest(
       classicnets suggest alexnet
       classicnets suggest my.net --by macs --max-params 1M
       classicnets suggest my.net --apply two-3x3 --at conv2 --out better.net
+      classicnets suggest my.net --measure --data path/to/folder --budget 2h
     """
     import classicnets as cn
 
@@ -108,21 +168,58 @@ def suggest(
     ranking |= {"--max-memory": max_memory, "--all": every}
     if apply and (given := [name for name, value in ranking.items() if value]):
         raise ValueError(f"{given[0]} is for the list of moves; leave it out with --apply")
-    if out is not None and not apply:
-        raise ValueError("--out goes with --apply MOVE, whose design it writes")
+    if apply and measure:
+        raise ValueError("--apply and --measure exclude each other; give one")
+    if out is not None and not (apply or measure):
+        raise ValueError("--out goes with --apply MOVE, whose design it writes, or with --measure")
+    terms = {"seeds": seeds, "epochs": epochs, "budget": budget, "processes": processes}
+    terms |= {"recipe": recipe or None, "search_lr": search_lr, "device": device, "out": out}
+    terms |= {"allow_missing_classes": allow_missing_classes}
+    _require_measure(measure, {"--moves": moves, "--data": data, "--set": overrides}, terms)
     with without_compiler():
         entry = cn.find(network)
         image = parsed_size(size, entry)
         if apply:
             _apply(cn.apply_move(entry, apply, at, image, batch), out, json)
         else:
-            budget = (max_params, max_macs, max_memory)
-            found = cn.suggest(entry, by or "params", *budget, at, batch, image)
-            if json:
+            limits = (max_params, max_macs, max_memory)
+            found = cn.suggest(entry, by or "params", *limits, at, batch, image)
+            if measure:
+                names = [name.strip() for name in moves.split(",") if name.strip()]
+                _measure(found, data or "digits", names, overrides or [], terms, json)
+            elif json:
                 print_json(found.json())
             else:
                 print(found.text(every))
     warn_of_design(entry)
+
+
+def _require_measure(measure: bool, given: dict[str, Any], terms: dict[str, Any]) -> None:
+    """Raises a ValueError for an option of the measurement without --measure."""
+    defaults = {"search_lr": True, "device": "auto", "allow_missing_classes": False}
+    changed = (
+        "--no-lr-search" if name == "search_lr" else f"--{name.replace('_', '-')}"
+        for name, value in terms.items()
+        if name != "out" and value != defaults.get(name)
+    )
+    named = [*(name for name, value in given.items() if value), *changed]
+    if named and not measure:
+        raise ValueError(f"{named[0]} is for the measurement of moves; it goes with --measure")
+
+
+def _measure(
+    found: "Suggestions",
+    data: str,
+    moves: list[str],
+    overrides: list[str],
+    terms: dict[str, Any],
+    json: bool,
+) -> None:
+    from .progress import bars
+
+    with bars():
+        experiment = found.measure(data, moves, parsed_settings(overrides), **terms)
+    run(experiment, json)
 
 
 def _apply(found: "Suggestion", out: Path | None, json: bool) -> None:

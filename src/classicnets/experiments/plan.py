@@ -13,6 +13,7 @@ from classicnets.support.names import file_names
 from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 
 PLAN = "plan.json"
+DESIGNS, TRIALS = "designs", "trials"
 FACTORS = (0.5, 1.0, 2.0)  # of the recipe's learning rate, tried for every variant
 SEARCH_SEED = 0  # the pairs have the seeds 1, 2, ...
 LEAST_SEEDS, MOST_SEEDS = 2, 1000
@@ -26,7 +27,8 @@ class Variant:
     whole recipe as JSON, adapted to the data, `rate` its learning rate, None where it has no single
     one. `rates` are the schedules to choose from, each as the text of an override; none where none
     is searched. `seconds` and `peak` (bytes) are those of one run of so many `steps`, as measured
-    by a few and predicted.
+    by a few and predicted. `macs` are the multiply-adds for one image, None where they cannot be
+    counted. With the text of a `design`, `network` is a file in the experiment's directory.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Variant:
     steps: int
     seconds: float
     peak: int
+    macs: int | None = None
+    design: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Plan:
     """What is compared, on what. The first variant is the baseline.
 
     `digest` is that of the data, `looked` the numbers of pairs of former reports of this
-    experiment, `threads` those of each process.
+    experiment, `threads` those of each process; `note` is a sentence for the report,
+    `search` what trials of its only variant choose from.
     """
 
     data: str
@@ -81,6 +86,8 @@ class Plan:
     threads: int
     device: str
     looked: tuple[int, ...] = ()
+    note: str = ""
+    search: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -106,8 +113,19 @@ class Plan:
         return f"{k + 1}-{file_names([self.names[k]])[0]}"
 
     def save(self, directory: Path) -> None:
+        """Writes the plan, and then the designs that it has."""
         content = json.dumps(to_json(self), indent=2, ensure_ascii=False)
         write_atomic(directory / PLAN, content.encode(errors="backslashreplace"))
+        for variant in self.variants:
+            if variant.design:
+                place = self.network(variant, directory)
+                Path(place).parent.mkdir(exist_ok=True)
+                write_atomic(Path(place), variant.design.encode())
+
+    def network(self, variant: Variant, directory: Path) -> str:
+        """The network of a variant as `train` takes it, in an experiment in this directory."""
+        own = directory / DESIGNS / variant.network
+        return str(own) if variant.design else variant.network
 
 
 def digest_of(content: object) -> str:
@@ -130,14 +148,16 @@ def read_plan(directory: Path) -> Plan | None:
         plan = from_json(parse_json(content.decode()), Plan)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
-    least = (plan.processes, plan.threads, len(plan.variants) - 1, plan.seeds - 1)
+    others = len(plan.variants) - 1 + bool(plan.search)
+    least = (plan.processes, plan.threads, others, plan.seeds - 1)
     if min(least) < 1:
         raise ValueError(f"{path} is damaged: its variants, seeds or processes are too few")
     return plan
 
 
 def _holds_other(directory: Path) -> bool:
-    return any(not path.name.startswith(".") for path in directory.iterdir())
+    names = (path.name for path in directory.iterdir())
+    return any(name != TRIALS and not name.startswith(".") for name in names)
 
 
 def continue_plan(stored: Plan, wanted: Plan, directory: Path) -> Plan:
@@ -164,7 +184,7 @@ def _differences(stored: Plan, wanted: Plan) -> Iterator[str]:
     for name, version in wanted.versions.items():
         if version != (before := stored.versions.get(name)):
             yield f"made with {name} {before}, and this is {name} {version}"
-    for name in ("data", "epochs", "recipe", "device"):
+    for name in ("data", "epochs", "recipe", "device", "search"):
         if then[name] != now[name]:
             yield f"its {name} was {then[name] or 'the default'}, not {now[name] or 'the default'}"
     for name in ("digest", "images", "classes"):

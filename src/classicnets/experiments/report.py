@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 
+from classicnets.support.errors import first_few
 from classicnets.support.tables import align, finite, html_page, html_table, html_text
-from classicnets.support.units import format_seconds
+from classicnets.support.units import format_change, format_seconds
 
 from .figure import STYLE, draw
 from .outcomes import DIVERGED, Outcome
@@ -19,6 +20,7 @@ from .verdicts import Comparison, decide
 LEFT = ("variant", "against the baseline", "learning rate")
 HEADS = ("variant", "parameters", "learning rate", "steps", "test error", "validation", "seconds")
 COMPARED = ("against the baseline", "difference", "95 % interval", "p", "Holm's p", "verdict")
+COSTS = ("params", "multiply-adds")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Row:
     variant: str
     network: str
     parameters: int
+    macs: int | None
     lr: float | None
     factor: float
     steps: int
@@ -64,8 +67,8 @@ class ExperimentReport:
     """The result of an experiment: a row for each variant, the first the baseline's, a comparison
     for each of the others, notes, and the runs themselves.
 
-    `equal_seconds` has the mean difference of the validation errors at equal seconds of training,
-    None where no epoch ended so early.
+    A row's `macs` are multiply-adds for one image. `equal_seconds` has the mean difference of the
+    validation errors at equal seconds of training, None where no epoch ended so early.
     """
 
     title: str
@@ -85,7 +88,7 @@ class ExperimentReport:
     def _repr_html_(self) -> str:
         from classicnets.support.plots import html_image
 
-        pairs = html_table([COMPARED, *self._compared()], LEFT) if self.comparisons else ""
+        pairs = html_table(self._compared(), LEFT) if self.comparisons else ""
         return (
             html_text(self.title, "p")
             + pairs
@@ -99,13 +102,16 @@ class ExperimentReport:
         """Two tables, variants and verdicts, and the notes below them."""
         lines = [self.title, "", *align([HEADS, *(row.cells() for row in self.rows)], LEFT)]
         if self.comparisons:
-            lines += ["", *align([COMPARED, *self._compared()], LEFT)]
+            lines += ["", *align(self._compared(), LEFT)]
         return "\n".join([*lines, "", *self.sentences()])
 
     def json(self) -> str:
         """All of it, named as in the classes, with the runs and their curves."""
         content = {name: value for name, value in asdict(self).items() if name != "comparisons"}
-        content["comparisons"] = [asdict(c) | {"sentence": c.sentence} for c in self.comparisons]
+        content["comparisons"] = [
+            asdict(one) | {"sentence": one.sentence, "costs": self._ratios(row)}
+            for one, row in zip(self.comparisons, self.rows[1:], strict=False)
+        ]
         return json.dumps(finite(content), indent=2, ensure_ascii=False)
 
     def csv(self) -> str:
@@ -122,7 +128,8 @@ class ExperimentReport:
 
     def html(self) -> str:
         """A page that needs nothing else."""
-        title = " and ".join(row.variant for row in self.rows)
+        baseline, *others = (row.variant for row in self.rows)
+        title = f"{baseline} and {first_few(others)}"
         return html_page(title, STYLE, f"{html_text(title, 'h1')}\n{self._repr_html_()}")
 
     def sentences(self) -> Iterator[str]:
@@ -139,18 +146,39 @@ class ExperimentReport:
                 yield f"{one.variant}, validation error at equal seconds: {_signed(equal)}."
         yield from self.notes
 
+    def _ratios(self, row: Row) -> dict[str, float | None]:
+        """What a variant costs, as a multiple of the baseline."""
+        found = {}
+        for name in ("parameters", "macs"):
+            before, after = getattr(self.rows[0], name), getattr(row, name)
+            found[name] = after / before if before and after else None
+        return found
+
+    def _costs(self, row: Row) -> tuple[str, ...]:
+        """The changes in parameters and multiply-adds; none where all variants cost the same."""
+        if len({(one.parameters, one.macs) for one in self.rows}) == 1:
+            return ()
+        a, b = self.rows[0], row
+        macs = "?" if a.macs is None or b.macs is None else format_change(a.macs, b.macs)
+        return format_change(a.parameters, b.parameters), macs
+
     def _compared(self) -> list[tuple[str, ...]]:
-        return [
+        """The table of comparisons: predicted costs beside the measured difference."""
+        costs = [self._costs(row) for row in self.rows[1:]]
+        rows = [
             (
                 one.variant,
+                *cost,
                 _signed(one.mean),
                 f"{one.low:+.2f} to {one.high:+.2f}",
                 f"{one.p:.3f}",
                 f"{one.adjusted_p:.3f}",
                 one.sentence,
             )
-            for one in self.comparisons
+            for one, cost in zip(self.comparisons, costs, strict=True)
         ]
+        name, *measured = COMPARED
+        return [(name, *COSTS[: len(costs[0])], *measured), *rows]
 
     def _per_run(self) -> list[tuple[str, ...]]:
         names = [row.variant for row in self.rows]
@@ -206,6 +234,7 @@ def _row(plan: Plan, k: int, column: Sequence[Outcome]) -> Row:
         variant=variant.name,
         network=variant.network,
         parameters=variant.parameters,
+        macs=variant.macs,
         lr=None if variant.rate is None else variant.rate * factor,
         factor=factor,
         steps=variant.steps,
@@ -233,6 +262,8 @@ def _at_equal_seconds(first: Sequence[Outcome], column: Sequence[Outcome]) -> fl
 def _notes(
     plan: Plan, rows: Sequence[Row], pairs: int, searched: Sequence[Outcome]
 ) -> Iterator[str]:
+    if plan.note:
+        yield plan.note
     least = least_pairs(len(rows) - 1)
     if pairs < least:
         several = f"{len(rows) - 1} comparisons need"

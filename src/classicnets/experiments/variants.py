@@ -10,11 +10,15 @@ PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
 class Asked(NamedTuple):
-    """A variant by its name, its network as `train` takes it, and its settings."""
+    """A variant by its name, its network as `train` takes it, and its settings.
+
+    With the text of a `design`, `network` is the name of the file that it is written to.
+    """
 
     name: str
     network: str
     overrides: Mapping[str, str]
+    design: str = ""
 
 
 def ask(networks: Sequence[str], settings: Mapping[str, Sequence[str]]) -> list[Asked]:
@@ -42,6 +46,15 @@ def ask(networks: Sequence[str], settings: Mapping[str, Sequence[str]]) -> list[
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise ValueError(f"the variant {twice} is given twice")
     return asked
+
+
+def distinct(variants: Sequence[Variant]) -> list[Variant]:
+    """The first of each network with each recipe."""
+    found: list[Variant] = []
+    for one in variants:
+        if all((one.digest, one.recipe) != (other.digest, other.recipe) for other in found):
+            found.append(one)
+    return found
 
 
 def require_different(variants: Sequence[Variant]) -> None:

@@ -73,3 +73,14 @@ def format_seconds(seconds: float | int) -> str:
             count, rest = divmod(int(seconds), big)
             return f"{count:,} {a} {rest // small} {b}"
     raise AssertionError(seconds)
+
+
+def format_change(before: int, after: int) -> str:
+    """By how much a number has changed.
+
+    >>> format_change(200, 201), format_change(7, 7), format_change(0, 3)
+    ('+0.5 %', 'same', '+3')
+    """
+    if before == after:
+        return "same"
+    return f"{after / before - 1:+.1%}".replace("%", " %") if before else f"{after:+,}"
