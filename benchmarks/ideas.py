@@ -158,7 +158,7 @@ def kept(
         "steps": report.rows[0].steps,
         "seeds": report.seeds,
         "variants": variants,
-        "notes": [note for note in report.notes],
+        "notes": list(report.notes),
         "versions": versions(),
         "date": time.strftime("%Y-%m-%d"),
     }

@@ -34,6 +34,7 @@ _PUBLIC = {
     "api.pack": ("pack",),
     "api.plan": ("plan",),
     "api.predict": ("predict",),
+    "api.pretrained": ("import_weights", "list_weights"),
     "api.resume": ("resume",),
     "api.runs": ("load",),
     "api.see": ("see",),
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from .api.pack import pack as pack
     from .api.plan import plan as plan
     from .api.predict import predict as predict
+    from .api.pretrained import import_weights as import_weights, list_weights as list_weights
     from .api.resume import resume as resume
     from .api.runs import load as load
     from .api.see import see as see

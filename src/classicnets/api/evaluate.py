@@ -27,7 +27,7 @@ from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run
 
-from .pretrained import open_trained
+from .pretrained import classes_in, open_trained
 from .runs import (
     Source,
     for_inference,
@@ -170,7 +170,8 @@ def _test_images(
     """The images at this place, or the test part of the run's `own` data, which is new to it."""
     side, channels = config.side, config.input[0]
     if not own:
-        found = open_test(place, side, channels, config.classes, whole, unreadable)
+        classes = classes_in(place, config.classes)
+        found = open_test(place, side, channels, classes, whole, unreadable)
         return found._replace(which=f"{found.which} {place}")
     whole = whole or config.recipe.crop_sampler.whole
     hint = f"; {option('data', 'FOLDER')} evaluates it on other images"

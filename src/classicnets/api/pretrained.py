@@ -16,6 +16,7 @@ import torch
 from classicnets import catalog
 from classicnets.data.download import cache, fetch, locked
 from classicnets.data.scaling import Normalise
+from classicnets.data.sets import IMAGENET
 from classicnets.support.errors import option, suggest
 from classicnets.support.files import exists
 from classicnets.support.names import spelling
@@ -38,6 +39,7 @@ from classicnets.weights.released import (
 
 FOLDER = "weights"  # of the cache
 DATA = "ImageNet (ILSVRC 2012)"
+SPLITS = ("train", "val", "test")
 IMAGES = (1_281_167, 50_000, 0)
 HEADS = ("weights", "MB", "error", "licence", "cached", "about")
 
@@ -93,19 +95,21 @@ def _as_dict(one: Released) -> dict[str, Any]:
     }
 
 
-def weights(pattern: str = "*") -> WeightsTable:
+def list_weights(pattern: str = "*") -> WeightsTable:
     """The published weights of the networks whose name matches a pattern, such as `vgg_*`.
 
     Raises a ValueError where there are none.
 
-    >>> [one.name for one in weights("resnet18")]
+    >>> [one.name for one in list_weights("resnet18")]
     ['resnet18@torchvision']
     """
     wanted = _network(pattern) or pattern
     rows = tuple(one for one in RELEASED if fnmatchcase(one.network, wanted))
     if not rows:
         names = dict.fromkeys(one.network for one in RELEASED)
-        raise ValueError(f"there are no published weights of {pattern}; {suggest(pattern, names)}")
+        raise ValueError(
+            f"there are no published weights of {pattern}; there are those of {', '.join(names)}"
+        )
     return WeightsTable(rows)
 
 
@@ -125,15 +129,36 @@ def open_trained(run: str | Path) -> Run:
         file = fetch(released.file, FOLDER)
         with locked(f"{FOLDER}-{released.name}"):
             if not exists(place / "run.json"):
-                _into(place, released, file)
+                _into(place, released.network, file, released)
     return open_run(place)
 
 
-def _into(place: Path, released: Released, file: Path) -> None:
+def open_start(start: str | Path, network: str) -> Run:
+    """What a training of this network may start from: a run, a source of published weights, or a
+    file of them, which is kept in the cache as a run.
+
+    Raises as `open_trained` and `import_weights` do.
+    """
+    path = Path(start)
+    if path.is_file():
+        with path.open("rb") as content:
+            digest = file_digest(content, "sha256").hexdigest()
+        place = cache() / FOLDER / f"{_network(network)}@{digest[:16]}"
+        with locked(f"{FOLDER}-{place.name}"):
+            if not exists(place / "run.json"):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _into(place, network, path)
+        return open_run(place)
+    if exists(path) or not any(one.source == str(start) for one in RELEASED):
+        return open_trained(start)
+    return open_trained(f"{network}@{start}")
+
+
+def _into(place: Path, network: str, file: Path, released: Released | None = None) -> None:
     """Writes the run completely or not at all."""
     with TemporaryDirectory(dir=place.parent) as scratch:
         made = Path(scratch) / "run"
-        import_weights(released.network, file, made, released)
+        import_weights(network, file, made, released)
         made.rename(place)
 
 
@@ -242,6 +267,18 @@ def _released(name: str) -> Released | None:
         f"{name} is neither a run directory nor a network with published weights{other}; "
         f"`classicnets weights` lists those"
     )
+
+
+def classes_in(place: str, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes as the folders at a place are named: by WordNet ids where a network knows
+    ImageNet's by name, and ImageNet or a part of it, such as Imagenette, lies there.
+    """
+    known = imagenet_classes()
+    root = Path(place.removeprefix(IMAGENET))
+    if classes != tuple(known.values()) or not root.is_dir():
+        return classes
+    folders = {p.name for part in (root, *(root / s for s in SPLITS)) for p in part.glob("*/")}
+    return tuple(known) if folders & known.keys() else classes
 
 
 def require_data(config: RunConfig) -> None:

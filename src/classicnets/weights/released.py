@@ -48,7 +48,7 @@ def _torchvision(network: str, file: str, megabytes: float, top1: float, top5: f
     )
     errors = (round(100 - top1, 2), round(100 - top5, 2))
     size = round(megabytes * 2**20 / 10**6)
-    about = "trained by torchvision; RGB, mean and deviation of each channel"
+    about = "torchvision's own; RGB"
     return Released(network, "torchvision", remote, size, errors, "BSD-3-Clause", about)
 
 
@@ -65,7 +65,7 @@ def _keras(
     base = f"https://storage.googleapis.com/tensorflow/keras-applications/{folder}/"
     errors = (round(100 - accuracies[0], 1), round(100 - accuracies[1], 1))
     remote = Remote(f"{file}_weights_tf_dim_ordering_tf_kernels.h5", md5, (base,))
-    about = "the authors' own, by way of Keras; BGR less the mean of each channel"
+    about = "the authors', via Keras; BGR"
     return Released(network, "keras", remote, megabytes, errors, licence, about)
 
 
