@@ -16,10 +16,11 @@ __version__ = "0.1.0"
 _BUILDERS = (
     "alexnet", "alexnet_merged", "googlenet", "googlenet_naive", "inception_v1", "lenet5", "plain",
     "plain110", "plain18", "plain20", "plain32", "plain34", "plain44", "plain56", "plain_cifar",
-    "resnet", "resnet101", "resnet110", "resnet1202", "resnet152", "resnet18", "resnet20",
-    "resnet32", "resnet34", "resnet34_a", "resnet34_b", "resnet34_c", "resnet44", "resnet50",
-    "resnet56", "resnet_cifar", "vgg", "vgg11", "vgg13", "vgg16", "vgg19", "vgg_a", "vgg_a_lrn",
-    "vgg_b", "vgg_c", "vgg_d", "vgg_d_gap", "vgg_e", "zfnet", "zfnet_wide",
+    "resnet", "resnet101", "resnet101_v15", "resnet110", "resnet1202", "resnet152", "resnet152_v15",
+    "resnet18", "resnet20", "resnet32", "resnet34", "resnet34_a", "resnet34_b", "resnet34_c",
+    "resnet44", "resnet50", "resnet50_v15", "resnet56", "resnet_cifar", "resnet_v15", "vgg",
+    "vgg11", "vgg13", "vgg16", "vgg19", "vgg_a", "vgg_a_lrn", "vgg_b", "vgg_c", "vgg_d",
+    "vgg_d_gap", "vgg_e", "zfnet", "zfnet_wide",
 )
 # fmt: on
 
@@ -33,6 +34,7 @@ _PUBLIC = {
     "api.pack": ("pack",),
     "api.plan": ("plan",),
     "api.predict": ("predict",),
+    "api.pretrained": ("import_weights", "list_weights"),
     "api.resume": ("resume",),
     "api.runs": ("load",),
     "api.see": ("see",),
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from .api.pack import pack as pack
     from .api.plan import plan as plan
     from .api.predict import predict as predict
+    from .api.pretrained import import_weights as import_weights, list_weights as list_weights
     from .api.resume import resume as resume
     from .api.runs import load as load
     from .api.see import see as see
@@ -115,9 +118,11 @@ if TYPE_CHECKING:
     plain44: Builder
     plain56: Builder
     resnet101: Builder
+    resnet101_v15: Builder
     resnet110: Builder
     resnet1202: Builder
     resnet152: Builder
+    resnet152_v15: Builder
     resnet18: Builder
     resnet20: Builder
     resnet32: Builder
@@ -127,6 +132,7 @@ if TYPE_CHECKING:
     resnet34_c: Builder
     resnet44: Builder
     resnet50: Builder
+    resnet50_v15: Builder
     resnet56: Builder
     vgg11: Builder
     vgg13: Builder

@@ -110,7 +110,7 @@ def test_a_command_as_it_is_written_here_is_left_alone(words):
         ("evaluate", "r --tta", "write: classicnets evaluate r --protocol ten-crop"),
         ("evaluate", "r --epochs 3", "`classicnets train` has --epochs VALUE"),
         ("evaluate", "r --bs 3", "`classicnets train` has --batch-size VALUE"),
-        ("train", "lenet5 --pretrained", "no weights come with the networks"),
+        ("train", "lenet5 --pretrained", "--weights torchvision` starts from published weights"),
         ("train", "lenet5 --num-classes 3", "classes and channels are those of the data"),
         ("train", "lenet5 --epocks 3", "train has no --epocks; did you mean --epochs?"),
         ("train", "lenet5 --xyz", "train has no --xyz; `classicnets train --help` shows all"),

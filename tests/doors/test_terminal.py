@@ -47,6 +47,7 @@ def words_of(root: Path) -> dict[str, list[object]]:
     return {
         "list": ["list", EVIL],
         "show": ["show", EVIL],
+        "weights": ["weights", EVIL],
         "design": ["design", EVIL],
         "diff": ["diff", EVIL, "lenet5"],
         "suggest": ["suggest", EVIL],

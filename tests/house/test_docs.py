@@ -11,7 +11,7 @@ from classicnets import catalog
 
 ROOT = Path(__file__).parents[2]
 VERBS = (
-    *("list", "show", "design", "diff", "suggest", "speed", "plan", "recipe"),
+    *("list", "show", "weights", "design", "diff", "suggest", "speed", "plan", "recipe"),
     *("train", "experiment", "evaluate", "predict", "compare", "see", "pack"),
 )
 PAGES = sorted((ROOT / "docs").glob("*.md"))

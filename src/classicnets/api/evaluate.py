@@ -25,8 +25,9 @@ from classicnets.support.errors import TrainingAdvice, option, warn_user
 from classicnets.support.files import exists
 from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
-from classicnets.training.run.directory import Run, open_run
+from classicnets.training.run.directory import Run
 
+from .pretrained import classes_in, open_trained
 from .runs import (
     Source,
     for_inference,
@@ -69,7 +70,7 @@ def evaluate(
     execution = Execution(precision=precision, accumulation_steps=1)
     where = select_device(device)
     paths = [run] if isinstance(run, str | Path) else list(run)
-    runs = [open_run(Path(path)) for path in paths]
+    runs = [open_trained(path) for path in paths]
     _require_alike(runs, data)
     began = perf_counter()
     scores, names, count = [], [], 0
@@ -169,7 +170,8 @@ def _test_images(
     """The images at this place, or the test part of the run's `own` data, which is new to it."""
     side, channels = config.side, config.input[0]
     if not own:
-        found = open_test(place, side, channels, config.classes, whole, unreadable)
+        classes = classes_in(place, config.classes)
+        found = open_test(place, side, channels, classes, whole, unreadable)
         return found._replace(which=f"{found.which} {place}")
     whole = whole or config.recipe.crop_sampler.whole
     hint = f"; {option('data', 'FOLDER')} evaluates it on other images"

@@ -1,4 +1,4 @@
-"""Starting a training from the weights of another run."""
+"""Starting a training from the weights of another run, or from published ones."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from classicnets.support.tensors import find_difference, read_tensors
 from classicnets.training.recipe.init import AsBuilt, FromRun, Random
 from classicnets.training.recipe.recipe import CustomPart, Recipe
-from classicnets.training.run.directory import open_run
+
+from .pretrained import open_start
 
 
 def from_run(
@@ -18,13 +19,14 @@ def from_run(
     name: str,
     classes: tuple[str, ...],
 ) -> dict[str, Any]:
-    """What in the recipe of a network of this name changes to start from `run`.
+    """What in the recipe of a network of this name changes to start from `run`: a run directory,
+    the source of published weights, or a file of them.
 
     `init` takes its weights, and the recipe's own draws what is new: the layers with a weight for
     each class, where the number of classes differs. `pixels` are scaled as those weights have
     learnt. Raises a ValueError when the run is missing, has no weights, or is of another network.
     """
-    then = open_run(Path(run))
+    then = open_start(run, name)
     if not then.weights.exists():
         raise ValueError(f"{run} has no weights yet: no {then.weights.name}")
     counts = (len(then.config.classes), len(classes))
@@ -41,7 +43,7 @@ def from_run(
     init = init.rest if isinstance(init, FromRun) else init
     rest = init if isinstance(init, Random) else AsBuilt()  # a part of your own cannot be stored
     pixels = recipe.pixels if isinstance(pixels, CustomPart) else pixels
-    return {"init": FromRun(str(run), rest=rest, new=new), "pixels": pixels}
+    return {"init": FromRun(str(then.directory), rest=rest, new=new), "pixels": pixels}
 
 
 def _is_head(learnt: Tensor, own: Tensor, before: int, now: int) -> bool:

@@ -18,8 +18,8 @@ from classicnets.support.errors import warn_skipped
 from classicnets.support.progress import progress
 from classicnets.support.tables import html_table
 from classicnets.training.run.config import RunConfig
-from classicnets.training.run.directory import open_run
 
+from .pretrained import open_trained
 from .runs import BATCH, Source, for_inference, load_best, train_scale
 
 
@@ -87,7 +87,7 @@ def predict(
     if top < 1:
         raise ValueError(f"top must be at least 1, not {top}")
     where = select_device(device)
-    found = open_run(Path(run))
+    found = open_trained(run)
     module = for_inference(load_best(found, network).to(where), found.config)
     predictions = Predictions(
         prediction

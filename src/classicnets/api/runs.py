@@ -26,8 +26,10 @@ from classicnets.training.execution.execution import Execution, resolve_executio
 from classicnets.training.execution.inference import Inference
 from classicnets.training.recipe.recipe import custom_parts
 from classicnets.training.run.config import RunConfig
-from classicnets.training.run.directory import DESIGN, Run, open_run
+from classicnets.training.run.directory import DESIGN, Run
 from classicnets.training.run.loop import initialise
+
+from .pretrained import open_trained, require_data
 
 BATCH = 64  # images evaluated together
 
@@ -43,7 +45,7 @@ def load(run: str | Path, network: Source = None) -> nn.Module:
     `path/to/file.py:builder`. Raises ValueError when the run is missing, damaged, or of another
     network.
     """
-    return load_best(open_run(Path(run)), network)
+    return load_best(open_trained(run), network)
 
 
 def load_best(run: Run, network: Source) -> nn.Module:
@@ -159,7 +161,8 @@ def train_scale(config: RunConfig) -> TrainScale:
 
 
 def place_of_data(config: RunConfig) -> str:
-    """Where the run's data are. Raises a ValueError when they are there no longer."""
+    """Where the run's data are. Raises a ValueError when they are not there, or never were."""
+    require_data(config)
     if is_gone(config.data):
         raise ValueError(
             f"the data of the run are no longer at {config.data.removeprefix(IMAGENET)}; if they "

@@ -16,7 +16,6 @@ from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
 from classicnets.support.errors import suggest
 from classicnets.support.names import file_names, short
-from classicnets.training.run.directory import open_run
 from classicnets.visualize import cam, gradients, render
 from classicnets.visualize.deconv import deconv
 from classicnets.visualize.features import add_reconstructions, feature_maps, strongest_activations
@@ -32,6 +31,7 @@ from classicnets.visualize.predictions import check_method, embedding
 from classicnets.visualize.probes import probes
 
 from .inspection import Inspection, Sample
+from .pretrained import open_trained
 from .runs import Source, load_best
 
 TOP = 5  # likeliest classes on the page
@@ -75,7 +75,7 @@ def see(
         raise ValueError(f"limit must be at least 10, not {limit}")
     check_method(method)
     where = select_device(device)
-    opened = open_run(Path(run))
+    opened = open_trained(run)
     module = load_best(opened, network).to(where)
     for layer in layers:
         get_layer(module, layer)

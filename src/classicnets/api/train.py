@@ -232,8 +232,9 @@ def train(
     `recipe` is "paper" (the default), "fast", `FILE.py` or `FILE.py:NAME`, or a Recipe; your own
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
     in proportion, and `overrides` changes any other field, name -> value, or its text as one types
-    it after `--set`. `init_from` is a run of the same network whose weights training starts from;
-    for other classes its last layer is new, and pixels are scaled as there. `out` is a new
+    it after `--set`. `init_from` is a run of the same network whose weights training starts from,
+    the source of published ones, such as "torchvision", or a file of those; for other classes the
+    last layer is new, and pixels are scaled as there. `out` is a new
     directory, `runs/<network>-<data>-<time>` by default; with `exist_ok` that of a run will do,
     whose files are replaced once all has been checked. `workers`
     processes read files ahead; by default one per processor where a GPU computes, else none, since

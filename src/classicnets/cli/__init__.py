@@ -35,6 +35,7 @@ from .suggest import suggest
 from .terminal import discard_output, flush, make_visible, one_line
 from .train import train
 from .verbs import VerbCommand, VerbGroup, print_version
+from .weights import weights
 
 app = typer.Typer(
     name="classicnets",
@@ -69,7 +70,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 VERBS = (
-    *(list_, show, design, diff, suggest, speed, plan, recipe),
+    *(list_, show, weights, design, diff, suggest, speed, plan, recipe),
     *(train, experiment, evaluate, predict, compare, see, pack, demo),
 )
 app.callback(invoke_without_command=True)(print_version)

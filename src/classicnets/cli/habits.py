@@ -60,6 +60,7 @@ OURS = {
     "--exist-ok": "--overwrite --force",
     "--resume {}": "--resume-from --resume-path --resume-from-checkpoint --checkpoint --ckpt "
     "--load --continue --start-from -r",
+    "--weights {}": "--pretrained-weights --initial-checkpoint",
     "--track tensorboard": "--tensorboard --tb",
     "--track wandb": "--wandb --log-wandb --use-wandb",
     "--protocol ten-crop": "--tta --ten-crop",
@@ -69,9 +70,8 @@ OURS = {
 NONE = {
     "classes and channels are those of the data": "--num-classes --nc --nb-classes --classes "
     "--in-chans --in-channels --channels",
-    "no weights come with the networks; `classicnets train NETWORK --init-from RUN` starts from "
-    "those of a run of your own": "--pretrained --weights --pretrained-weights --finetune "
-    "--initial-checkpoint --transfer",
+    "`classicnets train NETWORK --weights torchvision` starts from published weights, and "
+    "`classicnets weights` lists them": "--pretrained --finetune --transfer",
     "progress is printed as it goes, and metrics.csv has a row for each epoch": "--print-freq "
     "--log-interval --log-every --verbose -v -p --save-freq --save-period --checkpoint-hist",
     "a folder without val/ and test/ is split in fixed parts": "--val-split --valid-pct --split "

@@ -102,12 +102,16 @@ def train(
         ),
     ] = None,
     init_from: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="RUN",
+            "--init-from",
+            "--weights",
+            metavar="RUN|SOURCE|FILE",
             rich_help_panel=RECIPE,
-            help="start from the weights of this run of the same network; for other classes the "
-            "last layer is new, such as --init-from runs/cifar10",
+            help="start from the weights of a run of the same network, from published ones "
+            "(`classicnets weights` lists them) or from a file of them; for other classes the last "
+            "layer is new, such as --init-from runs/cifar10, --weights torchvision, --weights "
+            "resnet18.pth",
         ),
     ] = None,
     seed: Annotated[

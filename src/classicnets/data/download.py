@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest, md5
 from http.client import HTTPException
-from io import BufferedReader, BytesIO
+from io import BytesIO
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -32,13 +32,20 @@ RECOMPRESSED = 2**26  # bytes; the images of MNIST, which others compress anew, 
 class Remote:
     """A file, its MD5 sum, and the folders on the web that have it.
 
-    With `unpacked`, the MD5 sum of what is in it, it is the same file however it was compressed.
+    With `unpacked`, the MD5 sum of what is in it, it is the same file however it was compressed. A
+    file without a published MD5 sum has `sha256`, the digits of its SHA-256 sum that are published.
     """
 
     name: str
     md5: str
     mirrors: tuple[str, ...]  # each URL ends with a slash
     unpacked: str = ""
+    sha256: str = ""
+
+    @property
+    def sum(self) -> tuple[str, str]:
+        """The kind of the sum that is published, and the sum."""
+        return ("MD5", self.md5) if self.md5 else ("SHA-256", self.sha256)
 
 
 def cache() -> Path:
@@ -108,18 +115,25 @@ def _require_published(remote: Remote, path: Path) -> None:
     """
     if not path.is_file():
         raise ValueError(f"{path} is not a file; remove it to download {remote.name}")
+    kind, published = remote.sum
     with path.open("rb") as file:
-        found = _md5(file)
-    if found == remote.md5 or (remote.unpacked and _unpacked_md5(path) == remote.unpacked):
+        found = file_digest(file, kind.lower().replace("-", "")).hexdigest()
+    if found.startswith(published):
+        return
+    if remote.unpacked and _unpacked_md5(path) == remote.unpacked:
         return
     raise ValueError(
-        f"{path} is not the published file: its MD5 sum is {found}, not {remote.md5}; delete it to "
-        "download it, or put the published file in its place"
+        f"{path} is not the published file: its {kind} sum is {found}, not {published}; delete it "
+        "to download it, or put the published file in its place"
     )
 
 
-def _md5(file: BufferedReader | BytesIO) -> str:
-    return file_digest(file, "md5").hexdigest()
+def _is_published(remote: Remote, path: Path) -> bool:
+    try:
+        _require_published(remote, path)
+    except ValueError:
+        return False
+    return True
 
 
 def _unpacked_md5(path: Path) -> str:
@@ -141,8 +155,9 @@ def _fetch(remote: Remote, path: Path) -> None:
     pooch.get_logger().setLevel("ERROR")  # progress is reported by the callback instead
     for mirror in remote.mirrors:
         url = mirror + remote.name
+        known = f"md5:{remote.md5}" if remote.md5 else None
         try:
-            get = partial(pooch.retrieve, url, f"md5:{remote.md5}", remote.name, path.parent)
+            get = partial(pooch.retrieve, url, known, remote.name, path.parent)
             get(downloader=_download)  # pyright: ignore[reportArgumentType]  # declared too narrowly
         except PermissionError as error:  # to write here
             raise OSError(f"no permission to write {path.parent}") from error
@@ -151,7 +166,10 @@ def _fetch(remote: Remote, path: Path) -> None:
         except ValueError:
             reasons.append(f"{url} (its MD5 sum differs)")
         else:
-            return
+            if known or _is_published(remote, path):
+                return
+            path.unlink()
+            reasons.append(f"{url} (its SHA-256 sum differs)")
     raise OSError(
         f"{remote.name} could not be downloaded from {' or '.join(reasons)}; if you have it, "
         f"put it at {path}"

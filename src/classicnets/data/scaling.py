@@ -90,6 +90,30 @@ class Standardise:
         return Scaling(tuple((1 / std).tolist()), tuple((-mean / std).tolist()))
 
 
+@dataclass(frozen=True)
+class Normalise:
+    """Pixels, 0 to 255, less a mean and divided by a deviation for each channel, both given: those
+    that published weights were trained with. Raises a ValueError for other channels.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def fit(self, train: Images | ImageFiles, side: int = 0, crop: int = 0) -> Scaling:
+        if train.channels != len(self.mean):
+            raise ValueError(
+                f"the pixels of these weights have {len(self.mean)} channels, and the images have "
+                f"{train.channels}"
+            )
+        return self.scaling
+
+    @property
+    def scaling(self) -> Scaling:
+        """The scaling, whatever the training images."""
+        pairs = zip(self.mean, self.std, strict=True)
+        return Scaling(tuple(1 / s for s in self.std), tuple(-m / s for m, s in pairs))
+
+
 def sample_images(train: Images | ImageFiles) -> Iterator[UInt8[Tensor, "n c h w"]]:
     """The training images in chunks; of images on disk ten thousand, evenly spaced."""
     if isinstance(train, ImageFiles):

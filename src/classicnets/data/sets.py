@@ -114,7 +114,7 @@ def open_test(
     if unknown := [repr(name) for name in found if name not in labels]:
         raise ValueError(
             f"{spec} has the class {first_few(unknown)}, which the network was not trained on; "
-            f"it knows {', '.join(classes)}"
+            f"it knows {first_few(classes, 20)}"
         )
     order = torch.tensor([labels[name] for name in found])
     return test._replace(images=replace(test.images, labels=order[test.images.labels]))

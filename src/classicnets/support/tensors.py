@@ -23,6 +23,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
+def map_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, mapped into memory: read where they are used.
+
+    Raises a ValueError for a file that is damaged.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """What a safetensors file that can be read says of its tensors."""
     with safe_open(path, framework="pt") as file:

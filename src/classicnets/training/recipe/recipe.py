@@ -13,7 +13,13 @@ from classicnets.data.crops import (
     RandomResizedCrop,
     ScaleJitter,
 )
-from classicnets.data.scaling import Between, Standardise, SubtractMean, SubtractMeanImage
+from classicnets.data.scaling import (
+    Between,
+    Normalise,
+    Standardise,
+    SubtractMean,
+    SubtractMeanImage,
+)
 from classicnets.support.tables import html_table, html_text
 
 from .averaging import Average
@@ -27,7 +33,7 @@ from .schedules import Schedule
 CropSampler = CentreCrop | RandomCrop | CornerCrop | ScaleJitter | RandomResizedCrop
 Fitted = HorizontalFlip | ColourShift | Distortion  # ready to be applied
 Augmentation = Fitted | ColourNoise
-Pixels = Between | SubtractMean | SubtractMeanImage | Standardise
+Pixels = Between | SubtractMean | SubtractMeanImage | Standardise | Normalise
 
 # these fields tell of the paper; they do not change how a network is trained
 ABOUT_PAPER = ("cite", "paper_images", "cited", "assumed")

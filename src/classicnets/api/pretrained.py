@@ -1,0 +1,290 @@
+"""Published weights as runs: any verb takes the name of their network in place of a run directory.
+
+Weights of other packages become a run directory with our names, in the cache or where one wants it.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from hashlib import file_digest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from classicnets import catalog
+from classicnets.data.download import cache, fetch, locked
+from classicnets.data.scaling import Normalise
+from classicnets.data.sets import IMAGENET
+from classicnets.support.errors import option, suggest
+from classicnets.support.files import exists
+from classicnets.support.names import spelling
+from classicnets.support.tables import align, html_table
+from classicnets.training.execution.execution import Execution
+from classicnets.training.run.config import RunConfig
+from classicnets.training.run.directory import Run, create, open_run
+from classicnets.weights.bridges import translate
+from classicnets.weights.files import read_weights
+from classicnets.weights.released import (
+    BLUE_FIRST,
+    PIXELS,
+    RELEASED,
+    SIDE,
+    Released,
+    find_released,
+    imagenet_classes,
+    sources,
+)
+
+FOLDER = "weights"  # of the cache
+DATA = "ImageNet (ILSVRC 2012)"
+SPLITS = ("train", "val", "test")
+IMAGES = (1_281_167, 50_000, 0)
+HEADS = ("weights", "MB", "error", "licence", "cached", "about")
+
+
+@dataclass(frozen=True, repr=False)
+class WeightsTable:
+    """The published weights of some networks, as a table."""
+
+    rows: tuple[Released, ...]
+
+    def __iter__(self):
+        return iter(self.rows)
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (
+                one.name,
+                str(one.megabytes),
+                f"{one.errors[0]:.2f} / {one.errors[1]:.2f}",
+                one.licence,
+                "yes" if exists(_place(one) / "run.json") else "",
+                one.about,
+            )
+            for one in self.rows
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join(align([HEADS, *self._cells()], ("weights", "licence", "cached", "about")))
+
+    def _repr_html_(self) -> str:
+        return html_table([HEADS, *self._cells()], ("weights", "licence", "cached", "about"))
+
+    def json(self) -> str:
+        """The rows, with address, sum and place of the file."""
+        return json.dumps([_as_dict(one) for one in self.rows], indent=2)
+
+
+def _as_dict(one: Released) -> dict[str, Any]:
+    kind, known = one.file.sum
+    return {
+        "weights": one.name,
+        "network": one.network,
+        "source": one.source,
+        "url": one.file.mirrors[0] + one.file.name,
+        kind.lower(): known,
+        "megabytes": one.megabytes,
+        "top1_error": one.errors[0],
+        "top5_error": one.errors[1],
+        "licence": one.licence,
+        "about": one.about,
+        "file": str(cache() / FOLDER / one.file.name),
+        "run": str(_place(one)),
+    }
+
+
+def list_weights(pattern: str = "*") -> WeightsTable:
+    """The published weights of the networks whose name matches a pattern, such as `vgg_*`.
+
+    Raises a ValueError where there are none.
+
+    >>> [one.name for one in list_weights("resnet18")]
+    ['resnet18@torchvision']
+    """
+    wanted = _network(pattern) or pattern
+    rows = tuple(one for one in RELEASED if fnmatchcase(one.network, wanted))
+    if not rows:
+        names = dict.fromkeys(one.network for one in RELEASED)
+        raise ValueError(
+            f"there are no published weights of {pattern}; there are those of {', '.join(names)}"
+        )
+    return WeightsTable(rows)
+
+
+def open_trained(run: str | Path) -> Run:
+    """A run directory, or published weights by the name of their network: `resnet18`, or
+    `vgg_d@keras` where there are several.
+
+    Weights are downloaded once, and kept in the cache as a run. Raises a ValueError for a run that
+    is missing or damaged, and for a file that is not the published one; an OSError that says where
+    to put it when it cannot be downloaded.
+    """
+    name = str(run)
+    if exists(Path(name)) or not (released := _released(name)):
+        return open_run(Path(name))
+    place = _place(released)
+    if not exists(place / "run.json"):
+        file = fetch(released.file, FOLDER)
+        with locked(f"{FOLDER}-{released.name}"):
+            if not exists(place / "run.json"):
+                _into(place, released.network, file, released)
+    return open_run(place)
+
+
+def open_start(start: str | Path, network: str) -> Run:
+    """What a training of this network may start from: a run, a source of published weights, or a
+    file of them, which is kept in the cache as a run.
+
+    Raises as `open_trained` and `import_weights` do.
+    """
+    path = Path(start)
+    if path.is_file():
+        with path.open("rb") as content:
+            digest = file_digest(content, "sha256").hexdigest()
+        place = cache() / FOLDER / f"{_network(network)}@{digest[:16]}"
+        with locked(f"{FOLDER}-{place.name}"):
+            if not exists(place / "run.json"):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _into(place, network, path)
+        return open_run(place)
+    if exists(path) or not any(one.source == str(start) for one in RELEASED):
+        return open_trained(start)
+    return open_trained(f"{network}@{start}")
+
+
+def _into(place: Path, network: str, file: Path, released: Released | None = None) -> None:
+    """Writes the run completely or not at all."""
+    with TemporaryDirectory(dir=place.parent) as scratch:
+        made = Path(scratch) / "run"
+        import_weights(network, file, made, released)
+        made.rename(place)
+
+
+def import_weights(
+    network: str, file: str | Path, out: str | Path, released: Released | None = None
+) -> Run:
+    """Writes a run directory with weights of another package from a file; its content says which.
+
+    PyTorch's .pth of torchvision, timm and pytorchcv, .safetensors and Keras's .h5 are read, none
+    with code. Raises a ValueError for a network that has no such weights, a file that is damaged or
+    of another network, and a directory that is not empty.
+    """
+    entry, path = catalog.find(network), Path(file)
+    found = read_weights(path)
+    with torch.device("meta"):
+        module = entry.build(classes=_count(found), channels=3)
+    if entry.paper is None:
+        raise ValueError(f"{network} is not a network of the catalogue; weights of others are runs")
+    try:
+        source, state = translate(module, entry.paper.page, found)
+    except ValueError as error:
+        raise ValueError(f"{path} does not fit {entry.name}: {error}") from error
+    if source in BLUE_FIRST:
+        first = next(iter(state))
+        state[first] = state[first].flip(1)
+    module.load_state_dict(state, assign=True)
+    config = _config(entry, source, next(reversed(state.values())).shape[0], path.name)
+    with path.open("rb") as content:
+        digest = file_digest(content, "sha256").hexdigest()
+    origin = {"source": source, "file": path.name, "sha256": digest}
+    notes: dict[str, Any] = {
+        "published": origin | ({"licence": released.licence} if released else {}),
+        "parameters": sum(p.numel() for p in module.parameters()),
+    }
+    if released:
+        top1, top5 = released.errors
+        notes["test"] = {"top1_error": top1, "top5_error": top5}
+    run = create(Path(out), config, **notes)
+    run.save_weights(module)
+    return run
+
+
+def _count(found: dict[str, torch.Tensor]) -> int:
+    """The classes: the length of the last bias."""
+    ends = [name for name in found if name.endswith("bias")]
+    heads = [n for n in ends if n.startswith(("fc", "classifier.6", "head", "output", "pred"))]
+    return found[heads[-1]].numel() if heads else 1000
+
+
+def _config(entry: catalog.Entry, source: str, classes: int, file: str) -> RunConfig:
+    names = tuple(imagenet_classes().values())
+    pixels: Normalise = PIXELS[source]
+    recipe = replace(
+        entry.recipe,
+        cite=f"weights of {source}, {file}, trained elsewhere",
+        side=SIDE,
+        crop=entry.input[1],
+        pixels=pixels,
+        augment=(),
+        protocol="single",
+        cited={},
+        assumed={},
+    )
+    return RunConfig(
+        network=entry.name,
+        input=entry.input,
+        side=SIDE,
+        classes=names if classes == len(names) else tuple(f"class {i}" for i in range(classes)),
+        data=DATA,
+        images=IMAGES,
+        digest="",
+        recipe=recipe,
+        differences={},
+        scaling=pixels.scaling,
+        augment=(),
+        execution=Execution(precision="fp32", layout="channels_first", accumulation_steps=1),
+        seed=0,
+    )
+
+
+def _place(released: Released) -> Path:
+    return cache() / FOLDER / released.name
+
+
+def _network(name: str) -> str:
+    """The catalogue's name of a network that is spelt in any way; empty for another name."""
+    found = catalog.SPELLINGS.get(spelling(name), "")
+    return catalog.ALIASES.get(found, found)
+
+
+def _released(name: str) -> Released | None:
+    """The weights that a name means, if it is that of a network of the catalogue.
+
+    Raises a ValueError for a network without published weights, and for an unknown source.
+    """
+    network, at, source = name.partition("@")
+    if "/" in name or not (ours := _network(network)):
+        return None
+    if found := find_released(ours, source):
+        return found
+    if at and (known := sources(ours)):
+        raise ValueError(f"there are no weights of {ours} from {source}; {suggest(source, known)}")
+    near = find_released(f"{ours}_v15")
+    other = f"; those of {near.network} are" if near else ""
+    raise ValueError(
+        f"{name} is neither a run directory nor a network with published weights{other}; "
+        f"`classicnets weights` lists those"
+    )
+
+
+def classes_in(place: str, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes as the folders at a place are named: by WordNet ids where a network knows
+    ImageNet's by name, and ImageNet or a part of it, such as Imagenette, lies there.
+    """
+    known = imagenet_classes()
+    root = Path(place.removeprefix(IMAGENET))
+    if classes != tuple(known.values()) or not root.is_dir():
+        return classes
+    folders = {p.name for part in (root, *(root / s for s in SPLITS)) for p in part.glob("*/")}
+    return tuple(known) if folders & known.keys() else classes
+
+
+def require_data(config: RunConfig) -> None:
+    """Raises a ValueError for weights that were trained elsewhere, whose data are not known."""
+    if config.data == DATA and not config.digest:
+        raise ValueError(
+            f"these weights were trained elsewhere, on {DATA}; name images of its classes with "
+            f"{option('data', 'FOLDER')}"
+        )

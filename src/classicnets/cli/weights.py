@@ -1,0 +1,59 @@
+"""The verb `weights`: published weights that fit a network, and files of them made into runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import OUTPUT, Json
+from .terminal import one_line, print_json
+
+
+def weights(
+    network: Annotated[
+        str,
+        typer.Argument(metavar="NETWORK", help="name or pattern, such as resnet18 or 'vgg_*'"),
+    ] = "*",
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="file of weights of torchvision, timm, pytorchcv (.pth, .safetensors) or Keras "
+            "(.h5), such as --from resnet18.pth",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIRECTORY",
+            rich_help_panel=OUTPUT,
+            help="new run directory for the weights of --from, such as --out runs/pretrained",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List published weights, or make a file of them a run.
+
+    Where a verb takes a run, the name of a network means its published weights.
+
+    \b
+    Examples:
+      classicnets weights
+      classicnets predict resnet18 photo.jpg
+      classicnets train resnet18 --weights torchvision --data path/to/folder
+      classicnets weights resnet18 --from resnet18.pth --out runs/pretrained
+    """
+    import classicnets as cn
+
+    if (file is None) != (out is None):
+        raise ValueError("--from and --out go together: a file, and the run that is made of it")
+    if file is not None and out is not None:
+        run = cn.import_weights(network, file, out)
+        print(one_line(f"{out}: {run.config.network} with {run.config.recipe.cite}"))
+        return
+    found = cn.list_weights(network)
+    if json:
+        print_json(found.json())
+    else:
+        print(found)

@@ -1,0 +1,1 @@
+"""Published weights: what exists, reading its files, and their tensors under our names."""

@@ -1,0 +1,121 @@
+"""The published weights that fit a network of the catalogue: a written table."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from classicnets.data.download import Remote
+from classicnets.data.scaling import Normalise
+
+TORCH = Normalise(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+CAFFE = Normalise(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
+PIXELS = {"torchvision": TORCH, "timm": TORCH, "pytorchcv": TORCH, "keras": CAFFE}
+BLUE_FIRST = ("keras",)  # networks that read blue, green, red; the first layer is turned round
+
+SIDE = 256  # to which the shorter side is resized, before the centre crop of 224
+
+
+@dataclass(frozen=True)
+class Released:
+    """Weights by the network they fit and the package they come from.
+
+    `megabytes` are 10^6 bytes; `errors` the percentages that the package publishes for ImageNet's
+    validation images, top-1 / top-5, one centre crop; `about` what is particular.
+    """
+
+    network: str
+    source: str
+    file: Remote
+    megabytes: int
+    errors: tuple[float, float]
+    licence: str
+    about: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.network}@{self.source}"
+
+
+def _torchvision(network: str, file: str, megabytes: float, top1: float, top5: float) -> Released:
+    """`megabytes` of 2^20 bytes and the accuracies as torchvision 0.29 prints them."""
+    remote = Remote(
+        file,
+        "",
+        ("https://download.pytorch.org/models/",),
+        sha256=file.rpartition("-")[2].removesuffix(".pth"),
+    )
+    errors = (round(100 - top1, 2), round(100 - top5, 2))
+    size = round(megabytes * 2**20 / 10**6)
+    about = "torchvision's own; RGB"
+    return Released(network, "torchvision", remote, size, errors, "BSD-3-Clause", about)
+
+
+def _keras(
+    network: str,
+    folder: str,
+    file: str,
+    md5: str,
+    megabytes: int,
+    accuracies: tuple[float, float],
+    licence: str,
+) -> Released:
+    """Accuracies as keras.io/api/applications prints them."""
+    base = f"https://storage.googleapis.com/tensorflow/keras-applications/{folder}/"
+    errors = (round(100 - accuracies[0], 1), round(100 - accuracies[1], 1))
+    remote = Remote(f"{file}_weights_tf_dim_ordering_tf_kernels.h5", md5, (base,))
+    about = "the authors', via Keras; BGR"
+    return Released(network, "keras", remote, megabytes, errors, licence, about)
+
+
+# the first of a network is the one that is meant by its name alone
+# fmt: off
+RELEASED = (
+    _torchvision("vgg_a", "vgg11-8a719046.pth", 506.84, 69.02, 88.628),
+    _torchvision("vgg_b", "vgg13-19584684.pth", 507.545, 69.928, 89.246),
+    _torchvision("vgg_d", "vgg16-397923af.pth", 527.796, 71.592, 90.382),
+    _keras("vgg_d", "vgg16", "vgg16", "64373286793e3c8b2b4e3219cbf3544b", 553, (71.3, 90.1),
+        "CC BY 4.0"),
+    _torchvision("vgg_e", "vgg19-dcbb9e9d.pth", 548.051, 72.376, 90.876),
+    _keras("vgg_e", "vgg19", "vgg19", "cbe5617147190e668d6c5d5026f83318", 575, (71.3, 90.0),
+        "CC BY 4.0"),
+    _torchvision("resnet18", "resnet18-f37072fd.pth", 44.661, 69.758, 89.078),
+    _torchvision("resnet34", "resnet34-b627a593.pth", 83.275, 73.314, 91.42),
+    _keras("resnet50", "resnet", "resnet50", "2cb95161c43110f7111970584f804107", 103, (74.9, 92.1),
+        "MIT"),
+    _keras("resnet101", "resnet", "resnet101", "f1aeb4b969a6efcfb50fad2f0c20cfc5", 179,
+        (76.4, 92.8), "MIT"),
+    _keras("resnet152", "resnet", "resnet152", "100835be76be38e30d865e96f2aaae62", 242,
+        (76.6, 93.1), "MIT"),
+    _torchvision("resnet50_v15", "resnet50-0676ba61.pth", 97.781, 76.13, 92.862),
+    _torchvision("resnet101_v15", "resnet101-63fe2227.pth", 170.511, 77.374, 93.546),
+    _torchvision("resnet152_v15", "resnet152-394f9c45.pth", 230.434, 78.312, 94.046),
+)
+# fmt: on
+
+
+def find_released(network: str, source: str = "") -> Released | None:
+    """Those of a network and, if it is named, of a source."""
+    return next(_of(network, source), None)
+
+
+def sources(network: str) -> list[str]:
+    """Where there are weights of a network."""
+    return [one.source for one in _of(network, "")]
+
+
+def _of(network: str, source: str) -> Iterator[Released]:
+    for one in RELEASED:
+        if one.network == network and source in ("", one.source):
+            yield one
+
+
+@cache
+def imagenet_classes() -> dict[str, str]:
+    """WordNet id -> name of the 1,000 classes of ILSVRC 2012, in the order of the scores.
+
+    Ids are sorted, as the published networks have them; names are those of torchvision 0.29.
+    """
+    text = (files("classicnets.weights") / "imagenet.csv").read_text(encoding="utf-8")
+    return {row["id"]: row["name"] for row in csv.DictReader(text.splitlines())}
