@@ -60,25 +60,22 @@ def read(text: str) -> Design:
     """
     if len(text) > LONGEST:
         raise ValueError(f"a design has at most {LONGEST:,} characters, not {len(text):,}")
-    found = list(islice(rows_of(text), MOST_LINES + 1))
-    if len(found) > MOST_LINES:
+    if len(found := list(islice(rows_of(text), MOST_LINES + 1))) > MOST_LINES:
         refuse(found[-1].number, f"a design has at most {MOST_LINES:,} lines")
-    rows = nest(found)
-    return _Reader().design(rows, _heading(text))
+    return _Reader().design(nest(found), _heading(text))
 
 
 def read_text(path: Path) -> str:
     """The text of a design file. Raises a ValueError where there is none."""
     try:
         with io.TextIOWrapper(open_regular(path), encoding="utf-8") as file:
-            text = file.read(LONGEST + 1)
+            if len(text := file.read(LONGEST + 1)) <= LONGEST:
+                return text
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a design: it is not UTF-8 text") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read {path}: {plain_reason(error)}") from None
-    if len(text) > LONGEST:
-        raise ValueError(f"{path} is not a design; one has at most {LONGEST:,} characters")
-    return text
+    raise ValueError(f"{path} is not a design; one has at most {LONGEST:,} characters")
 
 
 def _heading(text: str) -> str:

@@ -118,10 +118,9 @@ class _Copies(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         tensor, copies = args
         if is_lazy(tensor):
-            device = self.device or tensor.device
-            return copies.setdefault(
-                id(tensor), type(tensor)(tensor.requires_grad, device, tensor.dtype)
-            )
+            kind: Any = type(tensor)
+            made = kind(tensor.requires_grad, self.device or tensor.device, tensor.dtype)
+            return copies.setdefault(id(tensor), made)
         if not self.device and tensor.is_leaf and tensor.layout == torch.strided:
             return func(*args)
         values = tensor.detach().to(self.device or tensor.device, copy=True)
