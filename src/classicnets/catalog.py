@@ -159,7 +159,7 @@ def _instead(name: str) -> str:
     plain = spelling(name)
     if held := [key for key in SPELLINGS if re.search(rf"{key}(?<=\d)(?!\d)", plain)]:
         base = SPELLINGS[max(held, key=len)]
-        return f"; there is {base} as its paper published it, and none of its later variants"
+        return f"; there is {base} as its paper published it, and no such variant"
     for family, start in FAMILIES.items():
         if plain.startswith(family):
             return f"; of this family there {_members(start)}"
