@@ -145,8 +145,8 @@ CASES = {
         "d",
         CLOSED,
         "{root}/d/dark",
-        "no verb '{path}/dark'; choose from list, show, design, diff, suggest, speed, plan, "
-        "recipe, train, experiment, evaluate, predict, compare, see, pack, demo",
+        "no verb '{path}/dark'; choose from list, show, weights, design, diff, suggest, speed, "
+        "plan, recipe, train, experiment, evaluate, predict, compare, see, pack, demo",
     ),
     "what may be a network": (
         "d",

@@ -139,7 +139,7 @@ def experiment(
       classicnets experiment a.net b.net --data path/to/folder
       classicnets experiment resnet20 plain20 --data cifar10 --epochs 20 --seeds 6
       classicnets experiment lenet5 --set lr=0.01,0.03 --budget 30min
-      classicnets experiment lenet5 --set lr=0.003..0.3 --set batch=16,64 --trials 20
+      classicnets experiment lenet5 --set lr=0.003..0.3 --trials 20
     """
     import classicnets as cn
     from classicnets.api.sweep import Sweep
