@@ -76,13 +76,14 @@ def outcome_of(member: Member, plan: Plan, directory: Path) -> Outcome | None:
 
 def _require_own(run: Run, member: Member, plan: Plan) -> None:
     variant = plan.variants[member.variant]
-    facts = {
+    facts: dict[str, tuple[object, object]] = {
         "seed": (run.config.seed, member.seed),
-        "length": (run.config.total_steps, variant.steps),
         "data": (run.config.digest, plan.digest),
         "images": (run.config.images, plan.images),
         "network": ((run.notes.get("parameters")), variant.parameters),
     }
+    if not plan.search:  # trials may differ in batch, and so in steps
+        facts["length"] = (run.config.total_steps, variant.steps)
     if other := next((name for name, (a, b) in facts.items() if a != b), ""):
         raise ValueError(
             f"{run.directory} is not the run that {plan.names[member.variant]} needs there: "
