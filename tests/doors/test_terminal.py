@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -215,17 +216,18 @@ def test_ctrl_c_at_the_start_ends_in_one_line(imports):
 def test_a_hangup_saves_like_a_termination(tmp_path, terminal):
     out = tmp_path / "run"
     words = [*COMMAND, "train", "lenet5", "--epochs", "30", "--out", str(out)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True,
-                               env={**os.environ, "PYTHONUNBUFFERED": "1"})  # fmt: skip
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch 1/30"):
-            break
-    if terminal == "gone":
-        process.stdout.close()
-    process.send_signal(signal.SIGHUP)
-    assert process.wait(timeout=60) in ((129,) if terminal == "open" else (129, 1))
-    process.stdout.close()
+    # a hangup that this process ignores, as under nohup, would be ignored by its children too
+    hangs_up = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=hangs_up,
+                          env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch 1/30"):
+                break
+        if terminal == "gone":
+            process.stdout.close()
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=60) in ((129,) if terminal == "open" else (129, 1))
     saved = cn.resume(out).state.step
     assert saved >= 79  # the steps of the first epoch
 
