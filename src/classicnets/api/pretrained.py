@@ -4,6 +4,7 @@ Weights of other packages become a run directory with our names, in the cache or
 """
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import file_digest
@@ -24,10 +25,9 @@ from classicnets.support.tables import align, html_table
 from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run, create, open_run
-from classicnets.weights.bridges import translate
+from classicnets.weights.bridges import count_classes, translate
 from classicnets.weights.files import read_weights
 from classicnets.weights.released import (
-    BLUE_FIRST,
     PIXELS,
     RELEASED,
     SIDE,
@@ -42,6 +42,7 @@ DATA = "ImageNet (ILSVRC 2012)"
 SPLITS = ("train", "val", "test")
 IMAGES = (1_281_167, 50_000, 0)
 HEADS = ("weights", "MB", "error", "licence", "cached", "about")
+LEFT = ("weights", "licence", "cached", "about")
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +51,7 @@ class WeightsTable:
 
     rows: tuple[Released, ...]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Released]:
         return iter(self.rows)
 
     def _cells(self) -> list[tuple[str, ...]]:
@@ -67,10 +68,10 @@ class WeightsTable:
         ]
 
     def __repr__(self) -> str:
-        return "\n".join(align([HEADS, *self._cells()], ("weights", "licence", "cached", "about")))
+        return "\n".join(align([HEADS, *self._cells()], LEFT))
 
     def _repr_html_(self) -> str:
-        return html_table([HEADS, *self._cells()], ("weights", "licence", "cached", "about"))
+        return html_table([HEADS, *self._cells()], LEFT)
 
     def json(self) -> str:
         """The rows, with address, sum and place of the file."""
@@ -124,13 +125,7 @@ def open_trained(run: str | Path) -> Run:
     name = str(run)
     if exists(Path(name)) or not (released := _released(name)):
         return open_run(Path(name))
-    place = _place(released)
-    if not exists(place / "run.json"):
-        file = fetch(released.file, FOLDER)
-        with locked(f"{FOLDER}-{released.name}"):
-            if not exists(place / "run.json"):
-                _into(place, released.network, file, released)
-    return open_run(place)
+    return _kept(released.name, released.network, lambda: fetch(released.file, FOLDER), released)
 
 
 def open_start(start: str | Path, network: str) -> Run:
@@ -143,23 +138,28 @@ def open_start(start: str | Path, network: str) -> Run:
     if path.is_file():
         with path.open("rb") as content:
             digest = file_digest(content, "sha256").hexdigest()
-        place = cache() / FOLDER / f"{_network(network)}@{digest[:16]}"
-        with locked(f"{FOLDER}-{place.name}"):
-            if not exists(place / "run.json"):
-                place.parent.mkdir(parents=True, exist_ok=True)
-                _into(place, network, path)
-        return open_run(place)
+        return _kept(f"{_network(network)}@{digest[:16]}", network, lambda: path)
     if exists(path) or not any(one.source == str(start) for one in RELEASED):
         return open_trained(start)
     return open_trained(f"{network}@{start}")
 
 
-def _into(place: Path, network: str, file: Path, released: Released | None = None) -> None:
-    """Writes the run completely or not at all."""
-    with TemporaryDirectory(dir=place.parent) as scratch:
-        made = Path(scratch) / "run"
-        import_weights(network, file, made, released)
-        made.rename(place)
+def _kept(
+    name: str, network: str, file: Callable[[], Path], released: Released | None = None
+) -> Run:
+    """The run of this name in the cache, made of a file where there is none yet: completely or not
+    at all."""
+    place = cache() / FOLDER / name
+    if not exists(place / "run.json"):
+        weights = file()
+        with locked(f"{FOLDER}-{name}"):
+            if not exists(place / "run.json"):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with TemporaryDirectory(dir=place.parent) as scratch:
+                    made = Path(scratch) / "run"
+                    import_weights(network, weights, made, released)
+                    made.rename(place)
+    return open_run(place)
 
 
 def import_weights(
@@ -172,18 +172,16 @@ def import_weights(
     of another network, and a directory that is not empty.
     """
     entry, path = catalog.find(network), Path(file)
-    found = read_weights(path)
-    with torch.device("meta"):
-        module = entry.build(classes=_count(found), channels=3)
     if entry.paper is None:
         raise ValueError(f"{network} is not a network of the catalogue; weights of others are runs")
+    found, family = read_weights(path), entry.paper.page
     try:
-        source, state = translate(module, entry.paper.page, found)
+        with torch.device("meta"):
+            count = count_classes(entry.build(), family, found)
+            module = entry.build(**({"classes": count} if count else {}))
+        source, state = translate(module, family, found)
     except ValueError as error:
         raise ValueError(f"{path} does not fit {entry.name}: {error}") from error
-    if source in BLUE_FIRST:
-        first = next(iter(state))
-        state[first] = state[first].flip(1)
     module.load_state_dict(state, assign=True)
     config = _config(entry, source, next(reversed(state.values())).shape[0], path.name)
     with path.open("rb") as content:
@@ -199,13 +197,6 @@ def import_weights(
     run = create(Path(out), config, **notes)
     run.save_weights(module)
     return run
-
-
-def _count(found: dict[str, torch.Tensor]) -> int:
-    """The classes: the length of the last bias."""
-    ends = [name for name in found if name.endswith("bias")]
-    heads = [n for n in ends if n.startswith(("fc", "classifier.6", "head", "output", "pred"))]
-    return found[heads[-1]].numel() if heads else 1000
 
 
 def _config(entry: catalog.Entry, source: str, classes: int, file: str) -> RunConfig:

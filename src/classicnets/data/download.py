@@ -128,14 +128,6 @@ def _require_published(remote: Remote, path: Path) -> None:
     )
 
 
-def _is_published(remote: Remote, path: Path) -> bool:
-    try:
-        _require_published(remote, path)
-    except ValueError:
-        return False
-    return True
-
-
 def _unpacked_md5(path: Path) -> str:
     """The MD5 sum of what is in a .gz file; empty where it cannot be unpacked, or is larger than
     what was published in any other compression."""
@@ -158,22 +150,26 @@ def _fetch(remote: Remote, path: Path) -> None:
         known = f"md5:{remote.md5}" if remote.md5 else None
         try:
             get = partial(pooch.retrieve, url, known, remote.name, path.parent)
-            get(downloader=_download)  # pyright: ignore[reportArgumentType]  # declared too narrowly
+            get(downloader=partial(_download_published, remote))  # pyright: ignore[reportArgumentType]  # declared too narrowly
         except PermissionError as error:  # to write here
             raise OSError(f"no permission to write {path.parent}") from error
         except (OSError, HTTPException) as error:
             reasons.append(f"{url} ({_reason(error)})")
         except ValueError:
-            reasons.append(f"{url} (its MD5 sum differs)")
+            reasons.append(f"{url} (its {remote.sum[0]} sum differs)")
         else:
-            if known or _is_published(remote, path):
-                return
-            path.unlink()
-            reasons.append(f"{url} (its SHA-256 sum differs)")
+            return
     raise OSError(
         f"{remote.name} could not be downloaded from {' or '.join(reasons)}; if you have it, "
         f"put it at {path}"
     )
+
+
+def _download_published(remote: Remote, url: str, output: str | Path, pooch: object) -> None:
+    """Downloads, and raises a ValueError for another file, before it takes its place."""
+    _download(url, output, pooch)
+    if not remote.md5:  # which pooch compares
+        _require_published(remote, Path(output))
 
 
 def _download(url: str, output: str | Path, _: object) -> None:

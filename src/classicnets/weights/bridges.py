@@ -2,7 +2,8 @@
 
 A source has a table of layers, ours -> theirs, for each family. Keras keeps a convolution as
 (h, w, c, n), which is transposed, and gives those of ResNet a bias that batch normalisation takes
-away again: it is subtracted from the mean.
+away again: it is subtracted from the mean. Its networks read blue, green, red: the first layer is
+turned round.
 """
 
 import re
@@ -128,12 +129,7 @@ def translate(
     `network` may be on the meta device. Raises a ValueError for a family without a bridge, and for
     tensors that are missing, left over, of another shape or not finite.
     """
-    bridges = [bridge for bridge in BRIDGES if bridge.family == family]
-    if not bridges:
-        raise ValueError(f"there are no published weights for {family} that fit it")
-    tables = {bridge: dict(bridge.names(network)) for bridge in bridges}
-    bridge = max(bridges, key=lambda b: len(found.keys() & set(tables[b].values())))
-    names = tables[bridge]
+    bridge, names = _choose(network, family, found)
     _require_stride(network, bridge)
     taken, used = {}, set(names.values())
     for own, there in names.items():
@@ -150,23 +146,36 @@ def translate(
     return bridge.source, _fitting(network, names, taken)
 
 
+def count_classes(network: nn.Module, family: str, found: Mapping[str, Tensor]) -> int | None:
+    """The classes of the weights for a network like this one: the length of the last tensor.
+
+    None where that is missing. Raises a ValueError for a family without a bridge.
+    """
+    _, names = _choose(network, family, found)
+    last = found.get(list(names.values())[-1])
+    return None if last is None else last.numel()
+
+
+def _choose(
+    network: nn.Module, family: str, found: Mapping[str, Tensor]
+) -> tuple[Bridge, dict[str, str]]:
+    """The bridge that knows most of these names, and its name of each tensor of the network."""
+    tables = {b: dict(b.names(network)) for b in BRIDGES if b.family == family}
+    if not tables:
+        raise ValueError(f"there are no published weights for {family} that fit it")
+    return max(tables.items(), key=lambda one: len(found.keys() & set(one[1].values())))
+
+
 def _require_stride(network: nn.Module, bridge: Bridge) -> None:
     """Raises a ValueError for a network whose bottleneck blocks have their stride elsewhere."""
-    if bridge.family != RESNET or not bridge.stride:
+    if not bridge.stride:
         return
-    layers = dict(network.named_modules())
-    first = "conv3_x.conv3_1.body"
-    strides = {
-        name: layers[f"{first}.{name}"].stride
-        for name in ("conv1", "conv2", "conv3")
-        if f"{first}.{name}" in layers
-    }
-    if "conv3" in strides and strides[bridge.stride] != (2, 2):
-        windows = {"conv1": "1x1", "conv2": "3x3"}
-        other = "those named _v15" if bridge.stride == "conv2" else "those without _v15"
+    body = network.get_submodule("conv3_x.conv3_1.body")
+    if hasattr(body, "conv3") and body.get_submodule(bridge.stride).stride != (2, 2):
+        window, others = ("3x3", "named") if bridge.stride == "conv2" else ("1x1", "without")
         raise ValueError(
-            f"the weights of {bridge.source} have the stride in the {windows[bridge.stride]} of a "
-            f"bottleneck block; they fit {other}"
+            f"the weights of {bridge.source} have the stride in the {window} of a bottleneck "
+            f"block; they fit those {others} _v15"
         )
 
 
@@ -210,7 +219,9 @@ def _from_keras(
     for own, tensor in taken.items():
         layer, _, kind = own.rpartition(".")
         if kind == "weight" and tensor.ndim == 4:
+            first = not state
             tensor, maps = tensor.permute(3, 2, 0, 1), tensor.shape[3]
+            tensor = tensor.flip(1) if first else tensor
         elif kind == "weight" and tensor.ndim == 2:
             tensor, maps = _dense(tensor, maps), 0
         elif kind == "running_var":

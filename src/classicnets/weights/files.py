@@ -82,24 +82,22 @@ def _hdf5(path: Path) -> dict[str, Tensor]:
         ) from None
     try:
         with h5py.File(path, "r") as file:
-            return {name: _dense(data) for name, data in _data_sets(file)}
+            return {name: _dense(data) for name, data in _data_sets(file, h5py.Dataset)}
     except ValueError:
         raise
     except Exception as error:  # as above
         raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
 
 
-def _data_sets(group: Any) -> Iterator[tuple[str, Any]]:
+def _data_sets(group: Any, kind: type) -> Iterator[tuple[str, Any]]:
     """Name and data set of each weight; links to elsewhere are not followed.
 
     Keras repeats the layer's name: `conv1_conv/conv1_conv/kernel:0`.
     """
-    import h5py  # noqa: PLC0415  # an extra
-
     found: list[tuple[str, Any]] = []
 
     def visit(path: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+        if isinstance(item, kind) and item.dtype.kind == "f":
             *_, layer, name = ["", *path.split("/")]
             found.append((f"{layer}/{name.partition(':')[0]}", item))
 

@@ -12,7 +12,6 @@ from classicnets.data.scaling import Normalise
 TORCH = Normalise(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 CAFFE = Normalise(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
 PIXELS = {"torchvision": TORCH, "timm": TORCH, "pytorchcv": TORCH, "keras": CAFFE}
-BLUE_FIRST = ("keras",)  # networks that read blue, green, red; the first layer is turned round
 
 SIDE = 256  # to which the shorter side is resized, before the centre crop of 224
 
