@@ -61,8 +61,16 @@ the recipe, as in --set lr=0.01,0.03
     settings = as_settings(overrides or {})
     varies = any(n.partition(".")[0] == "lr" and len(v) > 1 for n, v in settings.items())
     terms = Terms(
-        *(data, recipe, seeds, epochs, budget, processes, out),
-        *(search_lr and not varies, device, allow_missing_classes),
+        data=data,
+        recipe=recipe,
+        seeds=seeds,
+        epochs=epochs,
+        budget=budget,
+        processes=processes,
+        out=out,
+        search_lr=search_lr and not varies,
+        device=device,
+        allow_missing_classes=allow_missing_classes,
     )
     if trials is not None:
         return sweep(names, settings, trials, terms)

@@ -194,22 +194,11 @@ class Experiment:
         return self.budget is None or passed + takes <= self.budget
 
     def _job(self, member: Member) -> Job:
-        plan, variant = self.plan, self.plan.variants[member.variant]
+        variant = self.plan.variants[member.variant]
         overrides = dict(variant.overrides)
         if member.factor != 1:
             overrides["lr"] = variant.rates[planning.FACTORS.index(member.factor)]
-        return Job(
-            directory=str(self.directory / RUNS / member.name),
-            network=plan.network(variant, self.directory),
-            data=plan.data,
-            recipe=plan.recipe or None,
-            epochs=plan.epochs,
-            overrides=overrides,
-            seed=member.seed,
-            device=plan.device,
-            tests=not member.searches,
-            allow_missing_classes=self.allow_missing_classes,
-        )
+        return job_of(member, self.plan, self.directory, overrides, self.allow_missing_classes)
 
     def _report(self) -> ExperimentReport:
         """The report on the complete pairs, written to the directory."""
@@ -247,3 +236,21 @@ class Experiment:
 
     def _epochs(self) -> int:
         return max(v.recipe.get("epochs") or 1 for v in self.plan.variants)
+
+
+def job_of(
+    member: Member, plan: Plan, directory: Path, overrides: dict[str, str], missing: bool
+) -> Job:
+    """The training of a member of the experiment in this directory; `missing` allows classes."""
+    return Job(
+        directory=str(directory / RUNS / member.name),
+        network=plan.network(plan.variants[member.variant], directory),
+        data=plan.data,
+        recipe=plan.recipe or None,
+        epochs=plan.epochs,
+        overrides=overrides,
+        seed=member.seed,
+        device=plan.device,
+        tests=not member.searches,
+        allow_missing_classes=missing,
+    )

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ from classicnets.support.units import format_seconds
 from classicnets.training.run.directory import open_run
 
 from .members import Job, Pool
-from .paired import LOG, Experiment, Step
+from .paired import LOG, Experiment, Step, job_of
 from .prepare import Terms, as_name, default_directory, make_directory, plan, prepare
 from .recipes import choose_recipe, resolve_network, with_overrides
 from .rehearsal import content_of
@@ -98,10 +98,7 @@ class Sweep:
                 if first and not self._allows_round():
                     break
                 trials = study.ask(first, min(count, self.trials - first))
-                yield from self._train(pool, trials)
-                for trial in trials:
-                    outcome = self._outcome(trial)
-                    assert outcome
+                for trial, outcome in (yield from self._train(pool, trials)):
                     study.tell(trial, outcome.validation)
                     self.done.append((trial, outcome))
         write_atomic(self.place / "trials.csv", self._csv().encode())
@@ -141,21 +138,26 @@ class Sweep:
         left = self._left()
         return left is None or self.seconds(self.plan.processes, LEAST_SEEDS) <= left
 
-    def _train(self, pool: Pool, trials: Sequence[Trial]) -> Iterator[Step]:
-        """Trains those of these trials that have not ended."""
+    def _train(
+        self, pool: Pool, trials: Sequence[Trial]
+    ) -> Generator[Step, None, list[tuple[Trial, Outcome]]]:
+        """Trains those of these trials that have not ended, and returns what all came to."""
         for trial in trials:
             self._see(trial)
-        missing = [trial for trial in trials if self._outcome(trial) is None]
+        ended = {trial.number: outcome for trial in trials if (outcome := self._outcome(trial))}
+        missing = [trial for trial in trials if trial.number not in ended]
         by_place = {str(self._run(trial)): trial for trial in missing}
         for progress in pool.train(iter([self._job(trial) for trial in missing])):
             trial = by_place[progress.directory]
             if self._see(trial) and not progress.ended:
                 pool.stop(progress.directory)
-            outcome = self._outcome(trial) if progress.ended else None
-            done = len(self.done) + sum(self._outcome(one) is not None for one in trials)
+            if progress.ended and (outcome := self._outcome(trial)):
+                ended[trial.number] = outcome
+            done = len(self.done) + len(ended)
             left = self.seconds(self.trials - done, self.terms.seeds or least_pairs())
-            diverged = outcome.diverged if outcome else ""
+            diverged = ended[trial.number].diverged if progress.ended else ""
             yield Step(self._member(trial), progress, diverged, done, self.trials, left)
+        return [(trial, ended[trial.number]) for trial in trials]
 
     def _see(self, trial: Trial) -> bool:
         """Shows a trial the epochs that have ended, and says whether it is to be stopped."""
@@ -182,18 +184,8 @@ class Sweep:
 
     def _job(self, trial: Trial) -> Job:
         own = self.plan.variants[0]
-        return Job(
-            directory=str(self._run(trial)),
-            network=own.network,
-            data=self.plan.data,
-            recipe=self.plan.recipe or None,
-            epochs=self.plan.epochs,
-            overrides={**own.overrides, **trial.values},
-            seed=SEARCH_SEED,
-            device=self.plan.device,
-            tests=False,
-            allow_missing_classes=self.terms.allow_missing_classes,
-        )
+        values, missing = {**own.overrides, **trial.values}, self.terms.allow_missing_classes
+        return job_of(self._member(trial), self.plan, self.place, values, missing)
 
     def _csv(self) -> str:
         table = io.StringIO()

@@ -1,5 +1,6 @@
 """The verb `experiment`."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -172,20 +173,11 @@ def experiment(
 
 def _search(found: "Sweep", json: bool) -> None:
     """Trains the trials, a line for each, and compares the best with the recipe's own values."""
-    import sys
-
-    write = partial(print, file=sys.stderr if json else sys.stdout, flush=True)
+    write = _writer(json)
     write("\n".join(found.cost()))
-    try:
-        with _lines(write) as show:
-            for step in found.search():
-                show(step)
-    except KeyboardInterrupt:
-        print(
-            f"stopped; the trials are in {found.place}; the same command continues",
-            file=sys.stderr,
-        )
-        raise typer.Exit(130) from None
+    with _stoppable(lambda: f"the trials are in {found.place}"), _lines(write) as show:
+        for step in found.search():
+            show(step)
     if (experiment := found.compare()) is None:
         write("the best of the trials has the recipe's own values: there is nothing to compare")
         return
@@ -195,11 +187,12 @@ def _search(found: "Sweep", json: bool) -> None:
 
 def run(found: "Experiment", json: bool) -> None:
     """Says what an experiment costs, trains what is left of it, and prints its report."""
-    import sys
-
-    write = partial(print, file=sys.stderr if json else sys.stdout, flush=True)
+    write, screen = _writer(json), console(stderr=json)
     write("\n".join(found.cost()))
-    _run(found, console(stderr=json), write)
+    shown = _table(found, screen) if screen.is_terminal else _lines(write)
+    with _stoppable(lambda: _ended(found)), shown as show:
+        for step in found:
+            show(step)
     assert found.report is not None
     if json:
         print_json(found.report.json())
@@ -207,21 +200,22 @@ def run(found: "Experiment", json: bool) -> None:
     print(f"\n{found.report.text()}\n\nreport: {found.directory / 'report.html'}")
 
 
-def _run(found: "Experiment", screen: "Console", write: "Callable[[str], None]") -> None:
-    """Trains what is left, and shows how it comes on. Ctrl-C ends it with a line."""
-    import sys
+def _ended(found: "Experiment") -> str:
+    return f"{len(found.outcomes)} of {found.total} runs have ended in {found.directory}"
 
+
+def _writer(json: bool) -> "Callable[[str], None]":
+    """Prints how it comes on, beside what is printed as JSON."""
+    return partial(print, file=sys.stderr if json else sys.stdout, flush=True)
+
+
+@contextmanager
+def _stoppable(kept: "Callable[[], str]") -> Iterator[None]:
+    """Ends at Ctrl-C with a line that says what is kept."""
     try:
-        with _table(found, screen) if screen.is_terminal else _lines(write) as show:
-            for step in found:
-                show(step)
+        yield
     except KeyboardInterrupt:
-        ended, total = len(found.outcomes), found.total
-        print(
-            f"stopped; {ended} of {total} runs have ended in {found.directory}; the same command "
-            "continues",
-            file=sys.stderr,
-        )
+        print(f"stopped; {kept()}; the same command continues", file=sys.stderr)
         raise typer.Exit(130) from None
 
 

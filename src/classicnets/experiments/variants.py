@@ -50,22 +50,23 @@ def ask(networks: Sequence[str], settings: Mapping[str, Sequence[str]]) -> list[
 
 def distinct(variants: Sequence[Variant]) -> list[Variant]:
     """The first of each network with each recipe."""
-    found: list[Variant] = []
-    for one in variants:
-        if all((one.digest, one.recipe) != (other.digest, other.recipe) for other in found):
-            found.append(one)
-    return found
+    return [one for k, one in enumerate(variants) if _same(one, variants[:k]) is None]
 
 
 def require_different(variants: Sequence[Variant]) -> None:
     """Raises a ValueError for two variants that are the same network with the same recipe."""
     for k, variant in enumerate(variants):
-        for before in variants[:k]:
-            if (before.digest, before.recipe) == (variant.digest, variant.recipe):
-                raise ValueError(
-                    f"{before.name} and {variant.name} are the same variant: the same network "
-                    "with the same recipe"
-                )
+        if before := _same(variant, variants[:k]):
+            raise ValueError(
+                f"{before.name} and {variant.name} are the same variant: the same network "
+                "with the same recipe"
+            )
+
+
+def _same(variant: Variant, others: Sequence[Variant]) -> Variant | None:
+    """The first of the others that is the same network with the same recipe."""
+    what = (variant.digest, variant.recipe)
+    return next((one for one in others if (one.digest, one.recipe) == what), None)
 
 
 def split_values(text: str) -> list[str]:
