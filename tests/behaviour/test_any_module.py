@@ -377,3 +377,20 @@ def test_a_parametrization_without_an_inverse_is_named():
         HeNormal()(network, torch.Generator())
     with pytest.raises(ValueError, match=r"cannot scale 0\.weight"):
         FilterRms()(network)
+
+
+def test_a_last_batch_of_one_joins_the_one_before_and_resumes_bit_for_bit(tmp_path, stop_after):
+    def network() -> nn.Module:
+        torch.manual_seed(1)
+        return nn.Sequential(body(), nn.BatchNorm1d(4))
+
+    changes = {"batch": "9", "lr": "Constant(0.01)"}  # 28 images: 9 + 9 + 10
+    whole = cn.train(network(), DATA, RECIPE, 2, tmp_path / "whole", overrides=changes)
+    assert whole.config.batches() == [9, 9, 10]
+    assert [record.images for record in whole] == [9, 18, 28] * 2
+    stopped = cn.train(network(), DATA, RECIPE, 2, tmp_path / "stopped", overrides=changes)
+    stop_after(stopped, 2)
+    resumed = cn.resume(tmp_path / "stopped", network(), DATA)
+    assert resumed.config.batches() == [9, 9, 10]
+    resumed.finish()
+    assert equal(whole.state.network, resumed.state.network)

@@ -235,15 +235,15 @@ def compile(name, backend):
     sum(scores.sum() for scores in heads).backward()
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
-said = {}
+results = {}
 backend, *names = sys.argv[1:]
 for name in names:
     try:
         compile(name, backend)
-        said[name] = "compiled"
+        results[name] = "compiled"
     except Exception:
-        said[name] = traceback.format_exc()
-print(json.dumps(said))
+        results[name] = traceback.format_exc()
+print(json.dumps(results))
 """
 COMPILING = ("lenet5", "alexnet", "vgg_a_lrn", "googlenet", "resnet20")
 

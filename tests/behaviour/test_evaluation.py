@@ -10,6 +10,7 @@ from torch import nn
 import classicnets as cn
 from classicnets.data.images import ImageFiles, Images
 from classicnets.data.scaling import Scaling
+from classicnets.data.synthetic import shapes
 from classicnets.evaluation.dense import DenseHead, dense_scores
 from classicnets.evaluation.metrics import confusion_counts, evaluate_scores
 from classicnets.evaluation.plots import evaluation_png
@@ -19,6 +20,7 @@ from classicnets.evaluation.protocols import (
     log_probabilities,
     mean_log_probabilities,
 )
+from classicnets.recipes.fast import fast
 
 UNSCALED = Scaling((1.0,), (0.0,))
 
@@ -258,3 +260,18 @@ def test_nan_scores_are_refused():
     scores = torch.tensor([[1.0, 2.0], [math.nan, 1.0]])
     with pytest.raises(ValueError, match="NaN or infinite scores for 1 image"):
         evaluate_scores(scores, torch.tensor([0, 1]), ("a", "b"), "single", 1.0)
+
+
+class Undefined(nn.Sequential):
+    """Gives numbers in training only."""
+
+    def forward(self, x):
+        return super().forward(x) * (1.0 if self.training else float("nan"))
+
+
+def test_scores_that_are_not_numbers_are_refused_by_evaluate(tmp_path):
+    data = shapes(40, side=12)
+    layers = nn.Conv2d(3, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
+    cn.train(nn.Sequential(*layers), data, fast(12), 1, tmp_path / "run").finish()
+    with pytest.raises(ValueError, match="scores are not numbers for 8 of 8 images"):
+        cn.evaluate(tmp_path / "run", data.test, network=Undefined(*layers))

@@ -194,3 +194,16 @@ def test_a_mistake_is_one_sentence(words, sentence):
     with pytest.raises(ValueError, match=sentence) as mistake:
         cn.speed(**words)
     assert "\n" not in str(mistake.value)
+
+
+def test_no_training_of_one_image_is_timed_where_the_network_needs_two():
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
+    body = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), *head)
+    network = nn.Sequential(body, nn.BatchNorm1d(4))
+    timed = cn.speed(network, (3, 12, 12), (1, 2), seconds=0.01)
+    rows = {(row.mode, row.batch) for row in timed.rows}
+    assert rows == {("inference", 1), ("inference", 2), ("training", 2)}
+    assert (
+        "Cannot train at batch 1, on one value per map: 1; use a batch of at least 2"
+        in timed.notes[0]
+    )

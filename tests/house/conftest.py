@@ -11,7 +11,7 @@ import pytest
 def run_in(run_cli) -> Callable[[Path, Sequence[str], int], Any]:
     """Runs a command of classicnets in a directory, in this process, on so many columns.
 
-    Without standard input. tests/doors starts every verb in a process of its own.
+    Without standard input. tests/doors has tests that start processes.
     """
 
     def run(desk: Path, command: Sequence[str], columns: int) -> Any:
