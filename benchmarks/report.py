@@ -140,8 +140,15 @@ def table(benchmark: Benchmark, outcomes: list[Outcome]) -> list[str]:
                 *(fraction(outcome.lower_bound_fraction(name)), f"{result.startup:.1f}"),
             )
             lines.append(row + " | ".join(cells) + " |")
-    reasons = {o.case.name: o.case.not_compared for o in outcomes if o.case.not_compared}
-    notes = (f"\n{case}: outputs are not compared: {why}." for case, why in reasons.items())
+    reasons: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if why := outcome.case.not_compared:
+            reasons.setdefault(why, []).append(outcome.case.name)
+    every = len(outcomes)
+    notes = (
+        f"\n{'All' if len(cases) == every > 1 else '; '.join(cases)}: outputs are not compared: {why}."
+        for why, cases in reasons.items()
+    )
     return [*lines, *notes]
 
 

@@ -146,25 +146,26 @@ def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return ((a.float() - b).norm() / (b - b.mean()).norm()).item()
 
 
-@pytest.mark.parametrize("network", _names(), indirect=True)
-def test_every_parameter_gets_a_finite_gradient(request, network):
-    images = _images(request.node.callspec.params["network"], n=2)
-    network.train()
-    outputs = network(images)
+@pytest.mark.parametrize("name", _names())
+def test_every_parameter_gets_a_finite_gradient(name):
+    # all layers, with fewer maps: backward of the widest takes ten seconds
+    network, images = build(read(design(name, width="1/4"))), _images(name, n=2)
+    outputs = network.train()(images)
     heads = outputs if isinstance(outputs, tuple) else (outputs,)
     sum(F.cross_entropy(scores, torch.tensor([0, 1])) for scores in heads).backward()
-    network.eval()
     grads = {name: p.grad for name, p in network.named_parameters()}
-    network.zero_grad()
     assert [name for name, grad in grads.items() if grad is None] == []
     assert [name for name, grad in grads.items() if not grad.isfinite().all()] == []
     assert [name for name, grad in grads.items() if not grad.any()] == []
 
 
 @pytest.mark.parametrize("network", _names(), indirect=True)
-def test_a_second_instance_with_its_weights_gives_the_same_scores(request, network, images):
-    twin = catalog.find(request.node.callspec.params["network"]).build()
-    twin.load_state_dict(network.state_dict())
+def test_a_second_instance_with_its_weights_gives_the_same_scores(
+    request, network, images, on_meta
+):
+    # without values of its own, so that what the state dict lacks would be found
+    twin = on_meta(catalog.find(request.node.callspec.params["network"]).build)
+    twin.load_state_dict(network.state_dict(), assign=True)
     assert torch.equal(_scores(twin.eval(), images), _scores(network, images))
 
 
@@ -245,7 +246,7 @@ for name in names:
         results[name] = traceback.format_exc()
 print(json.dumps(results))
 """
-COMPILING = ("lenet5", "alexnet", "vgg_a_lrn", "googlenet", "resnet20")
+COMPILING = ("lenet5", "alexnet", "googlenet", "resnet20")  # every kind of layer
 
 
 @pytest.mark.slow

@@ -16,8 +16,6 @@ from classicnets.measure import measure
 # one of each kind of block; the larger ones differ in numbers
 RUN = ("lenet5", "alexnet", "zfnet", "vgg_d_gap", "googlenet", "resnet20", "resnet34_a")
 SHOWN = [pytest.param(n, marks=[pytest.mark.slow] * (n not in RUN)) for n in catalog.names()]
-# the deepest; the shallower ones have the same blocks
-DEEP = {"resnet101", "resnet152", "resnet110", "resnet1202", "plain110"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +49,7 @@ def test_a_network_is_the_same_after_writing_and_reading(name, written):
     assert write(read(text)) == text
 
 
-@pytest.mark.parametrize("name", [n for n in catalog.names() if n not in DEEP])
+@pytest.mark.parametrize("name", catalog.names())
 def test_a_network_that_was_read_is_written_as_it_was(name, written):
     _, text, again = written(name)
     assert write(describe(again, catalog.find(name).input)) == text
@@ -80,7 +78,7 @@ def test_outputs_are_equal_bit_for_bit(name, written):
         assert all(torch.equal(a, b) for a, b in zip(*outputs, strict=True))
 
 
-@pytest.mark.parametrize("name", [n for n in catalog.names() if n not in DEEP])
+@pytest.mark.parametrize("name", catalog.names())
 def test_a_design_takes_other_classes_and_channels(name, written, on_meta):
     changed = on_meta(build, read(written(name)[1]), classes=7, channels=4)
     assert _modules(changed) == _modules(on_meta(catalog.find(name).build, classes=7, channels=4))

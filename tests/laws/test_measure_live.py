@@ -47,7 +47,7 @@ def test_the_parts_of_a_step_of_two_layers_are_those_worked_out_by_hand():
     assert peak.total == sum(peak.parts.values())
     # forward, then the gradients of weights: two products each; of the images none is needed
     macs = batch * (1000 * 500 + 500 * 10)
-    assert sum(flop for flop, _ in live.work) == 2 * (2 * macs + batch * 500 * 10)
+    assert sum(work.flop for work in live.work) == 2 * (2 * macs + batch * 500 * 10)
 
 
 def test_frozen_layers_have_neither_gradients_nor_optimizer_state():

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -15,6 +17,9 @@ from torch import nn
 from classicnets import catalog
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
+from classicnets.designs.build import build
+from classicnets.designs.reader import read
+from classicnets.designs.scale import scaled
 from classicnets.measure.live import Live
 from classicnets.measure.machines import MACHINES, Machine
 from classicnets.measure.sizes import scores_shape
@@ -43,6 +48,7 @@ from classicnets.training.execution.memory import (
 from classicnets.training.execution.plan import Option, Plan, Seconds, fits, predict_step
 from classicnets.training.recipe.recipe import Recipe
 
+from .design import describe_network
 from .planned import optimizer_copies, read_seconds, sample_rates
 from .recipes import (
     SETTINGS,
@@ -266,6 +272,7 @@ class _Job:
             if largest_peak(peaks).total < LESS * whole or fits(largest_peak(peaks), budget):
                 add(name, "a smaller network of the paper", peaks)
                 break
+        self._add_narrower(precision, add)
         last = [name.rpartition(".")[0] for name, _ in self.network.named_parameters()][-1]
         frozen = meta_copy(self.network)
         for name, parameter in frozen.named_parameters():
@@ -273,6 +280,20 @@ class _Job:
         effect = f"only {last} learns: requires_grad_(False) for all others, from Python"
         add("frozen layers", effect, self._peaks_of(frozen, precision))
         return tuple(found)
+
+    def _add_narrower(self, precision: str, add: Any) -> None:
+        """The design with half of its maps and neurons, where the network is one or has one."""
+        if not (self.target.published or self.target.design):
+            return
+        classes = {"classes": len(self.splits.classes)} if self.splits else {}
+        text = (
+            read(self.target.design) if self.target.design else describe_network(self.target.name)
+        )
+        with suppress(ValueError), torch.device("meta"):
+            narrower = build(scaled(text, Fraction(1, 2))[0], channels=self.channels, **classes)
+            peaks = self._peaks_of(narrower, precision)
+            name = self.target.name
+            add(f"design {name} --width 1/2", "a network with half of the maps and neurons", peaks)
 
     def _peaks_of(self, network: nn.Module, precision: str) -> tuple[Peak, ...]:
         arguments = (self.shape, self.recipe.batch, 1, self.copies, precision)

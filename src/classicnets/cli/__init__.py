@@ -5,7 +5,6 @@ Verbs import what is heavy when they run, so that --help answers at once.
 
 import functools
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -13,7 +12,12 @@ from typing import Any, NoReturn
 
 import typer
 
-from classicnets.support.errors import SkippedFiles, TrainingAdvice, on_command_line
+from classicnets.support.errors import (
+    SkippedFiles,
+    TrainingAdvice,
+    is_out_of_memory,
+    on_command_line,
+)
 from classicnets.support.interrupts import MESSAGE, STATUS, guard_work
 from classicnets.support.machine import keep_memory
 
@@ -99,13 +103,6 @@ def main() -> None:
                 raise
             sys.exit(1)
         _fail("out of memory; smaller images or a smaller batch need less")
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, of the computer or of a GPU."""
-    if isinstance(error, RuntimeError):
-        return bool(re.search("(of|allocate) memory", str(error)))
-    return isinstance(error, MemoryError)
 
 
 def _message(error: Exception) -> str:

@@ -6,7 +6,7 @@ Forward, backward and update run under a mode that notes when each storage is cr
 import weakref
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,11 +19,18 @@ WORKSPACES = {"convolution": 1, "convolution_backward": 2}
 WORKSPACE, TRANSIENT = "workspace", "transient"
 
 
-class Live(TorchDispatchMode):
-    """Records live storages, and the arithmetic and traffic of each operator.
+class Work(NamedTuple):
+    """An operator: the FLOP of its products, the bytes it reads and writes, the values it reads."""
 
-    `work` has (FLOP, bytes read and written) per operator that is not a view.
-    """
+    operator: str
+    flop: float
+    moved: float
+    values: int
+    exponential: bool
+
+
+class Live(TorchDispatchMode):
+    """Records live storages, and the work of each operator that is not a view."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +39,7 @@ class Live(TorchDispatchMode):
         self.kinds: dict[int, str] = {}
         self.numbers: dict[int, int] = {}  # of live storages
         self.watched: list[Any] = []
-        self.work: list[tuple[float, float]] = []
+        self.work: list[Work] = []
 
     def hold(self, t: Any, kind: str = "") -> Any:
         """Counts a tensor's storage while it lives; the first `kind` that it is given stays."""
@@ -56,8 +63,7 @@ class Live(TorchDispatchMode):
         self._workspace(name, args)
         if outputs and not func.is_view:
             inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-            moved = sum(t.numel() * t.element_size() for t in (*inputs, *outputs))
-            self.work.append((_flop(name, args, outputs), 0.0 if name in FREE else float(moved)))
+            self.work.append(_work(name, args, inputs, outputs))
         return out
 
     def peak(self) -> dict[str, int]:
@@ -92,12 +98,26 @@ class Live(TorchDispatchMode):
             self.events.append(~number)
 
 
+def _work(
+    name: str, args: Sequence[Any], inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> Work:
+    moved = 0 if name in FREE else sum(map(_nbytes, (*inputs, *outputs)))
+    counted = cost(name, args, outputs[0])
+    exponential = counted is not None and counted.exponentials > 0
+    values = 0 if "empty" in name else sum(t.numel() for t in inputs)
+    return Work(name, _flop(name, args, outputs), float(moved), values, exponential)
+
+
 def _flop(name: str, args: Sequence[Any], outputs: Sequence[Tensor]) -> float:
     """Two per multiply-add; backward a convolution has one product for each gradient."""
     if name == "convolution_backward":
         forward = (*args[1:3], None, *args[4:])  # input, weight, bias, stride, ...
         return 2.0 * sum(args[-1][:2]) * _macs("convolution", forward, args[0])
     return 2.0 * _macs(name, args, outputs[0])
+
+
+def _nbytes(t: Tensor) -> int:
+    return t.numel() * t.element_size()
 
 
 def _macs(name: str, args: Sequence[Any], out: Tensor) -> int:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from classicnets.support.devices import DTYPES, synchronize
 
-TRIES = 3  # the fastest counts
+TRIES, COPIES = 3, 10  # the fastest counts; a copy takes milliseconds, and varies most
 # side of the matrices, images of the convolution, elements of the copy
 QUICK, CPU, ACCELERATOR = (256, 1, 2**20), (2048, 16, 2**26), (8192, 256, 2**28)
 BRIEF = (1024, 4, 2**24)  # on a CPU a third of a second instead of several
@@ -39,7 +39,7 @@ def sample(
         seconds = _fastest(lambda x=x, w=w: F.conv2d(x, w, padding=1), device)
         peaks[f"convolution {name}"] = flop / seconds
     a, b = torch.ones(size, device=device), torch.ones(size, device=device)
-    peaks["copy"] = 2 * 4 * size / _fastest(lambda: b.copy_(a), device)
+    peaks["copy"] = 2 * 4 * size / _fastest(lambda: b.copy_(a), device, COPIES)
     return peaks
 
 
@@ -48,10 +48,10 @@ def fastest(peaks: Mapping[str, float], precision: str) -> float:
     return max(peaks[f"matrix product {precision}"], peaks[f"convolution {precision}"])
 
 
-def _fastest(operation: Callable[[], object], device: torch.device) -> float:
+def _fastest(operation: Callable[[], object], device: torch.device, tries: int = TRIES) -> float:
     seconds, benchmark = [], torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
-    for _ in range(TRIES):
+    for _ in range(tries):
         synchronize(device)
         began = perf_counter()
         operation()

@@ -1,6 +1,7 @@
 """What messages are made of: one-line reasons, nearest names, commands, options, ranges."""
 
 import math
+import re
 import shlex
 import sys
 import warnings
@@ -24,6 +25,14 @@ def plain_reason(error: BaseException) -> str:
     """The first line of the message, without the exception's name; an OSError without its path."""
     message = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(message).partition("\n")[0]
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, of the computer or of a GPU."""
+    if isinstance(error, RuntimeError):  # the last two are oneDNN's, of a convolution
+        words = "(of|allocate) memory|could not create a (primitive$|memory)"
+        return bool(re.search(words, str(error)))
+    return isinstance(error, MemoryError)
 
 
 def suggest(name: str, names: Iterable[str]) -> str:

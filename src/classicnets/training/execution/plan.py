@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from classicnets.measure import roofline
-from classicnets.measure.live import Live
+from classicnets.measure.live import Live, Work
 from classicnets.support.errors import option
 from classicnets.support.tables import align, finite, format_bytes, html_lines
 from classicnets.support.units import format_seconds
 
 from .memory import EVALUATED, MARGIN, Peak, largest_peak
 
-# measured steps took 1.1 to 1.6 times the lower bound (docs/planning.md)
-FASTEST, USUAL, SLOWEST = 1.0, 1.33, 1.7
-OVERHEAD = {"cpu": 8e-6, "cuda": 6e-6}  # seconds to launch an operator
+RANGE = 1.3  # measured steps were within this factor of the predicted ones (docs/planning.md)
+# on a CPU, in copies of the values read (as float32), fitted to the steps of six networks
+POOLED, EXPONENTIAL, OTHER = 6.0, 35.0, 2.5
+START, START_PRODUCT = 15e-6, 100e-6  # seconds until an operator, or one product of it, starts
+# on a GPU, whose prediction has not been checked
+USUAL, LAUNCH = 1.33, 6e-6
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,32 @@ class Seconds:
 def predict_step(
     live: Live, weights: int, copies: int, peaks: Mapping[str, float], precision: str, device: str
 ) -> Seconds:
-    """The time of a step from its operators, each at the peak rate of arithmetic or of a copy.
+    """The time of a step: the sum over its operators, and the update.
 
-    `source` is predicted.
+    Products take their FLOP at the peak rate of arithmetic or their bytes at that of a copy; on a
+    CPU other operators take a number of copies by kind. `source` is predicted.
     """
     rate, copy = roofline.fastest(peaks, precision), peaks["copy"]
-    bound = sum(max(flop / rate, moved / copy) for flop, moved in live.work)
-    bound += (3 + 2 * copies) * weights / copy  # the update reads and writes all of its state
-    launches = OVERHEAD.get(device, 0.0) * len(live.work)
-    usual = max(USUAL * bound, bound + launches)
-    return Seconds(FASTEST * bound, usual, max(SLOWEST * bound, 1.3 * usual), "predicted")
+    update = (3 + 2 * copies) * weights / copy  # reads and writes all of its state
+    if device == "cpu":
+        likely = OTHER * update + sum(_cpu_seconds(work, rate, copy) for work in live.work)
+    else:
+        bound = sum(max(work.flop / rate, work.moved / copy) for work in live.work)
+        likely = max(USUAL * (bound + update), LAUNCH * len(live.work))
+    return Seconds(likely / RANGE, likely, likely * RANGE, "predicted")
+
+
+def _cpu_seconds(work: Work, rate: float, copy: float) -> float:
+    """The seconds of an operator. Those on bfloat16 take as long for a value as on float32."""
+    if work.flop:
+        products = 2 if work.operator.endswith("_backward") else 1
+        return START_PRODUCT * products + max(work.flop / rate, work.moved / copy)
+    if not work.values:
+        return 0.0
+    name = work.operator
+    copies = POOLED if "norm" in name or "pool" in name else OTHER
+    copies = EXPONENTIAL if work.exponential else copies
+    return START + copies * 4 * work.values / copy
 
 
 @dataclass(frozen=True)
