@@ -60,6 +60,7 @@ def listed() -> str:
         assert entry.paper is not None
         paper = f"{entry.paper.authors.partition(',')[0]} et al., {entry.paper.where}"
         aliases = " ".join(alias for alias, of in catalog.ALIASES.items() if of == name)
+        paper = f"after {paper}" if entry.later else paper
         figures = (entry.params, entry.macs, entry.published)
         writer.writerow([name, entry.paper.year, paper, *figures, aliases])
     return table.getvalue()

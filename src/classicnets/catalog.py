@@ -55,7 +55,8 @@ class Entry:
     `build(classes=..., channels=...)` builds it, `recipe` trains it; `paper` is None for a
     third-party network. `input` is the (c, h, w) it was published for, `printed` its size as the
     paper prints it, `published` the error the paper reports; `params` and `macs` are the exact
-    parameters and the multiply-adds of one image. `design` is the text of a design file.
+    parameters and the multiply-adds of one image. `design` is the text of a design file; `later`
+    says what differs from the paper, in a network that came after it.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Entry:
     params: int = 0
     macs: int = 0
     design: str = ""
+    later: str = ""
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -288,6 +290,8 @@ _R = (resnet_recipe.IMAGENET, RESNET, (3, 224, 224))
 _C = (resnet_recipe.CIFAR, RESNET, (3, 32, 32))
 _C110 = (resnet_recipe.CIFAR_110, *_C[1:])
 
+V15 = "the stride of a bottleneck is in its 3x3 convolution, not in the first 1x1"
+
 # The published errors are percentages, top-1 / top-5. ILSVRC-2012 validation, one network: AlexNet
 # ten crops (Table 2); ZFNet Table 2; VGG one scale (Table 3); GoogLeNet one crop (Table 3); ResNet
 # ten crops (Tables 2 and 3). MNIST and CIFAR-10 are test errors.
@@ -314,7 +318,8 @@ CATALOG = {entry.name: entry for entry in (
     Entry("vgg_d", partial(vgg.vgg, "D"), *_V,
         "138 M parameters", "25.6 / 8.1", 138_357_544, 15_470_264_320),
     Entry("vgg_d_gap", vgg.vgg_d_gap, *_V,
-        "", "", 37_694_248, 15_369_601_024),
+        "", "", 37_694_248, 15_369_601_024,
+        later="global average pooling for the full layers"),
     Entry("vgg_e", partial(vgg.vgg, "E"), *_V,
         "144 M parameters", "25.5 / 8.0", 143_667_240, 19_632_062_464),
     Entry("googlenet", googlenet.googlenet, *_G,
@@ -338,11 +343,11 @@ CATALOG = {entry.name: entry for entry in (
     Entry("resnet152", partial(resnet.resnet, 152), *_R,
         "11.3 G", "21.43 / 5.71", 60_192_808, 11_282_415_616),
     Entry("resnet50_v15", partial(resnet.resnet_v15, 50), *_R,
-        "", "", 25_557_032, 4_089_184_256),
+        "", "", 25_557_032, 4_089_184_256, later=V15),
     Entry("resnet101_v15", partial(resnet.resnet_v15, 101), *_R,
-        "", "", 44_549_160, 7_801_405_440),
+        "", "", 44_549_160, 7_801_405_440, later=V15),
     Entry("resnet152_v15", partial(resnet.resnet_v15, 152), *_R,
-        "", "", 60_192_808, 11_513_626_624),
+        "", "", 60_192_808, 11_513_626_624, later=V15),
     Entry("plain18", partial(resnet.plain, 18), *_R,
         "", "27.94", 11_515_688, 1_794_805_760),
     Entry("plain34", partial(resnet.plain, 34), *_R,

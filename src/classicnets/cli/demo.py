@@ -1,4 +1,4 @@
-"""The verb demo: train and evaluate on real handwritten digits in less than a minute."""
+"""The verb demo: train and evaluate on real handwritten digits in about a minute."""
 
 from .commands import command, next_commands, print_commands
 from .report import print_introduction, print_summary
@@ -6,7 +6,7 @@ from .train import run_to_end
 
 
 def demo() -> None:
-    """Train LeNet-5 on handwritten digits in less than a minute.
+    """Train LeNet-5 on handwritten digits in about a minute, into a new directory under runs.
 
     Prints the commands to try next.
 

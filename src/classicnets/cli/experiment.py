@@ -47,8 +47,8 @@ SearchLr = Annotated[
     typer.Option(
         "--lr-search/--no-lr-search",
         rich_help_panel=RECIPE,
-        help="choose from half, the whole and twice the learning rate for every variant, on "
-        "the validation images; never where the learning rate is what varies",
+        help="train every variant once with 0.5, 1 and 2 times the learning rate, and go on with "
+        "the best on the validation images; off where the learning rate is what varies",
     ),
 ]
 Seeds = Annotated[
@@ -57,7 +57,7 @@ Seeds = Annotated[
         metavar="N",
         rich_help_panel=EXECUTION,
         help="runs of each variant, such as --seeds 8",
-        show_default="the least for a verdict: 6 for one comparison, 7 for two",
+        show_default="the least for a verdict: 6 to 8",
     ),
 ]
 Budget = Annotated[
@@ -65,7 +65,7 @@ Budget = Annotated[
     typer.Option(
         metavar="TIME",
         rich_help_panel=EXECUTION,
-        help="time after which no further seed is begun, such as --budget 30min",
+        help="no seed is begun that would end after this time, such as --budget 30min",
     ),
 ]
 Processes = Annotated[

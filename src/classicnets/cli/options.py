@@ -25,11 +25,21 @@ Network = Annotated[
     ),
 ]
 RunDirectory = Annotated[
-    Path, typer.Argument(metavar="RUN", help="run directory, such as runs/digits", **UNCHECKED)
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="run directory such as runs/digits, or a network with published weights, such as "
+        "resnet18 or vgg_d@keras",
+        **UNCHECKED,
+    ),
 ]
 RunDirectories = Annotated[
     list[Path],
-    typer.Argument(metavar="RUN", help="run directories, such as runs/a runs/b", **UNCHECKED),
+    typer.Argument(
+        metavar="RUN",
+        help="run directories such as runs/a runs/b, or networks with published weights",
+        **UNCHECKED,
+    ),
 ]
 ImagePaths = Annotated[
     list[Path],
@@ -103,7 +113,7 @@ Input = Annotated[
         metavar="N|CxHxW",
         rich_help_panel=DATA,
         help="size of one image: a side, or channels x height x width, such as --input 3x224x224",
-        show_default="the paper's",
+        show_default="the paper's, or the design's",
     ),
 ]
 OwnNetwork = Annotated[
@@ -112,8 +122,8 @@ OwnNetwork = Annotated[
         "--network",
         metavar="FILE:BUILDER",
         rich_help_panel=EXECUTION,
-        help="the network of a run of your own code, such as --network mine.py:net; the file is "
-        "never run unless you name it",
+        help="builder of the network, for a run of your own module: a run directory holds no "
+        "code, such as --network mine.py:net",
     ),
 ]
 Device = Annotated[

@@ -10,7 +10,7 @@ from .options import DATA, OUTPUT, Device, MaxPixels, OwnNetwork, RunDirectory, 
 from .progress import bars
 from .terminal import one_line
 
-PLATES = "Plates"  # section of --help
+FIGURES = "Figures"  # section of --help
 
 
 def see(
@@ -38,19 +38,19 @@ def see(
         str,
         typer.Option(
             metavar="KIND,KIND",
-            rich_help_panel=PLATES,
-            help="kinds of plates, such as --what maps,occlusion",
+            rich_help_panel=FIGURES,
+            help="kinds of figures, such as --what maps,occlusion",
             show_default="filters,maps,deconv,cam",
         ),
     ] = "",
     all_: Annotated[
-        bool, typer.Option("--all", rich_help_panel=PLATES, help="every kind, as one HTML page")
+        bool, typer.Option("--all", rich_help_panel=FIGURES, help="every kind, as one HTML page")
     ] = False,
     layers: Annotated[
         str,
         typer.Option(
             metavar="LAYER,LAYER",
-            rich_help_panel=PLATES,
+            rich_help_panel=FIGURES,
             help="layers by name, such as --layers conv1,conv5, or a call: 'relu (2)'",
             show_default="the network's stages",
         ),
@@ -59,7 +59,7 @@ def see(
         str,
         typer.Option(
             metavar="N,N",
-            rich_help_panel=PLATES,
+            rich_help_panel=FIGURES,
             help="feature maps by number, such as --maps 0,7",
             show_default="the strongest",
         ),
@@ -69,14 +69,16 @@ def see(
         typer.Option(
             "--class",
             metavar="CLASS",
-            rich_help_panel=PLATES,
+            rich_help_panel=FIGURES,
             help="class to explain, such as --class dog",
             show_default="the predicted class",
         ),
     ] = "",
     method: Annotated[
         str,
-        typer.Option(metavar="NAME", rich_help_panel=PLATES, help="embedding by pca, tsne or umap"),
+        typer.Option(
+            metavar="NAME", rich_help_panel=FIGURES, help="embedding by pca, tsne or umap"
+        ),
     ] = "tsne",
     network: OwnNetwork = "",
     max_pixels: MaxPixels = "",
@@ -97,8 +99,21 @@ def see(
 ) -> None:
     """Look inside a run: filters, feature maps, Grad-CAM, ...
 
-    Kinds of plates: filters, maps, deconv, strongest, occlusion, gradients, cam, invariance,
-    probes, embedding, mistakes, confusion, health.
+    \b
+    Kinds of figures:
+      filters     the weights of the filters
+      maps        the feature maps of a layer for an image
+      deconv      what in the image caused the strongest activation of a map
+      strongest   the nine patches of test images that activate a map most
+      occlusion   the probability while a grey square hides part of the image
+      gradients   saliency, guided backpropagation, integrated gradients
+      cam         Grad-CAM, Grad-CAM++ and CAM
+      invariance  features as the image is translated, scaled and rotated
+      probes      the accuracy of a linear classifier on each layer
+      embedding   the last features of test images in the plane
+      mistakes    the most confident mistakes
+      confusion   the confusion matrix
+      health      standard deviations of responses, gradients and weights
 
     \b
     Examples:

@@ -46,7 +46,7 @@ def show(
             metavar="layer|stage",
             rich_help_panel=OUTPUT,
             help="one row per layer or per stage, such as --per stage",
-            show_default="stages from 60 layers on",
+            show_default="stages above 60 layers",
         ),
     ] = "",
     fill: Annotated[
@@ -118,11 +118,19 @@ def show(
             fold = {"": None, "layer": False, "stage": True}[per]
             print(_heading(entry, width), end="")
             print(report.text(fold, width, ops))
-            if entry.paper:
-                print(_wrap(f"Where the paper leaves a choice: {entry.paper.choices}", width))
+            print(_notes(entry, width), end="")
         warn_of_design(entry)
 
     _redraw_on_save(Path(network), draw) if watch else draw()
+
+
+def _notes(entry: "Entry", width: int) -> str:
+    """What is not the paper's, and where the paper leaves a choice."""
+    if entry.paper is None:
+        return ""
+    later = [f"Not in the paper: {entry.later}.\n"] if entry.later else []
+    notes = [*later, f"Where the paper leaves a choice: {entry.paper.choices}"]
+    return "".join(f"{_wrap(note, width)}\n" for note in notes)
 
 
 def _fill(network: str) -> int:

@@ -62,13 +62,16 @@ def suggest(
         typer.Option(
             metavar="SIZE",
             rich_help_panel=BUDGET,
-            help="most memory for a training step, such as --max-memory 2GB",
+            help="most memory for a training step of --batch-size images, such as --max-memory 2GB",
         ),
     ] = None,
     batch: Annotated[
         int,
         typer.Option(
-            *BATCH_SIZE, metavar="N", rich_help_panel=DATA, help="images per training step"
+            *BATCH_SIZE,
+            metavar="N",
+            rich_help_panel=DATA,
+            help="images in the training step whose memory is shown",
         ),
     ] = 1,
     size: Input = "",

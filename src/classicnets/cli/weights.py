@@ -28,14 +28,15 @@ def weights(
         typer.Option(
             metavar="DIRECTORY",
             rich_help_panel=OUTPUT,
-            help="new run directory for the weights of --from, such as --out runs/pretrained",
+            help="new run directory, from the file of --from, such as --out runs/pretrained",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """List published weights, or make a file of them a run.
+    """List published weights, or convert a weight file into a run directory.
 
-    Where a verb takes a run, the name of a network means its published weights.
+    Where a command takes a run directory, it also takes the name of a network with published
+    weights, or NAME@SOURCE, and downloads them.
 
     \b
     Examples:

@@ -4,11 +4,11 @@ arXiv:1512.03385. Table 1 (ImageNet), section 4.1 (shortcut options A, B, C), 4.
 The plain networks are those of the same table without shortcuts, the baseline of the paper.
 
 Where the paper leaves a choice: in bottleneck blocks the stride is in the first 1x1 convolution, as
-in the authors' released networks (the later "v1.5" moves it to the 3x3). The convolutions have no
-bias, since batch normalisation follows; the authors' ResNet-50 has one in conv1, their 101 and 152
-do not. The first pool is padded by 1, which gives the printed 56x56. Option A puts its zero maps
-after the copied ones. The stages of the CIFAR networks have no names in the paper; here they are
-conv2_x, conv3_x, conv4_x.
+in the authors' released networks (in `resnet50_v15` and its kin, which are later, in the 3x3). The
+convolutions have no bias, since batch normalisation follows; the authors' ResNet-50 has one in
+conv1, their 101 and 152 do not. The first pool is padded by 1, which gives the printed 56x56.
+Option A puts its zero maps after the copied ones. The stages of the CIFAR networks have no names in
+the paper; here they are conv2_x, conv3_x, conv4_x.
 """
 
 from collections.abc import Callable
