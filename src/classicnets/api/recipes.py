@@ -20,6 +20,7 @@ from classicnets.recipes.adapt import NOT_MIRRORED
 from classicnets.recipes.fast import fast
 from classicnets.support.errors import suggest
 from classicnets.support.modules import evaluation_mode
+from classicnets.support.names import as_path, as_text
 from classicnets.training.recipe.init import AsBuilt, HeNormal, Init
 from classicnets.training.recipe.overrides import override
 from classicnets.training.recipe.recipe import Recipe
@@ -65,7 +66,7 @@ def resolve_network(
             recipe = _fast(side, channels, data, init)
             return Target(entry.name, recipe, channels, entry.build, init, design=entry.design)
         path, colon, builder = entry.name.rpartition(":")
-        name = f"{Path(path).resolve()}:{builder}" if colon else builder
+        name = f"{as_text(Path(as_path(path)).resolve())}:{builder}" if colon else builder
         return Target(name, _fast(side, channels, data), channels, entry.build)
     convs = (m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd))
     kernels = (p.shape[1] for p in network.parameters() if p.ndim == 4)
