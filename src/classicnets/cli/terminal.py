@@ -7,12 +7,13 @@ are drawn on a `console`. JSON and CSV keep the names as they are, by their own 
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from classicnets.support.names import CONTROLS, decoded, encoded, visible
+from classicnets.support.names import CONTROLS, decoded, encoded, short, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,6 +83,11 @@ def cell(name: str) -> str:
 def one_line(text: object) -> str:
     """The text on one line, with control characters shown."""
     return visible(str(text).strip(), "\n")
+
+
+def sentence(text: object) -> str:
+    """A message on one line; of a path or name of thousands of letters the middle is left out."""
+    return re.sub(r"\S{401,}", lambda found: short(found[0], 400), one_line(text))
 
 
 def print_json(text: str) -> None:
