@@ -110,6 +110,14 @@ def adaptable(
     return None if own or for_these else chosen
 
 
+def macs_on_cpu(target: Target, recipe: Recipe, device: torch.device) -> float | int:
+    """The multiply-adds for an image, where a CPU trains a network of the catalogue; else 0."""
+    entry = catalog.CATALOG.get(target.name)
+    if entry is None or device.type != "cpu":
+        return 0
+    return entry.macs * (recipe.crop / entry.input[1]) ** 2
+
+
 def set_by_hand(
     before: Recipe,
     wanted: Recipe,
