@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import classicnets as cn
-from classicnets.cli import app
+from classicnets.cli import app, main
 from classicnets.cli.terminal import Visible
 from classicnets.support.names import CONTROLS, as_path, as_text, encoded, visible
 from classicnets.support.tables import html_text
@@ -271,3 +271,19 @@ def test_a_hangup_that_is_ignored_stays_so(tmp_path):
     rest, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "epoch 3/3" in rest
+
+
+class Utf8(io.StringIO):
+    encoding = "utf-8"
+
+
+@pytest.mark.parametrize("words", ["show 狐狸.net", "suggest 狐狸.net", "plan 狐狸.net"])
+def test_json_shows_letters_as_letters(tmp_path, monkeypatch, words):
+    (tmp_path / "狐狸.net").write_text("[16x16x1] input\n[10] fc: 10 neurons\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["classicnets", *words.split(), "--json"])
+    monkeypatch.setattr(sys, "stdout", out := Utf8())
+    with pytest.raises(SystemExit):
+        main()
+    assert "狐狸" in out.getvalue()
+    assert r"\u" not in out.getvalue()
