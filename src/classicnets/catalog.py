@@ -29,7 +29,7 @@ from classicnets.recipes.fast import FAST, OWN
 from classicnets.support.arguments import as_ours, as_theirs
 from classicnets.support.errors import one_line, shell
 from classicnets.support.files import exists
-from classicnets.support.names import matching, short, spelling
+from classicnets.support.names import as_path, as_text, matching, short, spelling
 from classicnets.training.recipe import Recipe
 
 
@@ -105,7 +105,7 @@ def find(name: str | Callable[..., nn.Module]) -> Entry:
         known = (entry for entry in CATALOG.values() if entry.build is ours)
         return next(known, None) or _of_builder(name)
     if name.endswith(".net"):
-        return from_design(Path(name))
+        return from_design(Path(as_path(name)))
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
     known = SPELLINGS.get(spelling(name))
@@ -149,7 +149,7 @@ def from_design(path: Path) -> Entry:
     except ValueError as error:
         raise ValueError(f"{path}, {error}") from None
     images = (found.input[0], found.input[1], found.input[2])
-    return Entry(str(path), partial(build_design, found), FAST, None, images, design=text)
+    return Entry(as_text(path), partial(build_design, found), FAST, None, images, design=text)
 
 
 def _instead(name: str) -> str:
@@ -184,10 +184,11 @@ def _from_file(name: str) -> Entry:
     path, _, builder = name.rpartition(":")
     if not path or not builder:
         raise ValueError(f"a network in a file is written path/to/file.py:builder, not {name!r}")
-    make = getattr(run_file(Path(path)), builder, None)
+    file = Path(as_path(path))
+    make = getattr(run_file(file), builder, None)
     if not callable(make):
         raise ValueError(f"{path} has no builder {builder!r}")
-    return _third_party(make, name, Path(path))
+    return _third_party(make, as_text(name), file)
 
 
 def _third_party(make: Callable[..., object], name: str, path: Path) -> Entry:

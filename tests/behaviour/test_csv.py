@@ -166,6 +166,23 @@ def test_rows_that_cannot_be_files_are_left_out_and_the_others_read(root):
         assert words in reason
 
 
+def test_a_path_of_thousands_of_letters_is_shortened_where_it_is_printed(root, run_cli):
+    path = "a" * 5000 + ".png"
+    table = write_csv(root, rows("{}.png") + f"\n{path},c")
+    done = run_cli("pack", table, root / "x.pack", "--side", 8)
+    assert done.status == 0
+    (line,) = (line for line in done.out.splitlines() if line.startswith("skipped: "))
+    assert line.startswith(f"skipped: {root}/aaaa")
+    assert "aaaa…aaaa" in line
+    assert line.endswith("File name too long")
+    for words in (["predict", path], ["evaluate", path], ["train", path], ["show", path],
+                  ["train", "lenet5", "--data", path], ["train", "lenet5", "--data", table,
+                  "--epochs", 1, "--out", root / "run"]):  # fmt: skip
+        done = run_cli(*words)
+        assert "aaaa…aaaa" in done.err
+        assert max(map(len, (done.out + done.err).splitlines())) < 1200
+
+
 def test_one_file_under_two_labels_is_reported(root):
     data = open_data(write_csv(root, rows("{}.png") + "\n3.png,c"), 8, 1)
     (pair,) = (pair for pair in data.duplicates if "under two labels" in pair)

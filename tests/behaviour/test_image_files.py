@@ -156,6 +156,15 @@ def test_a_file_of_a_known_format_that_cannot_be_opened_is_reported_as_damaged(t
         read_image(tmp_path / "x", 8, 3)
 
 
+@pytest.mark.parametrize("kind", ["WEBP", "PNG"])  # a JPEG is read as it is
+def test_exif_that_is_damaged_is_refused_in_our_words(tmp_path, kind):
+    (tmp_path / "a").write_bytes(encoded(noise(2, 2), kind, exif=b"Exif\0\0" + b"x" * 5_000))
+    reason = f"{tmp_path}/a cannot be read as an image: its EXIF data, which say how it is turned, "
+    with pytest.raises(ValueError, match=f"^{reason}are damaged$"):
+        read_image(tmp_path / "a", 8, 3)
+    assert read_sizes([tmp_path / "a"])[1] == {0: f"{reason}are damaged"}
+
+
 def test_a_format_that_needs_a_package_says_which(tmp_path, monkeypatch):
     monkeypatch.setattr(image_file, "FORMATS", tuple({*FORMATS} - {"HEIF", "AVIF"}))
     for kind, package in (("HEIF", r"pip install classicnets\[heif\]"), ("AVIF", "Pillow 11.3")):

@@ -1,6 +1,7 @@
 """Starting from the weights of another run: what is taken, what is new, what is refused."""
 
 import re
+import shutil
 
 import pytest
 import torch
@@ -128,3 +129,29 @@ def test_frozen_layers_of_your_own_network_take_the_weights_and_keep_them(learnt
     before, after = weights(learnt), dict(training.network.named_parameters())
     assert all(torch.equal(after[name], before[name]) for name in after if name[:2] != "fc")
     assert not torch.equal(after["fc.weight"], before["fc.weight"])
+
+
+def test_a_run_is_replaced_by_one_that_starts_from_its_weights(learnt, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(learnt, out)
+    before = weights(out)
+    training = cn.train(
+        "resnet20", shapes(60), "fast", epochs=1, overrides=SMALL, out=out, init_from=out,
+        exist_ok=True,
+    )  # fmt: skip
+    own = training.network.state_dict()
+    assert all(torch.equal(own[name], before[name]) for name in own)
+    assert not (out / "metrics.csv").exists()
+    training.finish()
+    after = weights(out)
+    assert any(not torch.equal(after[name], before[name]) for name in after)
+
+
+def test_what_cannot_start_from_a_run_leaves_it_as_it_is(run_cli, learnt, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(learnt, out)
+    words = ("train", "lenet5", "--epochs", 1, "--out", out, "--exist-ok", "--init-from", out)
+    assert run_cli(*words).status == 2
+    assert {p.name: p.read_bytes() for p in learnt.iterdir() if p.is_file()} == {
+        p.name: p.read_bytes() for p in out.iterdir() if p.is_file()
+    }

@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 import classicnets as cn
-from classicnets.cli import app
-from classicnets.cli.terminal import Visible, encoded
-from classicnets.support.names import CONTROLS, visible
+from classicnets.cli import app, main
+from classicnets.cli.terminal import Visible
+from classicnets.support.names import CONTROLS, as_path, as_text, encoded, visible
+from classicnets.support.tables import html_text
 
 COMMAND = [sys.executable, "-m", "classicnets"]
 # a colour, a title, a carriage return, C1's CSI, right-to-left, a tag, a line
@@ -115,7 +116,15 @@ def test_what_is_shown_is_printed_once_and_leaves_text_alone():
     text = "naïve 狗 👩‍🔬 \u3000 שלום\tx\n"
     assert visible(text) == text
     assert visible("\udcff") == r"\udcff"
-    assert encoded("é\udcff\ud800") == b"\xc3\xa9\xff\\ud800"
+    assert encoded("é\udcff\ud800", "surrogateescape") == b"\xc3\xa9\xff\\ud800"
+
+
+def test_the_bytes_of_a_path_are_shown_and_written_as_characters():
+    name = "狐狸.net".encode().decode("ascii", "surrogateescape")  # as an ASCII locale has it
+    assert visible(name) == "狐狸.net"
+    assert encoded(f"{name}\udcff") == "狐狸.net\\udcff".encode()
+    assert html_text(name) == "狐狸.net"
+    assert as_text(as_path("狐狸.net")) == "狐狸.net"
 
 
 def test_a_stream_that_shows_is_otherwise_the_stream():
@@ -131,7 +140,8 @@ def test_no_verb_makes_a_console_of_its_own():
     assert own == []
 
 
-ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+TEXT = (".json", ".csv", ".html")
 
 
 def command(*words: object, **more: object) -> subprocess.CompletedProcess[bytes]:
@@ -162,6 +172,23 @@ def test_names_survive_an_ascii_locale(run, tmp_path):
     assert done.stdout.isascii()
     assert b"?" not in done.stdout
     assert b"x\\udcff.png: " in done.stdout
+
+
+@pytest.mark.slow
+def test_what_an_ascii_locale_writes_has_names_in_utf8(tmp_path, write_folder):
+    (tmp_path / "狐狸.net").write_text("[16x16x1] input\n[10] fc: 10 neurons\n")
+    write_folder(tmp_path / "照片", 5)
+    words = ["experiment", "狐狸.net", "lenet5", "--data", "照片", "--epochs", 1, "--seeds", 2,
+             "--no-lr-search", "--processes", 1, "--out", "实验"]  # fmt: skip
+    done = command(*words, env=ASCII, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = [path for path in (tmp_path / "实验").rglob("*.*") if path.suffix in TEXT]
+    named = [path for path in written if "狐狸" in path.read_text("utf-8")]
+    assert {path.name for path in named} >= {
+        "plan.json", "report.json", "report.html", "results.csv", "run.json"}  # fmt: skip
+    assert [path for path in written if "udce7" in path.read_text("utf-8")] == []
+    done = command("show", "狐狸.net", "--json", env=ASCII, cwd=tmp_path)
+    assert json.loads(done.stdout)["name"] == "狐狸.net"
 
 
 @pytest.mark.slow
@@ -244,3 +271,19 @@ def test_a_hangup_that_is_ignored_stays_so(tmp_path):
     rest, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "epoch 3/3" in rest
+
+
+class Utf8(io.StringIO):
+    encoding = "utf-8"
+
+
+@pytest.mark.parametrize("words", ["show 狐狸.net", "suggest 狐狸.net", "plan 狐狸.net"])
+def test_json_shows_letters_as_letters(tmp_path, monkeypatch, words):
+    (tmp_path / "狐狸.net").write_text("[16x16x1] input\n[10] fc: 10 neurons\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["classicnets", *words.split(), "--json"])
+    monkeypatch.setattr(sys, "stdout", out := Utf8())
+    with pytest.raises(SystemExit):
+        main()
+    assert "狐狸" in out.getvalue()
+    assert r"\u" not in out.getvalue()

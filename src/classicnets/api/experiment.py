@@ -7,6 +7,7 @@ from typing import Any
 from classicnets.data.images import Splits
 from classicnets.experiments.space import is_range
 from classicnets.experiments.variants import as_settings, ask
+from classicnets.support.names import as_text
 from classicnets.training.recipe.recipe import Recipe
 
 from .paired import Experiment
@@ -57,7 +58,7 @@ def experiment(
 the recipe, as in --set lr=0.01,0.03
     """
     given = [networks] if isinstance(networks, str | Path) else networks
-    names = [as_name("network", network, NETWORKS) for network in given]
+    names = [as_text(as_name("network", network, NETWORKS)) for network in given]
     settings = as_settings(overrides or {})
     varies = any(n.partition(".")[0] == "lr" and len(v) > 1 for n, v in settings.items())
     terms = Terms(

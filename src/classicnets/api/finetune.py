@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from classicnets.support.names import as_text
 from classicnets.support.tensors import find_difference, read_tensors
 from classicnets.training.recipe.init import AsBuilt, FromRun, Random
 from classicnets.training.recipe.recipe import CustomPart, Recipe
@@ -43,7 +44,7 @@ def from_run(
     init = init.rest if isinstance(init, FromRun) else init
     rest = init if isinstance(init, Random) else AsBuilt()  # a part of your own cannot be stored
     pixels = recipe.pixels if isinstance(pixels, CustomPart) else pixels
-    return {"init": FromRun(str(then.directory), rest=rest, new=new), "pixels": pixels}
+    return {"init": FromRun(as_text(then.directory), rest=rest, new=new), "pixels": pixels}
 
 
 def _is_head(learnt: Tensor, own: Tensor, before: int, now: int) -> bool:

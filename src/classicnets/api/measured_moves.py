@@ -9,6 +9,7 @@ from classicnets.designs.moves import MOVES
 from classicnets.designs.reader import read
 from classicnets.experiments.variants import Asked, as_settings
 from classicnets.support.errors import suggest as nearest
+from classicnets.support.names import as_path
 
 from .paired import Experiment
 from .prepare import Terms, as_name, prepare
@@ -62,9 +63,9 @@ def _recipes(base: Asked, terms: Terms) -> Iterator[Asked]:
     """The base with each move of the recipe that changes what it is trained by on these data."""
     data = as_name("data", terms.data, "a name or a path")
     with TemporaryDirectory() as scratch:
-        path = Path(scratch) / base.network
-        path.write_text(base.design)
-        target = resolve_network(str(path), data)
+        path = str(Path(scratch) / base.network)
+        Path(as_path(path)).write_text(base.design)
+        target = resolve_network(path, data)
         recipe = choose_recipe(target, terms.recipe, data)
     recipe = with_overrides(recipe, terms.epochs, base.overrides)
     for move in RECIPE_MOVES:

@@ -12,6 +12,7 @@ from classicnets.experiments.plan import LEAST_SEEDS, Member, Plan
 from classicnets.experiments.report import ExperimentReport, report
 from classicnets.experiments.statistics import least_pairs
 from classicnets.support.files import lock_directory, write_atomic
+from classicnets.support.names import encoded
 from classicnets.support.tables import html_lines
 from classicnets.support.units import format_seconds
 
@@ -218,9 +219,9 @@ class Experiment:
         looked = tuple(sorted({*self.plan.looked, len(complete)}))
         self.plan = replace(self.plan, looked=looked)
         self.plan.save(self.directory)
-        write_atomic(self.directory / "report.json", found.json().encode(errors="backslashreplace"))
-        write_atomic(self.directory / "results.csv", found.csv().encode(errors="surrogateescape"))
-        write_atomic(self.directory / "report.html", found.html().encode(errors="backslashreplace"))
+        write_atomic(self.directory / "report.json", encoded(found.json()))
+        write_atomic(self.directory / "results.csv", encoded(found.csv(), "surrogateescape"))
+        write_atomic(self.directory / "report.html", encoded(found.html()))
         return found
 
     def _short_of(self, total: float) -> str:

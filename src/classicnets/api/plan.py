@@ -55,6 +55,7 @@ from .recipes import (
     Target,
     adaptable,
     choose_recipe,
+    macs_on_cpu,
     resolve_network,
     set_by_hand,
     with_overrides,
@@ -105,7 +106,9 @@ def plan(
     splits = _opened(data, wanted, target)
     if splits is not None:
         source = adaptable(target, chosen, recipe, data or "")
-        wanted, _ = adapt(wanted, splits, source, set_by_hand(chosen, wanted, epochs, changes))
+        by_hand = set_by_hand(chosen, wanted, epochs, changes)
+        macs = macs_on_cpu(target, wanted, where.device)
+        wanted, _ = adapt(wanted, splits, source, by_hand, macs)
     job = _Job(target, wanted, splits, where)
     budget = given or where.free()
     precision = job.precision()

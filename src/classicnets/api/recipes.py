@@ -20,6 +20,7 @@ from classicnets.recipes.adapt import NOT_MIRRORED
 from classicnets.recipes.fast import fast
 from classicnets.support.errors import suggest
 from classicnets.support.modules import evaluation_mode
+from classicnets.support.names import as_path, as_text
 from classicnets.training.recipe.init import AsBuilt, HeNormal, Init
 from classicnets.training.recipe.overrides import override
 from classicnets.training.recipe.recipe import Recipe
@@ -65,7 +66,7 @@ def resolve_network(
             recipe = _fast(side, channels, data, init)
             return Target(entry.name, recipe, channels, entry.build, init, design=entry.design)
         path, colon, builder = entry.name.rpartition(":")
-        name = f"{Path(path).resolve()}:{builder}" if colon else builder
+        name = f"{as_text(Path(as_path(path)).resolve())}:{builder}" if colon else builder
         return Target(name, _fast(side, channels, data), channels, entry.build)
     convs = (m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd))
     kernels = (p.shape[1] for p in network.parameters() if p.ndim == 4)
@@ -107,6 +108,14 @@ def adaptable(
     own = isinstance(recipe, Recipe) or ".py" in (recipe or "")
     for_these = recipe is None and isinstance(data, str) and (target.name, data) in FOR_SETS
     return None if own or for_these else chosen
+
+
+def macs_on_cpu(target: Target, recipe: Recipe, device: torch.device) -> float | int:
+    """The multiply-adds for an image, where a CPU trains a network of the catalogue; else 0."""
+    entry = catalog.CATALOG.get(target.name)
+    if entry is None or device.type != "cpu":
+        return 0
+    return entry.macs * (recipe.crop / entry.input[1]) ** 2
 
 
 def set_by_hand(

@@ -18,6 +18,7 @@ from classicnets import catalog
 from classicnets.experiments.plan import FACTORS, SEARCH_SEED, Variant
 from classicnets.experiments.variants import Asked
 from classicnets.measure import measure
+from classicnets.support.names import as_path
 from classicnets.training.recipe.recipe import ABOUT_PAPER, Recipe
 from classicnets.training.recipe.schedules import Schedule, rate_of, scaled
 from classicnets.training.recipe.serialization import to_json
@@ -47,8 +48,8 @@ def rehearse(asked: Asked, data: str, search_lr: bool, threads: int, **options: 
         settings = {"seed": SEARCH_SEED, "overrides": dict(asked.overrides), **options}
         network = asked.network
         if asked.design:
-            (Path(scratch) / network).write_text(asked.design)
             network = str(Path(scratch) / network)
+            Path(as_path(network)).write_text(asked.design)
         training = train(network, data, out=place, **settings)
         digest = _digest(network)
         prepared = perf_counter() - began
@@ -115,7 +116,7 @@ def _digest(network: str) -> str:
         return sha256(entry.design.encode()).hexdigest()
     path, colon, builder = network.rpartition(":")
     if entry.paper is None:
-        file = Path(path if colon and not network.endswith(".py") else network)
+        file = Path(as_path(path if colon and not network.endswith(".py") else network))
         return sha256(file.read_bytes() + builder.encode()).hexdigest()
     return sha256(entry.name.encode()).hexdigest()
 

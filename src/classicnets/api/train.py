@@ -47,6 +47,7 @@ from .recipes import (
     adaptable,
     choose_recipe,
     fit_to_network,
+    macs_on_cpu,
     recognised,
     resolve_network,
     set_by_hand,
@@ -281,7 +282,7 @@ def train(
         wanted = override(wanted, start)
     source = adaptable(target, chosen_recipe, recipe, data)
     given = set_by_hand(chosen_recipe, wanted, epochs, overrides)
-    wanted, adapted = adapt(wanted, splits, source, given)
+    wanted, adapted = adapt(wanted, splits, source, given, macs_on_cpu(target, wanted, where))
     wanted, fixed = fit_to_network(wanted, module, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed

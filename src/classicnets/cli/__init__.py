@@ -36,7 +36,7 @@ from .see import see
 from .show import show
 from .speed import speed
 from .suggest import suggest
-from .terminal import discard_output, flush, make_visible, one_line
+from .terminal import discard_output, flush, make_visible, sentence
 from .train import train
 from .verbs import VerbCommand, VerbGroup, print_version
 from .weights import weights
@@ -115,5 +115,5 @@ def _message(error: Exception) -> str:
 
 def _fail(reason: object) -> NoReturn:
     if is_first_to_fail():
-        print(f"classicnets: {one_line(reason)}", file=sys.stderr)
+        print(f"classicnets: {sentence(reason)}", file=sys.stderr)
     sys.exit(2)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from classicnets.support.names import encoded
+
 from .options import (
     DATA,
     EXECUTION,
@@ -16,7 +18,7 @@ from .options import (
     RunDirectories,
     Unreadable,
 )
-from .terminal import encoded, print_json
+from .terminal import print_json
 
 
 def evaluate(
@@ -99,7 +101,7 @@ def evaluate(
     if csv is not None:
         from classicnets.evaluation.plots import class_csv
 
-        write_atomic(csv, encoded(class_csv(evaluation)))
+        write_atomic(csv, encoded(class_csv(evaluation), "surrogateescape"))
     if png is not None:
         from classicnets.evaluation.plots import evaluation_png
         from classicnets.support.fonts import together

@@ -7,7 +7,7 @@ import typer
 
 from .options import OUTPUT, MaxPixels, MissingClasses, Unreadable
 from .progress import bars
-from .terminal import one_line
+from .terminal import sentence
 
 
 def pack(
@@ -50,7 +50,7 @@ def pack(
             unreadable,
         )
     for reason in packed.skipped:
-        print(one_line(f"skipped: {reason}"))
+        print(sentence(f"skipped: {reason}"))
     print(
         f"{out}: {packed.images:,} images of {channels}x{side}x{side} in {packed.classes} "
         f"classes, {packed.bytes / 2**20:,.1f} MiB"

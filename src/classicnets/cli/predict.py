@@ -21,7 +21,7 @@ from .options import (
 )
 from .progress import bars
 from .report import print_left_out
-from .terminal import cell, console, one_line, print_csv, print_json
+from .terminal import cell, console, one_line, print_csv, print_json, sentence
 
 if TYPE_CHECKING:
     from classicnets.api.predict import Prediction
@@ -62,7 +62,7 @@ def predict(
         found = cn.predict(run, paths, top, network or None, device)
     for prediction in found:
         if prediction.unreadable:
-            print(one_line(f"warning: skipped: {prediction.unreadable}"), file=sys.stderr)
+            print(sentence(f"warning: skipped: {prediction.unreadable}"), file=sys.stderr)
     print_left_out(found.left_out)
     predictions = [prediction for prediction in found if prediction.top]
     if json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from classicnets.support.tables import align
 
-from .terminal import console, one_line
+from .terminal import console, one_line, sentence
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
@@ -55,7 +55,7 @@ def print_introduction(training: "Training") -> None:
 def warn(lines: Sequence[str], where: str = "") -> None:
     """Prints the first lines as warnings, and how many more there are and where."""
     for line in lines[:SHOWN_WARNINGS]:
-        print(one_line(f"warning: {line}"), file=sys.stderr)
+        print(sentence(f"warning: {line}"), file=sys.stderr)
     if (more := len(lines) - SHOWN_WARNINGS) > 0:
         print(f"warning: and {more} more like this{where}", file=sys.stderr)
 
@@ -69,7 +69,7 @@ def print_skipped(of: "Splits | Evaluation", where: str = " (--json names all)")
 def print_left_out(lines: Sequence[str]) -> None:
     """Prints what in a folder was not taken for an image."""
     for line in lines:
-        print(one_line(f"left out: {line}"), file=sys.stderr)
+        print(sentence(f"left out: {line}"), file=sys.stderr)
 
 
 def print_summary(training: "Training") -> None:

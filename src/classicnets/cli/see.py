@@ -8,7 +8,7 @@ import typer
 
 from .options import DATA, OUTPUT, Device, MaxPixels, OwnNetwork, RunDirectory, require_at_most_one
 from .progress import bars
-from .terminal import one_line
+from .terminal import one_line, sentence
 
 FIGURES = "Figures"  # section of --help
 
@@ -136,7 +136,7 @@ def see(
         data=data or None,
     )  # fmt: skip
     for reason in series.unreadable:
-        print(one_line(f"warning: skipped: {reason}"), file=sys.stderr)
+        print(sentence(f"warning: skipped: {reason}"), file=sys.stderr)
     place = out or run / ("see.html" if all_ else "see")
     check_out(series, place)
     if all_ and place.suffix.lower() != ".html":

@@ -13,13 +13,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from classicnets.support.names import CONTROLS, visible
+from classicnets.support.names import CONTROLS, decoded, encoded, short, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-UNPAIRED = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte
-BYTES = re.compile("[\udc80-\udcff]+")  # those that stand for bytes of a file name
 
 
 class Visible:
@@ -88,17 +85,20 @@ def one_line(text: object) -> str:
     return visible(str(text).strip(), "\n")
 
 
+def sentence(text: object) -> str:
+    """A message on one line; of a path or name of thousands of letters the middle is left out."""
+    return re.sub(r"\S{401,}", lambda found: short(found[0], 400), one_line(text))
+
+
 def print_json(text: str) -> None:
     """Prints JSON: in ASCII, which is exact in every locale, where the output cannot show it."""
-    # a file name that is valid UTF-8 is that text, also where the locale is not
-    decoded = BYTES.sub(lambda match: _decode(match[0]), text)
     indent = 2 if "\n" in text else None
-    shown = json.dumps(json.loads(decoded), indent=indent, ensure_ascii=False)
+    shown = decoded(json.dumps(json.loads(text), indent=indent, ensure_ascii=False))
     shown = CONTROLS.sub(lambda match: json.dumps(match[0])[1:-1], shown)  # as JSON escapes them
     try:
         shown.encode(sys.stdout.encoding or "ascii")
     except UnicodeError:
-        shown = json.dumps(json.loads(decoded), indent=indent)
+        shown = json.dumps(json.loads(shown), indent=indent)
     print(shown)
 
 
@@ -111,15 +111,6 @@ def print_csv(text: str) -> None:
     stream.flush()
     raw = getattr(stream, "rich_proxied_file", stream)
     if (buffer := getattr(raw, "buffer", None)) is not None:
-        buffer.write(encoded(text))
+        buffer.write(encoded(text, "surrogateescape"))
     else:
         raw.write(text)
-
-
-def encoded(text: str) -> bytes:
-    """The text in UTF-8, with the bytes of a file name that is not."""
-    return UNPAIRED.sub(lambda match: visible(match[0]), text).encode("utf-8", "surrogateescape")
-
-
-def _decode(text: str) -> str:
-    return text.encode("ascii", "surrogateescape").decode("utf-8", "surrogateescape")

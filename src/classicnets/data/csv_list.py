@@ -15,8 +15,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from classicnets.support.names import as_path, as_text
+
 from .csv_columns import read_rows
-from .files import as_path, as_text, find_images
+from .files import find_images
 from .folder import SPLIT_NAMES
 from .listing import LabelledFiles, Listing
 

@@ -174,8 +174,16 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
     # Pillow turns the size of a TIFF when it reads the tag, and the pixels when it decodes them
     done = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation) in TURNED
-    turned = not done and image.getexif().get(ExifTags.Base.Orientation) in TURNED
+    turned = not done and _orientation(image) in TURNED
     return (width, height) if turned else (height, width)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8. Raises a ValueError where it cannot be told."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception as error:  # as for damaged pixels
+        raise ValueError("its EXIF data, which say how it is turned, are damaged") from error
 
 
 @contextmanager
@@ -186,7 +194,7 @@ def _load(image: Image.Image, enough: tuple[int, int]) -> Iterator[None]:
     whole = "progressive" in image.info  # whose coefficients are all kept until the last scan
     with reading.room(full if whole else image.width * image.height):
         image.load()
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        if _orientation(image) != 1:
             ImageOps.exif_transpose(image, in_place=True)
         yield
 

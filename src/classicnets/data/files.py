@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classicnets.support.errors import first_few
+from classicnets.support.names import as_text
 
 from .image_file import IMAGE_SUFFIXES, image_kind
 
@@ -100,19 +101,6 @@ def beside_folders(root: str | Path) -> LeftOut:
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is none of the user's."""
     return name.startswith(".") or name.casefold() in LEFT_BY_SYSTEMS
-
-
-def as_text(path: str | Path) -> str:
-    """A path as the file system has it, in UTF-8, whatever the encoding of the locale."""
-    try:
-        return os.fsencode(path).decode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # it does not come from the file system
-        return str(path)
-
-
-def as_path(text: str) -> str:
-    """The path that has these characters in UTF-8, whatever the encoding of the locale."""
-    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from classicnets.support.errors import option
 from classicnets.support.files import open_atomic
+from classicnets.support.names import as_text
 
 from .crops import centre_boxes
 from .decode import read_images
-from .files import as_text
 from .images import SAMPLE, ImageFiles, Images, Splits, evenly_spaced, fingerprint
 from .listing import MEMORY_LIMIT
 

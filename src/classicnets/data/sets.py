@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from classicnets.support.errors import first_few, suggest, warn_skipped
+from classicnets.support.names import as_path, as_text
 
 from .csv_list import list_table
-from .files import as_path, as_text
 from .folder import list_folder
 from .hub import read_hub
 from .imagenet import list_imagenet, list_imagenette
@@ -157,9 +157,8 @@ def resolve(spec: str | Path) -> str:
             f"{spec} is a file that cannot be read as data; data is a folder with a folder for "
             f"each class, a CSV file of paths and labels, or a {SUFFIX} file of classicnets pack"
         )
-    raise ValueError(
-        f"unknown data set or path {spec!r}; {suggest(spec, [*SETS, 'imagenet:PATH', 'hf:NAME'])}"
-    )
+    there = suggest(spec, [*SETS, "imagenet:PATH", "hf:NAME"])
+    raise ValueError(f"unknown data set or path {as_text(spec)!r}; {there}")
 
 
 def _require_choice(unreadable: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import read_named, write_atomic
-from classicnets.support.names import file_names
+from classicnets.support.names import as_path, encoded, file_names
 from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 
 PLAN = "plan.json"
@@ -115,12 +115,12 @@ class Plan:
     def save(self, directory: Path) -> None:
         """Writes the plan, and then the designs that it has."""
         content = json.dumps(to_json(self), indent=2, ensure_ascii=False)
-        write_atomic(directory / PLAN, content.encode(errors="backslashreplace"))
+        write_atomic(directory / PLAN, encoded(content))
         for variant in self.variants:
             if variant.design:
-                place = self.network(variant, directory)
-                Path(place).parent.mkdir(exist_ok=True)
-                write_atomic(Path(place), variant.design.encode())
+                place = Path(as_path(self.network(variant, directory)))
+                place.parent.mkdir(exist_ok=True)
+                write_atomic(place, variant.design.encode())
 
     def network(self, variant: Variant, directory: Path) -> str:
         """The network of a variant as `train` takes it, in an experiment in this directory."""

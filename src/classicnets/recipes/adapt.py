@@ -1,5 +1,6 @@
 """Adapts a recipe to other data than it was written for, by stated rules."""
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from classicnets.data.images import Splits
 from classicnets.data.scaling import Between, Standardise, SubtractMean, SubtractMeanImage
 from classicnets.support.errors import option
 from classicnets.training.recipe import (
+    AdamW,
     Gaussian,
     Glorot,
     HeNormal,
@@ -39,11 +41,18 @@ LEAST_BATCH = 16  # unless they were smaller than this, where updates take longe
 SHOWN = 40_000  # images in a whole training, at least: 2,500 batches of 16,
 SHOWN_LARGE = 8_000  # or exactly so many of those over 64 pixels, 500 batches,
 EPOCHS = (10, 300)  # but at least and at most so many epochs
+VERY_FEW = 1_000  # images; up to here a CPU takes some minutes, whatever the network:
+WORK = 8e12  # multiply-adds of a whole training's forward passes, and twice as many backward
+ADAM = (AdamW(weight_decay=0.01), OneCycle(3e-4))  # for networks that no normalisation helps
 LIKE_DIGITS = ("batch", "optimizer", "lr", "loss", "crop_sampler")
 
 
 def adapt(
-    recipe: Recipe, data: Splits, source: Recipe | None = None, given: Collection[str] = ()
+    recipe: Recipe,
+    data: Splits,
+    source: Recipe | None = None,
+    given: Collection[str] = (),
+    macs: float | int = 0,
 ) -> tuple[Recipe, dict[str, str]]:
     """The recipe for these data, and field -> why it differs from the one given.
 
@@ -53,7 +62,8 @@ def adapt(
     classes, and images are resized to the recipe's size.
 
     A recipe of this package, which was written for many images, is adapted to few as `_for_few`
-    says. `source` is that recipe before the fields `given` were set by hand; those stay.
+    says. `source` is that recipe before the fields `given` were set by hand; those stay. `macs` are
+    the multiply-adds for an image where a CPU trains, and bound the length; elsewhere 0.
     """
     reasons: dict[str, str] = {}
     count = len(data.train)
@@ -70,7 +80,7 @@ def adapt(
         )
         recipe = replace(recipe, epochs=epochs, steps=None)
     if source and count < FEW_IMAGES:
-        for name, value, reason in _for_few(recipe, data, source, given):
+        for name, value, reason in _for_few(recipe, data, source, given, macs):
             if value != getattr(recipe, name):
                 reasons[name] = "; ".join(filter(None, (reasons.get(name), reason)))
                 recipe = replace(recipe, **{name: value})
@@ -98,15 +108,16 @@ def adapt(
 
 
 def _for_few(
-    recipe: Recipe, data: Splits, source: Recipe, given: Collection[str]
+    recipe: Recipe, data: Splits, source: Recipe, given: Collection[str], macs: float | int
 ) -> Iterator[tuple[str, Any, str]]:
     """The fields that few images change: name, value and reason.
 
     A smaller batch gives an epoch enough steps, and the learning rate follows the batch. A schedule
     that waits until the validation error stalls becomes one of a fixed course. Initial values from
     which a deep network takes thousands of steps to start become He's, and its inputs get the
-    variance of 1 that these are meant for. LeNet-5, whose rates are for single images of digits,
-    is trained as on the embedded ones. The length is enough to learn, and bounded for large images.
+    variance of 1 that these are meant for; AdamW learns in fewer steps then. LeNet-5, whose rates
+    are for single images of digits, is trained as on the embedded ones. The length is enough to
+    learn, and bounded for large images.
     """
     of_digits, second_order = _of_digits(data), isinstance(source.optimizer, LevenbergMarquardt)
     if second_order and not of_digits and "optimizer" not in given:
@@ -126,7 +137,7 @@ def _for_few(
         reason = "the paper's scaling gives digits, not photos, a mean of 0 and a variance of 1"
         yield "pixels", Standardise(), reason
     if recipe.epochs and not {"epochs", "steps"} & set(given):
-        yield "epochs", *_epochs_for_few(recipe, len(data.train))
+        yield "epochs", *_epochs_for_few(recipe, len(data.train), macs)
 
 
 def _like_digits(recipe: Recipe, given: Collection[str]) -> Iterator[tuple[str, Any, str]]:
@@ -153,23 +164,35 @@ def _batch_for_few(
     batch = min(batch, count)
     if "lr" in given:
         return
+    drawn = isinstance(recipe.init, Gaussian | Glorot)
+    if drawn and not {"init", "optimizer"} & set(given):
+        reason = (
+            "without normalisation SGD needs thousands of steps; AdamW, arXiv:1711.05101, whose "
+            "steps do not shrink with the gradients, some hundred"
+        )
+        yield from (
+            (name, part, reason) for name, part in zip(("optimizer", "lr"), ADAM, strict=True)
+        )
+        return
     lr = _for_batch(batch, source)
     reason = f"in proportion to the batch, {batch} in place of {source.batch}"
     if isinstance(lr, ReduceOnPlateau):
         reason += f"; {len(data.validation)} validation images do not tell when the error stalls"
         lr = OneCycle(lr.start)
-    elif isinstance(lr, MultiStep) and isinstance(recipe.init, Gaussian | Glorot):
+    elif isinstance(lr, MultiStep) and drawn:
         reason += "; rises slowly, since the first steps from He's initial values may overshoot"
         lr = OneCycle(lr.start)
     yield "lr", lr, reason
 
 
-def _epochs_for_few(recipe: Recipe, count: int) -> tuple[int, str]:
+def _epochs_for_few(recipe: Recipe, count: int, macs: float | int) -> tuple[int, str]:
     """The recipe's epochs, or of large images as many as take a CPU minutes; enough to learn."""
     assert recipe.epochs
     large = recipe.crop > SMALL
     fewest, most = EPOCHS
     enough = min(most, max(fewest, -(-(SHOWN_LARGE if large else SHOWN) // count)))
+    if large and macs and count <= VERY_FEW:
+        enough = min(enough, math.ceil(WORK / macs / count))
     if recipe.epochs < enough:
         shown = f"{recipe.epochs} show only {recipe.epochs * count:,} images"
         return enough, f"{shown}, {enough} epochs {enough * count:,}"

@@ -1,10 +1,12 @@
 """Names: as text that is safe to draw, as file names, and in the spellings that people type."""
 
 import fnmatch
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from pathlib import Path
 
 # control characters but newline and tab, what changes the direction or the line of text, invisible
 # tags, and halves of characters, which stand for bytes of a file name
@@ -12,16 +14,55 @@ CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
+BYTES = re.compile("[\udc80-\udcff]+")  # for bytes of a path that the locale cannot read
+UNPAIRED = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # other halves of characters
 FILE_BYTES = 120  # far below the 255 of most file systems; a whole path on Windows has 260
+
+
+def decoded(text: str) -> str:
+    r"""The text with its bytes of UTF-8 as characters; a path has some where the locale is ASCII.
+
+    >>> decoded("\udce7\udc8b\udc90.net")
+    '狐.net'
+    """
+    return BYTES.sub(lambda found: _in_utf8(found[0]), text)
+
+
+def _in_utf8(text: str) -> str:
+    return text.encode("ascii", "surrogateescape").decode("utf-8", "surrogateescape")
+
+
+def encoded(text: str, errors: str = "backslashreplace") -> bytes:
+    """The text in UTF-8, as it goes into a file; other bytes of a path are escapes, as in JSON, or
+    themselves (`surrogateescape`).
+    """
+    text = UNPAIRED.sub(lambda match: ascii(match[0])[1:-1], decoded(text))
+    return text.encode("utf-8", errors)
+
+
+def as_text(path: str | Path) -> str:
+    """A path as the file system has it, in UTF-8, whatever the encoding of the locale."""
+    try:
+        return os.fsencode(path).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # it does not come from the file system
+        return str(path)
+
+
+def as_path(text: str) -> str:
+    """The path that has these characters in UTF-8, whatever the encoding of the locale."""
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
 def visible(text: str, more: str = "") -> str:
     r"""The text with its control characters, and those in `more`, as escapes.
 
+    Bytes of UTF-8 that stand in a path are characters again, and others are escapes.
+
     >>> print(visible("\x1b[31mred\r\n"), visible("a\nb", "\n"))
     \x1b[31mred\r
      a\nb
     """
+    text = decoded(text)
     for one in more:
         text = text.replace(one, ascii(one)[1:-1])
     return CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
@@ -60,12 +101,12 @@ def file_names(names: Iterable[str]) -> list[str]:
 
 
 def _safe(name: str) -> str:
-    composed = unicodedata.normalize("NFC", name)  # as some file systems do
-    encoded = re.sub(r"[^\w.]+", "-", composed).strip("-.").encode()
-    if len(encoded) <= FILE_BYTES:
-        return encoded.decode()
+    composed = unicodedata.normalize("NFC", decoded(name))  # as some file systems do
+    content = re.sub(r"[^\w.]+", "-", composed).strip("-.").encode()
+    if len(content) <= FILE_BYTES:
+        return as_path(content.decode())
     digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return encoded[: FILE_BYTES - 9].decode(errors="ignore") + "-" + digest
+    return as_path(f"{content[: FILE_BYTES - 9].decode(errors='ignore')}-{digest}")
 
 
 def spelling(name: str) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 from classicnets.data.image_file import IMAGE_SUFFIXES
 from classicnets.support.errors import first_few, shell
 from classicnets.support.files import write_atomic
+from classicnets.support.names import encoded
 from classicnets.support.plots import png
 from classicnets.support.tables import html_text
 
@@ -102,7 +103,7 @@ def save(series: Plates, plates: Sequence[Plate], out: Path, npz: bool = False) 
             write_atomic(file.with_suffix(".npz"), _npz(plate.arrays))
     if kind == ".html":
         text = page(series.title, series.subtitle, plates, series.shown)
-        write_atomic(out, text.encode(errors="backslashreplace"))  # a file's name may be bytes
+        write_atomic(out, encoded(text))
         written.append(out)
     return written
 

@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from classicnets.support.errors import check_range, one_line
+from classicnets.support.names import as_path
 from classicnets.support.tensors import find_difference, find_not_finite, read_tensors
 
 
@@ -118,7 +119,7 @@ class FromRun:
     new: tuple[str, ...] = ()
 
     def __call__(self, network: nn.Module, generator: Generator) -> None:
-        path = Path(self.run) / "weights.safetensors"
+        path = Path(as_path(self.run)) / "weights.safetensors"
         try:
             learnt = read_tensors(path)
         except FileNotFoundError:

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from classicnets.data.scaling import Scaling, SubtractMeanImage
 from classicnets.support.errors import option, plain_reason
 from classicnets.support.files import LOCK, lock_directory, read_named, write_atomic
+from classicnets.support.names import encoded
 from classicnets.support.tables import html_table
 from classicnets.support.tensors import (
     checksum,
@@ -127,8 +128,7 @@ class Run:
         """Adds to run.json."""
         self.notes |= notes
         content = json.dumps({**to_json(self.config), **self.notes}, indent=2, ensure_ascii=False)
-        # the name of a skipped file may not be UTF-8; JSON has an escape for that
-        write_atomic(self.directory / "run.json", content.encode(errors="backslashreplace"))
+        write_atomic(self.directory / "run.json", encoded(content))
 
     def add_epoch(self, epoch: EpochMetrics) -> None:
         """Adds an epoch to the metrics and to the curve."""
