@@ -4,6 +4,7 @@ of layer is missing.
 A block ```net FILE``` is that file, written where it is new, and compared where it is not.
 """
 
+import math
 import re
 import shlex
 from pathlib import Path
@@ -39,6 +40,7 @@ def _printed(capsys, monkeypatch, command: str) -> str:
 def test_the_page_shows_what_its_commands_print(page, training, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setattr("classicnets.cli.progress.EVERY", math.inf)  # a machine may be busy
     Image.effect_noise((16, 16), 60).save("one.png")
     for language, name, content in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if language == "console":

@@ -34,9 +34,7 @@ def studies():
 def test_a_verdict_follows_from_the_errors_of_the_pairs(name):
     base, *others = FOUND[name]["variants"]
     differences = {
-        one["name"]: [
-            b - a for a, b in zip(base["test_errors"], one["test_errors"], strict=True)
-        ]
+        one["name"]: [b - a for a, b in zip(base["test_errors"], one["test_errors"], strict=True)]
         for one in others
     }
     for one, found in zip(others, decide(differences), strict=True):
