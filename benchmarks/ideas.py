@@ -48,7 +48,7 @@ class Study:
 
 
 LENET = ("relu", "average-pooling", "batch-norm", "two-3x3")
-# The 0.02 of the recipe is too much for tanh. Validation errors of LeNet-5 after 400 steps on MNIST:
+# 0.02, the recipe's, is too much for tanh. Validation errors of LeNet-5 after 400 steps on MNIST:
 # 17.1 % at 0.0005, 12.5 at 0.001, 9.7 at 0.002, 10.5 at 0.004. A variant tries its half and twice.
 LENET_LR = "0.004"
 STUDIES = (
