@@ -47,10 +47,20 @@ class Study:
         return least_pairs(len(self.moves))
 
 
-LENET = ("relu", "average-pooling", "batch-norm", "two-3x3", "strided-convolution", "1x1-reduction")
+LENET = ("relu", "average-pooling", "batch-norm", "two-3x3")
+# 0.02, the recipe's, is too much for tanh. Validation errors of LeNet-5 after 400 steps on MNIST:
+# 17.1 % at 0.0005, 12.5 at 0.001, 9.7 at 0.002, 10.5 at 0.004. A variant tries its half and twice.
+LENET_LR = "0.004"
 STUDIES = (
-    Study("lenet5-digits", "lenet5", "digits", 20, LENET),
-    Study("lenet5-mnist", "lenet5", "mnist", 1, LENET, settings={"steps": "400"}),
+    Study(
+        "lenet5-digits",
+        "lenet5",
+        "digits",
+        10,
+        (*LENET, "strided-convolution", "1x1-reduction"),
+        settings={"lr": LENET_LR},
+    ),
+    Study("lenet5-mnist", "lenet5", "mnist", 1, LENET, settings={"lr": LENET_LR, "steps": "300"}),
     Study(
         "vgg-cifar10",
         "vgg.net",

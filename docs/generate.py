@@ -4,17 +4,20 @@
     python docs/generate.py --check    exits with status 1 and names the files that are out of date
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
-moves in docs/moves.md, the builders of networks among the public names in
-src/classicnets/__init__.py, and what `classicnets list` shows.
+moves in docs/moves.md, what was measured of them in docs/ideas.md, the builders of networks among
+the public names in src/classicnets/__init__.py, and what `classicnets list` shows.
 """
 
 import csv
 import io
+import json
 import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))  # the catalogue of this checkout
@@ -22,7 +25,10 @@ sys.path.insert(0, str(ROOT / "src"))  # the catalogue of this checkout
 from classicnets import builders, catalog  # noqa: E402
 from classicnets.api.recipe_moves import RECIPE_MOVES, RecipeMove  # noqa: E402
 from classicnets.catalog import Entry  # noqa: E402
-from classicnets.designs.moves import MOVES, Move  # noqa: E402
+from classicnets.designs.moves import MOVES, Move, find_move  # noqa: E402
+from classicnets.support.units import format_change  # noqa: E402
+
+STUDIES = sorted((ROOT / "benchmarks/results/ideas").glob("*.json"))
 
 # how the Chinese README says what papers print
 CHINESE = {
@@ -89,6 +95,36 @@ def moves(found: Iterable[Move | RecipeMove]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def idea(study: Mapping[str, Any]) -> str:
+    """A row for each move of a study below that of its base network, the best first."""
+    base, *others = study["variants"]
+    error = f"error {fmean(base['test_errors']):.2f} %"
+    notes = "\n".join(study["notes"])
+    costs = (f"{base['params']:,}", f"{base['macs']:,}", _rate(base, notes))
+    rows = [("the network itself", "", *costs, error, "", "", "")]
+    rows += [_measured(one, base, notes) for one in sorted(others, key=lambda one: one["mean"])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _measured(one: Mapping[str, Any], base: Mapping[str, Any], notes: str) -> tuple[str, ...]:
+    return (
+        f"`{one['name']}`" + " †" * one["harmful"],
+        find_move(one["name"]).source,
+        *(format_change(base[figure], one[figure]) for figure in ("params", "macs")),
+        _rate(one, notes),
+        f"{one['mean']:+.2f}",
+        f"{one['low']:+.2f} to {one['high']:+.2f}",
+        str(len(one["test_errors"])),
+        one["verdict"],
+    )
+
+
+def _rate(one: Mapping[str, Any], notes: str) -> str:
+    """The learning rate of a variant, and whether the search ended at its edge."""
+    edge = re.search(rf"learning rate of {re.escape(one['name'])}\.net is the (\w+)", notes)
+    return f"{one['lr']:g}" + (f" ({edge[1]})" if edge else "")
+
+
 def public_names() -> str:
     """The builders among the public names."""
     quoted = " ".join(f'"{name}",' for name in sorted(builders.ENTRIES | builders.FAMILIES))
@@ -111,6 +147,11 @@ def generated() -> dict[Path, str]:
     page = ROOT / "docs/moves.md"
     text = _with_rows("docs/moves.md", "moves", moves(MOVES))
     texts[page] = _with_rows(text, "recipe moves", moves(RECIPE_MOVES))
+    page = ROOT / "docs/ideas.md"
+    texts[page] = page.read_text(encoding="utf-8")
+    for path in STUDIES:
+        rows = idea(json.loads(path.read_text(encoding="utf-8")))
+        texts[page] = _with_rows(texts[page], path.stem, rows)
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")
     names, types = r"(?<=_BUILDERS = \(\n).*?(?=\n\))", r"(?<=as Recipe\n\n).*?: Builder(?=\n\n)"

@@ -93,6 +93,13 @@ def test_a_move_is_written_to_a_new_file_and_the_old_one_stays(run_cli, mine):
     assert (again.status, Path("new.net").read_bytes()) == (2, before)
 
 
+def test_a_long_search_says_how_far_it_is(run_cli, mine, monkeypatch):
+    monkeypatch.setattr("classicnets.cli.progress.EVERY", 0)
+    done = run_cli("suggest", "mine.net", "--json")
+    assert f"moves of mine.net: 3 of {len(MOVES)}\n" in done.err
+    assert json.loads(done.out)["moves"]
+
+
 def test_all_says_what_the_others_look_for(run_cli, mine):
     said = "three-3x3 does not apply here: it looks for a convolution of 7x7"
     few, every = (run_cli("suggest", "mine.net", *more).out for more in ((), ("--all",)))

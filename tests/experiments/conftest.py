@@ -24,6 +24,12 @@ def net(classes, channels):
     print("built")  # which does not answer of the process
     layers = (nn.Conv2d(channels, 24, 5, stride=4, padding=2), nn.ReLU(), nn.Flatten())
     return nn.Sequential(*layers, nn.Linear(24 * 16, classes))
+
+def five(classes, channels):
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * 256, 5))
+
+def large(classes, channels):
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * 1024, classes))
 """
 SETTINGS: dict[str, Any] = {"epochs": 2, "overrides": {"size": 16}, "processes": 2}
 

@@ -313,6 +313,11 @@ REFUSED = {
     "processes must be at least 1, not 0": {"processes": 0},
     "time is a number and a unit": {"budget": "soon"},
     "no network 'lenet55'": {"names": ["lenet55", "lenet5"]},
+    r"mine\.py:five gives \(2, 5\) for two images of 10 classes": {
+        "names": ["mine.py:five", "narrow.net"],
+    },
+    r"^[^ ]*mine\.py:five gives \(2, 5\)": {"names": ["narrow.net", "mine.py:five"]},
+    r"^[^ ]*mine\.py:large: 1 needs 3072 values": {"names": ["narrow.net", "mine.py:large"]},
     "/nowhere/at/all": {"data": "/nowhere/at/all"},
 }  # fmt: skip
 

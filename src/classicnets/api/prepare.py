@@ -1,7 +1,7 @@
 """What an experiment is prepared from: its variants, and what they have in common."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from classicnets.support.names import file_names, short
 from classicnets.support.units import format_seconds, parse_seconds
 
 from .paired import Experiment
-from .rehearsal import rehearse
+from .rehearsal import Rehearsal, rehearse
 from .train import versions
 
 NETWORKS = "a name, a design or path/to/file.py:builder"
@@ -74,7 +74,7 @@ def plan(asked: Sequence[Asked], terms: Terms, note: str = "", only_new: bool = 
     options = {"recipe": recipe, "epochs": terms.epochs, "device": terms.device}
     options["allow_missing_classes"] = terms.allow_missing_classes
     with keep_data():
-        rehearsed = [rehearse(one, data, terms.search_lr, threads, **options) for one in asked]
+        rehearsed = list(_rehearsed(asked, data, terms.search_lr, threads, options))
     variants = [one.variant for one in rehearsed]
     if only_new:
         variants = distinct(variants)
@@ -95,6 +95,19 @@ def plan(asked: Sequence[Asked], terms: Terms, note: str = "", only_new: bool = 
         device=str(where),
         note=note,
     )
+
+
+def _rehearsed(
+    asked: Sequence[Asked], data: str, search_lr: bool, threads: int, options: dict[str, Any]
+) -> Iterator[Rehearsal]:
+    """Each variant prepared. Once the first fits the data, what is wrong is the variant's own."""
+    for one in asked:
+        try:
+            yield rehearse(one, data, search_lr, threads, **options)
+        except ValueError as error:
+            if one is asked[0] or one.network in str(error):
+                raise
+            raise ValueError(f"{one.name}: {error}") from error
 
 
 def _open(directory: Path, wanted: Plan, limit: float | None, missing: bool) -> Experiment:

@@ -180,7 +180,7 @@ def _is_ours(recipe: Recipe) -> bool:
 
 
 def fit_to_network(
-    recipe: Recipe, network: nn.Module, splits: Splits
+    recipe: Recipe, network: nn.Module, name: str, splits: Splits
 ) -> tuple[Recipe, dict[str, str]]:
     """The recipe, without progressive resizing where the network takes one size only; and why.
 
@@ -192,7 +192,7 @@ def fit_to_network(
         output = scores_shape(network, shape) or _output_shape(network, shape)
         if output != (count, classes):
             raise ValueError(
-                f"the network gives {output} for {images} of {classes} classes; "
+                f"{name} gives {output} for {images} of {classes} classes; "
                 f"it should give ({count}, {classes})"
             )
     if recipe.progressive_resizing is None:

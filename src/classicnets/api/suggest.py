@@ -13,6 +13,7 @@ from classicnets.designs.moves import MOVES, Move, find_move, folded, require_la
 from classicnets.designs.writer import write
 from classicnets.support.errors import first_few, suggest as nearest
 from classicnets.support.files import write_atomic
+from classicnets.support.progress import progress
 from classicnets.support.tables import align, format_bytes, html_lines
 from classicnets.support.units import format_change, parse_bytes, parse_count
 
@@ -336,7 +337,8 @@ def suggest(
 def _tried(base: _Base, at: str) -> tuple[list[Suggestion], list[tuple[Any, str]]]:
     found: list[Suggestion] = []
     others: list[tuple[Any, str]] = []
-    for move in MOVES:
+    for k, move in enumerate(MOVES):
+        progress.get()(f"moves of {base.name}", k, len(MOVES))
         try:
             found.append(base.apply(move, at))
         except ValueError as error:

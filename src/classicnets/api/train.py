@@ -283,7 +283,7 @@ def train(
     source = adaptable(target, chosen_recipe, recipe, data)
     given = set_by_hand(chosen_recipe, wanted, epochs, overrides)
     wanted, adapted = adapt(wanted, splits, source, given, macs_on_cpu(target, wanted, where))
-    wanted, fixed = fit_to_network(wanted, module, splits)
+    wanted, fixed = fit_to_network(wanted, module, target.name, splits)
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed
     )

@@ -167,6 +167,8 @@ def suggest(
     """
     import classicnets as cn
 
+    from .progress import bars
+
     ranking = {"--by": by, "--max-params": max_params, "--max-macs": max_macs}
     ranking |= {"--max-memory": max_memory, "--all": every}
     if apply and (given := [name for name, value in ranking.items() if value]):
@@ -186,7 +188,8 @@ def suggest(
             _apply(cn.apply_move(entry, apply, at, image, batch), out, json)
         else:
             limits = (max_params, max_macs, max_memory)
-            found = cn.suggest(entry, by or "params", *limits, at, batch, image)
+            with bars():
+                found = cn.suggest(entry, by or "params", *limits, at, batch, image)
             if measure:
                 names = [name.strip() for name in moves.split(",") if name.strip()]
                 _measure(found, data or "digits", names, overrides or [], terms, json)
