@@ -8,7 +8,7 @@ the other five classes from 20, 50 and 200 images a class, in five pairs: one se
 and their order for both. A quarter as many further images of each class choose the best epoch, 200
 of each test it.
 FOLDER has CIFAR-10 as images, train/airplane/0000.png and so on. Runs that have ended in DIRECTORY
-are not trained again. Results go to results/finetuning.json, with the table of docs/finetuning.md.
+are not trained again. Results go to results/finetuning.json; the table is that of docs/weights.md.
 """
 
 import argparse

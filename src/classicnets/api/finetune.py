@@ -66,5 +66,5 @@ def _by_class(target: Target, own: Mapping[str, Tensor], classes: int) -> list[s
         other = target.build(classes=classes + 1, channels=target.channels).state_dict()
         if found := [k for k in own if k in other and other[k].shape != own[k].shape]:
             return found
-    last = next(reversed(own)).rpartition(".")[0]
+    last = [*own][-1].rpartition(".")[0]
     return [key for key in own if key.rpartition(".")[0] == last]
