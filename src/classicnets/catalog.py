@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
@@ -93,8 +94,9 @@ list_models = names  # as timm and torchvision say it
 
 
 def find(name: str | Callable[..., nn.Module]) -> Entry:
-    """The entry of a name, of a design file `path/to/file.net`, of a third-party network written
-    `path/to/file.py:builder`, or of a builder. `ResNet-50` is `resnet50`.
+    """The entry of a name, of a design file `path/to/file.net` or of this package, such as
+    `alexnet-bvlc.net`, of a third-party network written `path/to/file.py:builder`, or of a builder.
+    `ResNet-50` is `resnet50`.
 
     Raises ValueError for an unknown name, saying what there is; for a file that cannot be read or
     run, or is not a design; and for a file without that builder. So does `build` where that builder
@@ -105,7 +107,9 @@ def find(name: str | Callable[..., nn.Module]) -> Entry:
         known = (entry for entry in CATALOG.values() if entry.build is ours)
         return next(known, None) or _of_builder(name)
     if name.endswith(".net"):
-        return from_design(Path(as_path(name)))
+        own = files("classicnets.weights") / "designs" / name
+        released = name == Path(name).name and not exists(name) and own.is_file()
+        return from_design(Path(str(own)), name) if released else from_design(Path(as_path(name)))
     if ":" in name or name.endswith(".py"):
         return _from_file(name)
     known = SPELLINGS.get(spelling(name))
@@ -137,8 +141,9 @@ def _of_builder(builder: object) -> Entry:
     return _third_party(builder, getattr(builder, "__qualname__", repr(builder)), Path())
 
 
-def from_design(path: Path) -> Entry:
-    """The network that a design file describes. The file is data: nothing in it runs.
+def from_design(path: Path, name: str = "") -> Entry:
+    """The network that a design file describes, by its path or a `name`. The file is data: nothing
+    in it runs.
 
     Raises ValueError for a file that is missing or not a design, with the number of the line.
     """
@@ -149,7 +154,9 @@ def from_design(path: Path) -> Entry:
     except ValueError as error:
         raise ValueError(f"{path}, {error}") from None
     images = (found.input[0], found.input[1], found.input[2])
-    return Entry(as_text(path), partial(build_design, found), FAST, None, images, design=text)
+    return Entry(
+        name or as_text(path), partial(build_design, found), FAST, None, images, design=text
+    )
 
 
 def _instead(name: str) -> str:

@@ -198,8 +198,8 @@ def test_the_wrong_stride_is_refused_though_every_tensor_fits(what, network, rea
 
 
 def test_a_network_without_published_weights_is_named(resnet18, tmp_path):
-    with pytest.raises(ValueError, match="no published weights for alexnet that fit it"):
-        cn.import_weights("alexnet", resnet18, tmp_path / "run")
+    with pytest.raises(ValueError, match="no published weights for zfnet that fit it"):
+        cn.import_weights("zfnet", resnet18, tmp_path / "run")
     with pytest.raises(ValueError, match="of alexnet; there are those of vgg_a, vgg_b, vgg_d"):
         cn.list_weights("alexnet")
 
@@ -213,7 +213,7 @@ def _hostile(path: Path, resnet18: Path) -> Iterator[tuple[str, bytes, str]]:
     whole = resnet18.read_bytes()
     yield "code.pth", pickle.dumps({"a": _Code()}), "could run code"
     yield "cut.pth", whole[:100_000], "damaged"
-    yield "text.pth", b"hello", "not a file of weights; PyTorch's .pth, .safetensors and Keras's"
+    yield "text.pth", b"hello", "not a file of weights; PyTorch's .pth, .safetensors, Keras's"
     yield "empty.pth", b"", "not a file of weights"
     yield "cut.safetensors", safetensors.torch.save({"a": torch.ones(9)})[:40], "damaged"
     with h5py.File(path / "whole.h5", "w") as file:

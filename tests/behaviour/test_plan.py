@@ -167,7 +167,7 @@ def test_measured_steps_are_marked_as_measured_and_are_in_order():
 def test_what_needs_less_is_given_with_its_memory():
     plan = cn.plan("vgg_b", batch=64, memory="6GB", device="t4")
     options = {option.command: option for option in plan.options}
-    frozen, smaller = options["frozen layers"], options["vgg_a"]
+    frozen, smaller = options["--freeze drop7"], options["vgg_a"]
     assert frozen.effect.startswith("only fc8 learns")
     assert frozen.peak.optimizer == 4 * (4096 * 1000 + 1000)
     assert smaller.peak.weights == smaller.peak.optimizer == 4 * catalog.find("vgg_a").params

@@ -284,3 +284,14 @@ def test_the_contenders_of_a_gpu_benchmark_run_on_a_cpu_too(harness, tmp_path):
     summary = (tmp_path / "gpu.md").read_text()
     assert summary.count("| lenet | ") == 2
     assert "a GPU, torch" in summary
+
+
+def test_the_table_of_fine_tuning_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import finetuning
+
+    found = json.loads(finetuning.RESULTS.read_text())
+    assert finetuning.table(found) in (ROOT / "docs/weights.md").read_text()
+    for row in found["rows"]:
+        gains = [a - b for a, b in zip(row["anew"], row["tuned"], strict=True)]
+        assert row["gain"] == finetuning.interval(gains)

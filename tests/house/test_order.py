@@ -24,7 +24,7 @@ def test_no_file_has_more_than_400_lines():
 
 
 def test_the_package_keeps_to_its_budget():
-    assert sum(map(_lines, SOURCES)) <= 32_000
+    assert sum(map(_lines, SOURCES)) <= 32_400
 
 
 def test_no_annotation_is_deferred():
@@ -50,7 +50,7 @@ def test_every_model_file_is_a_paper():
         for package in ("models", "recipes")
     }
     assert files["models"] == set(PAPERS)
-    assert files["recipes"] == {*PAPERS, "fast", "adapt"}
+    assert files["recipes"] == {*PAPERS, "fast", "finetune", "adapt"}
 
 
 def test_generated_tables_and_names_are_up_to_date():

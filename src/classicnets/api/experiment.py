@@ -29,6 +29,7 @@ def experiment(
     device: str = "auto",
     allow_missing_classes: bool = False,
     trials: int | None = None,
+    init_from: str | Path | None = None,
 ) -> Experiment | Sweep:
     """Prepares a comparison of variants by paired runs, to be iterated or finished.
 
@@ -42,6 +43,8 @@ def experiment(
     by the validation error of so many runs of one network; the best is then compared with the
     recipe's own values. A range whose ends differ by a factor of 10 is searched on a logarithmic
     scale.
+
+    All variants start from the weights of `init_from`, as in `train`.
 
     `seeds` is by default the least number that allows a verdict: 6 for one comparison. Within
     `budget` (seconds, or "30min") fewer may end. `out` is the directory, by default one below
@@ -72,6 +75,7 @@ the recipe, as in --set lr=0.01,0.03
         search_lr=search_lr and not varies,
         device=device,
         allow_missing_classes=allow_missing_classes,
+        init_from=init_from,
     )
     if trials is not None:
         return sweep(names, settings, trials, terms)

@@ -10,6 +10,7 @@ from classicnets.recipes.fast import FAST
 from classicnets.support.errors import call, first_few, option, setting
 from classicnets.support.names import visible
 from classicnets.training.recipe.init import AsBuilt, FromRun
+from classicnets.training.recipe.layer_rates import HeadFirst
 from classicnets.training.recipe.recipe import Recipe, shown
 from classicnets.training.run.loop import has_ended
 
@@ -174,11 +175,32 @@ def _starting_point(training: "Training") -> Iterator[str]:
     else:
         name = getattr(init, "__name__", type(init).__name__)
         yield f"initial values: drawn by {name}, the recipe's init"
-    frozen = [n for n, p in training.network.named_parameters() if not p.requires_grad]
-    if frozen:
+    yield from _held_back(training)
+
+
+def _held_back(training: "Training") -> Iterator[str]:
+    """Which layers do not learn, and which learn later or more slowly."""
+    recipe, stages = training.recipe, training.state.stages
+    resting = {id(p) for stage in stages for p in stage.parameters}
+    named = dict(training.network.named_parameters())
+    frozen = [n for n, p in named.items() if not p.requires_grad and id(p) not in resting]
+    if recipe.freeze is not None:
+        count = sum(named[name].numel() for name in frozen)
+        whole = sum(p.numel() for p in named.values())
+        yield f"frozen up to {recipe.freeze}: {count:,} of {whole:,} parameters"
+    elif frozen:
         yield f"frozen: {first_few(frozen, SHOWN_NAMES)}"
+    if isinstance(rates := recipe.layer_rates, HeadFirst) and len(stages) > 1:
+        *body, head = stages
+        epochs = training.config.epochs
+        factors, alone = rates(epochs, epochs, len(body)), rates.head_epochs(epochs)
+        yield (
+            f"learning rates: {head.name} alone for {_length(alone, None)}, then all stages: "
+            f"{body[0].name} at {factors[0]:g} times its rate, {body[-1].name} at {factors[-2]:g}"
+        )
     evaluating = set(training.state.evaluating)
-    if names := [n for n, m in training.network.named_modules() if m in evaluating]:
+    names = [n for n, m in training.network.named_modules() if m in evaluating]
+    if names and recipe.freeze is None:
         yield f"in evaluation mode throughout: {first_few(names, SHOWN_NAMES)}"
 
 

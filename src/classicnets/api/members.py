@@ -40,6 +40,7 @@ class Job:
     device: str
     tests: bool
     allow_missing_classes: bool
+    init_from: str | None = None
 
 
 @dataclass(frozen=True)

@@ -254,4 +254,5 @@ def job_of(
         device=plan.device,
         tests=not member.searches,
         allow_missing_classes=missing,
+        init_from=plan.init_from or None,
     )

@@ -47,6 +47,7 @@ from classicnets.training.execution.memory import (
 )
 from classicnets.training.execution.plan import Option, Plan, Seconds, fits, predict_step
 from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.run.stages import freeze
 
 from .design import describe_network
 from .planned import optimizer_copies, read_seconds, sample_rates
@@ -209,6 +210,7 @@ class _Job:
         require_plain(given)
         self.network = with_sizes(meta_copy(given), self.shape, seed=0)
         scores_shape(self.network, (2, *self.shape))
+        freeze(self.network, recipe)
         self.copies = optimizer_copies(recipe)
         self.state = (self.copies, where.device.type)
 
@@ -276,12 +278,14 @@ class _Job:
                 add(name, "a smaller network of the paper", peaks)
                 break
         self._add_narrower(precision, add)
-        last = [name.rpartition(".")[0] for name, _ in self.network.named_parameters()][-1]
-        frozen = meta_copy(self.network)
-        for name, parameter in frozen.named_parameters():
-            parameter.requires_grad_(name.rpartition(".")[0] == last)
-        effect = f"only {last} learns: requires_grad_(False) for all others, from Python"
-        add("frozen layers", effect, self._peaks_of(frozen, precision))
+        stages = [name for name, _ in self.network.named_children()]
+        last = [name.partition(".")[0] for name, _ in self.network.named_parameters()][-1]
+        before = stages[: stages.index(last)][-1:]
+        if before and self.recipe.freeze is None:
+            frozen = meta_copy(self.network)
+            freeze(frozen, replace(self.recipe, freeze=before[0]))
+            effect = f"only {last} learns; goes with --weights"
+            add(f"--freeze {before[0]}", effect, self._peaks_of(frozen, precision))
         return tuple(found)
 
     def _add_narrower(self, precision: str, add: Any) -> None:

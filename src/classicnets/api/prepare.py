@@ -41,6 +41,7 @@ class Terms:
     search_lr: bool = True
     device: str = "auto"
     allow_missing_classes: bool = False
+    init_from: str | Path | None = None
 
     @property
     def limit(self) -> float | None:
@@ -73,6 +74,9 @@ def plan(asked: Sequence[Asked], terms: Terms, note: str = "", only_new: bool = 
     threads = max(1, cpu_count() // (terms.processes or cpu_count()))
     options = {"recipe": recipe, "epochs": terms.epochs, "device": terms.device}
     options["allow_missing_classes"] = terms.allow_missing_classes
+    start = str(terms.init_from or "")
+    start = str(Path(start).resolve()) if start and Path(start).exists() else start
+    options["init_from"] = start or None
     with keep_data():
         rehearsed = list(_rehearsed(asked, data, terms.search_lr, threads, options))
     variants = [one.variant for one in rehearsed]
@@ -86,6 +90,7 @@ def plan(asked: Sequence[Asked], terms: Terms, note: str = "", only_new: bool = 
         images=config.images,
         classes=config.classes,
         recipe=recipe or "",
+        init_from=start,
         epochs=terms.epochs,
         seeds=seeds,
         variants=tuple(variants),
@@ -172,7 +177,7 @@ def default_directory(plan: Plan) -> Path:
     names = [Path(plan.names[0]).name, Path(plan.data).name]
     key = [plan.names, plan.data, plan.recipe, plan.epochs, [bool(v.rates) for v in plan.variants]]
     key += [dict(v.overrides) for v in plan.variants]
-    key += [plan.search] * bool(plan.search)
+    key += [part for part in (plan.search, plan.init_from) if part]
     digest = planning.digest_of(key)
     (safe,) = file_names([f"{'-'.join(names)}-{digest[:8]}"])
     return Path("experiments") / safe

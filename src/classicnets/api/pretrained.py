@@ -28,12 +28,13 @@ from classicnets.training.run.directory import Run, create, open_run
 from classicnets.weights.bridges import count_classes, translate
 from classicnets.weights.files import read_weights
 from classicnets.weights.released import (
-    PIXELS,
+    DESIGNS,
     RELEASED,
     SIDE,
     Released,
     find_released,
     imagenet_classes,
+    pixels_of,
     sources,
 )
 
@@ -138,7 +139,7 @@ def open_start(start: str | Path, network: str) -> Run:
     if path.is_file():
         with path.open("rb") as content:
             digest = file_digest(content, "sha256").hexdigest()
-        return _kept(f"{_network(network)}@{digest[:16]}", network, lambda: path)
+        return _kept(f"{_network(network) or network}@{digest[:16]}", network, lambda: path)
     if exists(path) or not any(one.source == str(start) for one in RELEASED):
         return open_trained(start)
     return open_trained(f"{network}@{start}")
@@ -167,14 +168,18 @@ def import_weights(
 ) -> Run:
     """Writes a run directory with weights of another package from a file; its content says which.
 
-    PyTorch's .pth of torchvision, timm and pytorchcv, .safetensors and Keras's .h5 are read, none
-    with code. Raises a ValueError for a network that has no such weights, a file that is damaged or
-    of another network, and a directory that is not empty.
+    PyTorch's .pth of torchvision, timm and pytorchcv, .safetensors, Keras's .h5 and Caffe's
+    .caffemodel are read, none with code. Raises a ValueError for a network that has no such
+    weights, a file that is damaged or of another network, and a directory that is not empty.
     """
     entry, path = catalog.find(network), Path(file)
-    if entry.paper is None:
-        raise ValueError(f"{network} is not a network of the catalogue; weights of others are runs")
-    found, family = read_weights(path), entry.paper.page
+    family = entry.paper.page if entry.paper else DESIGNS.get(entry.name)
+    if family is None:
+        raise ValueError(
+            f"{network} is neither a network of the catalogue nor one of {', '.join(DESIGNS)}; "
+            "weights of others are runs"
+        )
+    found = read_weights(path)
     try:
         with torch.device("meta"):
             count = count_classes(entry.build(), family, found)
@@ -183,7 +188,9 @@ def import_weights(
     except ValueError as error:
         raise ValueError(f"{path} does not fit {entry.name}: {error}") from error
     module.load_state_dict(state, assign=True)
-    config = _config(entry, source, next(reversed(state.values())).shape[0], path.name)
+    config = _config(
+        entry, pixels_of(source, family), source, next(reversed(state.values())).shape[0], path.name
+    )
     with path.open("rb") as content:
         digest = file_digest(content, "sha256").hexdigest()
     origin = {"source": source, "file": path.name, "sha256": digest}
@@ -194,14 +201,15 @@ def import_weights(
     if released:
         top1, top5 = released.errors
         notes["test"] = {"top1_error": top1, "top5_error": top5}
-    run = create(Path(out), config, **notes)
+    run = create(Path(out), config, design=entry.design, **notes)
     run.save_weights(module)
     return run
 
 
-def _config(entry: catalog.Entry, source: str, classes: int, file: str) -> RunConfig:
+def _config(
+    entry: catalog.Entry, pixels: Normalise, source: str, classes: int, file: str
+) -> RunConfig:
     names = tuple(imagenet_classes().values())
-    pixels: Normalise = PIXELS[source]
     recipe = replace(
         entry.recipe,
         cite=f"weights of {source}, {file}, trained elsewhere",

@@ -11,6 +11,7 @@ from torch import nn
 
 from classicnets import catalog
 from classicnets.data.images import Splits
+from classicnets.data.scaling import Standardise
 from classicnets.designs.lint import ends_in_maps
 from classicnets.designs.reader import read
 from classicnets.layers.wiring import Network
@@ -18,14 +19,17 @@ from classicnets.measure.sizes import scores_shape
 from classicnets.recipes import FOR_SETS, MORE
 from classicnets.recipes.adapt import NOT_MIRRORED
 from classicnets.recipes.fast import fast
+from classicnets.recipes.finetune import fine_tune
 from classicnets.support.errors import suggest
 from classicnets.support.modules import evaluation_mode
 from classicnets.support.names import as_path, as_text
 from classicnets.training.recipe.init import AsBuilt, HeNormal, Init
 from classicnets.training.recipe.overrides import override
-from classicnets.training.recipe.recipe import Recipe
+from classicnets.training.recipe.recipe import CustomPart, Recipe
 from classicnets.training.recipe.shorthand import FORMS
+from classicnets.training.run.directory import Run
 
+TUNED = "fine-tune"  # the recipe where there are weights to start from
 # what an override may name
 SETTINGS = {*(field.name for field in fields(Recipe)), *FORMS}
 
@@ -77,17 +81,22 @@ def resolve_network(
     return Target(type(network).__name__, recipe, channels, lambda **_: network)
 
 
-def choose_recipe(target: Target, recipe: str | Recipe | None, data: str | Splits) -> Recipe:
-    """The recipe asked for: a Recipe, "paper", "fast", another of the paper's, a file, or None.
+def choose_recipe(
+    target: Target, recipe: str | Recipe | None, data: str | Splits, start: Run | None = None
+) -> Recipe:
+    """The recipe asked for: a Recipe, "paper", "fast", "fine-tune", another of the paper's, a file,
+    or None: then "fine-tune" where a run is given to start from, else the paper's.
 
     Raises a ValueError for a name that is none of these.
     """
     if isinstance(recipe, Recipe):
         return recipe
     modern = _fast(target.recipe.crop, target.channels, data, target.init)
-    named = {"paper": target.recipe, "fast": modern}
+    named = {"paper": target.recipe, "fast": modern, TUNED: _tuned(target, data, start)}
     for family, others in MORE.items():
         named |= others if target.name.startswith(family) else {}
+    if recipe is None and start is not None:
+        return named[TUNED]
     if recipe is None:
         own = FOR_SETS.get((target.name, data)) if isinstance(data, str) else None
         return own or target.recipe
@@ -170,8 +179,23 @@ def load_recipe(name: str) -> Recipe:
 
 def _fast(side: int, channels: int, data: str | Splits, init: Init = AsBuilt()) -> Recipe:  # noqa: B008
     """It mirrors neither grey images nor sets whose images would then mean something else."""
+    return fast(side, _mirrored(channels, data), init)
+
+
+def _tuned(target: Target, data: str | Splits, start: Run | None) -> Recipe:
+    """Size and pixels are those of the weights of a run, or of the network."""
+    flip = _mirrored(target.channels, data)
+    if start is None:
+        modern = fast(target.recipe.crop)
+        return fine_tune(modern.side, modern.crop, flip, init=target.init)
+    then = start.config.recipe
+    pixels = Standardise() if isinstance(then.pixels, CustomPart) else then.pixels
+    return fine_tune(then.side, then.crop, flip, pixels, target.init)
+
+
+def _mirrored(channels: int, data: str | Splits) -> bool:
     name = data if isinstance(data, str) else data.name
-    return fast(side, channels > 1 and name not in NOT_MIRRORED, init)
+    return channels > 1 and name not in NOT_MIRRORED
 
 
 def _is_ours(recipe: Recipe) -> bool:

@@ -20,6 +20,7 @@ from classicnets.training.recipe.serialization import to_json
 from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.config import LENGTH, RunConfig
 from classicnets.training.run.directory import Run, open_run
+from classicnets.training.run.stages import freeze
 
 from .recipes import load_recipe, with_overrides
 from .runs import Source, build, place_of_data, require_unchanged
@@ -69,6 +70,7 @@ def resume(
     require_unchanged(stored, splits)
     _require_complete(found, network)
     module = build(found, network)
+    freeze(module, recipe)
     augment = stored.augment
     if any(custom_parts(augment)):
         augment = tuple(part.fit(splits.train) for part in recipe.augment)

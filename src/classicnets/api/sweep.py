@@ -23,6 +23,7 @@ from classicnets.training.run.directory import open_run
 from .members import Job, Pool
 from .paired import LOG, Experiment, Step, job_of
 from .prepare import Terms, as_name, default_directory, make_directory, plan, prepare
+from .pretrained import open_start
 from .recipes import choose_recipe, resolve_network, with_overrides
 from .rehearsal import content_of
 
@@ -254,4 +255,5 @@ def _require_legal(network: str, terms: Terms, overrides: Mapping[str, str]) -> 
     """Raises a ValueError for settings that the recipe of the network does not take."""
     data = as_name("data", terms.data, "a name or a path")
     target = resolve_network(network, data)
-    with_overrides(choose_recipe(target, terms.recipe, data), terms.epochs, overrides)
+    start = open_start(terms.init_from, target.name) if terms.init_from else None
+    with_overrides(choose_recipe(target, terms.recipe, data, start), terms.epochs, overrides)

@@ -35,12 +35,14 @@ from classicnets.training.run import checkpoint, loop
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.curves import EpochMetrics
 from classicnets.training.run.directory import Run, create, require_free
+from classicnets.training.run.stages import freeze, require_start
 from classicnets.training.run.state import Record, TrainingState
 
 from .evaluate import evaluate_network
 from .finetune import from_run
 from .introduction import advice, introduction
 from .planned import run_measured, run_peaks, run_seconds
+from .pretrained import open_start
 from .recipes import (
     SETTINGS,
     Target,
@@ -68,11 +70,10 @@ class Training:
 
     `run` is its directory; `config` is the run's, on the device used here, with a recipe of your
     own as it stands in your file. Printed, it says all that the command line does before the first
-    step. After the last record the network holds the weights with the best
-    validation, and `test` their evaluation on the test part, which has not been looked at before.
-    The state on disk stays that of the last step. `adapted` says why fields of the recipe differ
-    from those asked for, `chosen` how steps are executed, and why; `given` are the fields set by
-    hand.
+    step. After the last record the network holds the weights with the best validation, and `test`
+    their evaluation on the test part, which has not been looked at before. The state on disk stays
+    that of the last step. `adapted` says why fields of the recipe differ from those asked for,
+    `chosen` how steps are executed, and why; `given` are the fields set by hand.
     """
 
     run: Run
@@ -234,13 +235,13 @@ def train(
     module is trained by "fast" from the values it has. `epochs` makes the recipe shorter or longer
     in proportion, and `overrides` changes any other field, name -> value, or its text as one types
     it after `--set`. `init_from` is a run of the same network whose weights training starts from,
-    the source of published ones, such as "torchvision", or a file of those; for other classes the
-    last layer is new, and pixels are scaled as there. `out` is a new
-    directory, `runs/<network>-<data>-<time>` by default; with `exist_ok` that of a run will do,
-    whose files are replaced once all has been checked. `workers`
-    processes read files ahead; by default one per processor where a GPU computes, else none, since
-    the computing threads then read in between. `unreadable` files are left out ("skip") or an error
-    ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
+    the source of published ones, such as "torchvision", or a file of those; the recipe is then
+    "fine-tune" by default; for other classes the last layer is new; pixels are scaled as there.
+    `out` is a new directory, `runs/<network>-<data>-<time>` by default; with `exist_ok` that of a
+    run will do, whose files are replaced once all has been checked. `workers` processes read files
+    ahead; by default one per processor where a GPU computes, else none, since the computing threads
+    then read in between. `unreadable` files are left out ("skip") or an error ("refuse"). With
+    `allow_missing_classes` validation and test images may lack classes.
 
     Raises ValueError for an unknown name, recipe, field or device, for data that cannot be read or
     do not fit the network or the recipe, a seed that torch does not take, and a directory that is
@@ -256,7 +257,8 @@ def train(
     data = str(data) if isinstance(data, Path) else data
     where = distributed.init(select_device(device))
     target = resolve_network(network, data)
-    chosen_recipe = choose_recipe(target, recipe, data)
+    start = None if init_from is None else open_start(init_from, target.name)
+    chosen_recipe = choose_recipe(target, recipe, data, start)
     wanted = with_overrides(chosen_recipe, epochs, overrides)
     find_protocol(wanted.protocol)
     directory = _new_directory(out, target, data, exist_ok)
@@ -274,12 +276,13 @@ def train(
     )
     shape = (splits.channels, wanted.crop, wanted.crop)
     module = build_seeded(target.build, len(splits.classes), shape, seed)
-    if init_from is not None:
-        start = from_run(init_from, wanted, module, target.name, splits.classes)
-        if "pixels" in set_by_hand(chosen_recipe, wanted, epochs, overrides):
-            del start["pixels"]
-        overrides = {**(overrides or {}), **start}
-        wanted = override(wanted, start)
+    if start is not None:
+        given = set_by_hand(chosen_recipe, wanted, epochs, overrides)
+        values = from_run(start, wanted, module, target, splits.classes, given)
+        overrides = {**(overrides or {}), **values}
+        wanted = override(wanted, values)
+    require_start(wanted)
+    freeze(module, wanted)
     source = adaptable(target, chosen_recipe, recipe, data)
     given = set_by_hand(chosen_recipe, wanted, epochs, overrides)
     wanted, adapted = adapt(wanted, splits, source, given, macs_on_cpu(target, wanted, where))

@@ -129,6 +129,7 @@ def _begin(job: Job) -> Training:
         device=job.device,
         overrides=job.overrides,
         allow_missing_classes=job.allow_missing_classes,
+        init_from=job.init_from,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .flags import parsed_settings, refuse_other_settings
+from .flags import InitFrom, parsed_settings, refuse_other_settings
 from .options import (
     EXECUTION,
     OUTPUT,
@@ -104,6 +104,7 @@ def experiment(
             "the baseline, such as --set batch=16,64",
         ),
     ] = None,
+    init_from: InitFrom = None,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -164,6 +165,7 @@ def experiment(
             device=device,
             allow_missing_classes=allow_missing_classes,
             trials=trials,
+            init_from=init_from,
         )
     if isinstance(found, Sweep):
         _search(found, json)

@@ -91,6 +91,29 @@ Sampler = Annotated[
         "--sampler balanced",
     ),
 ]
+InitFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--init-from",
+        "--weights",
+        metavar="RUN|SOURCE|FILE",
+        rich_help_panel=RECIPE,
+        help="start from the weights of a run of the same network, from published ones "
+        "(`classicnets weights` lists them) or from a file of them, by the recipe fine-tune; "
+        "for other classes the last layer is new, such as --init-from runs/cifar10, --weights "
+        "torchvision, --weights resnet18.pth",
+    ),
+]
+Freeze = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LAYER",
+        rich_help_panel=RECIPE,
+        help="keep this layer or stage, by its name in `classicnets show`, and all before it as "
+        "they start, also the statistics of batch normalisation, such as --freeze conv3_x",
+        show_default="nothing",
+    ),
+]
 Name = Annotated[
     str,
     typer.Option(

@@ -82,7 +82,7 @@ NONE = {
     "--local-rank --local_rank --nproc --gpus --multiprocessing-distributed --distributed --nodes",
     "the recipes have none of it; `classicnets recipe NETWORK` shows what they have": "--clip-grad "
     "--mixup --cutmix --mosaic --drop --dropout --drop-path --reprob --random-erase --aa "
-    "--auto-augment --randaugment --color-jitter --freeze --rect --bn-momentum --sync-bn",
+    "--auto-augment --randaugment --color-jitter --rect --bn-momentum --sync-bn",
     "evaluation is a verb, `classicnets evaluate RUN`": "--test-only --eval --eval-only --evaluate "
     "--validate --val --test --test-every",
 }

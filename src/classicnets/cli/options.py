@@ -101,8 +101,8 @@ RecipeName = Annotated[
     typer.Option(
         metavar="NAME|FILE",
         rich_help_panel=RECIPE,
-        help="paper, fast (modern), a variant such as distorted (lenet5) or jitter (vgg_d), or "
-        "your own FILE.py or FILE.py:NAME, such as --recipe fast",
+        help="paper, fast (modern), fine-tune (for learnt weights), a variant such as distorted "
+        "(lenet5) or jitter (vgg_d), or your own FILE.py or FILE.py:NAME, such as --recipe fast",
         show_default="the paper's, or the data set's own",
     ),
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .flags import ImageSize, recipe_changes
+from .flags import Freeze, ImageSize, recipe_changes
 from .options import BATCH_SIZE, DATA, EXECUTION, OUTPUT, RECIPE, Json, RecipeName, terminal_width
 from .terminal import print_json
 
@@ -54,6 +54,7 @@ def plan(
         ),
     ] = None,
     img_size: ImageSize = None,
+    freeze: Freeze = None,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -126,7 +127,7 @@ def plan(
         raise ValueError("plan needs a network; `classicnets list` shows their names")
     planned = cn.plan(
         network, data or None, recipe or None, epochs, batch, memory, time, device, measure,
-        recipe_changes({"img_size": img_size}, []),
+        recipe_changes({"img_size": img_size, "freeze": freeze}, []),
     )  # fmt: skip
     if json:
         print_json(planned.json())

@@ -26,7 +26,9 @@ from .flags import (
     BatchSize,
     ClassWeights,
     ExistOk,
+    Freeze,
     ImageSize,
+    InitFrom,
     Lr,
     Name,
     OptimizerName,
@@ -101,19 +103,8 @@ def train(
             '--set batch=64 --set "lr=Constant(0.01)" --set optimizer.momentum=0.8',
         ),
     ] = None,
-    init_from: Annotated[
-        str | None,
-        typer.Option(
-            "--init-from",
-            "--weights",
-            metavar="RUN|SOURCE|FILE",
-            rich_help_panel=RECIPE,
-            help="start from the weights of a run of the same network, from published ones "
-            "(`classicnets weights` lists them) or from a file of them; for other classes the last "
-            "layer is new, such as --init-from runs/cifar10, --weights torchvision, --weights "
-            "resnet18.pth",
-        ),
-    ] = None,
+    init_from: InitFrom = None,
+    freeze: Freeze = None,
     seed: Annotated[
         int,
         typer.Option(

@@ -70,7 +70,7 @@ class Plan:
 
     `digest` is that of the data, `looked` the numbers of pairs of former reports of this
     experiment, `threads` those of each process; `note` is a sentence for the report,
-    `search` what trials of its only variant choose from.
+    `search` what trials of its only variant choose from; `init_from` is what all start from.
     """
 
     data: str
@@ -88,6 +88,7 @@ class Plan:
     looked: tuple[int, ...] = ()
     note: str = ""
     search: str = ""
+    init_from: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -184,7 +185,7 @@ def _differences(stored: Plan, wanted: Plan) -> Iterator[str]:
     for name, version in wanted.versions.items():
         if version != (before := stored.versions.get(name)):
             yield f"made with {name} {before}, and this is {name} {version}"
-    for name in ("data", "epochs", "recipe", "device", "search"):
+    for name in ("data", "epochs", "recipe", "init_from", "device", "search"):
         if then[name] != now[name]:
             yield f"its {name} was {then[name] or 'the default'}, not {now[name] or 'the default'}"
     for name in ("digest", "images", "classes"):

@@ -188,7 +188,7 @@ def _batch_for_few(
 def _epochs_for_few(recipe: Recipe, count: int, macs: float | int) -> tuple[int, str]:
     """The recipe's epochs, or of large images as many as take a CPU minutes; enough to learn."""
     assert recipe.epochs
-    large = recipe.crop > SMALL
+    large = recipe.crop > SMALL or recipe.layer_rates is not None  # weights that have learnt
     fewest, most = EPOCHS
     enough = min(most, max(fewest, -(-(SHOWN_LARGE if large else SHOWN) // count)))
     if large and macs and count <= VERY_FEW:
@@ -196,7 +196,7 @@ def _epochs_for_few(recipe: Recipe, count: int, macs: float | int) -> tuple[int,
     if recipe.epochs < enough:
         shown = f"{recipe.epochs} show only {recipe.epochs * count:,} images"
         return enough, f"{shown}, {enough} epochs {enough * count:,}"
-    if large and recipe.epochs > enough:
+    if recipe.layer_rates is None and large and recipe.epochs > enough:
         return enough, (
             f"{recipe.epochs} epochs of images of this size take a CPU hours, {enough} some "
             f"minutes; {option('epochs', recipe.epochs)} is better"

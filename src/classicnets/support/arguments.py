@@ -23,6 +23,7 @@ FIELDS = {
     "patience": ("patience",),
     "class_weights": ("class_weights",),
     "sampler": ("sampler",),
+    "freeze": ("freeze",),
 }
 
 SIZES = ("classes", "channels")

@@ -17,7 +17,8 @@ from classicnets.support.errors import first_few
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]  # a pattern, and what takes its place
 
-RESNET, VGG = "resnet", "vgg"  # the pages of their papers
+# the pages of their papers
+ALEXNET, VGG, GOOGLENET, RESNET = "alexnet", "vgg", "googlenet", "resnet"
 
 # each rule is applied in turn to the name of a layer, conv3_x.conv3_1.body.conv2 or conv3_1
 TORCHVISION_RESNET: Sequence[Rule] = (
@@ -52,6 +53,40 @@ KERAS_VGG: Sequence[Rule] = (
     (r"^fc7$", "fc2"),
     (r"^fc8$", "predictions"),
 )
+# Caffe's ResNet: res2a_branch2b, bn2a_branch2b, scale2a_branch2b; the blocks of ResNet-50 have
+# letters, those in the long stages of 101 and 152 are a, b1, b2, ...
+_IN_BLOCK: Sequence[Rule] = (
+    (r"(\d\w+)\.body\.(conv|bn)(\d)$", lambda m: f"{m[2]}{m[1]}_branch2{chr(96 + int(m[3]))}"),
+    (r"(\d\w+)\.shortcut\.(conv|bn)$", r"\2\1_branch1"),
+    (r"^conv(\d[a-z])", r"res\1"),
+    (r"^bn1$", "bn_conv1"),
+    (r"^fc$", "fc1000"),
+)
+CAFFE_RESNET: Sequence[Rule] = (
+    (r"conv(\d)_x\.conv\d_(\d+)\.", lambda m: f"{m[1]}{chr(96 + int(m[2]))}."),
+    *_IN_BLOCK,
+)
+CAFFE_DEEP_RESNET: Sequence[Rule] = (
+    (r"conv([34])_x\.conv\d_1\.", r"\1a."),
+    (r"conv([34])_x\.conv\d_(\d+)\.", lambda m: f"{m[1]}b{int(m[2]) - 1}."),
+    *CAFFE_RESNET,
+)
+CAFFE_GOOGLENET: Sequence[Rule] = (
+    (r"^conv1$", "conv1/7x7_s2"),
+    (r"^conv2(_reduce)?$", r"conv2/3x3\1"),
+    (r"^(inception_\w+)\.\w+\.(\w+)$", r"\1/\2"),
+    (r"^aux_4a\.", "loss1/"),
+    (r"^aux_4d\.", "loss2/"),
+    (r"/fc1$", "/fc"),
+    (r"/fc2$", "/classifier"),
+    (r"^fc$", "loss3/classifier"),
+)
+# how the networks of Caffe's weights differ from the papers', where no tensor shows it: layer ->
+# what it has, and the design that has it
+CAFFE_DETAILS = {
+    ALEXNET: ("norm1", {"k": 1.0}, "alexnet-bvlc.net"),
+    RESNET: ("pool1", {"padding": 0}, "resnet50-msra.net, or 101 or 152"),
+}
 KERAS_TENSORS = {
     "conv": {"weight": "kernel", "bias": "bias"},
     "bn": {
@@ -104,7 +139,10 @@ class Bridge:
         for name in network.state_dict():
             layer, _, tensor = name.rpartition(".")
             if self.source != "keras":
-                yield name, f"{self.rename(layer, network)}.{tensor}"
+                there = self.rename(layer, network)
+                scale = self.source == "caffe" and tensor in ("weight", "bias")
+                there = re.sub("^bn", "scale", there) if scale else there
+                yield name, f"{there}.{tensor}"
             elif tensor != "num_batches_tracked":
                 kind = "bn" if isinstance(network.get_submodule(layer), nn.BatchNorm2d) else "conv"
                 yield name, f"{self.rename(layer, network)}/{KERAS_TENSORS[kind][tensor]}"
@@ -118,6 +156,11 @@ BRIDGES = (
     Bridge("pytorchcv", VGG, _by_rules(PYTORCHCV_VGG)),
     Bridge("keras", RESNET, _by_rules(KERAS_RESNET), "conv1"),
     Bridge("keras", VGG, _by_rules(KERAS_VGG)),
+    Bridge("caffe", ALEXNET, _by_rules(())),
+    Bridge("caffe", VGG, _by_rules(())),
+    Bridge("caffe", GOOGLENET, _by_rules(CAFFE_GOOGLENET)),
+    Bridge("caffe", RESNET, _by_rules(CAFFE_RESNET), "conv1"),
+    Bridge("caffe", RESNET, _by_rules(CAFFE_DEEP_RESNET), "conv1"),
 )
 
 
@@ -138,9 +181,13 @@ def translate(
                 continue
             raise ValueError(_unlike(bridge, names, found))
         taken[own] = found[there]
+    _require_details(network, bridge)
     if bridge.source == "keras":
         taken, folded = _from_keras(network, names, taken, found)
         used |= folded
+    elif bridge.source == "caffe":  # which reads blue, green, red
+        first = next(iter(taken))
+        taken[first] = taken[first].flip(1)
     if left := sorted(found.keys() - used):
         raise ValueError(f"the network has no place for {first_few(left)} of the file")
     return bridge.source, _fitting(network, names, taken)
@@ -177,6 +224,20 @@ def _require_stride(network: nn.Module, bridge: Bridge) -> None:
             f"the weights of {bridge.source} have the stride in the {window} of a bottleneck "
             f"block; they fit those {others} _v15"
         )
+
+
+def _require_details(network: nn.Module, bridge: Bridge) -> None:
+    """Raises a ValueError for the paper's network where Caffe's differs without a sign of it."""
+    if bridge.source != "caffe" or bridge.family not in CAFFE_DETAILS:
+        return
+    layer, values, design = CAFFE_DETAILS[bridge.family]
+    own = network.get_submodule(layer)
+    for name, value in values.items():
+        if getattr(own, name) != value:
+            raise ValueError(
+                f"Caffe's network has {name} {value:g} in {layer}, and this one "
+                f"{getattr(own, name):g}; its weights fit {design}"
+            )
 
 
 def _unlike(bridge: Bridge, names: Mapping[str, str], found: Mapping[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""Tensors from files of other packages: PyTorch, safetensors, HDF5. Reading runs no code."""
+"""Tensors from files of other packages: PyTorch, safetensors, HDF5, Caffe. Reading runs no code."""
 
 import math
 import zipfile
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from classicnets.support.errors import plain_reason
 from classicnets.support.tensors import map_tensors
+
+from .caffe import read_caffe, starts_like_caffe
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # a file of torch.save today, and before torch 1.6
@@ -43,8 +45,11 @@ def _reader(path: Path, start: bytes) -> Callable[[Path], dict[str, Tensor]]:
         return _torch
     if start[8:] == b"{":
         return map_tensors
+    if starts_like_caffe(start):
+        return read_caffe
     raise ValueError(
-        f"{path} is not a file of weights; PyTorch's .pth, .safetensors and Keras's .h5 are read"
+        f"{path} is not a file of weights; PyTorch's .pth, .safetensors, Keras's .h5 and Caffe's "
+        ".caffemodel are read"
     )
 
 

@@ -11,7 +11,12 @@ from classicnets.data.scaling import Normalise
 
 TORCH = Normalise(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 CAFFE = Normalise(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
-PIXELS = {"torchvision": TORCH, "timm": TORCH, "pytorchcv": TORCH, "keras": CAFFE}
+PIXELS = {"torchvision": TORCH, "timm": TORCH, "pytorchcv": TORCH, "keras": CAFFE, "caffe": CAFFE}
+# Caffe's own models have other means; AlexNet's is the mean of its mean image in each channel
+BVLC = {
+    "alexnet": Normalise(mean=(122.679, 116.669, 104.007), std=(1.0, 1.0, 1.0)),
+    "googlenet": Normalise(mean=(123.0, 117.0, 104.0), std=(1.0, 1.0, 1.0)),
+}
 
 SIDE = 256  # to which the shorter side is resized, before the centre crop of 224
 
@@ -108,6 +113,20 @@ def _of(network: str, source: str) -> Iterator[Released]:
     for one in RELEASED:
         if one.network == network and source in ("", one.source):
             yield one
+
+
+# the networks of released weights that are not quite the papers': design -> paper
+DESIGNS = {
+    "alexnet-bvlc.net": "alexnet",
+    "resnet50-msra.net": "resnet",
+    "resnet101-msra.net": "resnet",
+    "resnet152-msra.net": "resnet",
+}
+
+
+def pixels_of(source: str, family: str) -> Normalise:
+    """The pixels that the weights of a source have learnt."""
+    return BVLC.get(family, PIXELS[source]) if source == "caffe" else PIXELS[source]
 
 
 @cache

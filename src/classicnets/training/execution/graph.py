@@ -49,6 +49,10 @@ class GraphedCallable:
             replay()
             return tuple(tensor.clone() for tensor in out)
 
+    def forget(self) -> None:
+        """Drops the recording: the work has changed."""
+        self.recording, self.repeats = None, 0
+
     def record(self) -> Recording:
         """Records the kernels without running them."""
         graph = torch.cuda.CUDAGraph()

@@ -83,8 +83,10 @@ def step_peak(
         with _without_values(precision):
             twin, x = _twin(network, shape, batch, live, precision)
             with live, saved_tensors_hooks(lambda t: live.hold(t, "activations"), lambda t: t):
+                if not twin.training:  # the parts in evaluation mode of another stay so
+                    twin.train()
                 with _autocast(precision):
-                    scores = [t for t in tree_leaves(twin.train()(x)) if isinstance(t, Tensor)]
+                    scores = [t for t in tree_leaves(twin(x)) if isinstance(t, Tensor)]
                     loss = sum(t.float().log_softmax(-1).mean() for t in scores)
                 assert isinstance(loss, Tensor)
                 del scores

@@ -54,12 +54,14 @@ def step(
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Sets the learning rate of the next step; in place where a CUDA graph reads it."""
+    """Sets the learning rate of the next step, times the factor of a group that has one; in place
+    where a CUDA graph reads it."""
     for group in optimizer.param_groups:
+        own = lr * group.get("factor", 1.0)
         if isinstance(held := group["lr"], Tensor):
-            held.fill_(lr)
+            held.fill_(own)
         else:
-            group["lr"] = lr
+            group["lr"] = own
 
 
 def make_graphable(optimizer: Optimizer, device: torch.device) -> None:

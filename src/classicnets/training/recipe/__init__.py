@@ -3,6 +3,7 @@
 from .averaging import Ema, Polyak
 from .constraint import FilterRms
 from .init import AsBuilt, FromRun, Gaussian, Glorot, HeNormal, LecunUniform
+from .layer_rates import HeadFirst
 from .loss import CrossEntropy, MapLoss, WithAuxiliaries
 from .optimizers import SGD, Adam, AdamW, CaffeSGD, LevenbergMarquardt, OptimizerSpec
 from .progressive import ProgressiveResizing
@@ -24,6 +25,7 @@ __all__ = [
     "Gaussian",
     "Glorot",
     "HeNormal",
+    "HeadFirst",
     "LecunUniform",
     "LevenbergMarquardt",
     "MapLoss",

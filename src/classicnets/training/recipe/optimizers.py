@@ -173,6 +173,8 @@ class CaffeSGDOptimizer(Optimizer):
     def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         for group in self.param_groups:
             parameters, gradients = _with_gradients(group["params"])
+            if not parameters:  # of a stage that does not learn
+                continue
             velocities = [self._velocity(p) for p in parameters]
             lr = group["lr"]
             torch._foreach_mul_(velocities, group["momentum"])
@@ -221,6 +223,8 @@ class DiagonalLevenbergMarquardt(Optimizer):
         assert self.scales, "estimate_curvature comes before the first step"
         for group in self.param_groups:
             parameters, gradients = _with_gradients(group["params"])
+            if not parameters:
+                continue
             scales = [self.scales[p] for p in parameters]
             torch._foreach_addcmul_(parameters, gradients, scales, value=-group["lr"])
 
@@ -248,5 +252,4 @@ def _can_be_fused(trainable: list[Tensor]) -> bool:
 def _with_gradients(parameters: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """Those that this step's loss depends on, and their gradients."""
     pairs = [(p, p.grad) for p in parameters if p.grad is not None]
-    assert pairs, "backward comes before a step"
     return [p for p, _ in pairs], [gradient for _, gradient in pairs]

@@ -25,6 +25,7 @@ from classicnets.support.tables import html_table, html_text
 from .averaging import Average
 from .constraint import FilterRms
 from .init import Init
+from .layer_rates import HeadFirst
 from .loss import CrossEntropy, Loss, takes_weights
 from .optimizers import OptimizerSpec
 from .progressive import ProgressiveResizing
@@ -76,7 +77,9 @@ class Recipe:
     The shorter side of an image is resized to `side` pixels, and the network sees crops of `crop`
     pixels: in training where `crop_sampler` draws them, in evaluation from the centre. With
     `progressive_resizing` the first epochs see smaller crops. Training lasts `epochs` or `steps`;
-    with `patience` it ends after so many epochs without a better validation. `class_weights` of the
+    with `patience` it ends after so many epochs without a better validation. `layer_rates` are the
+    factors of `lr` for the stages of a network that starts from learnt weights; the layer or stage
+    `freeze`, and everything before it, stays as it starts. `class_weights` of the
     loss may be "balanced", and so may the `sampler`, which then draws each class equally often.
     `constraint` is imposed after each update; an `average` of the weights is evaluated and saved in
     their place. `paper_images` is the size of the paper's own training set, `protocol` how it
@@ -94,6 +97,8 @@ class Recipe:
     batch: int
     optimizer: OptimizerSpec | CustomPart
     lr: Schedule | CustomPart
+    layer_rates: HeadFirst | CustomPart | None = None
+    freeze: str | None = None
     init: Init | CustomPart
     loss: Loss | CustomPart = field(default_factory=CrossEntropy)
     class_weights: str | None = None
@@ -127,6 +132,8 @@ class Recipe:
         if not isinstance(self.optimizer, OptimizerSpec | CustomPart):
             raise ValueError(f"optimizer must be an OptimizerSpec, not {self.optimizer!r}")
         self._check_balance()
+        if self.layer_rates is not None and not callable(self.layer_rates):
+            raise ValueError(f"layer_rates must be callable or None, not {self.layer_rates!r}")
         if self.crop > self.side:
             raise ValueError(f"a crop of {self.crop} pixels does not fit into {self.side}")
 

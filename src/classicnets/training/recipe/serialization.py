@@ -20,6 +20,7 @@ from classicnets.support.errors import suggest
 from .averaging import Average
 from .constraint import FilterRms
 from .init import Init
+from .layer_rates import HeadFirst
 from .loss import Loss
 from .optimizers import SGD, Adam, AdamW, CaffeSGD, LevenbergMarquardt, OptimizerSpec
 from .progressive import ProgressiveResizing
@@ -31,7 +32,7 @@ Optimizer = SGD | CaffeSGD | LevenbergMarquardt | Adam | AdamW
 PARTS: Mapping[str, type] = {
     part.__name__: part
     for part in (
-        *(*get_args(Optimizer), FilterRms, ProgressiveResizing, CustomPart),
+        *(*get_args(Optimizer), HeadFirst, FilterRms, ProgressiveResizing, CustomPart),
         *(part for kinds in (Schedule, Init, Loss, Average) for part in get_args(kinds)),
         *(part for kinds in (CropSampler, Augmentation, Pixels) for part in get_args(kinds)),
     )

@@ -24,6 +24,7 @@ from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.recipe.schedules import History
 
 from .config import RunConfig
+from .stages import divide
 from .state import Metrics, Record, TrainingState
 
 CHECK_EVERY = 50  # steps; looking at the loss synchronizes with the device
@@ -49,8 +50,9 @@ def start(network: nn.Module, config: RunConfig) -> TrainingState:
     device = network_device(network)
     recipe, execution = config.recipe, config.execution
     optimizer = recipe.optimizer.build(network)
-    unused = distributed.world_size() > 1 and leaves_out_parameters(
-        network, config.input, recipe.loss
+    stages = divide(network, recipe, optimizer)
+    unused = distributed.world_size() > 1 and (
+        bool(stages) or leaves_out_parameters(network, config.input, recipe.loss)
     )
     model = execution.wrap(network, device, unused)
     evaluating = [m for m in network.modules() if not m.training] if network.training else []
@@ -67,6 +69,7 @@ def start(network: nn.Module, config: RunConfig) -> TrainingState:
         totals=torch.zeros(3, device=device, dtype=torch.float64),
         graph=graph,
         evaluating=tuple(evaluating),
+        stages=stages,
     )
 
 
@@ -180,6 +183,8 @@ def _epoch(
     per_epoch, steps = config.steps_per_epoch, config.total_steps
     epoch, done = divmod(state.step, per_epoch)
     epochs = config.epochs
+    if recipe.layer_rates is not None:
+        state.set_rates(recipe.layer_rates(epoch, epochs, len(state.stages) - 1))
     if done == 0:
         state.totals.zero_()
         draw = partial(_draw_images, config, data, epoch)
@@ -294,7 +299,7 @@ def _validate(
 
 
 def _divergence(state: TrainingState, what: str = "the loss") -> str:
-    lr = float(state.optimizer.param_groups[0]["lr"])
+    lr = max(float(group["lr"]) for group in state.optimizer.param_groups)
     return (
         f"{what} is no longer finite at step {state.step} with a learning rate of {lr:g}; "
         "try a lower one"

@@ -1,7 +1,9 @@
 """What changes during training, and what each step reports."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -10,14 +12,24 @@ from torch.optim.swa_utils import AveragedModel
 from classicnets.training.execution.graph import GraphedCallable
 
 
+class Stage(NamedTuple):
+    """A part of a network whose layers learn at one rate: its name, modules and parameters."""
+
+    name: str
+    modules: tuple[nn.Module, ...]
+    parameters: tuple[nn.Parameter, ...]
+
+
 @dataclass
 class TrainingState:
     """All that changes in training, and so, but for `model` and `graph`, what a checkpoint holds.
 
     `model` is the network as steps call it, possibly compiled or in DDP; `evaluating` are the parts
-    of it that stay in evaluation mode, such as frozen batch normalisation; `average` holds the
-    averaged weights, `graph` the step where it is recorded. `totals` are of this epoch: images
-    seen, the sum of their losses, wrong answers; `first_lr` is the learning rate at its first step.
+    of it that stay in evaluation mode, such as frozen batch normalisation; `stages` are those with
+    learning rates of their own, the last one its head, and `resting` those that do not learn in
+    this epoch; `average` holds the averaged weights, `graph` the step where it is recorded.
+    `totals` are of this epoch: images seen, the sum of their losses, wrong answers; `first_lr` is
+    the learning rate at its first step.
     `validation` has the top-1 error of each epoch, `lowest` the lowest training error seen, `best`
     the best validation so far: top-1 error, loss; `waited` counts the epochs since then.
     """
@@ -29,6 +41,8 @@ class TrainingState:
     totals: Tensor
     graph: GraphedCallable | None = None
     evaluating: tuple[nn.Module, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    resting: tuple[Stage, ...] = ()
     step: int = 0
     first_lr: float = 0.0
     validation: tuple[float, ...] = ()
@@ -40,8 +54,24 @@ class TrainingState:
         """Training mode, after an evaluation; asking every layer takes its time."""
         if not self.network.training:
             self.model.train()
-            for part in self.evaluating:
+            resting = (module for stage in self.resting for module in stage.modules)
+            for part in (*self.evaluating, *resting):
                 part.training = False
+
+    def set_rates(self, factors: Sequence[float]) -> None:
+        """The factors of the learning rate for the stages; those of rate 0 rest: no gradients, and
+        evaluation mode."""
+        for stage, factor in zip(self.stages, factors, strict=True):
+            for parameter in stage.parameters:
+                parameter.requires_grad_(factor > 0)
+        for group in self.optimizer.param_groups:
+            group["factor"] = factors[group["stage"]]
+        resting = tuple(s for s, factor in zip(self.stages, factors, strict=True) if not factor)
+        if resting != self.resting:
+            self.resting = resting
+            self.network.eval()  # so that the modes are set before the next step
+            if self.graph is not None:
+                self.graph.forget()
 
     @property
     def evaluated(self) -> nn.Module:
