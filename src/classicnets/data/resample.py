@@ -26,13 +26,13 @@ def resample(
 
 def _resample(x: Tensor, boxes: Tensor, side: int) -> Tensor:
     top, left, height, width = boxes.unbind(1)
-    rows = _weights(top, height, side, x.shape[2])
-    columns = _weights(left, width, side, x.shape[3])
+    rows = weights_along(top, height, side, x.shape[2])
+    columns = weights_along(left, width, side, x.shape[3])
     y = rows[:, None] @ x.float() @ columns[:, None].transpose(-1, -2)
     return y.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _weights(
+def weights_along(
     start: Float32[Tensor, " n"], length: Float32[Tensor, " n"], side: int, old: int
 ) -> Float32[Tensor, "n side old"]:
     """How much each of the `old` pixels contributes to each of the `side` new ones."""
