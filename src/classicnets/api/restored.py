@@ -23,8 +23,8 @@ def restore(network: str, path: Path, kept: Kept, out: Path) -> Run:
             f"{path} holds weights of your own network {name}; load them into it with "
             "safetensors.torch.load_file"
         )
-    if _plain_name(network) != _plain_name(name):
-        raise ValueError(f"{path} holds weights of {name}, not of {network}; write {name}")
+    if _plain_name(network) != (own := _plain_name(name)):
+        raise ValueError(f"{path} holds weights of {own}, not of {network}; write {own}")
     config = kept.config
     with torch.device("meta"):
         module = _entry(kept).build(classes=len(config.classes), channels=config.input[0])

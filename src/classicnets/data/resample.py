@@ -33,7 +33,7 @@ def _resample(x: Tensor, boxes: Tensor, side: int) -> Tensor:
 
 
 def weights_along(
-    start: Float32[Tensor, " n"], length: Float32[Tensor, " n"], side: int, old: int
+    start: Float32[Tensor, " n"], length: Float32[Tensor, " n"], side: int, old: int | torch.SymInt
 ) -> Float32[Tensor, "n side old"]:
     """How much each of the `old` pixels contributes to each of the `side` new ones."""
     along = (torch.arange(side, device=start.device) + 0.5) / side

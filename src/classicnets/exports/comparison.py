@@ -70,7 +70,7 @@ class Export:
         size, weights = (f"{count / 2**20:,.1f}" for count in self.bytes)
         return [
             ("", self.engine, "predict"),
-            (f"ms an image, {self.threads} thread{"s" * (self.threads > 1)}", own, theirs),
+            (f"ms an image, threads: {self.threads}", own, theirs),
             ("MiB", size, weights),
         ]
 

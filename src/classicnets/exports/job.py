@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -39,7 +40,7 @@ class Job:
         c, h, w = config.input
         layout = "n h w c, bytes, any h and w" if self.with_preprocessing else "n c h w, scaled"
         return {
-            "network": config.network,
+            "network": Path(config.network).name,
             "classes": json.dumps(config.classes, ensure_ascii=False),
             "size": f"{c}x{h}x{w}",
             "side": str(config.side),
@@ -48,7 +49,7 @@ class Job:
             "mean": json.dumps(_means(scaling)),
             "scale": json.dumps(scaling.scale),
             "precision": self.precision,
-            "data": config.data,
+            "data": Path(config.data).name,
             "made_by": f"classicnets {version('classicnets')}, torch {version('torch')}",
         }
 

@@ -30,7 +30,7 @@ def write(job: Job, path: Path) -> None:
         program = _export(job)
         model = program.model
         model.producer_name, model.producer_version = "classicnets", ""
-        model.graph.name = job.config.network
+        model.graph.name = job.metadata["network"]
         for one in (*model.graph.all_nodes(), *model.graph.initializers.values()):
             one.metadata_props.clear()  # lines of code, with the paths of this machine
         model.metadata_props.update(job.metadata | {"opset": str(OPSET)})
