@@ -1,6 +1,7 @@
 """The public function `export`: a run as a file of another engine, compared with `predict`."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ from classicnets.exports.comparison import (
 from classicnets.exports.formats import FORMATS, Format, find_format
 from classicnets.exports.job import Job
 from classicnets.support.arguments import answering
-from classicnets.support.errors import option
+from classicnets.support.errors import option, plain_reason
 from classicnets.support.files import exists, read_named
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import DESIGN, Run
@@ -91,8 +92,8 @@ def export(
         notes=opened.notes,
         design=read_named(design).decode() if exists(design) else "",
     )
-    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-        written = Path(scratch) / path.name
+    with _folder_beside(path) as scratch:
+        written = scratch / path.name
         found.write(job, written)
         result = _compared(job, found, written, path, images)
         if not result.difference <= result.tolerance:
@@ -101,7 +102,7 @@ def export(
                 f"{result.difference:.1e} of the largest, and {result.tolerance:g} is allowed "
                 f"({result.agreed} of {result.images} answers agree)"
             )
-        for part in sorted(Path(scratch).iterdir(), key=lambda p: p.name == path.name):
+        for part in sorted(scratch.iterdir(), key=lambda p: p.name == path.name):
             part.replace(path.with_name(part.name))
     return result
 
@@ -177,6 +178,16 @@ def _in_folder(folder: str, config: RunConfig, count: int) -> _Sample:
     found = Images(pixels[readable], torch.zeros(len(readable), dtype=torch.long))
     compared = _squares(found, count, config.side)
     return _Sample(compared, found.pixels, f"images in {folder}")
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A folder from which a file takes its place at once; it is gone in the end."""
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name[:50]}-") as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {plain_reason(error)}") from error
 
 
 def _compared(job: Job, found: Format, written: Path, path: Path, images: _Sample) -> Export:

@@ -38,7 +38,7 @@ def weights_along(
     """How much each of the `old` pixels contributes to each of the `side` new ones."""
     along = (torch.arange(side, device=start.device) + 0.5) / side
     centre = (start[:, None] + length[:, None] * along)[:, :, None]
-    pixel = torch.arange(old, device=start.device) + 0.5
+    pixel = torch.arange(old, device=start.device) + 0.5  # pyright: ignore[reportCallIssue, reportArgumentType]
     # antialiasing: the kernel widens with the reduction, to average the pixels that are dropped
     reduction = (length / side).clamp(min=1)[:, None, None]
     weights = _bicubic((pixel - centre) / reduction)

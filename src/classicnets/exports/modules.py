@@ -56,7 +56,7 @@ class FromBytes(nn.Module):
 
     def forward(self, images: UInt8[Tensor, "n h w c"]) -> Float32[Tensor, "n classes"]:
         x = images.permute(0, 3, 1, 2).float()
-        h, w = x.shape[2:]
+        h, w = x.shape[2:]  # symbols while it is exported
         top, left, length, _ = centre_boxes(torch.tensor([[h, w]]), self.side, self.side).unbind(1)
         columns = weights_along(left, length, self.side, w)
         rows = weights_along(top, length, self.side, h)
