@@ -31,6 +31,7 @@ _PUBLIC = {
     "api.diff": ("diff",),
     "api.evaluate": ("evaluate",),
     "api.experiment": ("experiment",),
+    "api.export": ("export",),
     "api.pack": ("pack",),
     "api.plan": ("plan",),
     "api.predict": ("predict",),
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from .api.diff import diff as diff
     from .api.evaluate import evaluate as evaluate
     from .api.experiment import experiment as experiment
+    from .api.export import export as export
     from .api.pack import pack as pack
     from .api.plan import plan as plan
     from .api.predict import predict as predict

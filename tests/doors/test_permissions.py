@@ -146,7 +146,7 @@ CASES = {
         CLOSED,
         "{root}/d/dark",
         "no verb '{path}/dark'; choose from list, show, weights, design, diff, suggest, speed, "
-        "plan, recipe, train, experiment, evaluate, predict, compare, see, pack, demo",
+        "plan, recipe, train, experiment, evaluate, predict, compare, see, export, pack, demo",
     ),
     "what may be a network": (
         "d",
@@ -183,6 +183,12 @@ CASES = {
         READ_ONLY,
         "evaluate {root}/run --png {root}/there/x.png",
         f"cannot write {{path}}/x.png: {DENIED}",
+    ),
+    "new exported file": (
+        "there",
+        READ_ONLY,
+        "export {root}/run --out {root}/there/x.pt2",
+        f"cannot write {{path}}/x.pt2: {DENIED}",
     ),
     "new packed file": (
         "there",

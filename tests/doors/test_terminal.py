@@ -62,6 +62,7 @@ def words_of(root: Path) -> dict[str, list[object]]:
         "compare": ["compare", run],
         "experiment": ["experiment", EVIL, "lenet5"],
         "see": ["see", run, root / "images", "--what", "filters,probes"],
+        "export": ["export", run, "--out", root / f"{EVIL}.safetensors", "--exist-ok"],
         "pack": ["pack", data, root / f"{EVIL}.pack", "--side", 16],
         "demo": ["demo", EVIL],
         "an option": ["train", f"--{EVIL}"],

@@ -18,6 +18,7 @@ from classicnets import catalog
 from classicnets.data.download import cache, fetch, locked
 from classicnets.data.scaling import Normalise
 from classicnets.data.sets import IMAGENET
+from classicnets.exports.weights_file import read_kept
 from classicnets.support.errors import option, suggest
 from classicnets.support.files import exists
 from classicnets.support.names import spelling
@@ -37,6 +38,8 @@ from classicnets.weights.released import (
     pixels_of,
     sources,
 )
+
+from .restored import restore
 
 FOLDER = "weights"  # of the cache
 DATA = "ImageNet (ILSVRC 2012)"
@@ -169,10 +172,14 @@ def import_weights(
     """Writes a run directory with weights of another package from a file; its content says which.
 
     PyTorch's .pth of torchvision, timm and pytorchcv, .safetensors, Keras's .h5 and Caffe's
-    .caffemodel are read, none with code. Raises a ValueError for a network that has no such
-    weights, a file that is damaged or of another network, and a directory that is not empty.
+    .caffemodel are read, none with code, and what `export` wrote as .safetensors. Raises a
+    ValueError for a network that has no such weights, a file that is damaged or of another network,
+    and a directory that is not empty.
     """
-    entry, path = catalog.find(network), Path(file)
+    path = Path(file)
+    if kept := read_kept(path):
+        return restore(network, path, kept, Path(out))
+    entry = catalog.find(network)
     family = entry.paper.page if entry.paper else DESIGNS.get(entry.name)
     if family is None:
         raise ValueError(

@@ -26,6 +26,7 @@ from .demo import demo
 from .design import design, diff
 from .evaluate import evaluate
 from .experiment import experiment
+from .export import export
 from .list import list_
 from .pack import pack
 from .plan import plan
@@ -75,7 +76,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
 
 VERBS = (
     *(list_, show, weights, design, diff, suggest, speed, plan, recipe),
-    *(train, experiment, evaluate, predict, compare, see, pack, demo),
+    *(train, experiment, evaluate, predict, compare, see, export, pack, demo),
 )
 app.callback(invoke_without_command=True)(print_version)
 for verb in VERBS:

@@ -26,19 +26,19 @@ def resample(
 
 def _resample(x: Tensor, boxes: Tensor, side: int) -> Tensor:
     top, left, height, width = boxes.unbind(1)
-    rows = _weights(top, height, side, x.shape[2])
-    columns = _weights(left, width, side, x.shape[3])
+    rows = weights_along(top, height, side, x.shape[2])
+    columns = weights_along(left, width, side, x.shape[3])
     y = rows[:, None] @ x.float() @ columns[:, None].transpose(-1, -2)
     return y.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _weights(
-    start: Float32[Tensor, " n"], length: Float32[Tensor, " n"], side: int, old: int
+def weights_along(
+    start: Float32[Tensor, " n"], length: Float32[Tensor, " n"], side: int, old: int | torch.SymInt
 ) -> Float32[Tensor, "n side old"]:
     """How much each of the `old` pixels contributes to each of the `side` new ones."""
     along = (torch.arange(side, device=start.device) + 0.5) / side
     centre = (start[:, None] + length[:, None] * along)[:, :, None]
-    pixel = torch.arange(old, device=start.device) + 0.5
+    pixel = torch.arange(old, device=start.device) + 0.5  # pyright: ignore[reportCallIssue, reportArgumentType]
     # antialiasing: the kernel widens with the reduction, to average the pixels that are dropped
     reduction = (length / side).clamp(min=1)[:, None, None]
     weights = _bicubic((pixel - centre) / reduction)

@@ -113,11 +113,15 @@ class PartialConv2d(nn.Module):
         self.register_buffer("kernels", indices)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n maps y x"]:
+        # one dense convolution is many times faster than sixteen small ones
+        return F.conv2d(x, self.dense_weight(), self.bias)
+
+    def dense_weight(self) -> Float[Tensor, "maps c k k"]:
+        """The kernels, and zeros where there is no cross."""
         k = self.kernel_size[0]
-        # zeros without a cross: one dense convolution is many times faster than sixteen small ones
         full = self.weight.new_zeros(self.out_channels * self.in_channels, k, k)
         full = full.index_copy(0, self.kernels, self.weight)
-        return F.conv2d(x, full.view(self.out_channels, self.in_channels, k, k), self.bias)
+        return full.view(self.out_channels, self.in_channels, k, k)
 
 
 class Prototypes(nn.Module):

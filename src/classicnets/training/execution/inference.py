@@ -40,10 +40,10 @@ class Inference(nn.Module):
         super().__init__()
         self.execution = execution
         self.original = network.eval()
-        self.optimized = _shared_copy(network)
+        self.optimized = shared_copy(network)
         device = network_device(network)
         if isinstance(network, Network) and execution.layout == "channels_last":
-            _fold_batch_norm(self.optimized)
+            fold_batch_norm(self.optimized)
             dtype = DTYPES[execution.precision]
             if device.type == "cpu" and _has_fused(dtype):
                 _fuse(self.optimized, dtype)
@@ -143,14 +143,14 @@ def _has_fused(dtype: torch.dtype) -> bool:
     return has_all and (dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _shared_copy(network: nn.Module) -> nn.Module:
+def shared_copy(network: nn.Module) -> nn.Module:
     """A copy of the modules that shares parameters and buffers."""
     held: dict[int, Any] = {id(b): b.detach() for b in network.buffers()}
     held |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
     return copy_network(network, held)
 
 
-def _fold_batch_norm(module: nn.Module) -> None:
+def fold_batch_norm(module: nn.Module) -> None:
     """Folds batch normalisation into the convolution before it."""
     for chain in (m for m in module.modules() if isinstance(m, nn.Sequential)):
         for (name, layer), (after, norm) in pairwise(list(chain.named_children())):

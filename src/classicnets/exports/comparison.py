@@ -1,0 +1,104 @@
+"""A written file against `predict`: answers, size and speed side by side."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+from classicnets.support.tables import align, html_table, html_text
+
+BATCHES = (1, 2, 5)
+ROUNDS = 5  # of time, in turn
+# the largest difference of a score that is allowed, as a share of the largest score: rounding of
+# float32, of 11 bits, and of 8 bits. Resized bytes differ by one here and there from predict's.
+TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.2}
+OF_BYTES = 2e-2
+
+Scorer = Callable[[np.ndarray], np.ndarray]  # images -> scores
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images for the file, and what gives the scores of `predict` for them."""
+
+    images: np.ndarray
+    predict: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True, repr=False)
+class Export:
+    """An exported file and how it compares with `predict` on `images` images of `source`.
+
+    `difference` is the largest of a score, as a share of the largest score; `agreed` counts the
+    images with the same likeliest class; `seconds` are those an image takes in a batch of five, by
+    the file's engine and by `predict`, on as many `threads`; `bytes` those of the file, and of the
+    weights in float32.
+    """
+
+    file: Path
+    format: str
+    precision: str
+    engine: str
+    source: str
+    images: int
+    difference: float
+    tolerance: float
+    agreed: int
+    seconds: tuple[float, float]
+    threads: int
+    bytes: tuple[int, int]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}: {self.format} in {self.precision}\n"
+            f"scores differ by at most {self.difference:.1e} of the largest "
+            f"({self.tolerance:g} is allowed), and {self.agreed} of {self.images} answers agree, "
+            f"on {self.source}"
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join([str(self), *align(self._rows(), ("",))])
+
+    def _repr_html_(self) -> str:
+        return html_text(str(self), "p") + html_table(self._rows(), ("",))
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        own, theirs = (f"{1000 * seconds:.3g}" for seconds in self.seconds)
+        size, weights = (f"{count / 2**20:,.1f}" for count in self.bytes)
+        return [
+            ("", self.engine, "predict"),
+            (f"ms an image, threads: {self.threads}", own, theirs),
+            ("MiB", size, weights),
+        ]
+
+
+def compare_scores(batches: Sequence[Batch], engine: Scorer) -> tuple[float, int]:
+    """The largest difference as a share of the largest score, and the images with one answer.
+
+    Infinite where a score is not a number, or the shapes differ.
+    """
+    worst = largest = 0.0
+    agreed = 0
+    for batch in batches:
+        here, there = batch.predict(), engine(batch.images)
+        if here.shape != there.shape or not np.isfinite(there).all():
+            return float("inf"), 0
+        worst = max(worst, float(np.abs(here - there).max()))
+        largest = max(largest, float(np.abs(here).max()))
+        agreed += int((here.argmax(1) == there.argmax(1)).sum())
+    return worst / (largest or 1.0), agreed
+
+
+def time_both(batch: Batch, engine: Scorer) -> tuple[float, float]:
+    """Seconds an image by the engine and by `predict`: medians of rounds in turn."""
+    works = (lambda: engine(batch.images), batch.predict)
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(ROUNDS):
+        for work, taken in zip(works, seconds, strict=True):
+            began = perf_counter()
+            work()
+            taken.append((perf_counter() - began) / len(batch.images))
+    return median(seconds[0]), median(seconds[1])

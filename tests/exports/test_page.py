@@ -1,0 +1,46 @@
+"""The commands of docs/export.md, one after another."""
+
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import classicnets as cn
+
+PAGE = (Path(__file__).parents[2] / "docs/export.md").read_text(encoding="utf-8")
+(COMMANDS,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run_one_after_another(run, run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run, "runs/digits")
+    for line in COMMANDS.splitlines():
+        done = run_cli(*shlex.split(line)[1:])
+        assert done.status == 0, (line, done.err)
+        assert done.err == ""
+        if " export " in line:
+            agreed, images = map(int, re.findall(r"and (\d+) of (\d+) answers agree", done.out)[0])
+            assert agreed >= images - 1
+            assert done.out.splitlines()[-2].startswith("ms an image")
+    assert Path("digits.bin").exists()
+    assert "openvino_telemetry" not in sys.modules  # which would send word of the import
+    assert not list(Path().glob(".*"))
+    errors = [cn.evaluate(one).top1_error for one in ("runs/digits", "runs/again")]
+    assert errors[0] == errors[1]
+
+
+def test_the_page_says_what_is_allowed_and_which_formats_there_are():
+    from classicnets.exports.comparison import OF_BYTES, TOLERANCE
+    from classicnets.exports.formats import FORMATS
+    from classicnets.exports.onnx_file import OPSET
+
+    for name, share in {**TOLERANCE, "fp32 with preprocessing": OF_BYTES}.items():
+        (written,) = re.findall(rf"^\| {name} \| (\S+) \|$", PAGE, re.MULTILINE)
+        assert float(written) == share
+    for name, one in FORMATS.items():
+        assert f"| {one.suffix} | `{name}` | {', '.join(one.precisions)} |" in PAGE
+    assert f"opset {OPSET}" in PAGE
