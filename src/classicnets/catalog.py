@@ -83,8 +83,6 @@ def names(pattern: str = "*") -> list[str]:
     ['vgg_a', 'vgg_b', 'vgg_c', 'vgg_d', 'vgg_e']
     >>> names("VGG-1*")
     ['vgg_a', 'vgg_b', 'vgg_d', 'vgg_e']
-    >>> names("naive")
-    ['googlenet_naive']
     """
     meant = matching(pattern, dict(zip(CATALOG, CATALOG, strict=True)) | ALIASES)
     return [name for name in CATALOG if name in meant]
@@ -98,9 +96,8 @@ def find(name: str | Callable[..., nn.Module]) -> Entry:
     `alexnet-bvlc.net`, of a third-party network written `path/to/file.py:builder`, or of a builder.
     `ResNet-50` is `resnet50`.
 
-    Raises ValueError for an unknown name, saying what there is; for a file that cannot be read or
-    run, or is not a design; and for a file without that builder. So does `build` where that builder
-    fails.
+    Raises ValueError for an unknown name, for a file that cannot be read or run or is not a design,
+    and for a file without that builder. So does `build` where that builder fails.
     """
     if not isinstance(name, str):
         ours = getattr(name, "__wrapped__", name)

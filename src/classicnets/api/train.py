@@ -262,18 +262,12 @@ def train(
     wanted = with_overrides(chosen_recipe, epochs, overrides)
     find_protocol(wanted.protocol)
     directory = _new_directory(out, target, data, exist_ok)
-    splits = (
-        data
-        if isinstance(data, Splits)
-        else open_data(
-            data,
-            wanted.side,
-            target.channels,
-            whole=wanted.crop_sampler.whole,
-            unreadable=unreadable,
-            allow_missing_classes=allow_missing_classes,
-        )
-    )
+    if isinstance(data, Splits):
+        splits = data
+    else:
+        options = {"unreadable": unreadable, "allow_missing_classes": allow_missing_classes}
+        whole = wanted.crop_sampler.whole
+        splits = open_data(data, wanted.side, target.channels, whole=whole, **options)
     shape = (splits.channels, wanted.crop, wanted.crop)
     module = build_seeded(target.build, len(splits.classes), shape, seed)
     if start is not None:
