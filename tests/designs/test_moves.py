@@ -76,7 +76,7 @@ def after(text: str, name: str, at: str = "") -> Design:
 
 
 def figures(design: Design) -> tuple[int, int, int]:
-    """Parameters with those of heads aside, multiply-adds, and the field of the last layer."""
+    """Parameters with those of auxiliary heads, multiply-adds, and the field of the last layer."""
     with torch.device("meta"):
         network = build(design)
     report = measure(network, design.input)

@@ -107,8 +107,8 @@ RECIPE_MOVES = (
         "auxiliary-loss",
         "GoogLeNet",
         "section 5",
-        "The loss of each head aside counts 0.3 times.",
-        "a head aside whose loss does not count",
+        "The loss of each auxiliary head counts 0.3 times.",
+        "an auxiliary head whose loss does not count",
         _auxiliary,
     ),
     RecipeMove(

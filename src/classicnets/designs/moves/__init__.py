@@ -112,7 +112,7 @@ MOVES = (
         "section 5",
         "A second classifier in the middle, in training only, strengthens the gradient of the "
         "lower layers.",
-        "a pool or block of the network with maps of at least 5x5, and no head aside",
+        "a pool or block of the network with maps of at least 5x5, and no auxiliary head",
         blocks.auxiliary,
         once=True,
     ),
@@ -172,7 +172,7 @@ MOVES = (
         "strided-convolution",
         RESNET,
         "section 3.3",
-        "A convolution at stride 2 halves the maps by itself, without a pool.",
+        "A convolution at stride 2 halves height and width by itself, without a pool.",
         "a pool or subsampling right after a convolution at stride 1",
         layers.strided,
     ),
