@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import classicnets as cn
+from classicnets.api.recipes import choose_recipe, resolve_network
 from classicnets.data.scaling import Normalise
 from classicnets.data.synthetic import shapes
 from classicnets.recipes.finetune import fine_tune
@@ -74,9 +75,16 @@ def test_weights_choose_the_recipe_their_size_and_their_pixels(learnt, tmp_path)
     assert (other.layer_rates, other.pixels) == (None, PIXELS)
 
 
+def test_networks_without_batch_normalisation_learn_more_slowly_below_the_head():
+    for name, rates in (("resnet20", HeadFirst()), ("vgg_a", HeadFirst(first=0.01, last=0.1))):
+        target = resolve_network(name, "photos")
+        assert choose_recipe(target, "fine-tune", "photos").layer_rates == rates
+    assert choose_recipe(target, None, "photos") == target.recipe
+
+
 def test_every_value_of_the_recipe_is_stated_as_a_choice():
-    for crop in (32, 224):
-        tuned = fine_tune(crop, crop)
+    for crop, normalised in ((32, True), (224, False)):
+        tuned = fine_tune(crop, crop, normalised=normalised)
         changed = {name for name, *_ in tuned.rows() if name not in ("init", "protocol")}
         assert changed == set(tuned.assumed)
 
@@ -176,11 +184,11 @@ def test_frozen_layers_keep_no_activations_in_the_plan():
         (("--recipe", "fine-tune"), "layer_rates cannot be HeadFirst.* without weights to start"),
         (
             ("--freeze", "conv3x", "--set", "init=AsBuilt()"),
-            "freeze cannot be 'conv3x', which is no layer of the network; did you mean conv3_x?",
+            "freeze cannot be 'conv3x', since the network has no such layer; did you mean conv3_x?",
         ),
         (
             ("--freeze", "12", "--set", "init=AsBuilt()"),
-            "freeze cannot be '12', which is no layer .* choose from conv1, bn1, relu1, conv2_x",
+            "freeze cannot be '12', since the network has no such layer; choose from conv1, bn1",
         ),
         (
             ("--freeze", "fc", "--set", "init=AsBuilt()"),

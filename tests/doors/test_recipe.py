@@ -151,8 +151,8 @@ def test_options_that_stand_for_a_field_are_trained_with_stored_and_printed(run_
 
 def test_what_a_recipe_does_not_set_is_named(run_cli):
     _, out, _ = run_cli("recipe", "resnet20")
-    unset = "epochs, patience, class_weights, sampler, constraint, average, progressive_resizing"
-    assert f"\nnot set: {unset}\n" in out
+    unset = "epochs, patience, layer_rates, freeze, class_weights, sampler, constraint, average"
+    assert f"\nnot set: {unset}, progressive_resizing\n" in out
 
 
 def test_only_the_first_process_prints(run_cli, tmp_path, monkeypatch):

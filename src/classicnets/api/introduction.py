@@ -194,9 +194,10 @@ def _held_back(training: "Training") -> Iterator[str]:
         *body, head = stages
         epochs = training.config.epochs
         factors, alone = rates(epochs, epochs, len(body)), rates.head_epochs(epochs)
+        first = f"{head.name} alone for {_length(alone, None)}, then " if alone else ""
         yield (
-            f"learning rates: {head.name} alone for {_length(alone, None)}, then all stages: "
-            f"{body[0].name} at {factors[0]:g} times its rate, {body[-1].name} at {factors[-2]:g}"
+            f"learning rates: {first}all stages: {body[0].name} at {factors[0]:g} times its rate, "
+            f"{body[-1].name} at {factors[-2]:g}"
         )
     evaluating = set(training.state.evaluating)
     names = [n for n, m in training.network.named_modules() if m in evaluating]

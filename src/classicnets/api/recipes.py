@@ -26,6 +26,7 @@ from classicnets.support.names import as_path, as_text
 from classicnets.training.recipe.init import AsBuilt, HeNormal, Init
 from classicnets.training.recipe.overrides import override
 from classicnets.training.recipe.recipe import CustomPart, Recipe
+from classicnets.training.recipe.schedules import Schedule, scaled
 from classicnets.training.recipe.shorthand import FORMS
 from classicnets.training.run.directory import Run
 
@@ -92,18 +93,18 @@ def choose_recipe(
     if isinstance(recipe, Recipe):
         return recipe
     modern = _fast(target.recipe.crop, target.channels, data, target.init)
-    named = {"paper": target.recipe, "fast": modern, TUNED: _tuned(target, data, start)}
+    named = {"paper": target.recipe, "fast": modern}
     for family, others in MORE.items():
         named |= others if target.name.startswith(family) else {}
-    if recipe is None and start is not None:
-        return named[TUNED]
+    if recipe == TUNED or (recipe is None and start is not None):
+        return _tuned(target, data, start)
     if recipe is None:
         own = FOR_SETS.get((target.name, data)) if isinstance(data, str) else None
         return own or target.recipe
     if ".py" in recipe:
         return load_recipe(recipe)
     if recipe not in named:
-        raise ValueError(f"no recipe {recipe!r}; {suggest(recipe, [*named, 'FILE.py'])}")
+        raise ValueError(f"no recipe {recipe!r}; {suggest(recipe, [*named, TUNED, 'FILE.py'])}")
     return named[recipe]
 
 
@@ -183,14 +184,24 @@ def _fast(side: int, channels: int, data: str | Splits, init: Init = AsBuilt()) 
 
 
 def _tuned(target: Target, data: str | Splits, start: Run | None) -> Recipe:
-    """Size and pixels are those of the weights of a run, or of the network."""
+    """Size and pixels are those of the weights of a run, or of the network; LeNet-5, whose scores
+    are distances, keeps its loss, at half the rate of its recipe "fast" too."""
     flip = _mirrored(target.channels, data)
-    if start is None:
-        modern = fast(target.recipe.crop)
-        return fine_tune(modern.side, modern.crop, flip, init=target.init)
-    then = start.config.recipe
+    then = start.config.recipe if start else fast(target.recipe.crop)
     pixels = Standardise() if isinstance(then.pixels, CustomPart) else then.pixels
-    return fine_tune(then.side, then.crop, flip, pixels, target.init)
+    normalised = not (target.published or target.design) or _normalises(target)
+    tuned = fine_tune(then.side, then.crop, flip, pixels, target.init, normalised)
+    for family, others in MORE.items():
+        if target.name.startswith(family) and (own := others.get("fast")):
+            assert isinstance(own.lr, Schedule)
+            tuned = replace(tuned, loss=own.loss, lr=scaled(own.lr, 0.5))
+    return tuned
+
+
+def _normalises(target: Target) -> bool:
+    with torch.device("meta"):
+        network = target.build(channels=target.channels)
+    return any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
 
 
 def _mirrored(channels: int, data: str | Splits) -> bool:

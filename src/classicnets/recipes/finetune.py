@@ -27,11 +27,13 @@ def fine_tune(
     flip: bool = True,
     pixels: Pixels = Standardise(),  # noqa: B008
     init: Init = AsBuilt(),  # noqa: B008
+    normalised: bool = True,
 ) -> Recipe:
     """The head first, then all layers, the early ones at a smaller rate; a short one-cycle
     schedule, label smoothing and averaged weights.
 
     `side`, `crop` and `pixels` are those of the weights. `flip` is for images that may be mirrored.
+    Networks that are not `normalised`, without batch normalisation, have smaller rates.
     """
     small = crop <= SMALL
     return Recipe(
@@ -40,7 +42,7 @@ def fine_tune(
         batch=32,
         optimizer=SGD(momentum=0.9, weight_decay=1e-4, nesterov=True, decay_bias_and_norm=False),
         lr=OneCycle(0.01),
-        layer_rates=HeadFirst(),
+        layer_rates=HeadFirst() if normalised else HeadFirst(first=0.01, last=0.1),
         init=init,
         loss=CrossEntropy(smoothing=0.1),
         average=Ema(0.99),
@@ -55,7 +57,9 @@ def fine_tune(
             "optimizer": "the weight decay of ResNet's paper, without biases and normalisation",
             "lr": "a tenth of a common rate in training from scratch",
             "layer_rates": "new layers first, since their large gradients would spoil the others; "
-            "early stages change least, since edges and colours serve any images",
+            "early stages change least, since edges and colours serve any images"
+            + "; a tenth of the head's at most without batch normalisation, as in Caffe's example"
+            * (not normalised),
             "loss": "smoothed labels, against certainty about few images",
             "average": "steadier than the last step of few images",
             "side": "that of the weights",

@@ -28,7 +28,7 @@ def freeze(network: nn.Module, recipe: Recipe) -> None:
         near = get_close_matches(last, names, n=1, cutoff=0.5)
         stages = [name for name, _ in network.named_children()]
         raise ValueError(
-            f"freeze cannot be {last!r}, which is no layer of the network; "
+            f"freeze cannot be {last[:60]!r}, since the network has no such layer; "
             f"{suggest(last, near or stages)}"
         )
     end = max(k for k, (name, _) in enumerate(named) if _within(name, (last,)))
