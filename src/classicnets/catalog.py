@@ -324,7 +324,7 @@ CATALOG = {entry.name: entry for entry in (
         "138 M parameters", "25.6 / 8.1", 138_357_544, 15_470_264_320),
     Entry("vgg_d_gap", vgg.vgg_d_gap, *_V,
         "", "", 37_694_248, 15_369_601_024,
-        later="global average pooling for the full layers"),
+        later="global average pooling before fc6"),
     Entry("vgg_e", partial(vgg.vgg, "E"), *_V,
         "144 M parameters", "25.5 / 8.0", 143_667_240, 19_632_062_464),
     Entry("googlenet", googlenet.googlenet, *_G,
