@@ -45,8 +45,11 @@ FOLDER = "weights"  # of the cache
 DATA = "ImageNet (ILSVRC 2012)"
 SPLITS = ("train", "val", "test")
 IMAGES = (1_281_167, 50_000, 0)
-HEADS = ("weights", "MB", "error", "licence", "cached", "about")
-LEFT = ("weights", "licence", "cached", "about")
+HEADS = ("weights", "MB", "error, %", "licence", "downloaded", "about")
+LEFT = ("weights", "licence", "downloaded", "about")
+NOTE = """
+The error, top-1 / top-5, is the source's, on ImageNet's validation images, one centre crop;
+VGG's paper took dense evaluation, ResNet's ten crops."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,14 +68,14 @@ class WeightsTable:
                 str(one.megabytes),
                 f"{one.errors[0]:.2f} / {one.errors[1]:.2f}",
                 one.licence,
-                "yes" if exists(_place(one) / "run.json") else "",
+                "yes" if exists(_place(one) / "run.json") else "no",
                 one.about,
             )
             for one in self.rows
         ]
 
     def __repr__(self) -> str:
-        return "\n".join(align([HEADS, *self._cells()], LEFT))
+        return "\n".join([*align([HEADS, *self._cells()], LEFT), NOTE])
 
     def _repr_html_(self) -> str:
         return html_table([HEADS, *self._cells()], LEFT)
