@@ -139,6 +139,17 @@ def output_hooks(
     A returned tensor replaces the output. Raises a ValueError for a ScriptModule.
     """
     counts: Counter[str] = Counter()
+    running = 0  # a network may call itself
+
+    def enter(*_: object) -> None:
+        nonlocal running
+        if not running:
+            counts.clear()
+        running += 1
+
+    def leave(*_: object) -> None:
+        nonlocal running
+        running -= 1
 
     def hook(name: str, layer: nn.Module, out: Any) -> Tensor | None:
         if layer is not calls[name].module:
@@ -150,7 +161,10 @@ def output_hooks(
         if isinstance(module, ScriptModule):
             what = name or module.original_name
             raise ValueError(f"{what} is a ScriptModule, whose layers and outputs are hidden")
-    handles = [network.register_forward_pre_hook(lambda *_: counts.clear())]
+    handles = [
+        network.register_forward_pre_hook(enter),
+        network.register_forward_hook(leave, always_call=True),
+    ]
     handles += [
         call.module.register_forward_hook(lambda layer, _, out, name=name: hook(name, layer, out))
         for name, call in calls.items()
