@@ -97,10 +97,10 @@ def test_onnx_of_each_family(name, narrow_run, tmp_path):
 def test_the_standards_own_evaluation_of_response_normalisation_agrees():
     layer = cn.LocalResponseNorm(size=5, alpha=0.3, beta=0.6, k=1.5)
     node = onnx.helper.make_node("LRN", ["x"], ["y"], size=5, alpha=0.3 * 5, beta=0.6, bias=1.5)
-    ends = [onnx.helper.make_tensor_value_info(n, 1, [2, 9, 4, 3]) for n in "xy"]
+    ends = [onnx.helper.make_tensor_value_info(n, 1, [9, 9, 4, 3]) for n in "xy"]
     graph = onnx.helper.make_graph([node], "lrn", ends[:1], ends[1:])
     opset = [onnx.helper.make_opsetid("", 18)]
-    x = torch.randn(2, 9, 4, 3)
+    x = torch.randn(9, 9, 4, 3)  # as many images as maps, since it counts the wrong ones
     (found,) = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=opset)).run(
         None, {"x": x.numpy()}
     )

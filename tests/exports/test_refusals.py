@@ -77,7 +77,7 @@ def test_a_folder_of_images_takes_the_place_of_those_that_are_gone(
 def test_code_of_your_own_runs_only_if_it_is_named(run_cli, tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text(MINE)
-    cn.train(f"{mine}:net", epochs=1, out=tmp_path / "run").finish()
+    cn.train(f"{mine}:net", overrides={"steps": 1}, out=tmp_path / "run").finish()
     words = ("export", tmp_path / "run", "--out", tmp_path / "a.pt2")
     refused = run_cli(*words)
     assert (refused.status, refused.err.count("\n")) == (2, 1)

@@ -82,7 +82,7 @@ def export(
     Examples:
       classicnets export runs/digits --out digits.onnx
       classicnets export runs/digits --out digits.onnx --with-preprocessing
-      classicnets export resnet18 --out resnet18.xml --precision int8 --data photos
+      classicnets export resnet18 --out a.xml --precision int8 --data photos
     """
     import classicnets as cn
 
