@@ -47,7 +47,7 @@ def test_a_training_prints_what_the_command_line_says_before_it(warned):
         "  recipe fast: a network of your own has none of a paper\n",
         "initial values: as the builder left them\n",
         " images for training, ",
-        "execution: fp32",
+        "execution: ",  # fp32 or bf16, by what the processor has
         "top is a whole number, not 'c.png'; several images are a list\n",
     ):
         assert words in warned.stdout, words
