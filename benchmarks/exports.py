@@ -66,7 +66,11 @@ def write_catalogue(names: Sequence[str]) -> None:
     for name in names or [one for one in every if Path(one).name not in rows]:
         with tempfile.TemporaryDirectory() as scratch:
             run, began = made_run(name, Path(scratch) / "run"), perf_counter()
-            done = cn.export(run, Path(scratch) / "network.onnx")
+            try:
+                done = cn.export(run, Path(scratch) / "network.onnx")
+            except ValueError as error:
+                print(name, error, flush=True)
+                continue
             rows[Path(name).name] = {
                 "difference": done.difference,
                 "agreed": done.agreed,
@@ -80,7 +84,9 @@ def write_catalogue(names: Sequence[str]) -> None:
         "Every network of the catalogue and a design, with drawn weights, written as ONNX in fp32 "
         "and opened by ONNX Runtime: the largest difference of a score from `predict`'s, as a "
         "share of the largest score, on images in batches of 1, 2 and 5. 1e-3 is allowed. Seconds "
-        "are those of the whole export, comparison included, on one thread of a shared machine."
+        "are those of the whole export, comparison included, on one thread of a shared machine. "
+        "plain110 is refused: with drawn weights its float32 scores are 0.8 % away from those in "
+        "float64 already, whatever computes them."
     )
     table = [
         "| network | largest difference | same answer | MiB | seconds |",
