@@ -31,7 +31,7 @@ ROUND_SECONDS = 0.3  # a contender is timed for at least this long in each round
 # largest allowed difference between outputs, relative to the largest value
 TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2}
 # contenders whose names start with these configure malloc as the command line does
-OURS = ("classicnets", "without", "preloaded")
+OURS = ("classicnets", "five steps", "without", "preloaded")
 LOWER_BOUND = "lower bound"  # the reference of a target that is not another contender
 SPAWN = multiprocessing.get_context("spawn")
 
