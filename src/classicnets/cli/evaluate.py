@@ -40,7 +40,7 @@ def evaluate(
             rich_help_panel=DATA,
             help="views of each image: single, ten-crop, dense, multi-scale, 50-crop, 144-crop, "
             "150-crop or fully-convolutional, such as --protocol ten-crop",
-            show_default="the paper's",
+            show_default="the paper's; training ends with single",
         ),
     ] = "",
     networks: Annotated[
