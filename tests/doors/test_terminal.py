@@ -17,7 +17,7 @@ from PIL import Image
 
 import classicnets as cn
 from classicnets.cli import app, main
-from classicnets.cli.terminal import Visible
+from classicnets.cli.terminal import Visible, sentence
 from classicnets.support.names import CONTROLS, as_path, as_text, encoded, visible
 from classicnets.support.tables import html_text
 
@@ -125,6 +125,7 @@ def test_the_bytes_of_a_path_are_shown_and_written_as_characters():
     assert visible(name) == "狐狸.net"
     assert encoded(f"{name}\udcff") == "狐狸.net\\udcff".encode()
     assert html_text(name) == "狐狸.net"
+    assert sentence(f"no such file: {name!r}") == "no such file: '狐狸.net'"
     assert as_text(as_path("狐狸.net")) == "狐狸.net"
 
 

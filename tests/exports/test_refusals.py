@@ -34,7 +34,7 @@ def net(classes, channels):
         (["--out", "folder.onnx", "--exist-ok"], "folder.onnx is a folder"),
         (["--out", "a.onnx", "--data", "none"], "none"),
         (["--out", "a.onnx", "--weights", "b"], "export has no --weights"),
-        ([], "Missing option '--out'"),
+        ([], "export needs --out FILE, such as --out digits.onnx"),
     ],
 )
 def test_a_mistake_is_one_sentence(run, run_cli, tmp_path, monkeypatch, words, reason):

@@ -13,14 +13,15 @@ from .terminal import one_line
 def export(
     run: RunDirectory,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FILE",
             rich_help_panel=OUTPUT,
             help="new file that ends in .onnx, .pt2, .xml or .safetensors, such as "
             "--out digits.onnx",
+            show_default=False,
         ),
-    ],
+    ] = None,
     format: Annotated[
         str,
         typer.Option(
@@ -86,6 +87,8 @@ def export(
     """
     import classicnets as cn
 
+    if out is None:
+        raise ValueError("export needs --out FILE, such as --out digits.onnx")
     with bars():
         done = cn.export(
             run,

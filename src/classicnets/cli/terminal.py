@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from classicnets.support.names import CONTROLS, decoded, encoded, short, visible
 
+ESCAPES = re.compile(r"(\\udc[89a-f][0-9a-f])+")  # bytes of a path, in the repr of its name
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -87,6 +89,7 @@ def one_line(text: object) -> str:
 
 def sentence(text: object) -> str:
     """A message on one line; of a path or name of thousands of letters the middle is left out."""
+    text = ESCAPES.sub(lambda found: found[0].encode().decode("unicode_escape"), str(text))
     return re.sub(r"\S{401,}", lambda found: short(found[0], 400), one_line(text))
 
 
