@@ -1,11 +1,8 @@
 """The catalogue: a written table, name -> (builder, recipe, paper)."""
 
-import importlib.util
 import inspect
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -28,8 +25,9 @@ from classicnets.recipes import (
 )
 from classicnets.recipes.fast import FAST, OWN
 from classicnets.support.arguments import as_ours, as_theirs
-from classicnets.support.errors import one_line, shell
+from classicnets.support.errors import shell
 from classicnets.support.files import exists
+from classicnets.support.named_code import guarded, run_file
 from classicnets.support.names import as_path, as_text, matching, short, spelling
 from classicnets.training.recipe import Recipe
 
@@ -199,41 +197,13 @@ def _third_party(make: Callable[..., object], name: str, path: Path) -> Entry:
     takes = inspect.signature(make).parameters
 
     def build(**wanted: int) -> nn.Module:
-        with _guarded(path, f"{name} does not build"):
+        with guarded(path, f"{name} does not build"):
             network = make(**as_theirs(wanted, takes))
         if not isinstance(network, nn.Module):
             raise ValueError(f"{name} gave a {type(network).__name__}, not a torch.nn.Module")
         return network
 
     return Entry(name, build, OWN, None, (3, 224, 224))
-
-
-def run_file(path: Path) -> ModuleType:
-    """The module of a Python file. Raises a ValueError when it is missing or fails."""
-    if not path.is_file():
-        raise ValueError(f"no such file: {path}")
-    spec = importlib.util.spec_from_file_location(f"classicnets file {path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look up their annotations there
-    with _guarded(path, f"{path} does not run"):
-        spec.loader.exec_module(module)
-    return module
-
-
-@contextmanager
-def _guarded(path: Path, complaint: str) -> Iterator[None]:
-    """Runs a file's code as if in its folder; any failure becomes a ValueError."""
-    folder = str(path.parent.resolve())
-    sys.path.insert(0, folder)
-    try:
-        yield
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"{complaint}: {one_line(error)}") from error
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
 
 
 def _paper(file: ModuleType, title: str, authors: str, year: int, where: str) -> Paper:

@@ -31,7 +31,7 @@ from classicnets.support.devices import (
     select_device,
     supports_bf16,
 )
-from classicnets.support.errors import option
+from classicnets.support.errors import option, shell
 from classicnets.support.meta import meta_copy
 from classicnets.support.modules import copy_network, require_plain
 from classicnets.support.tables import format_bytes
@@ -285,7 +285,7 @@ class _Job:
             frozen = meta_copy(self.network)
             freeze(frozen, replace(self.recipe, freeze=before[0]))
             effect = f"only {last} learns; goes with --weights"
-            add(f"--freeze {before[0]}", effect, self._peaks_of(frozen, precision))
+            add(shell("--freeze", before[0]), effect, self._peaks_of(frozen, precision))
         return tuple(found)
 
     def _add_narrower(self, precision: str, add: Any) -> None:

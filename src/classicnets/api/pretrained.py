@@ -45,8 +45,8 @@ FOLDER = "weights"  # of the cache
 DATA = "ImageNet (ILSVRC 2012)"
 SPLITS = ("train", "val", "test")
 IMAGES = (1_281_167, 50_000, 0)
-HEADS = ("weights", "MB", "error, %", "licence", "downloaded", "about")
-LEFT = ("weights", "licence", "downloaded", "about")
+HEADS = ("weights", "MB", "error, %", "licence", "cached", "about")
+LEFT = ("weights", "licence", "cached", "about")
 NOTE = """
 The error, top-1 / top-5, is the source's, on ImageNet's validation images, one centre crop;
 VGG's paper took dense evaluation, ResNet's ten crops."""

@@ -22,6 +22,7 @@ from classicnets.recipes.fast import fast
 from classicnets.recipes.finetune import fine_tune
 from classicnets.support.errors import suggest
 from classicnets.support.modules import evaluation_mode
+from classicnets.support.named_code import run_file
 from classicnets.support.names import as_path, as_text
 from classicnets.training.recipe.init import AsBuilt, HeNormal, Init
 from classicnets.training.recipe.overrides import override
@@ -162,7 +163,7 @@ def load_recipe(name: str) -> Recipe:
     path, _, wanted = (name, "", "") if name.endswith(".py") else name.rpartition(":")
     if not path:
         raise ValueError(f"a recipe in a file is written path/to/file.py:NAME, not {name!r}")
-    defined = vars(catalog.run_file(Path(path)))
+    defined = vars(run_file(Path(path)))
     found = {key: value for key, value in defined.items() if isinstance(value, Recipe)}
     if wanted and wanted not in found:
         raise ValueError(

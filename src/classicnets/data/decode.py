@@ -16,6 +16,7 @@ from classicnets.support.progress import progress
 
 from .crops import Sizes, centre_boxes
 from .image_file import (
+    TooMuchMetadata,
     max_pixels,
     open_image,
     reading,
@@ -182,6 +183,8 @@ def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8. Raises a ValueError where it cannot be told."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except TooMuchMetadata:
+        raise
     except Exception as error:  # as for damaged pixels
         raise ValueError("its EXIF data, which say how it is turned, are damaged") from error
 

@@ -115,6 +115,10 @@ def _require_few_scans(file: BinaryIO) -> None:
         raise ValueError(f"a progressive JPEG of {scans} scans; at most {SCANS} are read")
 
 
+class TooMuchMetadata(ValueError):
+    """A file has more parts beside its pixels than are read."""
+
+
 class _Metered(io.BufferedReader):
     """A file of many parts, of which Pillow reads as many as there are, however small.
 
@@ -129,7 +133,7 @@ class _Metered(io.BufferedReader):
         content = super().read(size)
         self.left -= len(content) + 256
         if self.left < 0:
-            raise ValueError(f"its metadata are longer than {METADATA / 2**20:.0f} MiB")
+            raise TooMuchMetadata(f"its metadata are longer than {METADATA / 2**20:.0f} MiB")
         return content
 
 
@@ -158,8 +162,12 @@ def _kind(start: bytes) -> str | None:
     return next((kind for kind, s in SIGNATURES.items() if re.match(s, start, re.DOTALL)), None)
 
 
+BLOCK = 2**30  # bytes
+
+
 class Reading:
-    """While any thread reads images: Pillow neither warns nor applies a limit of its own.
+    """While any thread reads images: Pillow neither warns nor applies a limit of its own, and
+    allocates an image as one block, which malloc returns to the system when it is large.
 
     `room` lets the threads of this process decode `max_pixels` at a time, all together, so that
     their number does not multiply the memory of large images.
@@ -173,7 +181,9 @@ class Reading:
     def __enter__(self) -> None:
         with self.changed:
             self.readers += 1
-            if self.readers == 1:  # both settings belong to the whole process
+            if self.readers == 1:  # the settings belong to the whole process
+                self.restore.callback(Image.core.set_block_size, Image.core.get_block_size())
+                Image.core.set_block_size(BLOCK)
                 self.restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
                 self.restore.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore")

@@ -4,8 +4,9 @@ import ctypes
 import os
 from contextlib import suppress
 
-# glibc's malloc.h: M_MMAP_MAX (no mmap for large blocks) and M_TRIM_THRESHOLD (never trim)
-MALLOC_OPTIONS = {-4: 0, -1: -1}
+# glibc's malloc.h: M_MMAP_MAX (no mmap for large blocks), M_TRIM_THRESHOLD (never trim) and
+# M_ARENA_MAX (one heap, since each thread that reads images would keep the memory of one)
+MALLOC_OPTIONS = {-4: 0, -1: -1, -8: 1}
 
 
 def cpu_count() -> int:
