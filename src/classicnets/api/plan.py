@@ -67,6 +67,7 @@ from .speed import time_steps
 EXAMPLE = 1000  # images in an epoch where there are neither data nor a paper
 NO_DATA = f"An epoch is one of {EXAMPLE:,} images, since there are no data; none are read."
 NOTHING_READ = "Reading images is not in it, since without data none are read."
+FROZEN = "{stage} and what is before it are frozen; train needs weights to start from for that."
 SIDES = (0.75, 0.5)  # of the recipe's, tried where memory is short
 SMALLER, LESS = 3, 0.9  # networks of the same paper that are tried; one needs so much less
 
@@ -338,6 +339,7 @@ def _opened(data: str | Splits | None, recipe: Recipe, target: Target) -> Splits
 
 
 def _notes(splits: Splits | None, recipe: Recipe, where: _Where) -> tuple[str, ...]:
+    frozen = (FROZEN.format(stage=recipe.freeze),) if recipe.freeze is not None else ()
     if splits or (where.machine and recipe.paper_images):
-        return ()
-    return (NOTHING_READ if recipe.paper_images else NO_DATA,)
+        return frozen
+    return *frozen, NOTHING_READ if recipe.paper_images else NO_DATA

@@ -24,7 +24,9 @@ def restore(network: str, path: Path, kept: Kept, out: Path) -> Run:
             "safetensors.torch.load_file"
         )
     if _plain_name(network) != (own := _plain_name(name)):
-        raise ValueError(f"{path} holds weights of {own}, not of {network}; write {own}")
+        raise ValueError(
+            f"{path} holds weights of {own}, not of {network}; name {own} in its place"
+        )
     config = kept.config
     with torch.device("meta"):
         module = _entry(kept).build(classes=len(config.classes), channels=config.input[0])

@@ -51,7 +51,9 @@ def weights(
         raise ValueError("--from and --out go together: a file, and the run that is made of it")
     if file is not None and out is not None:
         run = cn.import_weights(network, file, out)
-        print(one_line(f"{out}: {run.config.network} with {run.config.recipe.cite}"))
+        published = "published" in run.notes
+        origin = run.config.recipe.cite if published else f"the weights of {file}"
+        print(one_line(f"{out}: {run.config.network} with {origin}"))
         return
     found = cn.list_weights(network)
     if json:
