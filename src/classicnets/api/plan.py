@@ -300,8 +300,8 @@ class _Job:
         with suppress(ValueError), torch.device("meta"):
             narrower = build(scaled(text, Fraction(1, 2))[0], channels=self.channels, **classes)
             peaks = self._peaks_of(narrower, precision)
-            name = self.target.name
-            add(f"design {name} --width 1/2", "a network with half of the maps and neurons", peaks)
+            change = shell("design", self.target.name, "--width", "1/2")
+            add(change, "a network with half of the maps and neurons", peaks)
 
     def _peaks_of(self, network: nn.Module, precision: str) -> tuple[Peak, ...]:
         arguments = (self.shape, self.recipe.batch, 1, self.copies, precision)

@@ -6,14 +6,11 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from classicnets.support.errors import suggest
 
 from . import onnx_file, openvino_file, programs, weights_file
+from .comparison import Scorer
 from .job import Job
-
-Engine = Callable[[np.ndarray], np.ndarray]  # images -> scores
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Format:
     packages: tuple[str, ...]
     engine: str
     write: Callable[[Job, Path], None]
-    open: Callable[[Path, Job], Engine]
+    open: Callable[[Path, Job], Scorer]
     takes_bytes: bool = True
 
     @property

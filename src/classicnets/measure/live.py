@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .operations import FREE, cost
+from .operations import FREE, Cost, cost
 
 # oneDNN reorders the weights of a convolution: once forward, twice backward
 WORKSPACES = {"convolution": 1, "convolution_backward": 2}
@@ -101,25 +101,18 @@ class Live(TorchDispatchMode):
 def _work(
     name: str, args: Sequence[Any], inputs: Sequence[Tensor], outputs: Sequence[Tensor]
 ) -> Work:
-    moved = 0 if name in FREE else sum(map(_nbytes, (*inputs, *outputs)))
+    moved = 0 if name in FREE else sum(t.nbytes for t in (*inputs, *outputs))
     counted = cost(name, args, outputs[0])
     exponential = counted is not None and counted.exponentials > 0
     values = 0 if "empty" in name else sum(t.numel() for t in inputs)
-    return Work(name, _flop(name, args, outputs), float(moved), values, exponential)
+    return Work(name, _flop(name, args, counted), float(moved), values, exponential)
 
 
-def _flop(name: str, args: Sequence[Any], outputs: Sequence[Tensor]) -> float:
+def _flop(name: str, args: Sequence[Any], counted: Cost | None) -> float:
     """Two per multiply-add; backward a convolution has one product for each gradient."""
     if name == "convolution_backward":
         forward = (*args[1:3], None, *args[4:])  # input, weight, bias, stride, ...
-        return 2.0 * sum(args[-1][:2]) * _macs("convolution", forward, args[0])
-    return 2.0 * _macs(name, args, outputs[0])
-
-
-def _nbytes(t: Tensor) -> int:
-    return t.numel() * t.element_size()
-
-
-def _macs(name: str, args: Sequence[Any], out: Tensor) -> int:
-    counted = cost(name, args, out)
-    return counted.macs if counted else 0
+        counted = cost("convolution", forward, args[0])
+        assert counted is not None
+        return 2.0 * sum(args[-1][:2]) * counted.macs
+    return 2.0 * counted.macs if counted else 0.0
