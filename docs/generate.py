@@ -5,7 +5,8 @@
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
 moves in docs/moves.md, what was measured of them in docs/ideas.md, the builders of networks among
-the public names in src/classicnets/__init__.py, and what `classicnets list` shows.
+the public names in src/classicnets/__init__.py, what `classicnets list` shows, and
+docs/reference.md.
 """
 
 import csv
@@ -22,11 +23,13 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))  # the catalogue of this checkout
 
+from reference import reference  # noqa: E402
+
 from classicnets import builders, catalog  # noqa: E402
 from classicnets.api.recipe_moves import RECIPE_MOVES, RecipeMove  # noqa: E402
 from classicnets.catalog import Entry  # noqa: E402
 from classicnets.designs.moves import MOVES, Move, find_move  # noqa: E402
-from classicnets.support.units import format_change  # noqa: E402
+from classicnets.support.units import format_change, format_count  # noqa: E402
 
 STUDIES = sorted((ROOT / "benchmarks/results/ideas").glob("*.json"))
 
@@ -38,13 +41,6 @@ CHINESE = {
 }
 
 
-def multiply_adds(n: int) -> str:
-    """As the table has them: 325,680, 40.55 M or 0.724 G."""
-    if n < 10**6:
-        return f"{n:,}"
-    return f"{n / 1e6:.2f} M" if n < 10**8 else f"{n / 1e9:.3f} G"
-
-
 def networks(words: Mapping[str, str]) -> str:
     """A row for each network of the catalogue; `words` has translations."""
     rows = []
@@ -52,7 +48,7 @@ def networks(words: Mapping[str, str]) -> str:
         printed = entry.printed or "-"
         for word, translation in words.items():
             printed = printed.replace(word, translation)
-        cells = (f"`{entry.name}`", printed, f"{entry.params:,}", multiply_adds(entry.macs))
+        cells = (f"`{entry.name}`", printed, f"{entry.params:,}", format_count(entry.macs))
         rows.append(f"| {' | '.join(cells)} | {entry.published or '-'} |")
     return "\n".join(rows)
 
@@ -142,6 +138,7 @@ def generated() -> dict[Path, str]:
         ROOT / "README.md": _with_rows("README.md", "networks", networks({})),
         ROOT / "README.zh-CN.md": _with_rows("README.zh-CN.md", "networks", networks(CHINESE)),
         ROOT / "docs/index.md": _with_rows("docs/index.md", "papers", papers()),
+        ROOT / "docs/reference.md": reference(),
         ROOT / "src/classicnets/cli/networks.csv": listed(),
     }
     page = ROOT / "docs/moves.md"
@@ -170,10 +167,14 @@ def _with_rows(file: str, what: str, rows: str) -> str:
     return text[: found.start()] + f"{found[1]}{rows}\n{found[2]}" + text[found.end() :]
 
 
+def _now(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
 def main() -> int:
     """Writes the files, or checks them."""
     check = "--check" in sys.argv[1:]
-    stale = {p: text for p, text in generated().items() if p.read_text(encoding="utf-8") != text}
+    stale = {path: text for path, text in generated().items() if _now(path) != text}
     for path, text in stale.items():
         print(f"{path.relative_to(ROOT)} {'is out of date' if check else 'written'}")
         if not check:

@@ -175,7 +175,7 @@ def test_the_digests_are_those_of_the_training_files(overlapping):
 
 def test_evaluate_writes_a_table_and_a_chart(run_cli, runs, tmp_path):
     table, chart = tmp_path / "classes.csv", tmp_path / "confusion.png"
-    done = run_cli("evaluate", runs[0], "--csv", table, "--png", chart)
+    done = run_cli("evaluate", runs[0], "--per-class", table, "--png", chart)
     assert done.status == 0, done.err
     assert "calibration error" in done.out
     assert f"wrote {table}" in done.out

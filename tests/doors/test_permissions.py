@@ -175,7 +175,7 @@ CASES = {
     "new table": (
         "there",
         READ_ONLY,
-        "evaluate {root}/run --csv {root}/there/x.csv",
+        "evaluate {root}/run --per-class {root}/there/x.csv",
         f"cannot write {{path}}/x.csv: {DENIED}",
     ),
     "new figure": (

@@ -69,3 +69,12 @@ def test_importing_the_package_imports_nothing_heavy():
 
 def test_help_does_not_wait_for_torch():
     assert "torch" not in _modules_after("import classicnets.cli")
+
+
+def test_the_reference_has_every_name_but_those_of_networks():
+    page = (Path(__file__).parents[2] / "docs/reference.md").read_text(encoding="utf-8")
+    described = {line.removeprefix("### cn.") for line in page.splitlines() if "### cn." in line}
+    networks = set(classicnets._BUILDERS)
+    assert described == set(classicnets.__all__) - networks - {"names", "Report"}
+    assert "`cn.names`" in page
+    assert "Returns `Report`" in page

@@ -96,7 +96,7 @@ def desk(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(("command", "shown"), _steps())
 def test_what_the_readme_says_runs(command, shown, run_in, desk):
     status, out, err = (
-        _python(desk, command) if isinstance(command, str) else run_in(desk, command, 110)
+        _python(desk, command) if isinstance(command, str) else run_in(desk, command, 100)
     )
     assert status == 0, err
     assert out
@@ -107,7 +107,7 @@ def test_what_the_readme_says_runs(command, shown, run_in, desk):
 def _python(desk: Path, script: str) -> tuple[int, str, str]:
     """What a script does in a process of its own: exit status, what it prints, its errors."""
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=desk, env={**os.environ, "COLUMNS": "110"},
+        [sys.executable, "-c", script], cwd=desk, env={**os.environ, "COLUMNS": "100"},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr

@@ -16,6 +16,7 @@ from classicnets.designs.writer import write
 from classicnets.measure import Report, measure
 from classicnets.support.arguments import answering
 from classicnets.support.tables import align, format_bytes, html_lines
+from classicnets.support.units import format_change
 
 from .design import Network, describe_network
 
@@ -82,9 +83,9 @@ class Difference:
         field = [_field(totals.receptive_field) for totals in (a, b)]
         rows = [
             ["", self.before.name, self.after.name, "change"],
-            ["params", _number(a.params), _number(b.params), _ratio(a.params, b.params)],
-            ["multiply-adds", _number(a.macs), _number(b.macs), _ratio(a.macs, b.macs)],
-            ["memory of a step", *map(format_bytes, memory), _ratio(*memory)],
+            ["params", _number(a.params), _number(b.params), format_change(a.params, b.params)],
+            ["multiply-adds", _number(a.macs), _number(b.macs), format_change(a.macs, b.macs)],
+            ["memory of a step", *map(format_bytes, memory), format_change(*memory)],
             ["receptive field", *field, ""],
         ]
         return align(rows, left=("",))
@@ -220,10 +221,6 @@ def _number(n: int | None) -> str:
 
 def _bytes(n: int | None) -> str:
     return "" if n is None else format_bytes(n)
-
-
-def _ratio(before: int, after: int) -> str:
-    return f"{after / before - 1:+.1%}".replace("%", " %") if before else ""
 
 
 def _field(field: object) -> str:

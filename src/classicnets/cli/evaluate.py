@@ -57,12 +57,12 @@ def evaluate(
     device: Device = "auto",
     precision: Precision = "fp32",
     json: Json = False,
-    csv: Annotated[
+    per_class: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             rich_help_panel=OUTPUT,
-            help="also write the metrics of each class, such as --csv classes.csv",
+            help="also write the metrics of each class as CSV, such as --per-class classes.csv",
         ),
     ] = None,
     png: Annotated[
@@ -82,7 +82,7 @@ def evaluate(
     \b
     Examples:
       classicnets evaluate runs/digits
-      classicnets evaluate runs/a runs/b --protocol ten-crop --csv classes.csv
+      classicnets evaluate runs/a runs/b --protocol ten-crop --per-class c.csv
     """
     from json import dumps
 
@@ -98,10 +98,10 @@ def evaluate(
             runs, data or None, protocol or None, networks or None, device, precision, unreadable
         )
     print_skipped(evaluation)
-    if csv is not None:
+    if per_class is not None:
         from classicnets.evaluation.plots import class_csv
 
-        write_atomic(csv, encoded(class_csv(evaluation), "surrogateescape"))
+        write_atomic(per_class, encoded(class_csv(evaluation), "surrogateescape"))
     if png is not None:
         from classicnets.evaluation.plots import evaluation_png
         from classicnets.support.fonts import together
@@ -122,5 +122,5 @@ def evaluate(
     warn(evaluation.unfinished)
     print_evaluation(evaluation)
     print_confidence(evaluation)
-    for file in filter(None, (csv, png)):
+    for file in filter(None, (per_class, png)):
         print(f"wrote {file}")

@@ -20,6 +20,7 @@ OURS = {
     "--data {}": "--data-path --data-dir --dataset --datadir --data-root --root --train-dir -d "
     "--source",
     "--epochs {}": "--epoch --num-epochs --max-epochs --n-epochs --num-train-epochs -e",
+    "--per-class {}": "--csv --class-report",
     "--lr {}": "--learning-rate --lr0 --base-lr --blr --lr-max --max-lr",
     "--batch-size {}": "--bs --bsz --batchsize --train-batch-size",
     "--img-size {}": "--imgsz --image-size --imsize --size --crop-size --train-crop-size --crop "

@@ -9,13 +9,12 @@ from typing import Annotated
 import typer
 
 from classicnets.support.names import matching
+from classicnets.support.units import format_count
 
 from .options import Json, terminal_width
 from .terminal import console, print_json
 
 NETWORKS = Path(__file__).with_name("networks.csv")  # written by docs/generate.py
-
-
 FAMILIES = ("lenet", "alexnet", "zfnet", "vgg", "googlenet", "resnet", "plain")  # to search for
 
 
@@ -59,13 +58,12 @@ def list_(
     for heading, min_width in (("parameters", 11), ("multiply-adds", 13), ("error, %", 16)):
         table.add_column(heading, justify="right", min_width=min_width)
     for row in found:
-        macs = int(row["multiply-adds"])
         table.add_row(
             row["name"],
             row["year"],
             row["paper"],
             f"{int(row['parameters']):,}",
-            f"{macs / 1e9:.3f} G" if macs > 1e9 else f"{macs / 1e6:.2f} M",
+            format_count(int(row["multiply-adds"])),
             row["error"] or "-",
         )
     console(width=width).print(table)

@@ -59,6 +59,16 @@ def _parse(
     return value
 
 
+def format_count(n: int) -> str:
+    """
+    >>> [format_count(n) for n in (325680, 40551424, 724406816)]
+    ['325,680', '40.55 M', '0.724 G']
+    """
+    if n < 10**6:
+        return f"{n:,}"
+    return f"{n / 1e6:.2f} M" if n < 10**8 else f"{n / 1e9:.3f} G"
+
+
 def format_seconds(seconds: float | int) -> str:
     """
     >>> [format_seconds(s) for s in (0.0123, 12.3, 300, 7500, 200000)]
@@ -80,7 +90,12 @@ def format_change(before: int, after: int) -> str:
 
     >>> format_change(200, 201), format_change(7, 7), format_change(0, 3)
     ('+0.5 %', 'same', '+3')
+    >>> format_change(393_442, 393_614)
+    '+0.04 %'
     """
     if before == after:
         return "same"
-    return f"{after / before - 1:+.1%}".replace("%", " %") if before else f"{after:+,}"
+    if not before:
+        return f"{after:+,}"
+    change = 100 * (after / before - 1)
+    return f"{change:+.1f} %" if abs(change) >= 0.05 else f"{change:+.1g} %"

@@ -6,8 +6,9 @@ the fields: `{"kind": "SGD", "momentum": 0.9, ...}`.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -162,7 +163,7 @@ def _part(value: Any, kind: Any) -> Any:
     part = PARTS[name]
     if part is not CustomPart and not _belongs(part, kind):
         raise _refuse(value, kind)
-    return STRUCTURE[part]({key: v for key, v in value.items() if key != "kind"}, part)
+    return _structure(part)({key: v for key, v in value.items() if key != "kind"}, part)
 
 
 def _belongs(part: type, kind: Any) -> bool:
@@ -179,7 +180,7 @@ def _unstructure(value: Any) -> Any:
         named = value if function else type(value)
         text = named.__qualname__ if function else repr(value)
         value = CustomPart(f"{named.__module__}:{named.__qualname__}", text)
-    return {"kind": type(value).__name__, **UNSTRUCTURE[type(value)](value)}
+    return {"kind": type(value).__name__, **_unstructured(type(value))(value)}
 
 
 def _is_union(kind: Any) -> bool:
@@ -205,5 +206,14 @@ CONVERTER.register_unstructure_hook(
 CONVERTER.register_structure_hook(
     Scaling, make_dict_structure_fn(Scaling, CONVERTER, image=no_image)
 )
-STRUCTURE = {part: make_dict_structure_fn(part, CONVERTER) for part in PARTS.values()}
-UNSTRUCTURE = {part: make_dict_unstructure_fn(part, CONVERTER) for part in PARTS.values()}
+
+
+# made for a part when it is first read or written; all of them would take 15 ms of each start
+@cache
+def _structure(part: type) -> Callable[[Mapping[str, Any], Any], Any]:
+    return make_dict_structure_fn(part, CONVERTER)
+
+
+@cache
+def _unstructured(part: type) -> Callable[[Any], dict[str, Any]]:
+    return make_dict_unstructure_fn(part, CONVERTER)
