@@ -28,6 +28,7 @@ Edges = tuple[int, int, int, int]  # left, top, right, bottom
 BAND = 2**18  # pixels that are converted at a time
 ROUNDING = 1e-2  # pixels by which rounding may push a box over the border
 WHITE_16_BIT = 65535
+MOST = 64  # files that a thread takes at a time
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
@@ -56,20 +57,26 @@ def read_images(
 
 
 def read_sizes(
-    paths: Sequence[str | Path], channels: int = 0, task: str = ""
+    paths: Sequence[str | Path],
+    channels: int = 0,
+    task: str = "",
+    sizes: Sizes | None = None,
 ) -> tuple[Sizes, dict[int, str]]:
     """Height and width of each image after EXIF rotation, and index -> reason for unreadable ones.
 
     With `channels` each file is decoded far enough to find damage, else only its header is read.
+    `sizes`, of zeros, is filled as far as the files have been read; unreadable ones stay zeros.
     """
-    sizes = torch.ones(len(paths), 2, dtype=torch.long)
+    sizes = torch.zeros(len(paths), 2, dtype=torch.long) if sizes is None else sizes
+    rows = sizes.numpy()
 
     def inspect(i: int) -> None:
         with open_image(paths[i]) as image:
-            sizes[i] = torch.tensor(_upright_size(image))
+            size = _upright_size(image)
             if channels:
                 with _load(image, (1, 1)):  # a JPEG at 1/8, but to its end
                     _convert(image, channels)
+        rows[i] = size
 
     return sizes, _for_each(inspect, len(paths), task)
 
@@ -143,31 +150,36 @@ def _for_each(work: Callable[[int], None], count: int, task: str = "") -> dict[i
     The reasons are in order of the indices. Progress of a `task` is reported.
     """
     report = progress.get()
+    number = torch.get_num_threads()
+    at_once = max(1, min(MOST, count // (MOST * number)))
+    parts = [range(i, min(i + at_once, count)) for i in range(0, count, at_once)]
 
-    def attempt(i: int) -> str | None:
-        try:
-            work(i)
-        except ValueError as error:
-            return str(error)
-        return None
+    def attempt(part: range) -> list[tuple[int, str]]:
+        reasons = []
+        for i in part:
+            try:
+                work(i)
+            except ValueError as error:
+                reasons.append((i, str(error)))
+        return reasons
 
-    def followed(outcomes: Iterator[str | None]) -> Iterator[str | None]:
-        for done, outcome in enumerate(outcomes, 1):
+    def followed(outcomes: Iterator[list[tuple[int, str]]]) -> dict[int, str]:
+        found: dict[int, str] = {}
+        for part, reasons in zip(parts, outcomes, strict=True):
+            found.update(reasons)
             if task:
-                report(task, done, count)
-            yield outcome
+                report(task, part.stop, count)
+        return found
 
     max_pixels()  # refuses a wrong setting, which the files did not cause
     with reading:
-        if (number := torch.get_num_threads()) == 1:  # as in a loader's worker process
-            outcomes = list(followed(map(attempt, range(count))))
-        else:
-            threads = ThreadPoolExecutor(number)
-            try:
-                outcomes = list(followed(threads.map(attempt, range(count))))
-            finally:
-                threads.shutdown(cancel_futures=True)
-    return {i: reason for i, reason in enumerate(outcomes) if reason is not None}
+        if number == 1:  # as in a loader's worker process
+            return followed(map(attempt, parts))
+        threads = ThreadPoolExecutor(number)
+        try:
+            return followed(threads.map(attempt, parts))
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:

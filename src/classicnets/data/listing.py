@@ -2,9 +2,9 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from .images import (
     evenly_spaced,
     split_off,
 )
+from .index import FileFacts, file_facts, indexed_digests, indexed_sizes
 
 LabelledFiles = list[tuple[str, int]]
 
@@ -79,11 +80,12 @@ def read_listing(
     """
     source, classes = str(listing.table or listing.root), listing.classes
     check = sum(map(len, listing.splits.values())) <= CHECK_LIMIT
+    facts = facts_of(listing)
     splits: dict[str, Images | ImageFiles] = {}
     skipped: list[str] = []
     for name in (name for name in SPLITS if name in listing.splits):
         files = listing.splits[name]
-        splits[name], reasons = _read(files, side, channels, whole, check)
+        splits[name], reasons = _read(files, facts[name], side, channels, whole, check)
         if reasons and unreadable == "refuse":
             raise ValueError(reasons[0])
         skipped += reasons
@@ -105,7 +107,7 @@ def read_listing(
         skipped=tuple(skipped),
         left_out=summarise(listing.left_out, listing.root),
         duplicates=tuple(_duplicates(splits, classes)) if check else (),
-        digest=digest_of(listing),
+        digest=digest_of(listing, facts),
         original=_median_size(splits["train"]),
     )
 
@@ -117,8 +119,8 @@ def read_test(
 
     Raises a ValueError when none can be read, or one cannot and `unreadable` is "refuse".
     """
-    files = listing.splits["test"]
-    images, reasons = _read(files, side, channels, whole, len(files) <= CHECK_LIMIT)
+    files, facts = listing.splits["test"], facts_of(listing)["test"]
+    images, reasons = _read(files, facts, side, channels, whole, len(files) <= CHECK_LIMIT)
     if reasons and unreadable == "refuse":
         raise ValueError(reasons[0])
     if not len(images):
@@ -128,13 +130,13 @@ def read_test(
 
 
 def _read(
-    files: LabelledFiles, side: int, channels: int, whole: bool, check: bool
+    files: LabelledFiles, facts: FileFacts, side: int, channels: int, whole: bool, check: bool
 ) -> tuple[Images | ImageFiles, list[str]]:
     """The readable images, and the reasons why the others are not readable."""
     paths = [path for path, _ in files]
     labels = torch.tensor([label for _, label in files], dtype=torch.long)
     if whole or len(files) * channels * side**2 > MEMORY_LIMIT:
-        sizes, reasons = read_sizes(paths, channels if check else 0, TASK)
+        sizes, reasons = indexed_sizes(paths, facts, channels if check else 0, TASK)
         images = ImageFiles(paths, labels, sizes, channels)
     else:
         pixels, reasons = read_images(paths, side, channels, task=TASK)
@@ -167,28 +169,31 @@ def _duplicates(splits: dict[str, Images | ImageFiles], classes: tuple[str, ...]
     for split, images in splits.items():
         for path, label in zip(images.paths or [], images.labels.tolist(), strict=True):
             sizes[os.stat(path).st_size].append((split, classes[label], path))
+    suspects = [
+        one
+        for same_size in sizes.values()
+        if len({(split, label) for split, label, _ in same_size}) > 1
+        for one in same_size
+    ]
     first: dict[str, tuple[str, str, str]] = {}
     duplicates = []
-    for same_size in sizes.values():
-        if len({(split, label) for split, label, _ in same_size}) < 2:
-            continue
-        for split, label, path in same_size:
-            digest = content_digest(path)
-            other, wrong, twin = first.setdefault(digest, (split, label, path))
-            if label != wrong:
-                duplicates.append(
-                    f"{twin} ({other}, {wrong}) and {path} ({split}, {label}) are the same image "
-                    "under two labels"
-                )
-            elif split != other:
-                duplicates.append(f"{twin} ({other}) and {path} ({split}) are the same image")
+    digests = indexed_digests([path for _, _, path in suspects])
+    for (split, label, path), digest in zip(suspects, digests, strict=True):
+        other, wrong, twin = first.setdefault(digest, (split, label, path))
+        if label != wrong:
+            duplicates.append(
+                f"{twin} ({other}, {wrong}) and {path} ({split}, {label}) are the same image "
+                "under two labels"
+            )
+        elif split != other:
+            duplicates.append(f"{twin} ({other}) and {path} ({split}) are the same image")
     return duplicates
 
 
 def training_digests(data: Splits) -> list[str]:
     """Those of the training images' files, if they have any; of too many files, none."""
     paths = data.train.paths or []
-    return [content_digest(path) for path in paths] if len(paths) <= CHECK_LIMIT else []
+    return indexed_digests(paths) if len(paths) <= CHECK_LIMIT else []
 
 
 def find_overlap(images: Images | ImageFiles, digests: Collection[str]) -> tuple[str, ...] | None:
@@ -198,26 +203,22 @@ def find_overlap(images: Images | ImageFiles, digests: Collection[str]) -> tuple
     """
     if not digests or not images.paths or len(images) > CHECK_LIMIT:
         return None
-    return tuple(path for path in images.paths if content_digest(path) in digests)
+    found = zip(images.paths, indexed_digests(images.paths), strict=True)
+    return tuple(path for path, digest in found if digest in digests)
 
 
-def content_digest(path: str) -> str:
-    """The SHA-256 of the bytes of a file."""
-    with Path(path).open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+def facts_of(listing: Listing) -> dict[str, FileFacts]:
+    """Split -> the size of each of its files and when it changed."""
+    return {name: file_facts([path for path, _ in of]) for name, of in listing.splits.items()}
 
 
-def digest_of(listing: Listing) -> str:
+def digest_of(listing: Listing, facts: Mapping[str, FileFacts]) -> str:
     """A hash of names, sizes, classes and splits: hashing all contents would take too long."""
     digest = sha256()
     top = os.path.join(listing.root, "")
     for split, files in listing.splits.items():
-        for path, label in files:
-            try:
-                size = os.stat(path).st_size
-            except (OSError, ValueError):  # a table may list files that are missing or impossible
-                size = None
+        for (path, label), size in zip(files, facts[split][:, 0].tolist(), strict=True):
             name = os.fsencode(path.removeprefix(top))
-            facts = f"\0{size}\0{listing.classes[label]}\0{split}\0"
-            digest.update(name + facts.encode())
+            about = f"\0{None if size < 0 else size}\0{listing.classes[label]}\0{split}\0"
+            digest.update(name + about.encode())
     return digest.hexdigest()

@@ -16,7 +16,7 @@ from .folder import list_folder
 from .hub import read_hub
 from .imagenet import list_imagenet, list_imagenette
 from .images import Splits
-from .listing import UNREADABLE, Listing, TestImages, digest_of, read_listing, read_test
+from .listing import UNREADABLE, Listing, TestImages, digest_of, facts_of, read_listing, read_test
 from .packed import SUFFIX, read_packed
 from .published import PUBLISHED
 from .synthetic import shapes
@@ -125,7 +125,8 @@ def fingerprint_of(spec: str) -> str:
     name = resolve(spec)
     if name in READERS or name.startswith(HUB) or _is_packed(name):
         return ""
-    return digest_of(_listing(name))
+    listing = _listing(name)
+    return digest_of(listing, facts_of(listing))
 
 
 def is_gone(name: str) -> bool:
