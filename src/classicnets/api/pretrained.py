@@ -19,6 +19,7 @@ from classicnets.data.download import cache, fetch, locked
 from classicnets.data.scaling import Normalise
 from classicnets.data.sets import IMAGENET
 from classicnets.exports.weights_file import read_kept
+from classicnets.hub.client import fetch_run, is_on_hub
 from classicnets.support.errors import option, suggest
 from classicnets.support.files import exists
 from classicnets.support.names import spelling
@@ -121,9 +122,17 @@ def list_weights(pattern: str = "*") -> WeightsTable:
     return WeightsTable(rows)
 
 
+def open_any(run: str | Path) -> Run:
+    """A run directory, or a run on the hub, `hf:user/name`.
+
+    Raises a ValueError for a run that is missing or damaged, and where `fetch_run` does.
+    """
+    return open_run(fetch_run(str(run)) if is_on_hub(run) else Path(run))
+
+
 def open_trained(run: str | Path) -> Run:
-    """A run directory, or published weights by the name of their network: `resnet18`, or
-    `vgg_d@keras` where there are several.
+    """A run directory, a run on the hub, `hf:user/name`, or published weights by the name of their
+    network: `resnet18`, or `vgg_d@keras` where there are several.
 
     Weights are downloaded once, and kept in the cache as a run. Raises a ValueError for a run that
     is missing or damaged, and for a file that is not the published one; an OSError that says where
@@ -131,7 +140,7 @@ def open_trained(run: str | Path) -> Run:
     """
     name = str(run)
     if exists(Path(name)) or not (released := _released(name)):
-        return open_run(Path(name))
+        return open_any(name)
     return _kept(released.name, released.network, lambda: fetch(released.file, FOLDER), released)
 
 

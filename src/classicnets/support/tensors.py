@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import plain_reason
-from .files import read_named
+from .files import open_named, read_named
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -25,10 +25,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def map_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, mapped into memory: read where they are used.
+    """The tensors of a safetensors file, mapped into memory: read where they are used, and copied
+    where they are changed.
 
-    Raises a ValueError for a file that is damaged.
+    Raises a FileNotFoundError, or a ValueError for a file that cannot be read or is damaged.
     """
+    open_named(path).close()
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:

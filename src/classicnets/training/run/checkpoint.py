@@ -110,8 +110,10 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
     state.validation, state.best = tuple(content["validation"]), tuple(content["best"])
 
 
-def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Loads tensors read from `path`.
+def load_weights(
+    network: nn.Module, tensors: Mapping[str, Tensor], path: Path, assign: bool = False
+) -> None:
+    """Loads tensors read from `path`, or puts them in the place of the network's own.
 
     Raises a Mismatch for those of another network, other tables of indices in our own layers, and
     values that are not finite.
@@ -125,7 +127,7 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) 
             raise Mismatch(f"{path} is damaged: {name} is not the table of indices of the network")
     if name := find_not_finite(tensors, own):
         raise Mismatch(f"{path} is damaged: {name} holds NaN or infinite values")
-    network.load_state_dict(tensors)
+    network.load_state_dict(tensors, assign=assign)
 
 
 def _tables(network: nn.Module) -> Iterator[str]:
