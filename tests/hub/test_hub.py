@@ -155,7 +155,8 @@ def test_a_place_that_exists_is_replaced_by_a_commit_only_if_wanted(run_cli, pus
         (
             "hf:photos",
             True,
-            "'hf:photos' cannot be a place on the hub; it is written user/name, or user/name@revision",
+            "'hf:photos' cannot be a place on the hub; it is written user/name, or "
+            "user/name@revision",
         ),
         (
             "hf:../../etc/x",

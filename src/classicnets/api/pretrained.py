@@ -222,6 +222,7 @@ def import_weights(
         notes["test"] = {"top1_error": top1, "top5_error": top5}
     run = create(Path(out), config, design=entry.design, **notes)
     run.save_weights(module)
+    run.note_unchanged()
     return run
 
 

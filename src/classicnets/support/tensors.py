@@ -62,6 +62,12 @@ def find_difference(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> 
     return "", ""
 
 
+def is_finite(t: Tensor) -> bool:
+    """Whether no value is NaN or infinite. Their sum is finite only then, and takes no memory; that
+    of large ones may overflow."""
+    return bool(t.sum().isfinite()) or bool(t.isfinite().all())
+
+
 def find_not_finite(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str:
     """The first name, if any, whose tensor holds NaN or infinite values that `here` does not."""
     for name, tensor in there.items():
@@ -70,7 +76,8 @@ def find_not_finite(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> 
         own = here[name].to(tensor.device)
         if tensor.dtype.itemsize == 1:  # 8 bits, with which torch does no arithmetic
             tensor, own = tensor.float(), own.float()
-        if not (finite := tensor.isfinite()).all():
+        if not is_finite(tensor):
+            finite = tensor.isfinite()
             same = (tensor == own) | (tensor.isnan() & own.isnan())  # a mask may hold -inf
             if not (finite | same).all():
                 return name

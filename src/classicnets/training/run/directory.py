@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from classicnets.data.scaling import Scaling, SubtractMeanImage
 from classicnets.support.errors import option, plain_reason
-from classicnets.support.files import LOCK, lock_directory, read_named, write_atomic
+from classicnets.support.files import LOCK, identity, lock_directory, read_named, write_atomic
 from classicnets.support.names import encoded
 from classicnets.support.tables import html_table
 from classicnets.support.tensors import (
@@ -195,7 +195,16 @@ class Run:
 
         Raises a ValueError when they are missing, damaged, or of another network.
         """
-        load_weights(network, self.read_weights(), self.weights, assign)
+        load_weights(network, self.read_weights(), self.weights, assign, self.unchanged)
+
+    def note_unchanged(self) -> None:
+        """Notes which file the weights are, so that they are not read only to be checked again."""
+        self.note(file=identity(self.weights))
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the weights are the file that was noted, which no copy of it is."""
+        return self.notes.get("file") == identity(self.weights)
 
     def read_weights(self) -> dict[str, Tensor]:
         """The best weights by name, mapped into memory.
@@ -207,7 +216,8 @@ class Run:
         except FileNotFoundError:
             name = self.weights.name
             raise ValueError(f"{self.directory} has no weights yet: no {name}") from None
-        self._require_own(tensors)
+        if not self.unchanged:
+            self._require_own(tensors)
         return tensors
 
     def _facts(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
