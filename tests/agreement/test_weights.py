@@ -213,8 +213,10 @@ def _hostile(path: Path, resnet18: Path) -> Iterator[tuple[str, bytes, str]]:
     whole = resnet18.read_bytes()
     yield "code.pth", pickle.dumps({"a": _Code()}), "could run code"
     yield "cut.pth", whole[:100_000], "damaged"
-    yield "text.pth", b"hello", "not a file of weights; PyTorch's .pth, .safetensors, Keras's"
-    yield "empty.pth", b"", "not a file of weights"
+    yield "text.pth", b"hello", "not a file of weights: a .pth begins with the signature of a zip"
+    yield "text.txt", b"hello", "it does not begin like any of them; PyTorch's .pth, .safet"
+    yield "text.safetensors", b"<html>", "a .safetensors begins with the length of its header, and"
+    yield "empty.pth", b"", "not a file of weights: it is empty"
     yield "cut.safetensors", safetensors.torch.save({"a": torch.ones(9)})[:40], "damaged"
     with h5py.File(path / "whole.h5", "w") as file:
         file["fc/fc/kernel"] = [1.0]
