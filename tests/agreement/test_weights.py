@@ -13,15 +13,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 import classicnets as cn
 from classicnets import catalog
 from classicnets.weights.bridges import BRIDGES, _dense, translate
 from classicnets.weights.files import read_weights
-from classicnets.weights.released import RELEASED, imagenet_classes
+from classicnets.weights.released import PIXELS, RELEASED, imagenet_classes
 
 ORACLE = SimpleNamespace(
     **runpy.run_path(str(Path(__file__).parents[1] / "goldens/make_weights.py"))
@@ -111,6 +113,25 @@ def test_the_scores_are_those_of_the_package(what, save, name, tmp_path):
     close = {"rel": 2e-5, "abs": 2e-5 * stored["norm"]}
     assert scores[0, ::20].tolist() == pytest.approx(stored["scores"], **close)
     assert scores.norm().item() == pytest.approx(stored["norm"], rel=2e-5)
+
+
+def test_the_pixels_come_with_the_weights_and_others_change_the_answer(resnet18, tmp_path):
+    tensors = torch.load(resnet18, weights_only=True)
+    last = {name: tensors[name] / 100 for name in ("fc.weight", "fc.bias")}  # several are likely
+    torch.save(tensors | last, tmp_path / "a.pth")
+    run = cn.import_weights("resnet18", tmp_path / "a.pth", tmp_path / "run")
+    image = Image.effect_noise((256, 256), 60).convert("RGB")
+    answers = dict(cn.predict(run.directory, image, top=1000)[0].top)
+    at = (256 - 224) // 2
+    pixels = torch.from_numpy(np.asarray(image)[at:-at, at:-at].copy()).permute(2, 0, 1)[None]
+    network = cn.load(run.directory)
+    far = {}
+    for source in ("torchvision", "keras"):
+        with torch.no_grad():
+            p = network(PIXELS[source].scaling(pixels)).softmax(1)[0].tolist()
+        named = zip(run.config.classes, p, strict=True)
+        far[source] = max(abs(answers[name] - one) for name, one in named)
+    assert far["torchvision"] < 1e-4 < 1e-3 < far["keras"]
 
 
 def test_a_layer_behind_maps_is_transposed_pixel_by_pixel():

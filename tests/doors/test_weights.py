@@ -157,6 +157,21 @@ def test_a_file_becomes_a_run_where_one_wants_it(world, served, photos, run_cli)
     assert "here is not empty" in again.err
 
 
+def test_pixels_and_differences_of_each_file_are_listed(run_cli):
+    rows = {one["weights"]: one for one in json.loads(run_cli("weights", "--json").out)}
+    keras, torchvision = rows["resnet50@keras"], rows["resnet50_v15@torchvision"]
+    assert keras["pixels"] == {
+        "order": "BGR",
+        "range": [0, 255],
+        "mean": [103.939, 116.779, 123.68],  # as Caffe's and Keras's documentation have them
+        "std": [1, 1, 1],
+    }
+    assert len(keras["differences"]) == 3
+    mean = [255 * m for m in (0.485, 0.456, 0.406)]  # as torchvision's has them
+    assert torchvision["pixels"]["mean"] == pytest.approx(mean)
+    assert (torchvision["pixels"]["order"], torchvision["differences"]) == ("RGB", [])
+
+
 def test_no_line_of_the_table_is_longer_than_100_columns(run_cli):
     assert max(map(len, run_cli("weights").out.splitlines())) <= 100
 

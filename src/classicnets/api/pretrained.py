@@ -31,11 +31,13 @@ from classicnets.weights.bridges import count_classes, translate
 from classicnets.weights.files import read_weights
 from classicnets.weights.released import (
     DESIGNS,
+    DIFFERS,
     RELEASED,
     SIDE,
     Released,
     find_released,
     imagenet_classes,
+    pixels_in_file,
     pixels_of,
     sources,
 )
@@ -50,7 +52,8 @@ HEADS = ("weights", "MB", "error, %", "licence", "cached", "about")
 LEFT = ("weights", "licence", "cached", "about")
 NOTE = """
 The error, top-1 / top-5, is the source's, on ImageNet's validation images, one centre crop;
-VGG's paper took dense evaluation, ResNet's ten crops."""
+VGG's paper took dense evaluation, ResNet's ten crops. --json has the pixels of each, and in what
+its file differs from our network."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,7 +85,7 @@ class WeightsTable:
         return html_table([HEADS, *self._cells()], LEFT)
 
     def json(self) -> str:
-        """The rows, with address, sum and place of the file."""
+        """The rows, with address, sum and place of the file, its pixels, and in what it differs."""
         return json.dumps([_as_dict(one) for one in self.rows], indent=2)
 
 
@@ -98,10 +101,17 @@ def _as_dict(one: Released) -> dict[str, Any]:
         "top1_error": one.errors[0],
         "top5_error": one.errors[1],
         "licence": one.licence,
+        "pixels": pixels_in_file(one.source),
+        "differences": DIFFERS.get((one.source, _family(one)), ()),
         "about": one.about,
         "file": str(cache() / FOLDER / one.file.name),
         "run": str(_place(one)),
     }
+
+
+def _family(one: Released) -> str:
+    paper = catalog.CATALOG[one.network].paper
+    return paper.page if paper else ""
 
 
 def list_weights(pattern: str = "*") -> WeightsTable:

@@ -99,6 +99,30 @@ RELEASED = (
 # fmt: on
 
 
+# in what the files of a package differ from our networks, and what becomes of it
+TURNED = "reads blue, green, red; the first layer is turned round"
+DIFFERS = {
+    ("keras", "vgg"): (TURNED, "fc6 reads maps pixel by pixel; it is transposed"),
+    ("keras", "resnet"): (
+        TURNED,
+        "convolutions have a bias; it is subtracted from the mean of the normalisation after it",
+        "epsilon is 1.001e-5; what it has beyond 1e-5 is added to the variance",
+    ),
+}
+
+
+def pixels_in_file(source: str) -> dict[str, object]:
+    """The pixels that a package's own networks read: order, range, mean and deviation."""
+    turned = -1 if source in ("keras", "caffe") else 1
+    pixels = PIXELS[source]
+    return {
+        "order": "RGB"[::turned],
+        "range": [0, 255],
+        "mean": pixels.mean[::turned],
+        "std": pixels.std[::turned],
+    }
+
+
 def find_released(network: str, source: str = "") -> Released | None:
     """Those of a network and, if it is named, of a source."""
     return next(_of(network, source), None)
