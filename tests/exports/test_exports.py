@@ -212,7 +212,7 @@ class Cancelling(nn.Module):
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_a_network_that_magnifies_rounding_is_judged_by_what_float32_does_to_it(
+def test_a_network_that_magnifies_rounding_may_differ_by_what_float32_does_to_it(
     make_run, tmp_path, wrong
 ):
     network = Cancelling(wrong)

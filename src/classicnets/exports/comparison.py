@@ -36,7 +36,7 @@ class Export:
     """An exported file and how it compares with `predict` on `images` images of `source`.
 
     `difference` is the largest of a score, as a share of the largest score, `rounding` that of
-    `predict` from itself in float64, where it was needed to judge the file; `agreed` counts the
+    `predict` from itself in float64, where the file differs by more than usual; `agreed` counts the
     images with the same likeliest class; `seconds` are those an image takes in a batch of five, by
     the file's engine and by `predict`, on as many `threads`; `bytes` those of the file, and of the
     weights in float32.
