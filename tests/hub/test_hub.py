@@ -16,7 +16,8 @@ from safetensors.torch import save
 
 import classicnets as cn
 from classicnets.api.push import stage
-from classicnets.hub.client import WRITTEN
+from classicnets.hub.client import READ, WRITTEN
+from classicnets.support.progress import progress
 from classicnets.training.run.directory import open_run
 
 NAME = "hf:ada/photos"
@@ -115,7 +116,12 @@ def test_the_data_of_a_pushed_run_are_asked_for(run_cli, pushed):
 def test_only_the_files_of_a_run_are_fetched_and_once(pushed, run, image):
     files = pushed.repos["ada/photos"]["main"]
     files |= {"evil.py": b"raise SystemExit", "last.pt": b"\x80", "a/run.json": b"{}"}
-    cn.predict(NAME, image)
+    told: list[tuple[str, int, int]] = []
+    token = progress.set(lambda *now: told.append(now))
+    cn.load(NAME)
+    progress.reset(token)
+    whole = sum(len(files[name]) for name in READ if name in files)
+    assert told[-1] == (NAME, whole, whole)
     got = sorted(one.rpartition("/")[2] for one in pushed.asked if one.startswith("GET /ada"))
     assert got == ["design.net", "metrics.jsonl", "run.json", "weights.safetensors"]
     pushed.asked.clear()

@@ -4,6 +4,7 @@ The token is that of `hf auth login`, or HF_TOKEN. What is fetched is data: only
 none beyond its size.
 """
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 from classicnets.data.sets import HUB
 from classicnets.support.errors import option, plain_reason
+from classicnets.support.progress import progress
 from classicnets.training.run.directory import DESIGN, MEAN
 
 # the files of a run that are read -> the most bytes of each
@@ -89,7 +91,29 @@ def _snapshot(place: Place, local: bool = False) -> Path:
     """The folder with the files, downloaded or of an earlier download."""
     download = _client(str(place)).snapshot_download
     known = {"allow_patterns": list(READ), "local_files_only": local}
-    return Path(download(place.repo, revision=place.revision or None, **known))
+    return Path(
+        download(place.repo, revision=place.revision or None, tqdm_class=_reporting(place), **known)
+    )
+
+
+def _reporting(place: Place) -> type:
+    """A bar for the client that draws nothing, and tells how many bytes have come."""
+    from tqdm import tqdm  # noqa: PLC0415  # comes with the client
+
+    report = progress.get()  # whose context the client's threads do not have
+
+    class Reporting(tqdm):
+        most = 0
+
+        def __init__(self, *args: Any, **options: Any):
+            super().__init__(*args, **options | {"file": io.StringIO()})
+
+        def display(self, *_: Any, **__: Any) -> None:
+            if self.unit == "B" and self.total:
+                Reporting.most = max(Reporting.most, int(self.n))
+                report(str(place), Reporting.most, int(self.total))
+
+    return Reporting
 
 
 def _fetched_before(place: Place) -> Path:
@@ -146,7 +170,8 @@ def _in_one_sentence(place: Place) -> Iterator[None]:
     hub = _client(str(place))
     errors = hub.errors
     try:
-        yield
+        with _quiet(hub):
+            yield
     except errors.GatedRepoError as error:
         raise ValueError(
             f"{place} is open to those only who asked for access, at {_address(hub, place)}"
@@ -193,7 +218,7 @@ def _address(hub: Any, place: Place) -> str:
 
 
 def _client(name: str) -> Any:
-    """The package huggingface_hub, without its bars. Raises a ValueError where it is missing."""
+    """The package huggingface_hub. Raises a ValueError where it is missing."""
     try:
         import huggingface_hub  # noqa: PLC0415  # an extra
         import huggingface_hub.errors  # noqa: PLC0415
@@ -202,6 +227,19 @@ def _client(name: str) -> Any:
         raise ValueError(
             f"{name} is on the hub, which needs huggingface_hub: pip install 'classicnets[hub]'"
         ) from None
-    huggingface_hub.utils.disable_progress_bars()
-    huggingface_hub.utils.logging.set_verbosity_error()
     return huggingface_hub
+
+
+@contextmanager
+def _quiet(hub: Any) -> Iterator[None]:
+    """Without the client's bars and warnings."""
+    drawn, said = not hub.utils.are_progress_bars_disabled(), hub.utils.logging.get_verbosity()
+    hub.utils.logging.set_verbosity_error()
+    try:
+        if drawn:
+            hub.utils.disable_progress_bars()
+        yield
+    finally:
+        hub.utils.logging.set_verbosity(said)
+        if drawn:
+            hub.utils.enable_progress_bars()
