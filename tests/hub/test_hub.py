@@ -207,7 +207,7 @@ def test_another_users_place_is_refused(run_cli, hub, run):
 
 
 def test_without_a_connection_what_was_fetched_is_used_if_asked_for(
-    run_cli, pushed, image, monkeypatch
+    run_cli, pushed, run, image, monkeypatch
 ):
     constants = huggingface_hub.constants
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -223,6 +223,9 @@ def test_without_a_connection_what_was_fetched_is_used_if_asked_for(
     line = said(run_cli, "predict", NAME, image)
     assert line.startswith("the hub cannot be reached for hf:ada/photos: ")
     assert line.endswith("with HF_HUB_OFFLINE=1 what was fetched before is used")
+    line = said(run_cli, "push", run, "ada/photos")
+    assert line.startswith("the hub cannot be reached for hf:ada/photos: ")
+    assert "HF_HUB_OFFLINE" not in line
 
 
 def test_without_the_package_the_extra_is_named(run_cli, run, image, monkeypatch):

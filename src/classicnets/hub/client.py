@@ -26,6 +26,7 @@ READ = {
     "metrics.jsonl": 2**26,
 }
 WRITTEN = (*READ, "metrics.csv", "curve.png", "README.md")
+BEFORE = "; with HF_HUB_OFFLINE=1 what was fetched before is used"
 PLACE = re.compile(r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}", re.ASCII)
 REVISION = re.compile(r"[\w.][\w./-]{0,199}", re.ASCII)
 
@@ -77,13 +78,13 @@ def fetch_run(name: str) -> Path:
     """
     place, hub = parse_place(name), _client(name)
     try:
-        with _in_one_sentence(place):
+        with _in_one_sentence(place, BEFORE):
             revision = place.revision or None
             info = hub.HfApi().model_info(place.repo, revision=revision, files_metadata=True)
     except hub.errors.OfflineModeIsEnabled:
         return _fetched_before(place)
     _require_run(place, {one.rfilename: one.size or 0 for one in info.siblings or ()})
-    with _in_one_sentence(place):
+    with _in_one_sentence(place, BEFORE):
         return _snapshot(place)
 
 
@@ -165,8 +166,11 @@ def publish(
 
 
 @contextmanager
-def _in_one_sentence(place: Place) -> Iterator[None]:
-    """Turns what the client raises into a ValueError of one sentence, but for its offline mode."""
+def _in_one_sentence(place: Place, otherwise: str = "") -> Iterator[None]:
+    """Turns what the client raises into a ValueError of one sentence, but for its offline mode.
+
+    `otherwise` says what to do where there is no connection.
+    """
     hub = _client(str(place))
     errors = hub.errors
     try:
@@ -187,8 +191,7 @@ def _in_one_sentence(place: Place) -> Iterator[None]:
         if isinstance(cause, errors.HfHubHTTPError):
             raise ValueError(_refused(place, cause)) from error
         raise ValueError(
-            f"the hub cannot be reached for {place}: {plain_reason(cause)}; with HF_HUB_OFFLINE=1 "
-            "what was fetched before is used"
+            f"the hub cannot be reached for {place}: {plain_reason(cause)}{otherwise}"
         ) from error
 
 
