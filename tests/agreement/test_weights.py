@@ -23,7 +23,7 @@ import classicnets as cn
 from classicnets import catalog
 from classicnets.weights.bridges import BRIDGES, _dense, translate
 from classicnets.weights.files import read_weights
-from classicnets.weights.released import PIXELS, RELEASED, imagenet_classes
+from classicnets.weights.released import DESIGNS, PIXELS, RELEASED, imagenet_classes
 
 ORACLE = SimpleNamespace(
     **runpy.run_path(str(Path(__file__).parents[1] / "goldens/make_weights.py"))
@@ -142,15 +142,16 @@ def test_a_layer_behind_maps_is_transposed_pixel_by_pixel():
 
 
 def test_every_release_fits_a_network_and_says_where_it_is():
-    assert len({one.name for one in RELEASED}) == len(RELEASED) == 14
+    assert len({one.name for one in RELEASED}) == len(RELEASED) == 16
     for one in RELEASED:
         kind, known = one.file.sum
-        assert one.network in catalog.CATALOG
-        assert (kind, len(known)) in (("MD5", 32), ("SHA-256", 8))
-        assert known in one.file.name or kind == "MD5"
+        assert one.network in {*catalog.CATALOG, *DESIGNS}
+        assert (kind, len(known)) in (("MD5", 32), ("SHA-1", 40), ("SHA-256", 8))
+        assert known in one.file.name or kind != "SHA-256"
         # four bytes for each parameter, and what a format adds
-        assert one.megabytes == pytest.approx(catalog.find(one.network).params * 4e-6, rel=0.01)
-        assert one.file.mirrors[0].startswith("https://")
+        count = sum(p.numel() for p in _network(one.network).parameters())
+        assert one.megabytes == pytest.approx(count * 4e-6, rel=0.01)
+        assert one.file.mirrors[0].startswith("https://" if one.source != "caffe" else "http://")
 
 
 def test_the_classes_are_the_thousand_of_the_ilsvrc():
@@ -221,8 +222,10 @@ def test_the_wrong_stride_is_refused_though_every_tensor_fits(what, network, rea
 def test_a_network_without_published_weights_is_named(resnet18, tmp_path):
     with pytest.raises(ValueError, match="no published weights for zfnet that fit it"):
         cn.import_weights("zfnet", resnet18, tmp_path / "run")
-    with pytest.raises(ValueError, match="of alexnet; there are those of vgg_a, vgg_b, vgg_d"):
-        cn.list_weights("alexnet")
+    with pytest.raises(
+        ValueError, match=r"of zfnet; there are those of alexnet-bvlc\.net, googlenet"
+    ):
+        cn.list_weights("zfnet")
 
 
 class _Code:

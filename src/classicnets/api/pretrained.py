@@ -101,7 +101,7 @@ def _as_dict(one: Released) -> dict[str, Any]:
         "top1_error": one.errors[0],
         "top5_error": one.errors[1],
         "licence": one.licence,
-        "pixels": pixels_in_file(one.source),
+        "pixels": pixels_in_file(one.source, _family(one)),
         "differences": DIFFERS.get((one.source, _family(one)), ()),
         "about": one.about,
         "file": str(cache() / FOLDER / one.file.name),
@@ -110,8 +110,8 @@ def _as_dict(one: Released) -> dict[str, Any]:
 
 
 def _family(one: Released) -> str:
-    paper = catalog.CATALOG[one.network].paper
-    return paper.page if paper else ""
+    paper = catalog.find(one.network).paper
+    return paper.page if paper else DESIGNS[one.network]
 
 
 def list_weights(pattern: str = "*") -> WeightsTable:
@@ -273,7 +273,10 @@ def _place(released: Released) -> Path:
 
 
 def _network(name: str) -> str:
-    """The catalogue's name of a network that is spelt in any way; empty for another name."""
+    """The catalogue's name of a network that is spelt in any way, or that of a design of this
+    package; empty for another name."""
+    if name in DESIGNS:
+        return name
     found = catalog.SPELLINGS.get(spelling(name), "")
     return catalog.ALIASES.get(found, found)
 
@@ -290,7 +293,7 @@ def _released(name: str) -> Released | None:
         return found
     if at and (known := sources(ours)):
         raise ValueError(f"there are no weights of {ours} from {source}; {suggest(source, known)}")
-    near = find_released(f"{ours}_v15")
+    near = find_released(f"{ours}_v15") or find_released(f"{ours}-bvlc.net")
     other = f"; those of {near.network} are" if near else ""
     raise ValueError(
         f"{name} is neither a run directory nor a network with published weights{other}; "
