@@ -1,5 +1,6 @@
 """The commands of docs/export.md, one after another."""
 
+import json
 import re
 import shlex
 import shutil
@@ -11,7 +12,8 @@ from PIL import Image
 
 import classicnets as cn
 
-PAGE = (Path(__file__).parents[2] / "docs/export.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/export.md").read_text(encoding="utf-8")
 (COMMANDS,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
@@ -49,6 +51,15 @@ def test_the_commands_of_the_page_run_one_after_another(run, run_cli, tmp_path, 
     read_elsewhere()
     errors = [cn.evaluate(one).top1_error for one in ("runs/digits", "runs/again")]
     assert errors[0] == errors[1]
+
+
+def test_every_network_was_exported_and_none_is_further_from_predict_than_the_page_says():
+    results = ROOT / "benchmarks/results/exports-catalogue.json"
+    rows = json.loads(results.read_text(encoding="utf-8"))
+    assert rows.keys() == {*cn.names(), "vgg.net"}
+    (most,) = re.findall(r"at most (\S+) of the largest score apart", PAGE)
+    assert f"{max(row['difference'] for row in rows.values()):.1e}" == f"{float(most):.1e}"
+    assert all(row["agreed"] == row["images"] for row in rows.values())
 
 
 def test_the_page_says_what_is_allowed_and_which_formats_there_are():
