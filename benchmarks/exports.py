@@ -43,6 +43,7 @@ CATALOGUE, SPEED = "exports-catalogue", "exports-speed"
 PEERS = {"resnet50": "resnet50_v15", "vgg16": "vgg_d"}  # torchvision's -> ours of the same layers
 INT8 = ("resnet50", "vgg_d")
 ROUNDS = 15
+MAGNIFIES = ("plain110",)  # with the figures of a batch
 DESIGN = Path(__file__).parent / "bases/vgg.net"
 
 
@@ -85,8 +86,9 @@ def write_catalogue(names: Sequence[str]) -> None:
         "and opened by ONNX Runtime: the largest difference of a score from `predict`'s, as a "
         "share of the largest score, on images in batches of 1, 2 and 5. 1e-3 is allowed. Seconds "
         "are those of the whole export, comparison included, on one thread of a shared machine. "
-        "plain110 is refused: with drawn weights its float32 scores are 0.8 % away from those in "
-        "float64 already, whatever computes them."
+        "plain110 keeps the statistics that batch normalisation begins with: with those of a batch "
+        "each of its stages magnifies what float32 rounds some 50 times, to 1 % to 20 % of its "
+        "scores, whatever computes them, and it is refused."
     )
     table = [
         "| network | largest difference | same answer | MiB | seconds |",
@@ -118,7 +120,8 @@ def made_run(name: str, place: Path) -> Path:
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None  # the figures of this batch alone
     with torch.no_grad():
-        network.train()(config.scaling(data.train[torch.arange(4)][:, :, :crop, :crop]))
+        if name not in MAGNIFIES:
+            network.train()(config.scaling(data.train[torch.arange(4)][:, :, :crop, :crop]))
     run = create(place, config, design=entry.design, ended=True)
     run.save_weights(network.eval())
     return run.directory

@@ -36,6 +36,7 @@ _PUBLIC = {
     "api.plan": ("plan",),
     "api.predict": ("predict",),
     "api.pretrained": ("import_weights", "list_weights"),
+    "api.push": ("push",),
     "api.resume": ("resume",),
     "api.runs": ("load",),
     "api.see": ("see",),
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from .api.plan import plan as plan
     from .api.predict import predict as predict
     from .api.pretrained import import_weights as import_weights, list_weights as list_weights
+    from .api.push import push as push
     from .api.resume import resume as resume
     from .api.runs import load as load
     from .api.see import see as see

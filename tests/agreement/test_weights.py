@@ -13,15 +13,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 import classicnets as cn
 from classicnets import catalog
 from classicnets.weights.bridges import BRIDGES, _dense, translate
 from classicnets.weights.files import read_weights
-from classicnets.weights.released import RELEASED, imagenet_classes
+from classicnets.weights.released import DESIGNS, PIXELS, RELEASED, imagenet_classes
 
 ORACLE = SimpleNamespace(
     **runpy.run_path(str(Path(__file__).parents[1] / "goldens/make_weights.py"))
@@ -113,6 +115,25 @@ def test_the_scores_are_those_of_the_package(what, save, name, tmp_path):
     assert scores.norm().item() == pytest.approx(stored["norm"], rel=2e-5)
 
 
+def test_the_pixels_come_with_the_weights_and_others_change_the_answer(resnet18, tmp_path):
+    tensors = torch.load(resnet18, weights_only=True)
+    last = {name: tensors[name] / 100 for name in ("fc.weight", "fc.bias")}  # several are likely
+    torch.save(tensors | last, tmp_path / "a.pth")
+    run = cn.import_weights("resnet18", tmp_path / "a.pth", tmp_path / "run")
+    image = Image.effect_noise((256, 256), 60).convert("RGB")
+    answers = dict(cn.predict(run.directory, image, top=1000)[0].top)
+    at = (256 - 224) // 2
+    pixels = torch.from_numpy(np.asarray(image)[at:-at, at:-at].copy()).permute(2, 0, 1)[None]
+    network = cn.load(run.directory)
+    far = {}
+    for source in ("torchvision", "keras"):
+        with torch.no_grad():
+            p = network(PIXELS[source].scaling(pixels)).softmax(1)[0].tolist()
+        named = zip(run.config.classes, p, strict=True)
+        far[source] = max(abs(answers[name] - one) for name, one in named)
+    assert far["torchvision"] < 1e-4 < 1e-3 < far["keras"]
+
+
 def test_a_layer_behind_maps_is_transposed_pixel_by_pixel():
     """Keras flattens (h, w, c), torch (c, h, w): row 2 p + c becomes column 3 c + p."""
     kernel = torch.arange(12.0).reshape(6, 2)  # 3 pixels of 2 maps, 2 neurons
@@ -121,15 +142,16 @@ def test_a_layer_behind_maps_is_transposed_pixel_by_pixel():
 
 
 def test_every_release_fits_a_network_and_says_where_it_is():
-    assert len({one.name for one in RELEASED}) == len(RELEASED) == 14
+    assert len({one.name for one in RELEASED}) == len(RELEASED) == 16
     for one in RELEASED:
         kind, known = one.file.sum
-        assert one.network in catalog.CATALOG
-        assert (kind, len(known)) in (("MD5", 32), ("SHA-256", 8))
-        assert known in one.file.name or kind == "MD5"
+        assert one.network in {*catalog.CATALOG, *DESIGNS}
+        assert (kind, len(known)) in (("MD5", 32), ("SHA-1", 40), ("SHA-256", 8))
+        assert known in one.file.name or kind != "SHA-256"
         # four bytes for each parameter, and what a format adds
-        assert one.megabytes == pytest.approx(catalog.find(one.network).params * 4e-6, rel=0.01)
-        assert one.file.mirrors[0].startswith("https://")
+        count = sum(p.numel() for p in _network(one.network).parameters())
+        assert one.megabytes == pytest.approx(count * 4e-6, rel=0.01)
+        assert one.file.mirrors[0].startswith("https://" if one.source != "caffe" else "http://")
 
 
 def test_the_classes_are_the_thousand_of_the_ilsvrc():
@@ -200,8 +222,10 @@ def test_the_wrong_stride_is_refused_though_every_tensor_fits(what, network, rea
 def test_a_network_without_published_weights_is_named(resnet18, tmp_path):
     with pytest.raises(ValueError, match="no published weights for zfnet that fit it"):
         cn.import_weights("zfnet", resnet18, tmp_path / "run")
-    with pytest.raises(ValueError, match="of alexnet; there are those of vgg_a, vgg_b, vgg_d"):
-        cn.list_weights("alexnet")
+    with pytest.raises(
+        ValueError, match=r"of zfnet; there are those of alexnet-bvlc\.net, googlenet"
+    ):
+        cn.list_weights("zfnet")
 
 
 class _Code:
@@ -213,8 +237,10 @@ def _hostile(path: Path, resnet18: Path) -> Iterator[tuple[str, bytes, str]]:
     whole = resnet18.read_bytes()
     yield "code.pth", pickle.dumps({"a": _Code()}), "could run code"
     yield "cut.pth", whole[:100_000], "damaged"
-    yield "text.pth", b"hello", "not a file of weights; PyTorch's .pth, .safetensors, Keras's"
-    yield "empty.pth", b"", "not a file of weights"
+    yield "text.pth", b"hello", "not a file of weights: a .pth begins with the signature of a zip"
+    yield "text.txt", b"hello", "it does not begin like any of them; PyTorch's .pth, .safet"
+    yield "text.safetensors", b"<html>", "a .safetensors begins with the length of its header, and"
+    yield "empty.pth", b"", "not a file of weights: it is empty"
     yield "cut.safetensors", safetensors.torch.save({"a": torch.ones(9)})[:40], "damaged"
     with h5py.File(path / "whole.h5", "w") as file:
         file["fc/fc/kernel"] = [1.0]

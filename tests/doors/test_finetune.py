@@ -39,6 +39,7 @@ def test_for_the_same_number_of_classes_everything_is_taken(learnt, tmp_path):
     assert own.keys() == before.keys()
     assert all(torch.equal(own[name], before[name]) for name in own)
     assert training.recipe.init == FromRun(str(learnt), rest=HeNormal())
+    assert f"initial values: learnt in {learnt}, all layers" in str(training).splitlines()
 
 
 def test_for_other_classes_the_last_layer_alone_is_new(run_cli, learnt, tmp_path, write_folder):

@@ -190,6 +190,12 @@ CASES = {
         "export {root}/run --out {root}/there/x.pt2",
         f"cannot write {{path}}/x.pt2: {DENIED}",
     ),
+    "pushed weights": (
+        "run/weights.safetensors",
+        CLOSED,
+        "push {root}/run ada/run",
+        f"{{path}} cannot be read: {DENIED}",
+    ),
     "new packed file": (
         "there",
         READ_ONLY,

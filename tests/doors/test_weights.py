@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
+from hashlib import sha1, sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -120,7 +120,7 @@ def test_training_starts_from_published_weights_and_from_a_file(world, served, p
         (["predict", "resnet18@keras", "a.png"], "no weights of resnet18 from keras; choose from"),
         (["predict", "resnet34_b", "a.png"], "neither a run directory nor a network with publi"),
         (["predict", "runs/none", "a.png"], "no run at runs/none"),
-        (["weights", "lenet5"], "no published weights of lenet5; there are those of vgg_a"),
+        (["weights", "lenet5"], "no published weights of lenet5; there are those of alexnet-b"),
         (["weights", "resnet18", "--from", "none.pth"], "--from and --out go together"),
         (["weights", "resnet18", "--from", "none.pth", "--out", "r"], "no file of weights at none"),
         (["train", "resnet18", "--weights", "none.pth"], "no run at none.pth"),
@@ -143,6 +143,18 @@ def test_a_file_that_is_not_the_published_one_is_refused_and_not_kept(world, run
     assert not list((world / "cache/weights").glob("*"))
 
 
+def test_a_file_with_a_sum_by_sha_1_is_compared_with_it(
+    world, served, photos, run_cli, monkeypatch
+):
+    mirrors = find_released("resnet18").file.mirrors  # pyright: ignore[reportOptionalMemberAccess]
+    _release(monkeypatch, Remote(NAME, "", mirrors, sha1="0" * 40))
+    done = run_cli("predict", "resnet18", photos)
+    assert (done.status, "its SHA-1 sum differs" in done.err) == (2, True)
+    whole = sha1((served / NAME).read_bytes()).hexdigest()
+    _release(monkeypatch, Remote(NAME, "", mirrors, sha1=whole))
+    assert run_cli("predict", "resnet18", photos).status == 0
+
+
 def test_a_file_becomes_a_run_where_one_wants_it(world, served, photos, run_cli):
     done = run_cli("weights", "resnet18", "--from", served / NAME, "--out", "here")
     assert (done.status, done.out) == (
@@ -155,6 +167,21 @@ def test_a_file_becomes_a_run_where_one_wants_it(world, served, photos, run_cli)
     again = run_cli("weights", "resnet18", "--from", served / NAME, "--out", "here")
     assert again.status == 2
     assert "here is not empty" in again.err
+
+
+def test_pixels_and_differences_of_each_file_are_listed(run_cli):
+    rows = {one["weights"]: one for one in json.loads(run_cli("weights", "--json").out)}
+    keras, torchvision = rows["resnet50@keras"], rows["resnet50_v15@torchvision"]
+    assert keras["pixels"] == {
+        "order": "BGR",
+        "range": [0, 255],
+        "mean": [103.939, 116.779, 123.68],  # as Caffe's and Keras's documentation have them
+        "std": [1, 1, 1],
+    }
+    assert len(keras["differences"]) == 3
+    mean = [255 * m for m in (0.485, 0.456, 0.406)]  # as torchvision's has them
+    assert torchvision["pixels"]["mean"] == pytest.approx(mean)
+    assert (torchvision["pixels"]["order"], torchvision["differences"]) == ("RGB", [])
 
 
 def test_no_line_of_the_table_is_longer_than_100_columns(run_cli):

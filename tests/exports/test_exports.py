@@ -194,6 +194,40 @@ class Summed(nn.Module):
         return self.fc(x.flatten(1))
 
 
+class Cancelling(nn.Module):
+    """Takes the same number away as it adds, in another order: float32 keeps few digits of it."""
+
+    def __init__(self, wrong: bool = False):
+        super().__init__()
+        self.fc, self.large, self.wrong = nn.Linear(1024, 4), nn.Linear(1024, 4), wrong
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h, w = x.flatten(1), self.large.weight
+        added = nn.functional.linear(h, w) - nn.functional.linear(h.flip(1), w.flip(1))
+        scores = self.fc(h) + 1e4 * added
+        if self.wrong:
+            scores = scores + 3 * self.fc(nn.functional.avg_pool2d(
+                x, 1, divisor_override=2).flatten(1))  # fmt: skip
+        return scores
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_network_that_magnifies_rounding_may_differ_by_what_float32_does_to_it(
+    make_run, tmp_path, wrong
+):
+    network = Cancelling(wrong)
+    run, file = make_run("lenet5", network), tmp_path / "a.onnx"
+    if wrong:
+        with pytest.raises(ValueError, match=r"is not kept: .* since float32 alone changes"):
+            cn.export(run, file, network=network)
+        assert not file.exists()
+        return
+    done = cn.export(run, file, network=network)
+    assert 1e-3 < done.difference <= done.tolerance <= comparison.MOST
+    assert done.tolerance == min(4 * done.rounding, comparison.MOST)
+    assert "since float32 alone changes the network's own by" in str(done)
+
+
 class Choosing(Summed):
     """What it does depends on the values of the images."""
 

@@ -18,7 +18,9 @@ from classicnets.support.arguments import answering
 from classicnets.support.tables import align, html_table, html_text
 from classicnets.training.recipe.recipe import ABOUT_PAPER, shown
 from classicnets.training.run.curves import VALIDATION, EpochMetrics, drawn, plot_curve
-from classicnets.training.run.directory import Run, open_run
+from classicnets.training.run.directory import Run
+
+from .pretrained import open_any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,7 +139,7 @@ def compare(runs: str | Path | Sequence[str | Path]) -> Comparison:
     places = [Path(run).resolve() for run in runs]
     if twice := next((run for run, p in zip(runs, places, strict=True) if places.count(p) > 1), ""):
         raise ValueError(f"the run {twice} is given twice")
-    opened = [open_run(Path(run)) for run in runs]
+    opened = [open_any(run) for run in runs]
     if empty := next((run for run in opened if not run.epochs), None):
         raise ValueError(f"{empty.directory} has no finished epoch to compare")
     differing = _differing([_recipe(run) for run in opened])

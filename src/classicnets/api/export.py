@@ -1,9 +1,10 @@
 """The public function `export`: a run as a file of another engine, compared with `predict`."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -22,11 +23,14 @@ from classicnets.data.scaling import Scaling
 from classicnets.data.sets import open_data
 from classicnets.exports.comparison import (
     BATCHES,
+    MOST,
     OF_BYTES,
+    ROUNDINGS,
     TOLERANCE,
     Batch,
     Export,
     compare_scores,
+    rounding_of,
     time_both,
 )
 from classicnets.exports.formats import FORMATS, Format, find_format
@@ -34,6 +38,7 @@ from classicnets.exports.job import Job
 from classicnets.support.arguments import answering
 from classicnets.support.errors import option, plain_reason
 from classicnets.support.files import exists, read_named
+from classicnets.support.modules import copy_network
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import DESIGN, Run
 
@@ -99,8 +104,8 @@ def export(
         if not result.difference <= result.tolerance:
             raise ValueError(
                 f"{path} is not kept: its scores differ from those of predict by "
-                f"{result.difference:.1e} of the largest, and {result.tolerance:g} is allowed "
-                f"({result.agreed} of {result.images} answers agree)"
+                f"{result.difference:.1e} of the largest, and {result.tolerance:.2g} is allowed"
+                f"{result.because} ({result.agreed} of {result.images} answers agree)"
             )
         for part in sorted(scratch.iterdir(), key=lambda p: p.name == path.name):
             part.replace(path.with_name(part.name))
@@ -195,6 +200,11 @@ def _compared(job: Job, found: Format, written: Path, path: Path, images: _Sampl
     engine = found.open(written, job)
     difference, agreed = compare_scores(batches, engine)
     largest = max(TOLERANCE[job.precision], OF_BYTES * job.with_preprocessing)
+    rounding = 0.0
+    if job.precision == "fp32" and largest < difference < math.inf:
+        own = rounding_of(batches)
+        if ROUNDINGS * own > largest:
+            rounding, largest = own, min(ROUNDINGS * own, MOST)
     weights = (*job.network.parameters(), *job.network.buffers())
     parts = (part for part in written.parent.iterdir() if part.is_file())
     return Export(
@@ -210,6 +220,7 @@ def _compared(job: Job, found: Format, written: Path, path: Path, images: _Sampl
         time_both(batches[-1], engine),
         torch.get_num_threads(),
         (sum(p.stat().st_size for p in parts), 4 * sum(t.numel() for t in weights)),
+        rounding,
     )
 
 
@@ -217,6 +228,7 @@ def _batches(job: Job, pixels: Tensor) -> Iterator[Batch]:
     """Batches of 1, 2 and 5 images, and what `predict` says of them; bytes of several sizes."""
     config = job.config
     ready = for_inference(job.network, config)
+    double = cache(lambda: copy_network(job.network).double())
     start = k = 0
     while start < len(pixels):
         part = pixels[start : start + BATCHES[k % len(BATCHES)]]
@@ -228,12 +240,20 @@ def _batches(job: Job, pixels: Tensor) -> Iterator[Batch]:
         else:
             shown = _as_taken(part, config)
         predict: Callable[[], np.ndarray] = partial(_predict, ready, part, config)
-        yield Batch(shown, predict)
+        yield Batch(shown, predict, partial(_exactly, double, part, config))
         start, k = start + len(part), k + 1
 
 
 def _predict(ready: torch.nn.Module, pixels: Tensor, config: RunConfig) -> np.ndarray:
     return ready(_scaled(pixels, config, config.scaling)).numpy()
+
+
+def _exactly(
+    network: Callable[[], torch.nn.Module], pixels: Tensor, config: RunConfig
+) -> np.ndarray:
+    """The scores in float64."""
+    with torch.no_grad():
+        return network()(_scaled(pixels, config, config.scaling).double()).numpy()
 
 
 def _stretched(x: Tensor, h: float, w: float) -> Image.Image:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets.support.names import as_text
-from classicnets.support.tensors import find_difference, read_tensors
+from classicnets.support.tensors import find_difference, map_tensors
 from classicnets.training.recipe.init import AsBuilt, FromRun, Random
 from classicnets.training.recipe.recipe import CustomPart, Recipe
 from classicnets.training.run.directory import Run
@@ -34,7 +34,7 @@ def from_run(
     if not then.weights.exists():
         raise ValueError(f"{then.directory} has no weights yet: no {then.weights.name}")
     counts = (len(then.config.classes), len(classes))
-    learnt, own = read_tensors(then.weights), network.state_dict()
+    learnt, own = map_tensors(then.weights), network.state_dict()
     heads = [key for key in own if key in learnt and _is_head(learnt[key], own[key], *counts)]
     if counts[0] == counts[1] and then.config.classes != classes:
         heads = [key for key in _by_class(target, own, len(classes)) if key in learnt]

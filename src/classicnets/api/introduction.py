@@ -208,7 +208,7 @@ def _held_back(training: "Training") -> Iterator[str]:
 def _not_learnt(init: FromRun) -> str:
     """Which layers are not taken from the run, and what initialises them."""
     if not init.new and init.layers is None:
-        return ""
+        return ", all layers"
     drawn = type(init.rest).__name__
     drawn = "as the builder left it" if drawn == "AsBuilt" else f"drawn by {drawn}"
     if init.layers is None:

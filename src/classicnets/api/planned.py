@@ -23,7 +23,9 @@ from classicnets.training.execution.plan import predict_step
 from classicnets.training.recipe.optimizers import OptimizerSpec
 from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.run.config import RunConfig
-from classicnets.training.run.directory import Run, open_run
+from classicnets.training.run.directory import Run
+
+from .pretrained import open_any
 
 READ = 64  # images that are read to time the reader
 REVIEWED = {"peak_bytes": lambda n: format_bytes(int(n)), "seconds_per_epoch": format_seconds}
@@ -94,7 +96,7 @@ def review(runs: Sequence[str | Path]) -> list[dict[str, Any]]:
     """
     if not runs:
         raise ValueError("--review needs runs, such as --review runs/*")
-    return [_reviewed(open_run(Path(run))) for run in runs]
+    return [_reviewed(open_any(run)) for run in runs]
 
 
 def _reviewed(run: Run) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from classicnets.data.download import cache, fetch, locked
 from classicnets.data.scaling import Normalise
 from classicnets.data.sets import IMAGENET
 from classicnets.exports.weights_file import read_kept
+from classicnets.hub.client import fetch_run, is_on_hub
 from classicnets.support.errors import option, suggest
 from classicnets.support.files import exists
 from classicnets.support.names import spelling
@@ -30,11 +31,13 @@ from classicnets.weights.bridges import count_classes, translate
 from classicnets.weights.files import read_weights
 from classicnets.weights.released import (
     DESIGNS,
+    DIFFERS,
     RELEASED,
     SIDE,
     Released,
     find_released,
     imagenet_classes,
+    pixels_in_file,
     pixels_of,
     sources,
 )
@@ -49,7 +52,8 @@ HEADS = ("weights", "MB", "error, %", "licence", "cached", "about")
 LEFT = ("weights", "licence", "cached", "about")
 NOTE = """
 The error, top-1 / top-5, is the source's, on ImageNet's validation images, one centre crop;
-VGG's paper took dense evaluation, ResNet's ten crops."""
+VGG's paper took dense evaluation, ResNet's ten crops. --json has the pixels of each, and in what
+its file differs from our network."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +85,7 @@ class WeightsTable:
         return html_table([HEADS, *self._cells()], LEFT)
 
     def json(self) -> str:
-        """The rows, with address, sum and place of the file."""
+        """The rows, with address, sum and place of the file, its pixels, and in what it differs."""
         return json.dumps([_as_dict(one) for one in self.rows], indent=2)
 
 
@@ -97,10 +101,17 @@ def _as_dict(one: Released) -> dict[str, Any]:
         "top1_error": one.errors[0],
         "top5_error": one.errors[1],
         "licence": one.licence,
+        "pixels": pixels_in_file(one.source, _family(one)),
+        "differences": DIFFERS.get((one.source, _family(one)), ()),
         "about": one.about,
         "file": str(cache() / FOLDER / one.file.name),
         "run": str(_place(one)),
     }
+
+
+def _family(one: Released) -> str:
+    paper = catalog.find(one.network).paper
+    return paper.page if paper else DESIGNS[one.network]
 
 
 def list_weights(pattern: str = "*") -> WeightsTable:
@@ -121,9 +132,17 @@ def list_weights(pattern: str = "*") -> WeightsTable:
     return WeightsTable(rows)
 
 
+def open_any(run: str | Path) -> Run:
+    """A run directory, or a run on the hub, `hf:user/name`.
+
+    Raises a ValueError for a run that is missing or damaged, and where `fetch_run` does.
+    """
+    return open_run(fetch_run(str(run)) if is_on_hub(run) else Path(run))
+
+
 def open_trained(run: str | Path) -> Run:
-    """A run directory, or published weights by the name of their network: `resnet18`, or
-    `vgg_d@keras` where there are several.
+    """A run directory, a run on the hub, `hf:user/name`, or published weights by the name of their
+    network: `resnet18`, or `vgg_d@keras` where there are several.
 
     Weights are downloaded once, and kept in the cache as a run. Raises a ValueError for a run that
     is missing or damaged, and for a file that is not the published one; an OSError that says where
@@ -131,7 +150,7 @@ def open_trained(run: str | Path) -> Run:
     """
     name = str(run)
     if exists(Path(name)) or not (released := _released(name)):
-        return open_run(Path(name))
+        return open_any(name)
     return _kept(released.name, released.network, lambda: fetch(released.file, FOLDER), released)
 
 
@@ -213,6 +232,7 @@ def import_weights(
         notes["test"] = {"top1_error": top1, "top5_error": top5}
     run = create(Path(out), config, design=entry.design, **notes)
     run.save_weights(module)
+    run.note_unchanged()
     return run
 
 
@@ -253,7 +273,10 @@ def _place(released: Released) -> Path:
 
 
 def _network(name: str) -> str:
-    """The catalogue's name of a network that is spelt in any way; empty for another name."""
+    """The catalogue's name of a network that is spelt in any way, or that of a design of this
+    package; empty for another name."""
+    if name in DESIGNS:
+        return name
     found = catalog.SPELLINGS.get(spelling(name), "")
     return catalog.ALIASES.get(found, found)
 
@@ -270,7 +293,7 @@ def _released(name: str) -> Released | None:
         return found
     if at and (known := sources(ours)):
         raise ValueError(f"there are no weights of {ours} from {source}; {suggest(source, known)}")
-    near = find_released(f"{ours}_v15")
+    near = find_released(f"{ours}_v15") or find_released(f"{ours}-bvlc.net")
     other = f"; those of {near.network} are" if near else ""
     raise ValueError(
         f"{name} is neither a run directory nor a network with published weights{other}; "

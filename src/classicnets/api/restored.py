@@ -34,6 +34,7 @@ def restore(network: str, path: Path, kept: Kept, out: Path) -> Run:
     notes = {"ended": True, "parameters": sum(p.numel() for p in module.parameters())}
     run = create(out, config, design=kept.design, **notes | kept.notes)
     run.save_weights(module)
+    run.note_unchanged()
     return run
 
 

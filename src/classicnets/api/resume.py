@@ -10,6 +10,7 @@ from torch import nn
 from classicnets import catalog
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
+from classicnets.hub.client import is_on_hub
 from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
 from classicnets.support.errors import option
@@ -49,6 +50,11 @@ def resume(
     and for fewer epochs than are done.
     """
     check_arguments(0, workers)
+    if is_on_hub(run):
+        raise ValueError(
+            f"{run} is on the hub, which has no checkpoint to resume from; a new run starts from "
+            f"its weights with {option('init_from', str(run))}"
+        )
     where = distributed.init(select_device(device))
     open_run(Path(run))  # or an error, before anything is written there
     if distributed.rank() == 0:

@@ -5,6 +5,7 @@ only when the user names it, never because run.json does.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from classicnets.support.arguments import answering
 from classicnets.support.devices import network_device
 from classicnets.support.errors import one_line, option
 from classicnets.support.meta import materialise
-from classicnets.support.modules import require_float32, require_plain
+from classicnets.support.modules import require_float32, require_plain, without_values
 from classicnets.training.execution.execution import Execution, resolve_execution
 from classicnets.training.execution.inference import Inference
 from classicnets.training.recipe.recipe import custom_parts
@@ -50,8 +51,10 @@ def load(run: str | Path, network: Source = None) -> nn.Module:
 
 def load_best(run: Run, network: Source) -> nn.Module:
     """The network of an opened run with its best weights, in evaluation mode."""
-    module = build(run, network)
-    run.load_weights(module)
+    ours = network is None  # whose values are all in the file
+    with without_values() if ours else nullcontext():
+        module = build(run, network)
+    run.load_weights(module, assign=ours)
     if network is not None:
         _require_scores(module.eval(), run.config)
     return module.eval()
@@ -163,9 +166,15 @@ def train_scale(config: RunConfig) -> TrainScale:
 def place_of_data(config: RunConfig) -> str:
     """Where the run's data are. Raises a ValueError when they are not there, or never were."""
     require_data(config)
+    place = config.data.removeprefix(IMAGENET)
+    if is_gone(config.data) and not Path(place).is_absolute():
+        raise ValueError(
+            f"the data of the run, {place}, are not with it; name their place with "
+            f"{option('data', 'PLACE')}"
+        )
     if is_gone(config.data):
         raise ValueError(
-            f"the data of the run are no longer at {config.data.removeprefix(IMAGENET)}; if they "
+            f"the data of the run are no longer at {place}; if they "
             f"have moved, name their new place with {option('data', 'PLACE')}"
         )
     return config.data

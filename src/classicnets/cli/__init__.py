@@ -31,6 +31,7 @@ from .list import list_
 from .pack import pack
 from .plan import plan
 from .predict import predict
+from .push import push
 from .recipe import recipe
 from .report import is_first_to_fail
 from .see import see
@@ -76,7 +77,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
 
 VERBS = (
     *(list_, show, weights, design, diff, suggest, speed, plan, recipe),
-    *(train, experiment, evaluate, predict, compare, see, export, pack, demo),
+    *(train, experiment, evaluate, predict, compare, see, export, push, pack, demo),
 )
 app.callback(invoke_without_command=True)(print_version)
 for verb in VERBS:

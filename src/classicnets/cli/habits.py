@@ -98,6 +98,7 @@ VERBS = {
     "see": "visualize visualise explain plot gradcam cam look",
     "recipe": "config cfg hyp settings",
     "pack": "prepare convert",
+    "push": "upload publish share",
     "--version": "version",
     "--help": "help",
 }

@@ -28,8 +28,8 @@ RunDirectory = Annotated[
     Path,
     typer.Argument(
         metavar="RUN",
-        help="run directory such as runs/digits, or a network with published weights, such as "
-        "resnet18 or vgg_d@keras",
+        help="run directory such as runs/digits, hf:USER/NAME, or a network with published "
+        "weights, such as resnet18 or vgg_d@keras",
         **UNCHECKED,
     ),
 ]
@@ -37,7 +37,8 @@ RunDirectories = Annotated[
     list[Path],
     typer.Argument(
         metavar="RUN",
-        help="run directories such as runs/a runs/b, or networks with published weights",
+        help="run directories such as runs/a runs/b, hf:USER/NAME, or networks with published "
+        "weights",
         **UNCHECKED,
     ),
 ]

@@ -137,7 +137,8 @@ def see(
     )  # fmt: skip
     for reason in series.unreadable:
         print(sentence(f"warning: skipped: {reason}"), file=sys.stderr)
-    place = out or run / ("see.html" if all_ else "see")
+    beside = run if run.is_dir() else Path(run.name)
+    place = out or beside / ("see.html" if all_ else "see")
     check_out(series, place)
     if all_ and place.suffix.lower() != ".html":
         place = place / "see.html"

@@ -33,7 +33,8 @@ class Remote:
     """A file, its MD5 sum, and the folders on the web that have it.
 
     With `unpacked`, the MD5 sum of what is in it, it is the same file however it was compressed. A
-    file without a published MD5 sum has `sha256`, the digits of its SHA-256 sum that are published.
+    file without a published MD5 sum has `sha256`, the digits of its SHA-256 sum that are published,
+    or `sha1`.
     """
 
     name: str
@@ -41,11 +42,14 @@ class Remote:
     mirrors: tuple[str, ...]  # each URL ends with a slash
     unpacked: str = ""
     sha256: str = ""
+    sha1: str = ""
 
     @property
     def sum(self) -> tuple[str, str]:
         """The kind of the sum that is published, and the sum."""
-        return ("MD5", self.md5) if self.md5 else ("SHA-256", self.sha256)
+        if self.md5:
+            return "MD5", self.md5
+        return ("SHA-256", self.sha256) if self.sha256 else ("SHA-1", self.sha1)
 
 
 def cache() -> Path:

@@ -130,9 +130,14 @@ def fingerprint_of(spec: str) -> str:
 
 
 def is_gone(name: str) -> bool:
-    """Whether `resolve` once gave this name for a folder or file that is there no longer."""
+    """Whether `resolve` once gave this name for a folder or file that is there no longer.
+
+    Those of a published run are never there: they have their last name only.
+    """
+    if name in SETS or name.startswith(HUB):
+        return False
     path = Path(as_path(name.removeprefix(IMAGENET)))
-    return path.is_absolute() and not path.exists()
+    return not path.is_absolute() or not path.exists()
 
 
 def resolve(spec: str | Path) -> str:

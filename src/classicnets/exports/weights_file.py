@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classicnets.support.errors import plain_reason
 from classicnets.support.modules import copy_network
-from classicnets.support.tensors import find_difference, map_tensors, read_metadata
+from classicnets.support.tensors import find_difference, is_finite, map_tensors, read_metadata
 from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 from classicnets.training.run.config import RunConfig, check_notes
 
@@ -70,7 +70,7 @@ def read_kept(path: Path) -> Kept | None:
         image = tensors.pop(MEAN, None)
         if image is not None and image.shape != config.input:
             raise ValueError(f"its mean image is {tuple(image.shape)}, not {config.input}")
-        if bad := next((name for name, t in tensors.items() if not t.isfinite().all()), ""):
+        if bad := next((name for name, t in tensors.items() if not is_finite(t)), ""):
             raise ValueError(f"{bad} holds NaN or infinite values")
         config = replace(config, scaling=replace(config.scaling, image=image))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

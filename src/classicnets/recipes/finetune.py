@@ -56,8 +56,8 @@ def fine_tune(
             "batch": "small, so that few images give many steps",
             "optimizer": "the weight decay of ResNet's paper, without biases and normalisation",
             "lr": "a tenth of a common rate in training from scratch",
-            "layer_rates": "new layers first, since their large gradients would spoil the others; "
-            "early stages change least, since edges and colours serve any images"
+            "layer_rates": "the last layer first, since the large gradients of a new one would "
+            "spoil the others; early stages change least, since edges and colours serve any images"
             + "; a tenth of the head's at most without batch normalisation, as in Caffe's example"
             * (not normalised),
             "loss": "smoothed labels, against certainty about few images",

@@ -129,6 +129,26 @@ class _Copies(TorchFunctionMode):
         )
 
 
+class without_values(TorchFunctionMode):
+    """Within it, layers of torch leave their random parameters as they are allocated.
+
+    For networks that get their values elsewhere: memory that is not written costs nothing.
+
+    >>> with without_values():
+    ...     nn.Linear(2, 3).weight.shape
+    torch.Size([3, 2])
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        given = kwargs or {}
+        drawn = func in (Tensor.uniform_, Tensor.normal_)
+        if drawn or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """The network in evaluation mode; afterwards each module has the mode that it had.

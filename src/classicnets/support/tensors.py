@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import plain_reason
-from .files import read_named
+from .files import open_named, read_named
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -25,10 +25,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def map_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, mapped into memory: read where they are used.
+    """The tensors of a safetensors file, mapped into memory: read where they are used, and copied
+    where they are changed.
 
-    Raises a ValueError for a file that is damaged.
+    Raises a FileNotFoundError, or a ValueError for a file that cannot be read or is damaged.
     """
+    open_named(path).close()
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:
@@ -60,6 +62,12 @@ def find_difference(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> 
     return "", ""
 
 
+def is_finite(t: Tensor) -> bool:
+    """Whether no value is NaN or infinite. Their sum is finite only then, and takes no memory; that
+    of large ones may overflow."""
+    return bool(t.sum().isfinite()) or bool(t.isfinite().all())
+
+
 def find_not_finite(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str:
     """The first name, if any, whose tensor holds NaN or infinite values that `here` does not."""
     for name, tensor in there.items():
@@ -68,7 +76,8 @@ def find_not_finite(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> 
         own = here[name].to(tensor.device)
         if tensor.dtype.itemsize == 1:  # 8 bits, with which torch does no arithmetic
             tensor, own = tensor.float(), own.float()
-        if not (finite := tensor.isfinite()).all():
+        if not is_finite(tensor):
+            finite = tensor.isfinite()
             same = (tensor == own) | (tensor.isnan() & own.isnan())  # a mask may hold -inf
             if not (finite | same).all():
                 return name

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from classicnets.support.errors import first_few
+from classicnets.support.tensors import is_finite
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]  # a pattern, and what takes its place
 
@@ -263,7 +264,7 @@ def _fitting(
         if tuple(tensor.shape) != shape:
             there = tuple(tensor.shape)
             raise ValueError(f"{names[own]} is {there} in the file, and {own} is {shape}")
-        if not torch.isfinite(tensor).all():
+        if not is_finite(tensor):
             raise ValueError(f"{names[own]} holds NaN or infinite values")
         state[own] = tensor.to(here.dtype).contiguous()
     return state

@@ -16,6 +16,13 @@ from .caffe import read_caffe, starts_like_caffe
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # a file of torch.save today, and before torch 1.6
+BEGINS = {
+    ".safetensors": "the length of its header, and a brace",
+    ".h5": "the signature of HDF5",
+    ".pth": "the signature of a zip archive, or of a pickle",
+    ".pt": "the signature of a zip archive, or of a pickle",
+    ".caffemodel": "a field of a network, in a protocol buffer",
+}
 MOST = 2**30  # elements of a file; VGG E has a seventh
 WRAPPED = ("state_dict", "model_state_dict", "model")  # where a checkpoint keeps its weights
 
@@ -48,9 +55,18 @@ def _reader(path: Path, start: bytes) -> Callable[[Path], dict[str, Tensor]]:
     if starts_like_caffe(start):
         return read_caffe
     raise ValueError(
-        f"{path} is not a file of weights; PyTorch's .pth, .safetensors, Keras's .h5 and Caffe's "
-        ".caffemodel are read"
+        f"{path} is not a file of weights: {_instead(path, start)}; PyTorch's .pth, .safetensors, "
+        "Keras's .h5 and Caffe's .caffemodel are read"
     )
+
+
+def _instead(path: Path, start: bytes) -> str:
+    """Why a file is taken for none of weights."""
+    if not start:
+        return "it is empty"
+    if path.suffix in BEGINS:
+        return f"a {path.suffix} begins with {BEGINS[path.suffix]}, and this one does not"
+    return "it does not begin like any of them"
 
 
 def _torch(path: Path) -> dict[str, Tensor]:

@@ -73,9 +73,23 @@ def _keras(
     return Released(network, "keras", remote, megabytes, errors, licence, about)
 
 
+def _caffe(
+    network: str, file: str, sha1: str, megabytes: int, accuracies: tuple[float, float]
+) -> Released:
+    """Sum and accuracies as the readme of the model in Caffe's repository has them."""
+    remote = Remote(file, "", ("http://dl.caffe.berkeleyvision.org/",), sha1=sha1)
+    errors = (round(100 - accuracies[0], 1), round(100 - accuracies[1], 1))
+    about = "BVLC's own training; BGR"
+    return Released(network, "caffe", remote, megabytes, errors, "unrestricted", about)
+
+
 # the first of a network is the one that is meant by its name alone
 # fmt: off
 RELEASED = (
+    _caffe("alexnet-bvlc.net", "bvlc_alexnet.caffemodel",
+        "9116a64c0fbe4459d18f4bb6b56d647b63920377", 244, (57.1, 80.2)),
+    _caffe("googlenet", "bvlc_googlenet.caffemodel",
+        "405fc5acd08a3bb12de8ee5e23a96bec22f08204", 54, (68.7, 88.9)),
     _torchvision("vgg_a", "vgg11-8a719046.pth", 506.84, 69.02, 88.628),
     _torchvision("vgg_b", "vgg13-19584684.pth", 507.545, 69.928, 89.246),
     _torchvision("vgg_d", "vgg16-397923af.pth", 527.796, 71.592, 90.382),
@@ -97,6 +111,35 @@ RELEASED = (
     _torchvision("resnet152_v15", "resnet152-394f9c45.pth", 230.434, 78.312, 94.046),
 )
 # fmt: on
+
+
+# in what the files of a package differ from our networks, and what becomes of it
+TURNED = "reads blue, green, red; the first layer is turned round"
+DIFFERS = {
+    ("caffe", "alexnet"): (
+        TURNED,
+        "response normalisation has k 1 and alpha divided by 5; a design of this package has them",
+    ),
+    ("caffe", "googlenet"): (TURNED,),
+    ("keras", "vgg"): (TURNED, "fc6 reads maps pixel by pixel; it is transposed"),
+    ("keras", "resnet"): (
+        TURNED,
+        "convolutions have a bias; it is subtracted from the mean of the normalisation after it",
+        "epsilon is 1.001e-5; what it has beyond 1e-5 is added to the variance",
+    ),
+}
+
+
+def pixels_in_file(source: str, family: str) -> dict[str, object]:
+    """The pixels that a package's own network reads: order, range, mean and deviation."""
+    turned = -1 if source in ("keras", "caffe") else 1
+    pixels = pixels_of(source, family)
+    return {
+        "order": "RGB"[::turned],
+        "range": [0, 255],
+        "mean": pixels.mean[::turned],
+        "std": pixels.std[::turned],
+    }
 
 
 def find_released(network: str, source: str = "") -> Released | None:

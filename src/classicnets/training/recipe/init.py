@@ -17,7 +17,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from classicnets.support.errors import check_range, one_line
 from classicnets.support.names import as_path
-from classicnets.support.tensors import find_difference, find_not_finite, read_tensors
+from classicnets.support.tensors import find_difference, find_not_finite, map_tensors
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class FromRun:
     def __call__(self, network: nn.Module, generator: Generator) -> None:
         path = Path(as_path(self.run)) / "weights.safetensors"
         try:
-            learnt = read_tensors(path)
+            learnt = map_tensors(path)
         except FileNotFoundError:
             raise ValueError(f"no weights at {path}") from None
         own = network.state_dict()

@@ -61,11 +61,24 @@ def to_json(value: Any, kind: Any = None) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """JSON as Python values. Raises a ValueError where it is none, or nested beyond reason."""
+    """JSON as Python values. Raises a ValueError that says where it is none, or nested beyond
+    reason.
+
+    >>> parse_json('{"seed": }')
+    Traceback (most recent call last):
+    ValueError: it is not JSON from line 1, character 10 on
+    """
     try:
         return json.loads(text)
     except RecursionError:
         raise ValueError("its brackets are nested too deeply") from None
+    except json.JSONDecodeError as error:
+        if not text.strip():
+            raise ValueError("it is empty") from None
+        place = f"line {error.lineno}, character {error.colno}"
+        raise ValueError(f"it is not JSON from {place} on") from None
+    except ValueError:  # Python reads no number of thousands of digits
+        raise ValueError("a number in it has thousands of digits") from None
 
 
 def from_json(data: Any, kind: Any, name: str = "") -> Any:

@@ -110,8 +110,14 @@ def restore(state: TrainingState, path: Path, fixed: Mapping[str, Any]) -> None:
     state.validation, state.best = tuple(content["validation"]), tuple(content["best"])
 
 
-def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Loads tensors read from `path`.
+def load_weights(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    assign: bool = False,
+    finite: bool = False,
+) -> None:
+    """Loads tensors read from `path`, or `assign`s them; `finite` says that they are known to be.
 
     Raises a Mismatch for those of another network, other tables of indices in our own layers, and
     values that are not finite.
@@ -123,9 +129,9 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) 
     for name in _tables(network):
         if not torch.equal(tensors[name], own[name].to(tensors[name].device)):
             raise Mismatch(f"{path} is damaged: {name} is not the table of indices of the network")
-    if name := find_not_finite(tensors, own):
+    if not finite and (name := find_not_finite(tensors, own)):
         raise Mismatch(f"{path} is damaged: {name} holds NaN or infinite values")
-    network.load_state_dict(tensors)
+    network.load_state_dict(tensors, assign=assign)
 
 
 def _tables(network: nn.Module) -> Iterator[str]:

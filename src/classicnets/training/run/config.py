@@ -197,6 +197,7 @@ def check_notes(notes: Mapping[str, Any]) -> None:
         "measured": Mapping[str, float],
         "ended": bool,
         "diverged": str,
+        "file": tuple[int, ...],
     }
     for name, kind in kinds.items():
         if notes.get(name) is not None:

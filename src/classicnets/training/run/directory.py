@@ -31,13 +31,14 @@ from torch import Tensor, nn
 
 from classicnets.data.scaling import Scaling, SubtractMeanImage
 from classicnets.support.errors import option, plain_reason
-from classicnets.support.files import LOCK, lock_directory, read_named, write_atomic
+from classicnets.support.files import LOCK, identity, lock_directory, read_named, write_atomic
 from classicnets.support.names import encoded
 from classicnets.support.tables import html_table
 from classicnets.support.tensors import (
     checksum,
     find_difference,
     find_not_finite,
+    map_tensors,
     read_metadata,
     read_tensors,
 )
@@ -150,7 +151,11 @@ class Run:
 
     def forget_epochs_after(self, last: int) -> None:
         """Drops the epochs after this one, of the saved state; they will run again."""
-        self.epochs = [epoch for epoch in self.epochs if epoch.epoch <= last]
+        self.keep_epochs([epoch for epoch in self.epochs if epoch.epoch <= last])
+
+    def keep_epochs(self, epochs: Sequence[EpochMetrics]) -> None:
+        """Writes these epochs in place of those that there were, and draws them."""
+        self.epochs = list(epochs)
         self._write_epochs()
         self.draw()
 
@@ -171,27 +176,49 @@ class Run:
 
     def save_weights(self, network: nn.Module) -> None:
         """Saves these weights as the best. Shared ones are stored once for each of their names."""
-        tensors = {
-            name: t.clone(memory_format=torch.contiguous_format)
-            for name, t in network.state_dict().items()
-        }
+        self.save_tensors(
+            {
+                name: t.clone(memory_format=torch.contiguous_format)
+                for name, t in network.state_dict().items()
+            }
+        )
+
+    def save_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Saves weights that share no memory."""
         # one entry: several are written in an order that differs from run to run
         metadata = {"classicnets": json.dumps(self._facts(tensors))}
         content = safetensors.torch.save(tensors, metadata)
         write_atomic(self.weights, content)
 
-    def load_weights(self, network: nn.Module) -> None:
-        """Loads the best weights into the network.
+    def load_weights(self, network: nn.Module, assign: bool = False) -> None:
+        """Loads the best weights into the network, or `assign`s those of the file, mapped.
 
         Raises a ValueError when they are missing, damaged, or of another network.
         """
+        load_weights(network, self.read_weights(), self.weights, assign, self.unchanged)
+
+    def note_unchanged(self) -> None:
+        """Notes which file the weights are, so that they are not read only to be checked again."""
+        self.note(file=identity(self.weights))
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the weights are the file that was noted, which no copy of it is."""
+        return self.notes.get("file") == identity(self.weights)
+
+    def read_weights(self) -> dict[str, Tensor]:
+        """The best weights by name, mapped into memory.
+
+        Raises a ValueError when they are missing, damaged, or not those of run.json.
+        """
         try:
-            tensors = read_tensors(self.weights)
+            tensors = map_tensors(self.weights)
         except FileNotFoundError:
             name = self.weights.name
             raise ValueError(f"{self.directory} has no weights yet: no {name}") from None
-        self._require_own(tensors)
-        load_weights(network, tensors, self.weights)
+        if not self.unchanged:
+            self._require_own(tensors)
+        return tensors
 
     def _facts(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """What the file of the weights says of them, so that others are not taken for them."""

@@ -1,0 +1,1 @@
+"""Runs on the Hugging Face hub: fetched, published, and described in a model card."""
