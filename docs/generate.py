@@ -4,8 +4,9 @@
     python docs/generate.py --check    exits with status 1 and names the files that are out of date
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
-moves in docs/moves.md, what was measured of them in docs/ideas.md, the builders of networks among
-the public names in src/classicnets/__init__.py, and what `classicnets list` shows.
+moves in docs/moves.md, what was measured of them in docs/ideas.md, the claims in docs/claims.md,
+the builders of networks among the public names in src/classicnets/__init__.py, and what
+`classicnets list` shows.
 """
 
 import csv
@@ -26,9 +27,11 @@ from classicnets import builders, catalog  # noqa: E402
 from classicnets.api.recipe_moves import RECIPE_MOVES, RecipeMove  # noqa: E402
 from classicnets.catalog import Entry  # noqa: E402
 from classicnets.designs.moves import MOVES, Move, find_move  # noqa: E402
+from classicnets.studies import index  # noqa: E402
 from classicnets.support.units import format_change  # noqa: E402
 
-STUDIES = sorted((ROOT / "benchmarks/results/ideas").glob("*.json"))
+IDEAS = sorted((ROOT / "benchmarks/results/ideas").glob("*.json"))
+CLAIMS = ROOT / "benchmarks/results/studies"
 
 # how the Chinese README says what papers print
 CHINESE = {
@@ -125,6 +128,19 @@ def _rate(one: Mapping[str, Any], notes: str) -> str:
     return f"{one['lr']:g}" + (f" ({edge[1]})" if edge else "")
 
 
+def claims(family: str) -> str:
+    """A row for each study of a family: the claim, who makes it, the verdict, what is right."""
+    rows = []
+    for study in index.select(family=family):
+        verdict, answer = "not yet run", f"about {study.minutes:g} minutes"
+        if (path := CLAIMS / f"{study.name}.json").exists():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            verdict, answer = kept["verdict"], kept["answer"]
+        cells = (f"{study.claim} ({study.by})", f"**{verdict}**", answer, f"`{study.name}`")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def public_names() -> str:
     """The builders among the public names."""
     quoted = " ".join(f'"{name}",' for name in sorted(builders.ENTRIES | builders.FAMILIES))
@@ -149,9 +165,13 @@ def generated() -> dict[Path, str]:
     texts[page] = _with_rows(text, "recipe moves", moves(RECIPE_MOVES))
     page = ROOT / "docs/ideas.md"
     texts[page] = page.read_text(encoding="utf-8")
-    for path in STUDIES:
+    for path in IDEAS:
         rows = idea(json.loads(path.read_text(encoding="utf-8")))
         texts[page] = _with_rows(texts[page], path.stem, rows)
+    page = ROOT / "docs/claims.md"
+    texts[page] = page.read_text(encoding="utf-8")
+    for family in index.FAMILIES:
+        texts[page] = _with_rows(texts[page], family, claims(family))
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")
     names, types = r"(?<=_BUILDERS = \(\n).*?(?=\n\))", r"(?<=as Recipe\n\n).*?: Builder(?=\n\n)"
