@@ -64,9 +64,10 @@ class Kept:
         yield f"# {self.study}\n"
         yield f"> {self.claim} ({self.by})\n"
         yield f"**{self.verdict}**: {self.answer}\n"
-        width = max(map(len, self.figures))
-        yield f"| {'figure':{width}} | value |\n|{'-' * (width + 2)}|--:|"
-        yield from (f"| {name:{width}} | {written(v)} |" for name, v in self.figures.items())
+        rows = [("figure", "value"), *((k, written(v)) for k, v in self.figures.items())]
+        a, b = (max(map(len, column)) for column in zip(*rows, strict=True))
+        lines = [f"| {name:{a}} | {value:>{b}} |" for name, value in rows]
+        yield "\n".join([lines[0], f"|{'-' * (a + 2)}|{'-' * (b + 1)}:|", *lines[1:]])
         yield f"\nCriterion, stated before: {self.criterion}\n"
         yield f"Source: {self.source}\n"
         if self.shrunk:
