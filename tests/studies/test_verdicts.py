@@ -17,6 +17,7 @@ from classicnets.studies.verdicts import (
     equal,
     holding,
     near,
+    no_higher,
     require_pairs,
     same,
     together,
@@ -42,6 +43,10 @@ SMALL = [x / 100 for x in NOISE]
         (same(0.5), UP, CORRECTED),
         (same(0.5), DOWN, CORRECTED),
         (same(0.5), ABSENT, CANNOT_TELL),  # no effect, but the interval is wider than the margin
+        (no_higher(0.5), DOWN, CONFIRMED),
+        (no_higher(0.5), SMALL, CONFIRMED),
+        (no_higher(0.5), UP, CORRECTED),
+        (no_higher(0.5), ABSENT, CANNOT_TELL),
         (same(0.5), [0.45 + x for x in SMALL], CONFIRMED),
     ],
 )

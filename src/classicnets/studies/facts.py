@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from functools import cache
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from classicnets import catalog
-from classicnets.api.design import design
+from classicnets.data.images import Images
+from classicnets.data.published import digits
 from classicnets.measure import Layer, Report, measure
 
 
@@ -35,12 +36,14 @@ def weighted(name: str) -> list[str]:
     return [n for n, layer in found if isinstance(layer, kinds) and "shortcut" not in n]
 
 
-def narrow(name: str, width: str, channels: int, side: int) -> str:
-    """The design of a network with a fraction of its maps, for small images of ten classes."""
-    return design(name, width=width, size=(channels, side, side), classes=10)
-
-
 def years() -> Mapping[str, int]:
     """When each family was published."""
     papers = [entry.paper for entry in catalog.CATALOG.values() if entry.paper]
     return {paper.page: paper.year for paper in papers}
+
+
+def some_digits(side: int, count: int, part: str = "train") -> tuple[Tensor, Tensor]:
+    """The first of the embedded digits as bytes (n, 1, side, side), and their labels."""
+    images = getattr(digits(side, 1), part)
+    assert isinstance(images, Images)
+    return images.pixels[:count], images.labels[:count]

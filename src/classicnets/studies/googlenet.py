@@ -5,10 +5,13 @@ from torch import nn
 from classicnets.measure import measure
 from classicnets.models.googlenet import TABLE_1, Widths, inception, naive
 
+from . import narrow
 from .charts import Bars
 from .facts import built, measured, weighted
-from .study import NOTES, Finding, history, structure
-from .verdicts import equal, holding, near
+from .lab import Lab
+from .narrow import TWO_MODULES, small, smalls
+from .study import NOTES, TEXT, Finding, history, structure, training
+from .verdicts import LOWER, equal, holding, near, no_higher
 
 PAPER = "Szegedy et al., arXiv:1409.4842"
 # the example of the CS231n notes: 28x28x256, reductions to 64
@@ -173,3 +176,77 @@ def googlenet_accuracy() -> Finding:
         "7.9 %, and two of VGG later came to 6.8 %."
     )
     return Finding(holding(lower.values()), answer, ERRORS, Bars(ERRORS, "top-5 error, %"))
+
+
+@training(
+    claim="With fewer parameters inception is at least as accurate as plain convolutions.",
+    by=TEXT,
+    source=f"{PAPER}, section 4",
+    criterion="confirmed if its test error is lower than, or within 1 point of, that of a plain "
+    "network with as many multiply-adds within 5 %; its parameters are stated",
+    minutes=8,
+    shrunk=TWO_MODULES,
+)
+def googlenet_inception(lab: Lab) -> Finding:
+    """The plain one has 3x3 convolutions in the modules' place."""
+    plain = """every conv: relu
+[16x16x1] input
+conv1: 16 3x3 filters, pad 1
+pool1: 2x2 max pool at stride 2
+conv3a: 18 3x3 filters, pad 1
+pool3: 2x2 max pool at stride 2
+conv4a: 36 3x3 filters, pad 1
+"""
+    variants = {"plain": small(plain + narrow.AVERAGE),
+                "inception": small(narrow.inception())}  # fmt: skip
+    return lab.compare(variants, {("plain", "inception"): no_higher(1.0)}, epochs=10)
+
+
+@training(
+    claim="Auxiliary classifiers help the training.",
+    by="the paper; the later gain is about half a point",
+    source=f"{PAPER}, section 5",
+    criterion="confirmed if the test error is lower with the head, at weight 0.3, than without",
+    minutes=6,
+    shrunk=f"{TWO_MODULES}; three layers deep, where no gradient is lost",
+)
+def googlenet_auxiliary(lab: Lab) -> Finding:
+    """One head behind the first module, with weight 0.3 and 0."""
+    text = narrow.inception(aux=narrow.HEAD)
+    variants = {f"weight {w:g}": small(text, loss=f"WithAuxiliaries({w})") for w in (0.0, 0.3)}
+    return lab.compare(variants, {("weight 0", "weight 0.3"): LOWER}, epochs=10)
+
+
+@training(
+    claim="Average pooling in place of fully connected layers gains accuracy.",
+    by="the paper: 0.6 points top-1",
+    source=f"{PAPER}, section 5",
+    criterion="confirmed if the test error is lower with the average",
+    minutes=6,
+    shrunk=TWO_MODULES,
+)
+def googlenet_average(lab: Lab) -> Finding:
+    """One fully connected layer of 128 on all positions, or the average of the maps."""
+    full = "fc1: 128 neurons\nrelu1: relu\ndrop: dropout 0.4\nfc: 10 neurons\n"
+    variants = smalls({"fc": narrow.inception(full), "average": narrow.inception()})
+    return lab.compare(variants, {("fc", "average"): LOWER}, epochs=10)
+
+
+@training(
+    claim="More crops lower the error, with diminishing return: 1, 10, 144.",
+    by="the paper, Table 3",
+    source=f"{PAPER}, section 7",
+    criterion="confirmed if the test error of the same runs is lower with 10 crops than with 1, "
+    "and with 144 than with 1",
+    minutes=20,
+    shrunk=TWO_MODULES,
+    data="cifar10",
+)
+def googlenet_crops(lab: Lab) -> Finding:
+    """Crops of 16 from 20 pixels; the runs of a seed are the same but for the test."""
+    common = {"side": "20", "crop_sampler": "RandomCrop()"}
+    names = {"1 crop": "single", "10 crops": "ten-crop", "144 crops": "144-crop"}
+    text = narrow.inception()
+    variants = {name: small(text, **common, protocol=one) for name, one in names.items()}
+    expected = {("1 crop", "10 crops"): LOWER, ("1 crop", "144 crops"): LOWER}
+    return lab.compare(variants, expected, epochs=4, search_lr=False)

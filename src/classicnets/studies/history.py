@@ -1,10 +1,27 @@
-"""The six networks side by side: the competition, its years, and people."""
+"""What papers say in words and tables: the competition, and how networks were trained."""
+
+from torch import nn
+
+from classicnets import catalog
+from classicnets.data.augment import ColourNoise, HorizontalFlip
+from classicnets.data.crops import RandomCrop
+from classicnets.training.recipe import SGD, CaffeSGD, ReduceOnPlateau
 
 from .charts import Bars
-from .facts import years
+from .facts import built, years
 from .study import NOTES, Finding, history
 from .verdicts import equal, holding
 
+ALEXNET, RESNET = "Krizhevsky et al. 2012", "He et al., arXiv:1512.03385"
+TABLE_2 = {"plain18": 27.94, "plain34": 28.54, "resnet18": 27.88, "resnet34_a": 25.03}
+# top-1 / top-5 error in %, D and E: Table 3 by training scale, Table 4, and Table 5's last row
+D_AND_E = {
+    "S 256": ((27.0, 8.8), (27.3, 9.0)),
+    "S 384": ((26.8, 8.7), (26.9, 8.7)),
+    "S 256-512": ((25.6, 8.1), (25.5, 8.0)),
+    "S 256-512, 3 scales": ((24.8, 7.5), (24.8, 7.5)),
+    "S 256-512, crops and dense": ((24.4, 7.2), (24.4, 7.1)),
+}
 FIRST = 2010  # of the ILSVRC
 # top-5 test error of the best entry, %; the papers that print it are in docs/claims.md
 BY_YEAR = {
@@ -111,3 +128,153 @@ def winners() -> Finding:
                for place, error in zip(("ours", "next"), both, strict=True)}  # fmt: skip
     answer = "As told; in 2013 ZFNet's authors did not win (study zfnet-winner)."
     return Finding(holding(holds), answer, figures, Bars(figures, "top-5 test error, %"))
+
+
+@history(
+    claim="Data augmentation crops and rotates the images and adds noise.",
+    source=f"{ALEXNET}, section 4.1",
+    criterion="partly if the paper crops but does not rotate or add noise to pixels",
+)
+def alexnet_augmentation() -> Finding:
+    """The recipe has what section 4.1 lists."""
+    recipe = catalog.find("alexnet").recipe
+    found = (recipe.crop_sampler, *recipe.augment)
+    kinds = [type(part) for part in found]
+    uses = {
+        "random crops": RandomCrop in kinds,
+        "mirror images": HorizontalFlip in kinds,
+        "colour shift along principal components": ColourNoise in kinds,
+        "rotation": False,
+        "noise per pixel": False,
+    }
+    assert set(kinds) == {RandomCrop, HorizontalFlip, ColourNoise}  # these and no others
+    answer = "Crops, mirror images, and one shift of all colours along their principal components."
+    verdict = holding(uses[name] for name in ("random crops", "rotation", "noise per pixel"))
+    figures = {name: "yes" if used else "no" for name, used in uses.items()}
+    chart = Bars({name: int(used) for name, used in uses.items()}, "used in the paper")
+    return Finding(verdict, answer, figures, chart)
+
+
+@history(
+    claim="ReLU, batches of 128, momentum 0.9, a learning rate of 1e-2 divided by 10 when the "
+    "validation error stalls, and a weight decay of 5e-4.",
+    source=f"{ALEXNET}, sections 3.1 and 5",
+    criterion="confirmed if the paper gives all of these values",
+)
+def alexnet_recipe() -> Finding:
+    """The values of section 5."""
+    recipe = catalog.find("alexnet").recipe
+    assert isinstance(recipe.optimizer, CaffeSGD)
+    assert isinstance(recipe.lr, ReduceOnPlateau)
+    figures = {
+        "batch": recipe.batch,
+        "momentum": recipe.optimizer.momentum,
+        "weight decay": recipe.optimizer.weight_decay,
+        "learning rate": recipe.lr.start,
+        "factor": recipe.lr.factor,
+    }
+    claimed = [128, 0.9, 5e-4, 1e-2, 0.1]
+    relu = any(isinstance(layer, nn.ReLU) for layer in built("alexnet").modules())
+    holds = [relu, *(a == b for a, b in zip(claimed, figures.values(), strict=True))]
+    return Finding(holding(holds), "All as printed.", figures, Bars(figures, "value"))
+
+
+@history(
+    claim="Deeper plain networks have a higher test error; deeper residual ones a lower one.",
+    source=f"{RESNET}, Table 2, Figure 4 and section 4.1",
+    criterion="confirmed for the test errors if Table 2 has them so; partly since the paper's "
+    "point is the training error, if it reports that too",
+)
+def resnet_test_error() -> Finding:
+    """18 and 34 layers on ImageNet; the figure shows the training error as well."""
+    holds = (TABLE_2["plain34"] > TABLE_2["plain18"], TABLE_2["resnet34_a"] < TABLE_2["resnet18"])
+    training_too = True  # "the 34-layer plain net has higher training error", section 4.1
+    answer = (
+        "True of the errors, 27.94 to 28.54 % and 27.88 to 25.03 %. But the paper's point is that "
+        "the training error of the deeper plain network is higher too: it is not overfitting."
+    )
+    verdict = holding((all(holds), not training_too))
+    return Finding(verdict, answer, TABLE_2, Bars(TABLE_2, "top-1 error, validation, %"))
+
+
+@history(
+    claim="Plain networks get worse with depth because the gradient does not reach the first layer "
+    "and distorts the images.",
+    source=f"{RESNET}, section 4.1",
+    criterion="corrected if the paper rules vanishing gradients out as the likely cause; the study "
+    "resnet-gradients measures them",
+)
+def resnet_cause() -> Finding:
+    """What the paper says of the cause; its networks have batch normalisation."""
+    reported = {"healthy gradients in plain networks": "yes", "cause": "left open"}
+    answer = (
+        "The paper's plain networks have batch normalisation and healthy gradients; it calls the "
+        "difficulty one of optimisation and leaves the cause open. Images are not changed at all."
+    )
+    chart = Bars(TABLE_2, "top-1 error, validation, %")
+    verdict = equal("no", reported["healthy gradients in plain networks"])
+    return Finding(verdict, answer, reported, chart)
+
+
+@history(
+    claim="Batch normalisation after every convolution, SGD with momentum 0.9, a learning rate of "
+    "0.1 divided by 10 on plateaus, batches of 256, no dropout.",
+    source=f"{RESNET}, section 3.4",
+    criterion="confirmed if the paper gives all of these",
+)
+def resnet_recipe() -> Finding:
+    """The values of section 3.4, and the layers as built."""
+    recipe, network = catalog.find("resnet50").recipe, built("resnet50")
+    assert isinstance(recipe.optimizer, SGD)
+    assert isinstance(recipe.lr, ReduceOnPlateau)
+    kinds = [type(layer) for layer in network.modules()]
+    figures = {
+        "convolutions": kinds.count(nn.Conv2d),
+        "batch normalisations": kinds.count(nn.BatchNorm2d),
+        "dropout layers": kinds.count(nn.Dropout),
+        "momentum": recipe.optimizer.momentum,
+        "learning rate": recipe.lr.start,
+        "factor": recipe.lr.factor,
+        "batch": recipe.batch,
+    }
+    values = [*figures.values()]
+    holds = [a == b for a, b in zip((53, 53, 0, 0.9, 0.1, 0.1, 256), values, strict=True)]
+    bars = {name: figures[name] for name in ("convolutions", "batch normalisations")}
+    return Finding(holding(holds), "All as printed.", figures, Bars(bars, "layers of ResNet-50"))
+
+
+@history(
+    claim="ResNet is trained with a weight decay of 1e-5.",
+    by=f"case study, {NOTES}",
+    source=f"{RESNET}, section 3.4",
+    criterion="corrected if section 3.4 gives another value",
+)
+def resnet_decay() -> Finding:
+    """1e-4."""
+    optimizer = catalog.find("resnet50").recipe.optimizer
+    assert isinstance(optimizer, SGD)
+    figures = {"paper": optimizer.weight_decay, "claimed": 1e-5}
+    answer = f"{optimizer.weight_decay:g}; 1e-5 is a slip of the CS231n slides."
+    verdict = equal(1e-5, optimizer.weight_decay)
+    return Finding(verdict, answer, figures, Bars(figures, "weight decay"))
+
+
+@history(
+    claim="Of the columns A to E, D does best.",
+    source="arXiv:1409.1556v6, Tables 3 to 5",
+    criterion="confirmed if D's error is the lower one in all rows of D and E, corrected if in "
+    "none, partly if in some",
+)
+def vgg_best_column() -> Finding:
+    """D and E in the same rows of the tables."""
+    lower = [d < e for d, e in D_AND_E.values()]
+    figures = {f"{row}: {name}": f"{one} / {five}" for row, both in D_AND_E.items()
+               for name, (one, five) in zip("DE", both, strict=True)}  # fmt: skip
+    answer = (
+        f"D is ahead in {sum(lower)} of {len(lower)} rows, those with one training scale. With "
+        "scale jitter, which is best for both, E is equal or ahead: 25.5 / 8.0 against 25.6 / 8.1 "
+        "%, and 24.4 / 7.1 against 24.4 / 7.2 %."
+    )
+    bars = {f"{row}: {name}": five for row, both in D_AND_E.items()
+            for name, (_, five) in zip("DE", both, strict=True)}  # fmt: skip
+    return Finding(holding(lower), answer, figures, Bars(bars, "top-5 error, %"))

@@ -10,11 +10,10 @@ from classicnets.support.errors import plain_reason, shell, suggest
 from . import alexnet, googlenet, history, lenet, resnet, vgg, zfnet
 from .keeping import QUICK, Kept, keep, read_kept
 from .lab import Lab
-from .study import KINDS, TRAINING, Study
+from .study import FAMILIES, KINDS, TRAINING, Study
 
 FILES = (history, lenet, alexnet, zfnet, vgg, googlenet, resnet)
 STUDIES = {one.name: one for file in FILES for one in vars(file).values() if isinstance(one, Study)}
-FAMILIES = tuple(file.__name__.rpartition(".")[2] for file in FILES)
 
 
 def select(names: Sequence[str] = (), kind: str = "", family: str = "") -> list[Study]:

@@ -60,22 +60,37 @@ class Lab:
         variants: Mapping[str, Variant],
         expected: Mapping[Pair, Expected],
         *,
-        recipe: str | None = "fast",
-        epochs: int | None = None,
         measure: Measure | None = None,
         unit: str = "test error, points",
-        search_lr: bool = True,
         limits: Mapping[str, float | int] | None = None,
+        **how: Any,
     ) -> Finding:
         """Trains the variants by pairs of seeds, and decides on the differences between them.
 
         `expected` says of pairs of variants what the claim does, `limits` of single ones the most
-        that the mean of `measure` may be, by default the test error in %. Each variant chooses its
-        learning rate with `search_lr`. Raises a ValueError where `experiment` does, and for fewer
-        seeds than a verdict needs.
+        that the mean of `measure` may be, by default the test error in %. `how` they are trained,
+        and what is raised, is as in `trained`.
         """
-        seeds = least_pairs(len(expected)) if self.seeds is None else self.seeds
-        verdicts.require_pairs(seeds, len(expected), self.name)
+        experiment = self.trained(variants, len(expected), **how)
+        values = measured(experiment, measure or _test_error)
+        return conclude(values, expected, unit, limits or {}, runs_of(experiment, values))
+
+    def trained(
+        self,
+        variants: Mapping[str, Variant],
+        comparisons: int,
+        *,
+        recipe: str | None = "fast",
+        epochs: int | None = None,
+        search_lr: bool = True,
+    ) -> Experiment:
+        """The experiment on these variants, finished, with the seeds that so many comparisons need.
+
+        Each variant chooses its learning rate with `search_lr`. Raises a ValueError where
+        `experiment` does, and for fewer seeds than a verdict needs.
+        """
+        seeds = least_pairs(comparisons) if self.seeds is None else self.seeds
+        verdicts.require_pairs(seeds, comparisons, self.name)
         terms = Terms(
             data=self.data,
             recipe=recipe,
@@ -88,8 +103,7 @@ class Lab:
         )
         experiment = prepare([one.asked(name) for name, one in variants.items()], terms)
         self.train(experiment)
-        values = _values(experiment, measure or _test_error)
-        return conclude(values, expected, unit, limits or {}, _runs(experiment, values))
+        return experiment
 
 
 def train_error(outcome: Outcome, run: Run) -> float:
@@ -116,7 +130,7 @@ def _test_error(outcome: Outcome, run: Run) -> float:
     return outcome.error
 
 
-def _values(experiment: Experiment, measure: Measure) -> dict[str, list[float]]:
+def measured(experiment: Experiment, measure: Measure) -> dict[str, list[float]]:
     """Variant -> what was measured of its runs, in the order of the seeds."""
     assert experiment.report is not None
     names, found = experiment.plan.names, {}
@@ -126,7 +140,7 @@ def _values(experiment: Experiment, measure: Measure) -> dict[str, list[float]]:
     return found
 
 
-def _runs(experiment: Experiment, values: Mapping[str, Sequence[float | int]]) -> dict[str, Any]:
+def runs_of(experiment: Experiment, values: Mapping[str, Sequence[float | int]]) -> dict[str, Any]:
     """What data.json holds of the runs: nothing that differs when they are repeated."""
     plan = experiment.plan
     assert experiment.report is not None

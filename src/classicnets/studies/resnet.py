@@ -1,34 +1,32 @@
 """ResNet: what is said of its shortcuts, recipe and depth, and what they are worth."""
 
+import math
+import re
+from dataclasses import replace
+from statistics import fmean
+
 from torch import Generator, nn
 
 from classicnets import catalog
+from classicnets.api.design import design
+from classicnets.api.runs import load
+from classicnets.designs.build import build
+from classicnets.designs.reader import read
+from classicnets.experiments.outcomes import Outcome
 from classicnets.layers.wiring import Residual
-from classicnets.training.recipe import SGD, HeNormal, ReduceOnPlateau
+from classicnets.models.resnet import plain_cifar, resnet_cifar
+from classicnets.training.recipe import HeNormal
+from classicnets.training.run.directory import Run
+from classicnets.visualize.health import health
 
 from .charts import Bars
-from .facts import built, measured, weighted
-from .study import NOTES, Finding, history, structure
-from .verdicts import equal, holding
+from .facts import built, measured, some_digits, weighted
+from .lab import Lab, Variant, conclude, train_error
+from .narrow import START, small
+from .study import NOTES, Finding, structure, training
+from .verdicts import HIGHER, LOWER, at_most, equal, holding, require_pairs, same, together
 
 PAPER = "He et al., arXiv:1512.03385"
-TABLE_2 = {"plain18": 27.94, "plain34": 28.54, "resnet18": 27.88, "resnet34_a": 25.03}
-
-
-@history(
-    claim="ResNet is trained with a weight decay of 1e-5.",
-    by=f"case study, {NOTES}",
-    source=f"{PAPER}, section 3.4",
-    criterion="corrected if section 3.4 gives another value",
-)
-def resnet_decay() -> Finding:
-    """1e-4."""
-    optimizer = catalog.find("resnet50").recipe.optimizer
-    assert isinstance(optimizer, SGD)
-    figures = {"paper": optimizer.weight_decay, "claimed": 1e-5}
-    answer = f"{optimizer.weight_decay:g}; 1e-5 is a slip of the CS231n slides."
-    verdict = equal(1e-5, optimizer.weight_decay)
-    return Finding(verdict, answer, figures, Bars(figures, "weight decay"))
 
 
 @structure(
@@ -89,70 +87,6 @@ def resnet_152_layers() -> Finding:
     return Finding(holding(holds), answer, depths, Bars(depths, "layers"))
 
 
-@history(
-    claim="Batch normalisation after every convolution, SGD with momentum 0.9, a learning rate of "
-    "0.1 divided by 10 on plateaus, batches of 256, no dropout.",
-    source=f"{PAPER}, section 3.4",
-    criterion="confirmed if the paper gives all of these",
-)
-def resnet_recipe() -> Finding:
-    """The values of section 3.4, and the layers as built."""
-    recipe, network = catalog.find("resnet50").recipe, built("resnet50")
-    assert isinstance(recipe.optimizer, SGD)
-    assert isinstance(recipe.lr, ReduceOnPlateau)
-    kinds = [type(layer) for layer in network.modules()]
-    figures = {
-        "convolutions": kinds.count(nn.Conv2d),
-        "batch normalisations": kinds.count(nn.BatchNorm2d),
-        "dropout layers": kinds.count(nn.Dropout),
-        "momentum": recipe.optimizer.momentum,
-        "learning rate": recipe.lr.start,
-        "factor": recipe.lr.factor,
-        "batch": recipe.batch,
-    }
-    values = [*figures.values()]
-    holds = [a == b for a, b in zip((53, 53, 0, 0.9, 0.1, 0.1, 256), values, strict=True)]
-    bars = {name: figures[name] for name in ("convolutions", "batch normalisations")}
-    return Finding(holding(holds), "All as printed.", figures, Bars(bars, "layers of ResNet-50"))
-
-
-@history(
-    claim="Deeper plain networks have a higher test error; deeper residual ones a lower one.",
-    source=f"{PAPER}, Table 2, Figure 4 and section 4.1",
-    criterion="confirmed for the test errors if Table 2 has them so; partly since the paper's "
-    "point is the training error, if it reports that too",
-)
-def resnet_test_error() -> Finding:
-    """18 and 34 layers on ImageNet; the figure shows the training error as well."""
-    holds = (TABLE_2["plain34"] > TABLE_2["plain18"], TABLE_2["resnet34_a"] < TABLE_2["resnet18"])
-    training_too = True  # "the 34-layer plain net has higher training error", section 4.1
-    answer = (
-        "True of the errors, 27.94 to 28.54 % and 27.88 to 25.03 %. But the paper's point is that "
-        "the training error of the deeper plain network is higher too: it is not overfitting."
-    )
-    verdict = holding((all(holds), not training_too))
-    return Finding(verdict, answer, TABLE_2, Bars(TABLE_2, "top-1 error, validation, %"))
-
-
-@history(
-    claim="Plain networks get worse with depth because the gradient does not reach the first layer "
-    "and distorts the images.",
-    source=f"{PAPER}, section 4.1",
-    criterion="corrected if the paper rules vanishing gradients out as the likely cause; the study "
-    "resnet-gradients measures them",
-)
-def resnet_cause() -> Finding:
-    """What the paper says of the cause; its networks have batch normalisation."""
-    reported = {"healthy gradients in plain networks": "yes", "cause": "left open"}
-    answer = (
-        "The paper's plain networks have batch normalisation and healthy gradients; it calls the "
-        "difficulty one of optimisation and leaves the cause open. Images are not changed at all."
-    )
-    chart = Bars(TABLE_2, "top-1 error, validation, %")
-    verdict = equal("no", reported["healthy gradients in plain networks"])
-    return Finding(verdict, answer, reported, chart)
-
-
 @structure(
     claim="Residual networks need no more parameters than plain ones of the same depth.",
     by="the paper",
@@ -172,3 +106,153 @@ def resnet_free() -> Finding:
 
 def _params(name: str) -> int:
     return measured(name).totals.params
+
+
+QUARTER = f"a quarter of the width on images of 16x16, {START}"
+GPU = "too long for two cores: `classicnets study {} --device cuda`"
+
+
+def _variant(network: nn.Module) -> Variant:
+    return small(design(network, "1/4", (1, 16, 16), 10))
+
+
+@training(
+    claim="Plain networks get worse with depth in training too, residual ones do not.",
+    by="the paper, Figure 6",
+    source=f"{PAPER}, section 4.2",
+    criterion="confirmed if the training error of plain 32 is higher than of plain 8, and that of "
+    "residual 32 lower than of plain 32",
+    minutes=15,
+    shrunk=f"{QUARTER}; 8 and 32 layers; the full length is resnet-degradation",
+)
+def resnet_depth(lab: Lab) -> Finding:
+    """6n + 2 layers with n = 1 and 5, with and without shortcuts."""
+    kinds = {"plain": plain_cifar, "residual": resnet_cifar}
+    variants = {f"{kind} {n}": _variant(make(n)) for kind, make in kinds.items() for n in (8, 32)}
+    expected = {("plain 8", "plain 32"): HIGHER, ("plain 32", "residual 32"): LOWER}
+    return lab.compare(variants, expected, epochs=8, measure=train_error,
+                       unit="training error, points")  # fmt: skip
+
+
+@training(
+    claim="Plain networks of 20 to 56 layers get worse with depth, residual ones of 20 to 110 "
+    "better.",
+    by="the paper, Figure 6 and Table 6",
+    source=f"{PAPER}, section 4.2",
+    criterion="confirmed if the training error of plain 56 is higher than of plain 20, and the "
+    "test error of residual networks lower at 56 layers than at 20 and at 110 than at 56",
+    minutes=60_000,
+    shrunk=f"nothing: 64,000 steps each by the paper's recipe; {GPU.format('resnet-degradation')}, "
+    "about 60 runs of an hour or less",
+    data="cifar10",
+)
+def resnet_degradation(lab: Lab) -> Finding:
+    """The whole of section 4.2 but for 1202 layers."""
+    names = [f"{kind}{n}" for n in (20, 32, 44, 56) for kind in ("plain", "resnet")]
+    variants = {name: Variant(name) for name in (*names, "resnet110")}
+    expected = {("plain20", "plain56"): HIGHER, ("resnet20", "resnet56"): LOWER,
+                ("resnet56", "resnet110"): LOWER}  # fmt: skip
+    return lab.compare(variants, expected, recipe=None, measure=_error_of_kind, search_lr=False,
+                       unit="error, points (plain: training, residual: test)")  # fmt: skip
+
+
+def _error_of_kind(outcome: Outcome, run: Run) -> float:
+    """The training error of a plain network, the test error of a residual one."""
+    plain = run.config.network.startswith("plain")
+    return train_error(outcome, run) if plain else outcome.error
+
+
+@training(
+    claim="Options A, B and C of the shortcut differ little.",
+    by="the paper, Table 3: 25.0, 24.5 and 24.2 %",
+    source=f"{PAPER}, section 4.1",
+    criterion="confirmed if the test errors of B and C differ from A's by at most 1 point with the "
+    "whole interval",
+    minutes=12,
+    shrunk=QUARTER,
+)
+def resnet_options(lab: Lab) -> Finding:
+    """14 layers with padding, with projections where the width changes, and everywhere."""
+    variants = {option: _variant(resnet_cifar(14, option)) for option in "ABC"}
+    return lab.compare(variants, {("A", "B"): same(1.0), ("A", "C"): same(1.0)}, epochs=8)
+
+
+@training(
+    claim="With batch normalisation the gradient reaches the first layer of a plain network; "
+    "without it decays.",
+    by="the paper, section 4.1, against the case study",
+    source=f"{PAPER}, section 4.1",
+    criterion="confirmed if the ratio of the gradient at conv1 to that at the last convolution, as "
+    "a power of ten, is higher with normalisation, and at least 0.1 with it",
+    minutes=1,
+    shrunk="20 layers of a quarter of the width at their initial values, 64 digits: not after "
+    "training",
+)
+def resnet_gradients(lab: Lab) -> Finding:
+    """The standard deviations of the gradients of the loss at the outputs of the layers."""
+    seeds = lab.seeds or 6
+    require_pairs(seeds, 1, lab.name)
+    text = design(plain_cifar(20), "1/4", (1, 16, 16), 10)
+    without = re.sub(r" -> batch norm|^every conv, no bias: batch norm\n|, no bias", "", text,
+                     flags=re.MULTILINE)  # fmt: skip
+    ratios = {name: [_reach(text, seed) for seed in range(1, seeds + 1)]
+              for name, text in (("without", without), ("with", text))}  # fmt: skip
+    decay = {"with": [-value for value in ratios["with"]]}
+    found = conclude(ratios, {("without", "with"): HIGHER}, "gradient at conv1, powers of ten")
+    within = at_most(1.0, decay["with"])
+    answer = f"{found.answer}; at least a tenth with it: {within}"
+    return replace(found, verdict=together([found.verdict, within]), answer=answer)
+
+
+def _reach(text: str, seed: int) -> float:
+    """log10 of the gradient at the first layer, as a multiple of that at the last convolution."""
+    network = build(read(text))
+    HeNormal()(network, Generator().manual_seed(seed))
+    pixels, labels = some_digits(16, 64)
+    rows = health(network, pixels.float() / 128 - 1, labels)
+    first, *_, last, _fc = [row.gradient for row in rows]
+    return math.log10(first / last)
+
+
+@training(
+    claim="The layers of residual networks respond less than those of plain ones, and less the "
+    "deeper the network.",
+    by="the paper, Figure 7",
+    source=f"{PAPER}, section 4.2",
+    criterion="confirmed if the mean response is lower for residual 14 than for plain 14, and for "
+    "residual 32 than for residual 14",
+    minutes=15,
+    shrunk=QUARTER,
+)
+def resnet_responses(lab: Lab) -> Finding:
+    """Standard deviations behind the batch normalisation, of trained networks."""
+    builders = {"plain 14": plain_cifar(14), "residual 14": resnet_cifar(14),
+                "residual 32": resnet_cifar(32)}  # fmt: skip
+    variants = {name: _variant(network) for name, network in builders.items()}
+    expected = {("plain 14", "residual 14"): LOWER, ("residual 14", "residual 32"): LOWER}
+    return lab.compare(variants, expected, epochs=6, measure=_response, search_lr=False,
+                       unit="mean response")  # fmt: skip
+
+
+def _response(outcome: Outcome, run: Run) -> float:
+    pixels, labels = some_digits(16, 128, "test")
+    rows = health(load(run.directory), run.config.scaling(pixels), labels)
+    return fmean(row.response for row in rows[:-1])
+
+
+@training(
+    claim="110 layers need a smaller learning rate at first.",
+    by="the paper",
+    source=f"{PAPER}, section 4.2",
+    criterion="confirmed if the training error after 2,000 steps is lower with the warm-up",
+    minutes=3_000,
+    shrunk=f"2,000 of 64,000 steps; {GPU.format('resnet-warm-up')}",
+    data="cifar10",
+)
+def resnet_warm_up(lab: Lab) -> Finding:
+    """0.01 until the training error is below 80 %, or 0.1 from the start."""
+    rates = {"0.1": "Constant(0.1)", "warm-up": "WarmupUntil(0.01, 80.0, Constant(0.1))"}
+    variants = {name: Variant("resnet110", {"steps": "2000", "lr": rate})
+                for name, rate in rates.items()}  # fmt: skip
+    return lab.compare(variants, {("0.1", "warm-up"): LOWER}, recipe=None, measure=train_error,
+                       search_lr=False, unit="training error, points")  # fmt: skip

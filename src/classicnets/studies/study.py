@@ -9,6 +9,7 @@ from .charts import Chart
 if TYPE_CHECKING:
     from .lab import Lab
 
+FAMILIES = ("history", "lenet", "alexnet", "zfnet", "vgg", "googlenet", "resnet")
 KINDS = STRUCTURE, HISTORY, TRAINING = ("structure", "history", "training")
 TEXT = "case study"  # the lecture text whose claims docs/claims.md answers one by one
 NOTES = "CS231n notes"
@@ -35,7 +36,7 @@ class Study:
 
     `criterion` says what result leads to what verdict. `minutes` are those of two cores, `shrunk`
     what is smaller than in the paper and what is therefore not shown, `data` what it trains on. The
-    name is that of the function, the family that of its file.
+    name is that of the function, and begins with its family, if it is of one.
     """
 
     name: str
@@ -88,4 +89,5 @@ def _at_once(function: Callable[[], Finding], *facts: str) -> Study:
 
 def _place(function: Callable[..., Finding]) -> tuple[str, str]:
     """The name of a study, and its family."""
-    return function.__name__.replace("_", "-"), function.__module__.rpartition(".")[2]
+    name = function.__name__.replace("_", "-")
+    return name, next((one for one in FAMILIES if name.startswith(one)), FAMILIES[0])

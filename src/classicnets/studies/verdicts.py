@@ -46,10 +46,14 @@ def holding(parts: Iterable[bool]) -> str:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a claim says of a difference: its sign, -1 or 1, or 0 where it is at most `margin`."""
+    """What a claim says of a difference: its sign, -1 or 1, or 0 where it is at most `margin`.
+
+    With `either` it is at most that in either direction.
+    """
 
     sign: int
     margin: float | int = 0
+    either: bool = True
 
     def verdict(self, found: Comparison) -> str:
         """The verdict on the claim that the difference is as expected."""
@@ -58,7 +62,7 @@ class Expected:
             if found.verdict not in (BETTER, WORSE):
                 return CANNOT_TELL
             return CONFIRMED if found.verdict == as_claimed else CORRECTED
-        if -self.margin <= found.low and found.high <= self.margin:
+        if (not self.either or -self.margin <= found.low) and found.high <= self.margin:
             return CONFIRMED
         beyond = found.low > self.margin or found.high < -self.margin
         return CORRECTED if beyond and found.verdict in (BETTER, WORSE) else CANNOT_TELL
@@ -70,6 +74,11 @@ LOWER, HIGHER = Expected(-1), Expected(1)
 def same(margin: float | int) -> Expected:
     """Differences of at most `margin`, with the whole interval: equal for all that matters."""
     return Expected(0, margin)
+
+
+def no_higher(margin: float | int) -> Expected:
+    """Differences of at most `margin` upwards, with the whole interval: as good, or better."""
+    return Expected(0, margin, either=False)
 
 
 def at_most(limit: float | int, values: Sequence[float | int]) -> str:

@@ -2,10 +2,18 @@
 
 from torch import nn
 
+from classicnets.api.runs import load
+from classicnets.experiments.outcomes import Outcome
+from classicnets.training.run.directory import Run
+from classicnets.visualize.probes import probes
+
+from . import narrow
 from .charts import Bars
-from .facts import built, layers, measured
-from .study import NOTES, Finding, history, structure
-from .verdicts import equal, holding
+from .facts import built, layers, measured, some_digits
+from .lab import Lab, Measure, conclude, measured as measured_runs, runs_of
+from .narrow import EIGHTH, smalls
+from .study import NOTES, TEXT, Finding, history, structure, training
+from .verdicts import HIGHER, LOWER, equal, holding
 
 PAPER = "Zeiler and Fergus, arXiv:1311.2901v3"
 WINNERS = {  # top-5 test error of ILSVRC-2013, in %
@@ -96,3 +104,86 @@ def zfnet_other_changes() -> Finding:
     changes = {f"conv{k}": int(k in strides) + int(k in groups) for k in range(2, 6)}
     verdict = equal([], strides + groups)
     return Finding(verdict, answer, figures, Bars(changes, "other changes to the layer"))
+
+
+@training(
+    claim="A smaller first filter at a smaller stride skips less and does better.",
+    by=TEXT,
+    source=f"{PAPER}, section 4.1",
+    criterion="confirmed if the test error is lower with 5x5 at stride 1 than with 7x7 at stride 2",
+    minutes=8,
+    shrunk=f"{EIGHTH}; 11x11 at stride 4 has no room in 16 pixels",
+)
+def zfnet_filter(lab: Lab) -> Finding:
+    """The ratio of the two papers' first layers, for small images."""
+    first = {"7x7 at stride 2": "7x7 filters at stride 2, pad 3",
+             "5x5 at stride 1": "5x5 filters, pad 2"}  # fmt: skip
+    variants = smalls({name: narrow.zfnet(text) for name, text in first.items()})
+    return lab.compare(variants, {tuple(first): LOWER}, epochs=8)  # type: ignore[dict-item]
+
+
+@training(
+    claim="Wider layers 3, 4 and 5 do better.",
+    by="the paper, Table 3: 37.5 in place of 38.4 %",
+    source=f"{PAPER}, Table 3",
+    criterion="confirmed if the test error is lower with 64, 128, 64 maps than with 48, 48, 32",
+    minutes=8,
+    shrunk=EIGHTH,
+)
+def zfnet_wider(lab: Lab) -> Finding:
+    """512, 1024, 512 and 384, 384, 256, divided by eight."""
+    variants = smalls({"as published": narrow.zfnet(), "wider": narrow.zfnet(middle=(64, 128, 64))})
+    return lab.compare(variants, {("as published", "wider"): LOWER}, epochs=8)
+
+
+@training(
+    claim="Removing layers 3 and 4 or layers 6 and 7 harms a little, all four a lot.",
+    by="the paper, Table 3",
+    source=f"{PAPER}, section 4.3",
+    criterion="confirmed if the test error is higher without all four, than whole and than without "
+    "either pair",
+    minutes=12,
+    shrunk=EIGHTH,
+)
+def zfnet_ablations(lab: Lab) -> Finding:
+    """conv3 and conv4, fc6 and fc7, and both."""
+    variants = smalls({
+        "whole": narrow.zfnet(),
+        "without 3, 4": narrow.zfnet(middle=(32,)),
+        "without 6, 7": narrow.zfnet(full=0),
+        "without 3, 4, 6, 7": narrow.zfnet(middle=(32,), full=0),
+    })  # fmt: skip
+    expected = {(name, "without 3, 4, 6, 7"): HIGHER for name in list(variants)[:3]}
+    return lab.compare(variants, expected, epochs=8)
+
+
+@training(
+    claim="A linear classifier on deeper layers does better.",
+    by="the paper, Table 7",
+    source=f"{PAPER}, section 4.3",
+    criterion="confirmed if the error of a probe on conv5 is lower than on conv1, in the same runs",
+    minutes=8,
+    shrunk=f"{EIGHTH}; probes read 600 training images",
+)
+def zfnet_probes(lab: Lab) -> Finding:
+    """The probes of runs of the published widths, and of wider ones beside them."""
+    variants = smalls({"as published": narrow.zfnet(), "wider": narrow.zfnet(middle=(64, 128, 64))})
+    trained = lab.trained(variants, 1, epochs=6, search_lr=False)
+    first = {name: measured_runs(trained, _probe(name))["as published"] for name in _PROBED}
+    unit = "error of a probe, points"
+    return conclude(first, {_PROBED: LOWER}, unit, runs=runs_of(trained, first))
+
+
+_PROBED = ("conv1", "conv5")
+
+
+def _probe(layer: str) -> Measure:
+    """The test error in % of a linear classifier on the features of a layer."""
+
+    def error(outcome: Outcome, run: Run) -> float:
+        scaling = run.config.scaling
+        (x, y), (x_test, y_test) = (some_digits(16, 600, part) for part in ("train", "test"))
+        train, test = (scaling(x), y), (scaling(x_test), y_test)
+        return 100 - probes(load(run.directory), train, test, (layer,))[layer]
+
+    return error
