@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from classicnets.studies import index
-from classicnets.studies.keeping import Kept
+from classicnets.studies.keeping import Kept, written
 from classicnets.studies.study import TRAINING
 from classicnets.studies.verdicts import CONFIRMED, CORRECTED
 from classicnets.training.recipe.serialization import from_json
@@ -58,6 +58,55 @@ def test_each_page_of_a_paper_links_its_claims():
         text = (ROOT / f"docs/{family}.md").read_text(encoding="utf-8")
         (anchor,) = re.findall(r"\(claims\.md#([a-z0-9-]+)\)", text)
         assert anchor in [head.lower() for head in re.findall("^## (.*)$", PAGE, re.MULTILINE)]
+
+
+CHINESE = (ROOT / "docs/zh/claims.md").read_text(encoding="utf-8")
+
+
+def test_the_chinese_page_answers_every_claim_of_the_text_once():
+    rows = re.findall(r"^\| (.*) \| \*\*(\S+)\*\* \| (.*) \| `([a-z0-9-]+)` \|$", CHINESE, re.M)
+    of_the_text = [s.name for s in index.STUDIES.values() if "case study" in s.by]
+    assert sorted(row[3] for row in rows) == sorted(of_the_text)
+    assert all(re.search("[一-鿿]", claim) and answer for claim, _, answer, _ in rows)
+    for _, verdict, _, name in rows:
+        right = VERDICTS_IN_CHINESE[KEPT[name].verdict if name in KEPT else "not yet run"]
+        assert verdict == right, name
+
+
+VERDICTS_IN_CHINESE = {
+    "confirmed": "证实",
+    "corrected": "更正",
+    "partly": "部分成立",
+    "not distinguishable at this scale": "此规模下无法区分",
+    "not yet run": "尚未运行",
+}
+
+
+def test_the_two_pages_have_the_same_headings_figures_and_commands():
+    def parts(text: str) -> list[str]:
+        plain = text.replace("../claims/", "claims/")
+        code = re.findall(r"^```.*?^```$", plain, re.MULTILINE | re.DOTALL)
+        return [*re.findall(r"!\[.*\]\((.*)\)", plain), *code]
+
+    assert parts(PAGE) == parts(CHINESE)
+    assert PAGE.count("\n## ") == CHINESE.count("\n## ")
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", CHINESE):
+        assert (ROOT / "docs/zh" / target).is_file(), target
+
+
+def test_the_numbers_of_the_chinese_answers_are_those_of_the_studies():
+    """Numbers with a comma or a decimal point of a row stand in the study's answer or figures."""
+    for row in re.findall(r"^\| .* \| `[a-z0-9-]+` \|$", CHINESE, re.MULTILINE):
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        name = cells[-1].strip("`")
+        if name not in KEPT:
+            continue
+        kept = KEPT[name]
+        known = f"{kept.answer} {kept.claim} {kept.figures} " + " ".join(
+            written(value) for value in kept.figures.values()
+        )
+        for number in re.findall(r"\d+(?:,\d{3})+|\d+\.\d+", cells[2]):
+            assert number in known, (name, number)
 
 
 def test_what_is_kept_names_no_path_of_a_machine():
