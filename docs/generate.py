@@ -51,6 +51,7 @@ FOUND_IN_CHINESE = {
     "partly": "部分成立",
     "about ": "约 ",
     " minutes": " 分钟",
+    " minute": " 分钟",
 }
 
 
@@ -155,7 +156,7 @@ def _found(study: Study) -> tuple[str, str]:
     if (path := CLAIMS / f"{study.name}.json").exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
         return f"**{kept['verdict']}**", kept["answer"]
-    return "**not yet run**", f"about {study.minutes:,g} minutes"
+    return "**not yet run**", f"about {study.minutes:,g} minute{'s' * (study.minutes > 1)}"
 
 
 def chinese_claims(text: str) -> str:

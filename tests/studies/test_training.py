@@ -19,7 +19,7 @@ from classicnets.designs.reader import read
 from classicnets.experiments.statistics import least_pairs
 from classicnets.measure import measure
 from classicnets.recipes.fast import OWN
-from classicnets.studies import lenet
+from classicnets.studies import lenet, resnet
 from classicnets.studies.index import STUDIES, select
 from classicnets.studies.keeping import read_kept
 from classicnets.studies.lab import Lab, Variant
@@ -135,16 +135,37 @@ def test_the_full_length_study_is_made_of_ordinary_runs(tmp_path):
         STUDIES["resnet-degradation"].run(Looking("resnet-degradation", tmp_path, device="cuda"))
     variants, comparisons, how = stopped.value.args
     assert list(variants) == [
-        *("plain20", "resnet20", "plain32", "resnet32", "plain44", "resnet44"),
-        *("plain56", "resnet56", "resnet110"),
+        *("plain20", "plain32", "plain44", "plain56"),
+        *("resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
     ]
     assert how["recipe"] is None  # the paper's
     assert all(catalog.find(name).recipe.steps == 64_000 for name in variants)
     assert least_pairs(comparisons) == 7
 
 
-def test_too_few_seeds_and_missing_data_are_refused_in_a_sentence(run_cli, tmp_path):
-    words = ("study", "resnet-depth", "--out", tmp_path)
+@pytest.mark.slow
+def test_the_full_length_study_in_tiny_numbers_resumes(tmp_path, monkeypatch):
+    monkeypatch.setattr(resnet, "PLAIN", (20, 32))
+    monkeypatch.setattr(resnet, "RESIDUAL", (20, 32, 44))
+    monkeypatch.setattr(resnet, "LENGTH", {"steps": "1", "size": "8", "batch": "4"})
+
+    def stop(experiment):
+        next(step for step in experiment if step.progress.ended)
+        raise KeyboardInterrupt
+
+    settings: dict[str, Any] = {"data": "digits", "processes": 1, "out": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        cn.study("resnet-degradation", train=stop, **settings)
+    assert not list(tmp_path.glob("*/data.json"))
+    kept = cn.study("resnet-degradation", **settings)
+    assert kept.verdict in VERDICTS
+    assert len(list(tmp_path.glob("*/experiment/runs/*/run.json"))) == 5 * 7
+    assert all(one["steps"] == 1 for one in kept.runs["variants"].values())
+
+
+def test_too_few_seeds_and_missing_data_are_refused_in_a_sentence(run_cli, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    words = ("study", "resnet-depth", "--out", out)
     status, _, err = run_cli(*words, "--seeds", 3)
     assert status == 2
     assert err == (
@@ -154,6 +175,15 @@ def test_too_few_seeds_and_missing_data_are_refused_in_a_sentence(run_cli, tmp_p
     status, _, err = run_cli(*words, "--data", "cifar-10")
     assert status == 2
     assert "unknown data set or path 'cifar-10'" in err
+    monkeypatch.setenv("CLASSICNETS_DATA", str(tmp_path / "none"))
+    monkeypatch.setattr("pooch.retrieve", _offline)
+    status, _, err = run_cli("study", "resnet-warm-up", "--out", out)
+    assert status == 2
+    assert "if you have it, put it at" in err
     with pytest.raises(ValueError, match="needs at least 6 seeds, not 2"):
-        cn.study("lenet5-collapse", tmp_path, seeds=2)
-    assert not list(tmp_path.iterdir())
+        cn.study("lenet5-collapse", out, seeds=2)
+    assert not out.exists()
+
+
+def _offline(*given: Any, **how: Any) -> None:
+    raise OSError("no network")

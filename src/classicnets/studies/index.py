@@ -73,9 +73,9 @@ def study(
     directory = Path(out) / f"{name}{QUICK * quick}"
     given = one.data if data is None else str(data)
     lab = Lab(name, directory, seeds, quick, given, device, processes, train)
+    read_kept(directory)
+    found = one.run(lab)
     try:
-        read_kept(directory)
-        found = one.run(lab)
         directory.mkdir(parents=True, exist_ok=True)
         return keep(one, found, directory, _command(one, lab))
     except OSError as error:

@@ -194,7 +194,7 @@ def conclude(
     figures |= {one.variant: _interval(one) for one in compared}
     means = {one.variant: (one.mean, one.low, one.high) for one in compared}
     chart = Differences(differences, means, f"difference in {unit}")
-    return Finding(verdict, "; ".join(sentences), figures, chart, runs or {})
+    return Finding(verdict, "; ".join(sentences), figures, chart, runs or {"values": values})
 
 
 def _sentence(one: Comparison, verdict: str) -> str:

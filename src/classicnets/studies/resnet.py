@@ -134,6 +134,10 @@ def resnet_depth(lab: Lab) -> Finding:
                        unit="training error, points")  # fmt: skip
 
 
+PLAIN, RESIDUAL = (20, 32, 44, 56), (20, 32, 44, 56, 110)  # layers
+LENGTH: dict[str, str] = {}  # that of the paper's recipe
+
+
 @training(
     claim="Plain networks of 20 to 56 layers get worse with depth, residual ones of 20 to 110 "
     "better.",
@@ -148,10 +152,10 @@ def resnet_depth(lab: Lab) -> Finding:
 )
 def resnet_degradation(lab: Lab) -> Finding:
     """The whole of section 4.2 but for 1202 layers."""
-    names = [f"{kind}{n}" for n in (20, 32, 44, 56) for kind in ("plain", "resnet")]
-    variants = {name: Variant(name) for name in (*names, "resnet110")}
-    expected = {("plain20", "plain56"): HIGHER, ("resnet20", "resnet56"): LOWER,
-                ("resnet56", "resnet110"): LOWER}  # fmt: skip
+    *_, deep, deepest = residual = [f"resnet{n}" for n in RESIDUAL]
+    plain = [f"plain{n}" for n in PLAIN]
+    variants = {name: Variant(name, LENGTH) for name in (*plain, *residual)}
+    expected = {(plain[0], plain[-1]): HIGHER, (residual[0], deep): LOWER, (deep, deepest): LOWER}
     return lab.compare(variants, expected, recipe=None, measure=_error_of_kind, search_lr=False,
                        unit="error, points (plain: training, residual: test)")  # fmt: skip
 
