@@ -1,16 +1,20 @@
-"""What papers say in words and tables: the competition, and how networks were trained."""
+"""What papers say in words and tables, and whether the chart of errors by year holds here."""
 
 from torch import nn
 
 from classicnets import catalog
+from classicnets.api.design import design
 from classicnets.data.augment import ColourNoise, HorizontalFlip
 from classicnets.data.crops import RandomCrop
+from classicnets.models.resnet import resnet_cifar
 from classicnets.training.recipe import SGD, CaffeSGD, ReduceOnPlateau
 
+from . import narrow
 from .charts import Bars
 from .facts import built, years
-from .study import NOTES, Finding, history
-from .verdicts import equal, holding
+from .lab import Lab
+from .study import NOTES, Finding, history, training
+from .verdicts import LOWER, equal, holding
 
 ALEXNET, RESNET = "Krizhevsky et al. 2012", "He et al., arXiv:1512.03385"
 TABLE_2 = {"plain18": 27.94, "plain34": 28.54, "resnet18": 27.88, "resnet34_a": 25.03}
@@ -244,22 +248,6 @@ def resnet_recipe() -> Finding:
 
 
 @history(
-    claim="ResNet is trained with a weight decay of 1e-5.",
-    by=f"case study, {NOTES}",
-    source=f"{RESNET}, section 3.4",
-    criterion="corrected if section 3.4 gives another value",
-)
-def resnet_decay() -> Finding:
-    """1e-4."""
-    optimizer = catalog.find("resnet50").recipe.optimizer
-    assert isinstance(optimizer, SGD)
-    figures = {"paper": optimizer.weight_decay, "claimed": 1e-5}
-    answer = f"{optimizer.weight_decay:g}; 1e-5 is a slip of the CS231n slides."
-    verdict = equal(1e-5, optimizer.weight_decay)
-    return Finding(verdict, answer, figures, Bars(figures, "weight decay"))
-
-
-@history(
     claim="Of the columns A to E, D does best.",
     source="arXiv:1409.1556v6, Tables 3 to 5",
     criterion="confirmed if D's error is the lower one in all rows of D and E, corrected if in "
@@ -278,3 +266,21 @@ def vgg_best_column() -> Finding:
     bars = {f"{row}: {name}": five for row, both in D_AND_E.items()
             for name, (_, five) in zip("DE", both, strict=True)}  # fmt: skip
     return Finding(holding(lower), answer, figures, Bars(bars, "top-5 error, %"))
+
+
+@training(
+    claim="The later the network, the lower its error.",
+    by="the chart of errors by year",
+    source="the chart; here with equal epochs, images and search of the learning rate",
+    criterion="confirmed if each of ZFNet, VGG A, GoogLeNet and ResNet has a lower test error than "
+    "AlexNet",
+    minutes=30,
+    shrunk=f"narrow copies of unequal cost, images of 16x16, {narrow.START}",
+)
+def progress(lab: Lab) -> Finding:
+    """An eighth of the width of the first three, two modules, and a quarter of 14 layers."""
+    resnet = design(resnet_cifar(14), "1/4", (1, 16, 16), 10)
+    later = {"zfnet": narrow.zfnet(), "vgg_a": narrow.vgg("A"), "googlenet": narrow.inception(),
+             "resnet": resnet}  # fmt: skip
+    variants = narrow.smalls({"alexnet": narrow.alexnet(), **later})
+    return lab.compare(variants, {("alexnet", name): LOWER for name in later}, epochs=8)

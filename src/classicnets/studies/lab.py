@@ -157,11 +157,11 @@ def runs_of(experiment: Experiment, values: Mapping[str, Sequence[float | int]])
                 "lr": row.lr,
                 "steps": row.steps,
                 "network": variant.digest,
-                "values": values[row.variant],
                 "test_errors": row.test_errors,
             }
             for row, variant in zip(experiment.report.rows, plan.variants, strict=True)
         },
+        "values": values,
     }
 
 

@@ -15,7 +15,7 @@ from classicnets.designs.reader import read
 from classicnets.experiments.outcomes import Outcome
 from classicnets.layers.wiring import Residual
 from classicnets.models.resnet import plain_cifar, resnet_cifar
-from classicnets.training.recipe import HeNormal
+from classicnets.training.recipe import SGD, HeNormal
 from classicnets.training.run.directory import Run
 from classicnets.visualize.health import health
 
@@ -23,10 +23,26 @@ from .charts import Bars
 from .facts import built, measured, some_digits, weighted
 from .lab import Lab, Variant, conclude, train_error
 from .narrow import START, small
-from .study import NOTES, Finding, structure, training
+from .study import NOTES, Finding, history, structure, training
 from .verdicts import HIGHER, LOWER, at_most, equal, holding, require_pairs, same, together
 
 PAPER = "He et al., arXiv:1512.03385"
+
+
+@history(
+    claim="ResNet is trained with a weight decay of 1e-5.",
+    by=f"case study, {NOTES}",
+    source=f"{PAPER}, section 3.4",
+    criterion="corrected if section 3.4 gives another value",
+)
+def resnet_decay() -> Finding:
+    """1e-4."""
+    optimizer = catalog.find("resnet50").recipe.optimizer
+    assert isinstance(optimizer, SGD)
+    figures = {"paper": optimizer.weight_decay, "claimed": 1e-5}
+    answer = f"{optimizer.weight_decay:g}; 1e-5 is a slip of the CS231n slides."
+    verdict = equal(1e-5, optimizer.weight_decay)
+    return Finding(verdict, answer, figures, Bars(figures, "weight decay"))
 
 
 @structure(
@@ -260,3 +276,18 @@ def resnet_warm_up(lab: Lab) -> Finding:
                 for name, rate in rates.items()}  # fmt: skip
     return lab.compare(variants, {("0.1", "warm-up"): LOWER}, recipe=None, measure=train_error,
                        search_lr=False, unit="training error, points")  # fmt: skip
+
+
+@training(
+    claim="The stride of a bottleneck block belongs in the 3x3, not in the 1x1 before it.",
+    by="later implementations",
+    source=f"{PAPER}, the authors' released networks",
+    criterion="confirmed if the test error is lower with the stride in the 3x3",
+    minutes=3_000,
+    shrunk=f"64x64 pixels, 10 epochs; {GPU.format('resnet-stride')}",
+    data="cifar10",
+)
+def resnet_stride(lab: Lab) -> Finding:
+    """ResNet-50 as released, and with 6 % more multiply-adds."""
+    variants = {name: Variant(name, {"size": "64"}) for name in ("resnet50", "resnet50_v15")}
+    return lab.compare(variants, {("resnet50", "resnet50_v15"): LOWER}, epochs=10)

@@ -1,6 +1,10 @@
 """ZFNet: what is said of its place and widths, and what its layers are worth."""
 
+from collections.abc import Callable
+
+import torch
 from torch import nn
+from torch.nn.functional import avg_pool2d
 
 from classicnets.api.runs import load
 from classicnets.experiments.outcomes import Outcome
@@ -10,7 +14,7 @@ from classicnets.visualize.probes import probes
 from . import narrow
 from .charts import Bars
 from .facts import built, layers, measured, some_digits
-from .lab import Lab, Measure, conclude, measured as measured_runs, runs_of
+from .lab import Lab, Measure, Pair, conclude, measured as measured_runs, runs_of
 from .narrow import EIGHTH, smalls
 from .study import NOTES, TEXT, Finding, history, structure, training
 from .verdicts import HIGHER, LOWER, equal, holding
@@ -166,15 +170,30 @@ def zfnet_ablations(lab: Lab) -> Finding:
     shrunk=f"{EIGHTH}; probes read 600 training images",
 )
 def zfnet_probes(lab: Lab) -> Finding:
-    """The probes of runs of the published widths, and of wider ones beside them."""
+    """Softmax regression on what the layers give."""
+    return _within(lab, ("conv1", "conv5"), _probe, "error of a probe, points")
+
+
+@training(
+    claim="Hiding the object lowers the probability of its class; hiding the background does not.",
+    by="the paper, Figure 7",
+    source=f"{PAPER}, section 4.2",
+    criterion="confirmed if the mean probability of the true class is lower with a square on the "
+    "most inked window than with one on the least inked, in the same runs",
+    minutes=8,
+    shrunk=f"{EIGHTH}; 128 digits in place of photographs, a square of 5x5",
+)
+def zfnet_occlusion(lab: Lab) -> Finding:
+    """One grey square for each digit."""
+    return _within(lab, ("background", "digit"), _hidden, "probability of the true class, points")
+
+
+def _within(lab: Lab, pair: Pair, measure: Callable[[str], Measure], unit: str) -> Finding:
+    """Whether the second measure is lower, in runs of the published widths; wider stand beside."""
     variants = smalls({"as published": narrow.zfnet(), "wider": narrow.zfnet(middle=(64, 128, 64))})
     trained = lab.trained(variants, 1, epochs=6, search_lr=False)
-    first = {name: measured_runs(trained, _probe(name))["as published"] for name in _PROBED}
-    unit = "error of a probe, points"
-    return conclude(first, {_PROBED: LOWER}, unit, runs=runs_of(trained, first))
-
-
-_PROBED = ("conv1", "conv5")
+    values = {name: measured_runs(trained, measure(name))["as published"] for name in pair}
+    return conclude(values, {pair: LOWER}, unit, runs=runs_of(trained, values))
 
 
 def _probe(layer: str) -> Measure:
@@ -187,3 +206,21 @@ def _probe(layer: str) -> Measure:
         return 100 - probes(load(run.directory), train, test, (layer,))[layer]
 
     return error
+
+
+def _hidden(place: str) -> Measure:
+    """The mean probability in % of the true class, with a grey square on the digit or beside."""
+
+    def probability(outcome: Outcome, run: Run) -> float:
+        pixels, labels = some_digits(16, 128, "test")
+        ink = avg_pool2d(pixels.float(), 5, 1).flatten(1)
+        at = ink.argmax(1) if place == "digit" else ink.argmin(1)
+        x = run.config.scaling(pixels)
+        for image, window in zip(x, at.tolist(), strict=True):
+            row, column = divmod(window, 12)
+            image[:, row : row + 5, column : column + 5] = 0
+        with torch.no_grad():
+            found = load(run.directory)(x).softmax(1)
+        return 100 * float(found.gather(1, labels[:, None]).mean())
+
+    return probability
