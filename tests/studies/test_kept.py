@@ -72,6 +72,10 @@ REFUSED = {
     "a name": (["lenet5-layer"], "no study 'lenet5-layer'; did you mean lenet5-layers"),
     "another name": (["x"], "no study 'x'; `classicnets study` lists all"),
     "a kind": (["--kind", "train"], "no kind 'train'; did you mean training?"),
+    "all of none": (
+        ["--all", "--kind", "structure", "--family", "history"],
+        "none of lenet5-ilsvrc, error-by-year, human-error and ",
+    ),
     "a family": (["--family", "vg"], "no family 'vg'; did you mean vgg?"),
 }
 

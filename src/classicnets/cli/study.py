@@ -89,13 +89,16 @@ def study(
     if not names and not all_:
         _list(chosen, out, json)
         return
+    if long := [one.name for one in chosen if one.needs_gpu and not names]:
+        print(f"left out, for a GPU and by name: {', '.join(long)}", file=sys.stderr)
+        chosen = [one for one in chosen if one.name not in long]
     train = partial(_train, json=json)
     kept = []
     for one in chosen:
         found = index.study(one.name, out, seeds, quick, data, device, processes, train)
         kept.append(found)
         if not json:
-            print(f"{found.text()}\nkept in {out / one.name}\n", flush=True)
+            print(f"{found.text()}\nkept in {index.place(out, one.name, quick)}\n", flush=True)
     if json:
         print_json(f"[{','.join(found.json() for found in kept)}]")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from classicnets.api.paired import Experiment
-from classicnets.support.errors import plain_reason, shell, suggest
+from classicnets.support.errors import first_few, plain_reason, shell, suggest
 
 from . import alexnet, googlenet, history, lenet, resnet, vgg, zfnet
 from .keeping import QUICK, Kept, keep, read_kept
@@ -29,8 +29,12 @@ def select(names: Sequence[str] = (), kind: str = "", family: str = "") -> list[
             near = suggest(name, STUDIES)
             near = near if near.startswith("did") else "`classicnets study` lists all"
             raise ValueError(f"no study {name!r}; {near}")
-    found = [STUDIES[name] for name in dict.fromkeys(names)] or list(STUDIES.values())
-    return [one for one in found if kind in ("", one.kind) and family in ("", one.family)]
+    wanted = [STUDIES[name] for name in dict.fromkeys(names)] or list(STUDIES.values())
+    found = [one for one in wanted if kind in ("", one.kind) and family in ("", one.family)]
+    if not found:
+        which = " and ".join(filter(None, [f"kind {kind}" * bool(kind), f"family {family}"]))
+        raise ValueError(f"none of {first_few([one.name for one in wanted])} is of {which}")
+    return found
 
 
 def state(study: Study, root: Path) -> str:
@@ -70,7 +74,7 @@ def study(
     ValueError: no study 'lenet-5'; did you mean lenet5-c5 or lenet5-size?
     """
     (one,) = select([name])
-    directory = Path(out) / f"{name}{QUICK * quick}"
+    directory = place(out, name, quick)
     given = one.data if data is None else str(data)
     lab = Lab(name, directory, seeds, quick, given, device, processes, train)
     read_kept(directory)
@@ -80,6 +84,11 @@ def study(
         return keep(one, found, directory, _command(one, lab))
     except OSError as error:
         raise ValueError(f"cannot write {directory}: {plain_reason(error)}") from error
+
+
+def place(out: str | Path, name: str, quick: bool = False) -> Path:
+    """The directory that a study is kept in."""
+    return Path(out) / f"{name}{QUICK * quick}"
 
 
 def _command(study: Study, lab: Lab) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 FAMILIES = ("history", "lenet", "alexnet", "zfnet", "vgg", "googlenet", "resnet")
 KINDS = STRUCTURE, HISTORY, TRAINING = ("structure", "history", "training")
+DAY = 24 * 60  # minutes
 TEXT = "case study"  # the lecture text whose claims docs/claims.md answers one by one
 NOTES = "CS231n notes"
 
@@ -50,6 +51,11 @@ class Study:
     shrunk: str
     data: str
     run: "Callable[[Lab], Finding]" = field(repr=False)
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether two cores would take days."""
+        return self.minutes > DAY
 
 
 def structure(
