@@ -46,6 +46,9 @@ FOUND_IN_CHINESE = {
     "not distinguishable at this scale": "此规模下无法区分",
     "not distinguishable": "无法区分",
     "not yet run": "尚未运行",
+    "lower, ": "更低：",  # noqa: RUF001
+    "higher, ": "更高：",  # noqa: RUF001
+    "at least a tenth with it": "有归一化时至少为十分之一",
     "confirmed": "证实",
     "corrected": "更正",
     "partly": "部分成立",
@@ -164,7 +167,7 @@ def chinese_claims(text: str) -> str:
 
     def row(found: re.Match[str]) -> str:
         study = index.STUDIES[found[4]]
-        verdict, answer = (_in_chinese(words) for words in _found(study))
+        verdict, answer = map(_in_chinese, _found(study))
         right = answer if study.kind == TRAINING else found[3].strip()
         return f"| {found[1]} | {verdict} | {right} | `{found[4]}` |"
 

@@ -198,8 +198,10 @@ def conclude(
 
 
 def _sentence(one: Comparison, verdict: str) -> str:
+    """A difference, on which side of 0 its interval lies, and what that makes of the claim."""
     told = "not distinguishable" if verdict == CANNOT_TELL else verdict
-    return f"{one.variant}: {_interval(one)}, {told}"
+    side = "lower, " * (one.high < 0) + "higher, " * (one.low > 0)
+    return f"{one.variant}: {_interval(one)}, {side}{told}"
 
 
 def _interval(one: Comparison) -> str:
