@@ -109,6 +109,14 @@ def test_the_numbers_of_the_chinese_answers_are_those_of_the_studies():
             assert number in known, (name, number)
 
 
+def test_the_commands_of_the_page_name_studies():
+    commands = re.findall("^classicnets study(.*)$", PAGE, re.MULTILINE)
+    assert len(commands) >= 4
+    for words in map(str.split, commands):
+        assert set(words) - set(index.STUDIES) <= {"--all", "--family", "--kind", "--seeds", "8",
+                                                   "vgg", "structure"}  # fmt: skip
+
+
 def test_what_is_kept_names_no_path_of_a_machine():
     for path in (ROOT / "benchmarks/results/studies").glob("*.json"):
         assert not re.search(r'"/|/tmp|/work|/home', path.read_text(encoding="utf-8"))
