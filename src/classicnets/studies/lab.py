@@ -42,8 +42,8 @@ class Variant:
 @dataclass(frozen=True)
 class Lab:
     """Where and how a training study trains: in `directory`, with `seeds` pairs or as many as its
-    verdict needs, on `data`. `quick` divides the epochs by four. `train`
-    finishes an experiment, and may show how it comes on.
+    verdict needs, on `data`. `quick` divides the epochs by four. `train` finishes an experiment,
+    and may show how it comes on.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """LeNet-5: what is said of its layers, and what its output, its C3 and distortions are worth."""
 
 import re
+from math import prod
 
 import torch
 from torch import nn
@@ -143,13 +144,9 @@ def lenet5_table() -> Finding:
 def lenet5_size() -> Finding:
     """A connection is a multiplication or the addition of a bias, for every unit."""
     rows = layers("lenet5")
-    inputs = {"C1": 26, "S2": 5, "C3": None, "S4": 5, "C5": 401, "F6": 121, "output": 84}
-    counts = {}
-    for name, each in inputs.items():
-        units = 1
-        for side in rows[name].output:
-            units *= side
-        counts[name] = units * each if each else rows[name].params * 100  # 10x10 positions
+    inputs = {"C1": 26, "S2": 5, "S4": 5, "C5": 401, "F6": 121, "output": 84}  # with the bias
+    counts = {name: prod(rows[name].output) * each for name, each in inputs.items()}
+    counts["C3"] = prod(rows["C3"].output[1:]) * rows["C3"].params
     total, params = sum(counts.values()), measured("lenet5").totals.params
     answer = f"{params:,} parameters and {total:,} connections."
     verdict = equal((60_000, 340_908), (params, total))

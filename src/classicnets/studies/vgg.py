@@ -1,6 +1,7 @@
 """VGG: what is said of its columns, memory and classifier, and what depth and windows give."""
 
 from collections.abc import Iterator
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ def vgg_memory() -> Finding:
     """The image and the output of every convolution, pool and fully connected layer."""
     found = measured("vgg_d")
     rows = [row for row in found.layers if row.type in ("Conv2d", "MaxPool2d", "Linear")]
-    values = 224 * 224 * 3 + sum(_size(row.output) for row in rows)
+    values = 224 * 224 * 3 + sum(prod(row.output) for row in rows)
     figures = {
         "values in the rows": values,
         "rows, MB": 4 * values / 1e6,
@@ -57,13 +58,6 @@ def vgg_memory() -> Finding:
     )
     bars = {name: value for name, value in figures.items() if name.endswith("MB")}
     return Finding(near(93, 4 * values / 1e6, 2), answer, figures, Bars(bars, "MB", 93))
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size
 
 
 @structure(
