@@ -4,9 +4,9 @@
     python docs/generate.py --check    exits with status 1 and names the files that are out of date
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
-moves in docs/moves.md, what was measured of them in docs/ideas.md, the builders of networks among
-the public names in src/classicnets/__init__.py, what `classicnets list` shows, and
-docs/reference.md.
+moves in docs/moves.md, what was measured of them in docs/ideas.md, the claims in docs/claims.md,
+the builders of networks among the public names in src/classicnets/__init__.py, what
+`classicnets list` shows, and docs/reference.md.
 """
 
 import csv
@@ -29,15 +29,34 @@ from classicnets import builders, catalog  # noqa: E402
 from classicnets.api.recipe_moves import RECIPE_MOVES, RecipeMove  # noqa: E402
 from classicnets.catalog import Entry  # noqa: E402
 from classicnets.designs.moves import MOVES, Move, find_move  # noqa: E402
+from classicnets.studies import index  # noqa: E402
+from classicnets.studies.study import TRAINING, Study  # noqa: E402
 from classicnets.support.units import format_change, format_count  # noqa: E402
 
-STUDIES = sorted((ROOT / "benchmarks/results/ideas").glob("*.json"))
+IDEAS = sorted((ROOT / "benchmarks/results/ideas").glob("*.json"))
+CLAIMS = ROOT / "benchmarks/results/studies"
 
 # how the Chinese README says what papers print
 CHINESE = {
     "60 million parameters": "6000 万个参数",
     " parameters, 1.5 G (sums of Table 1)": " 个参数，1.5 G（表 1 各行之和）",  # noqa: RUF001
     " parameters": " 个参数",
+}
+
+
+FOUND_IN_CHINESE = {
+    "not distinguishable at this scale": "此规模下无法区分",
+    "not distinguishable": "无法区分",
+    "not yet run": "尚未运行",
+    "lower, ": "更低：",  # noqa: RUF001
+    "higher, ": "更高：",  # noqa: RUF001
+    "at least a tenth with it": "有归一化时至少为十分之一",
+    "confirmed": "证实",
+    "corrected": "更正",
+    "partly": "部分成立",
+    "about ": "约 ",
+    " minutes": " 分钟",
+    " minute": " 分钟",
 }
 
 
@@ -121,6 +140,41 @@ def _rate(one: Mapping[str, Any], notes: str) -> str:
     return f"{one['lr']:g}" + (f" ({edge[1]})" if edge else "")
 
 
+def claims(family: str) -> str:
+    """A row for each study of a family: the claim, who makes it, the verdict, what is right."""
+    rows = []
+    for study in index.select(family=family):
+        cells = (f"{study.claim} ({study.by})", *_found(study), f"`{study.name}`")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _found(study: Study) -> tuple[str, str]:
+    """The verdict that is kept of a study, and its answer; or how long it takes."""
+    if (path := CLAIMS / f"{study.name}.json").exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return f"**{kept['verdict']}**", kept["answer"]
+    return "**not yet run**", f"about {study.minutes:,g} minute{'s' * (study.minutes > 1)}"
+
+
+def chinese_claims(text: str) -> str:
+    """The page with the verdicts that are kept, and the answers of trainings, in each row."""
+
+    def row(found: re.Match[str]) -> str:
+        study = index.STUDIES[found[4]]
+        verdict, answer = map(_in_chinese, _found(study))
+        right = answer if study.kind == TRAINING else found[3].strip()
+        return f"| {found[1]} | {verdict} | {right} | `{found[4]}` |"
+
+    return re.sub(r"^\| (.*?) \|(.*?)\|(.*?)\| `([a-z0-9-]+)` \|$", row, text, flags=re.MULTILINE)
+
+
+def _in_chinese(words: str) -> str:
+    for word, translation in FOUND_IN_CHINESE.items():
+        words = words.replace(word, translation)
+    return words
+
+
 def public_names() -> str:
     """The builders among the public names."""
     quoted = " ".join(f'"{name}",' for name in sorted(builders.ENTRIES | builders.FAMILIES))
@@ -146,9 +200,15 @@ def generated() -> dict[Path, str]:
     texts[page] = _with_rows(text, "recipe moves", moves(RECIPE_MOVES))
     page = ROOT / "docs/ideas.md"
     texts[page] = page.read_text(encoding="utf-8")
-    for path in STUDIES:
+    for path in IDEAS:
         rows = idea(json.loads(path.read_text(encoding="utf-8")))
         texts[page] = _with_rows(texts[page], path.stem, rows)
+    page = ROOT / "docs/claims.md"
+    texts[page] = page.read_text(encoding="utf-8")
+    for family in index.FAMILIES:
+        texts[page] = _with_rows(texts[page], family, claims(family))
+    page = ROOT / "docs/zh/claims.md"
+    texts[page] = chinese_claims(page.read_text(encoding="utf-8"))
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")
     names, types = r"(?<=_BUILDERS = \(\n).*?(?=\n\))", r"(?<=as Recipe\n\n).*?: Builder(?=\n\n)"

@@ -50,6 +50,7 @@ _PUBLIC = {
     "layers.lrn": ("LocalResponseNorm",),
     "layers.wiring": ("Aside", "Concat", "Network", "Residual", "chain"),
     "measure.report": ("Report",),
+    "studies.index": ("study",),
     "training.recipe": ("Recipe",),
 }
 _MODULE = {name: module for module, names in _PUBLIC.items() for name in names}
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
         resnet_cifar as resnet_cifar,
     )
     from .models.vgg import vgg as vgg
+    from .studies.index import study as study
     from .training.recipe import Recipe as Recipe
 
     alexnet: Builder

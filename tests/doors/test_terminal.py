@@ -61,6 +61,7 @@ def words_of(root: Path) -> dict[str, list[object]]:
         "predict": ["predict", run, root / "images"],
         "compare": ["compare", run],
         "experiment": ["experiment", EVIL, "lenet5"],
+        "study": ["study", EVIL],
         "see": ["see", run, root / "images", "--what", "filters,probes"],
         "export": ["export", run, "--out", root / f"{EVIL}.safetensors", "--exist-ok"],
         "push": ["push", run, f"ada/{EVIL}"],

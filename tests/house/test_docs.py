@@ -12,7 +12,8 @@ from classicnets import catalog
 ROOT = Path(__file__).parents[2]
 VERBS = (
     *("list", "show", "weights", "design", "diff", "suggest", "speed", "plan", "recipe"),
-    *("train", "experiment", "evaluate", "predict", "compare", "see", "export", "push", "pack"),
+    *("train", "experiment", "study", "evaluate", "predict", "compare", "see", "export", "push"),
+    "pack",
 )
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -37,6 +37,7 @@ from .report import is_first_to_fail
 from .see import see
 from .show import show
 from .speed import speed
+from .study import study
 from .suggest import suggest
 from .terminal import discard_output, flush, make_visible, sentence
 from .train import train
@@ -77,7 +78,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
 
 VERBS = (
     *(list_, show, weights, design, diff, suggest, speed, plan, recipe),
-    *(train, experiment, evaluate, predict, compare, see, export, push, pack, demo),
+    *(train, experiment, study, evaluate, predict, compare, see, export, push, pack, demo),
 )
 app.callback(invoke_without_command=True)(print_version)
 for verb in VERBS:

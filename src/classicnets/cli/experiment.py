@@ -189,17 +189,21 @@ def _search(found: "Sweep", json: bool) -> None:
 
 def run(found: "Experiment", json: bool) -> None:
     """Says what an experiment costs, trains what is left of it, and prints its report."""
-    write, screen = _writer(json), console(stderr=json)
-    write("\n".join(found.cost()))
-    shown = _table(found, screen) if screen.is_terminal else _lines(write)
-    with _stoppable(lambda: _ended(found)), shown as show:
-        for step in found:
-            show(step)
+    shown(found, _writer(json), console(stderr=json))
     assert found.report is not None
     if json:
         print_json(found.report.json())
         return
     print(f"\n{found.report.text()}\n\nreport: {found.directory / 'report.html'}")
+
+
+def shown(found: "Experiment", write: "Callable[[str], None]", screen: "Console") -> None:
+    """Says what an experiment costs, and trains what is left of it, showing how it comes on."""
+    write("\n".join(found.cost()))
+    table = _table(found, screen) if screen.is_terminal else _lines(write)
+    with _stoppable(lambda: _ended(found)), table as show:
+        for step in found:
+            show(step)
 
 
 def _ended(found: "Experiment") -> str:

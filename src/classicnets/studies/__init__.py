@@ -1,0 +1,1 @@
+"""Claims about the networks, each with a criterion stated before the result, and what was found."""

@@ -1,0 +1,208 @@
+"""Training studies: networks compared by paired runs of the experiment machinery."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from classicnets.api.paired import Experiment
+from classicnets.api.prepare import Terms, prepare
+from classicnets.experiments.outcomes import RUNS, Outcome
+from classicnets.experiments.statistics import least_pairs
+from classicnets.experiments.variants import Asked
+from classicnets.experiments.verdicts import Comparison
+from classicnets.training.run.directory import Run, open_run
+
+from . import verdicts
+from .charts import Differences
+from .keeping import EXPERIMENT
+from .study import Finding
+from .verdicts import CANNOT_TELL, Expected
+
+Measure = Callable[[Outcome, Run], float]
+Pair = tuple[str, str]  # two variants: the second minus the first
+QUICK = 4  # by which --quick divides the epochs
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network, by name or as the text of a design, with its settings of the recipe."""
+
+    network: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def asked(self, name: str) -> Asked:
+        """As an experiment takes it."""
+        if "\n" in self.network:
+            return Asked(name, f"{name.replace(' ', '-')}.net", self.settings, self.network)
+        return Asked(name, self.network, self.settings)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Where and how a training study trains: in `directory`, with `seeds` pairs or as many as its
+    verdict needs, on `data`. `quick` divides the epochs by four. `train` finishes an experiment,
+    and may show how it comes on.
+    """
+
+    name: str
+    directory: Path
+    seeds: int | None = None
+    quick: bool = False
+    data: str = "digits"
+    device: str = "auto"
+    processes: int | None = None
+    train: Callable[[Experiment], Any] = Experiment.finish
+
+    def compare(
+        self,
+        variants: Mapping[str, Variant],
+        expected: Mapping[Pair, Expected],
+        *,
+        measure: Measure | None = None,
+        unit: str = "test error, points",
+        limits: Mapping[str, float | int] | None = None,
+        **how: Any,
+    ) -> Finding:
+        """Trains the variants by pairs of seeds, and decides on the differences between them.
+
+        `expected` says of pairs of variants what the claim does, `limits` of single ones the most
+        that the mean of `measure` may be, by default the test error in %. `how` they are trained,
+        and what is raised, is as in `trained`.
+        """
+        experiment = self.trained(variants, len(expected), **how)
+        values = measured(experiment, measure or _test_error)
+        return conclude(values, expected, unit, limits or {}, runs_of(experiment, values))
+
+    def trained(
+        self,
+        variants: Mapping[str, Variant],
+        comparisons: int,
+        *,
+        recipe: str | None = "fast",
+        epochs: int | None = None,
+        search_lr: bool = True,
+    ) -> Experiment:
+        """The experiment on these variants, finished, with the seeds that so many comparisons need.
+
+        Each variant chooses its learning rate with `search_lr`. Raises a ValueError where
+        `experiment` does, and for fewer seeds than a verdict needs.
+        """
+        seeds = least_pairs(comparisons) if self.seeds is None else self.seeds
+        verdicts.require_pairs(seeds, comparisons, self.name)
+        terms = Terms(
+            data=self.data,
+            recipe=recipe,
+            seeds=seeds,
+            epochs=max(1, epochs // QUICK) if epochs and self.quick else epochs,
+            processes=self.processes,
+            out=self.directory / EXPERIMENT,
+            search_lr=search_lr,
+            device=self.device,
+        )
+        experiment = prepare([one.asked(name) for name, one in variants.items()], terms)
+        self.train(experiment)
+        return experiment
+
+
+def train_error(outcome: Outcome, run: Run) -> float:
+    """The error in % on the training images, as seen in the last epoch."""
+    return 100.0 if outcome.diverged else run.epochs[-1].train_error
+
+
+def epochs_to(error: float | int) -> Measure:
+    """How many epochs a run takes to a training error in %; one more than it has if it does not."""
+
+    def count(outcome: Outcome, run: Run) -> float:
+        reached = (e.epoch for e in run.epochs if e.train_error <= error)
+        return float(next(reached, len(run.epochs) + 1))
+
+    return count
+
+
+def overfitting(outcome: Outcome, run: Run) -> float:
+    """The test error minus the error on the training images in the last epoch, in points."""
+    return outcome.error - train_error(outcome, run)
+
+
+def _test_error(outcome: Outcome, run: Run) -> float:
+    return outcome.error
+
+
+def measured(experiment: Experiment, measure: Measure) -> dict[str, list[float]]:
+    """Variant -> what was measured of its runs, in the order of the seeds."""
+    assert experiment.report is not None
+    names, found = experiment.plan.names, {}
+    for outcome in experiment.report.runs:
+        run = open_run(experiment.directory / RUNS / outcome.member.name)
+        found.setdefault(names[outcome.member.variant], []).append(measure(outcome, run))
+    return found
+
+
+def runs_of(experiment: Experiment, values: Mapping[str, Sequence[float | int]]) -> dict[str, Any]:
+    """What data.json holds of the runs: nothing that differs when they are repeated."""
+    plan = experiment.plan
+    assert experiment.report is not None
+    return {
+        "data": Path(plan.data).name,
+        "digest": plan.digest,
+        "images": plan.images,
+        "epochs": plan.epochs,
+        "seeds": plan.seeds,
+        "variants": {
+            row.variant: {
+                "parameters": row.parameters,
+                "macs": row.macs,
+                "lr": row.lr,
+                "steps": row.steps,
+                "network": variant.digest,
+                "test_errors": row.test_errors,
+            }
+            for row, variant in zip(experiment.report.rows, plan.variants, strict=True)
+        },
+        "values": values,
+    }
+
+
+def conclude(
+    values: Mapping[str, Sequence[float | int]],
+    expected: Mapping[Pair, Expected],
+    unit: str,
+    limits: Mapping[str, float | int] | None = None,
+    runs: Mapping[str, Any] | None = None,
+) -> Finding:
+    """The finding from the values of each variant, one for each seed."""
+    named = {f"{b} - {a}": (a, b) for a, b in expected}
+    differences = {
+        name: [y - x for x, y in zip(values[a], values[b], strict=True)]
+        for name, (a, b) in named.items()
+    }
+    wanted = {name: expected[pair] for name, pair in named.items()}
+    verdict, each, compared = verdicts.effects(differences, wanted)
+    within = {name: verdicts.at_most(limit, values[name]) for name, limit in (limits or {}).items()}
+    verdict = verdicts.together([verdict, *within.values()])
+    sentences = [_sentence(one, each[one.variant]) for one in compared]
+    sentences += [
+        f"{name}: {fmean(values[name]):.2f}, at most {limit:g} {within[name]}"
+        for name, limit in (limits or {}).items()
+    ]
+    figures: dict[str, Any] = {
+        f"{name} ({unit.partition(',')[0]})": f"{fmean(v):.2f} ± {stdev(v):.2f}"
+        for name, v in values.items()
+    }
+    figures |= {one.variant: _interval(one) for one in compared}
+    means = {one.variant: (one.mean, one.low, one.high) for one in compared}
+    chart = Differences(differences, means, f"difference in {unit}")
+    return Finding(verdict, "; ".join(sentences), figures, chart, runs or {"values": values})
+
+
+def _sentence(one: Comparison, verdict: str) -> str:
+    """A difference, on which side of 0 its interval lies, and what that makes of the claim."""
+    told = "not distinguishable" if verdict == CANNOT_TELL else verdict
+    side = "lower, " * (one.high < 0) + "higher, " * (one.low > 0)
+    return f"{one.variant}: {_interval(one)}, {side}{told}"
+
+
+def _interval(one: Comparison) -> str:
+    return f"{one.mean:+.2f} ({one.low:+.2f} to {one.high:+.2f})"

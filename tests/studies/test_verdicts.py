@@ -1,0 +1,110 @@
+"""The verdicts of studies on made-up data: where the effect is there, absent, or reversed."""
+
+import random
+
+import pytest
+
+from classicnets.studies.lab import conclude
+from classicnets.studies.verdicts import (
+    CANNOT_TELL,
+    CONFIRMED,
+    CORRECTED,
+    HIGHER,
+    LOWER,
+    PARTLY,
+    at_most,
+    effects,
+    equal,
+    holding,
+    near,
+    no_higher,
+    require_pairs,
+    same,
+    together,
+)
+
+rng = random.Random(0)
+NOISE = [rng.gauss(0, 1) for _ in range(8)]
+DOWN, UP = [x - 5 for x in NOISE], [x + 5 for x in NOISE]
+ABSENT = [1.0, -1.1, 0.9, -0.8, 1.2, -1.3, 0.7, -0.6]
+SMALL = [x / 100 for x in NOISE]
+
+
+@pytest.mark.parametrize(
+    ("expected", "differences", "verdict"),
+    [
+        (LOWER, DOWN, CONFIRMED),
+        (LOWER, UP, CORRECTED),
+        (LOWER, ABSENT, CANNOT_TELL),
+        (HIGHER, UP, CONFIRMED),
+        (HIGHER, DOWN, CORRECTED),
+        (HIGHER, ABSENT, CANNOT_TELL),
+        (same(0.5), SMALL, CONFIRMED),
+        (same(0.5), UP, CORRECTED),
+        (same(0.5), DOWN, CORRECTED),
+        (same(0.5), ABSENT, CANNOT_TELL),  # no effect, but the interval is wider than the margin
+        (no_higher(0.5), DOWN, CONFIRMED),
+        (no_higher(0.5), SMALL, CONFIRMED),
+        (no_higher(0.5), UP, CORRECTED),
+        (no_higher(0.5), ABSENT, CANNOT_TELL),
+        (same(0.5), [0.45 + x for x in SMALL], CONFIRMED),
+    ],
+)
+def test_one_comparison(expected, differences, verdict):
+    found, each, _ = effects({"b - a": differences}, {"b - a": expected})
+    assert found == verdict
+    assert each == {"b - a": verdict}
+
+
+def test_several_comparisons_are_decided_together_and_corrected_for_their_number():
+    differences = {"b - a": DOWN, "c - a": ABSENT}
+    verdict, each, found = effects(differences, dict.fromkeys(differences, LOWER))
+    assert verdict == PARTLY
+    assert each == {"b - a": CONFIRMED, "c - a": CANNOT_TELL}
+    assert found[0].adjusted_p == pytest.approx(2 * 2 / 2**8)  # eight of one sign, Holm for two
+
+
+def test_too_few_pairs_give_no_verdict_but_a_sentence():
+    with pytest.raises(ValueError, match="verdict needs at least 6 seeds, not 5"):
+        effects({"b - a": DOWN[:5]}, {"b - a": LOWER})
+    with pytest.raises(ValueError, match=r"x makes 2 comparisons, .* at least 7 seeds, not 6"):
+        require_pairs(6, 2, "x")
+    require_pairs(6, 1)
+
+
+def test_a_limit_is_kept_exceeded_or_within_the_spread():
+    assert at_most(3, DOWN) == CONFIRMED
+    assert at_most(3, UP) == CORRECTED
+    assert at_most(0, ABSENT) == CANNOT_TELL
+
+
+def test_exact_claims():
+    assert equal([1, 2], [1, 2]) == CONFIRMED
+    assert equal(5, 7) == CORRECTED
+    assert near(100, 101.9, 2) == CONFIRMED
+    assert near(100, 102.1, 2) == CORRECTED
+    parts = ([True, True], [True, False], [False, False])
+    assert [holding(x) for x in parts] == [CONFIRMED, PARTLY, CORRECTED]
+
+
+@pytest.mark.parametrize(
+    ("parts", "verdict"),
+    [
+        ([CONFIRMED, CONFIRMED], CONFIRMED),
+        ([CONFIRMED, CORRECTED], PARTLY),
+        ([CONFIRMED, CANNOT_TELL], PARTLY),
+        ([CORRECTED, CANNOT_TELL], CORRECTED),
+        ([CANNOT_TELL, CANNOT_TELL], CANNOT_TELL),
+    ],
+)
+def test_the_parts_of_a_claim(parts, verdict):
+    assert together(parts) == together(parts[::-1]) == verdict
+
+
+def test_a_finding_says_each_difference_with_its_interval():
+    values = {"a": [10.0 + x for x in SMALL], "b": [5.0 + x / 2 for x in SMALL]}
+    found = conclude(values, {("a", "b"): LOWER}, "test error, points", {"b": 6.0})
+    assert found.verdict == CONFIRMED
+    assert found.answer.startswith("b - a: -5.00 (-5.0")
+    assert "b: 5.00, at most 6 confirmed" in found.answer
+    assert conclude(values, {("a", "b"): LOWER}, "x", {"b": 4.0}).verdict == PARTLY
