@@ -142,7 +142,7 @@ def generated() -> dict[Path, str]:
         ROOT / "README.md": _with_rows("README.md", "networks", networks({})),
         ROOT / "README.zh-CN.md": _with_rows("README.zh-CN.md", "networks", networks(CHINESE)),
         ROOT / "docs/index.md": _with_rows("docs/index.md", "papers", papers()),
-        ROOT / "src/classicnets/cli/networks.csv": listed(),
+        ROOT / "src/classicnets/api/networks.csv": listed(),
     }
     page = ROOT / "docs/moves.md"
     text = _with_rows("docs/moves.md", "moves", moves(MOVES))

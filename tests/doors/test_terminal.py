@@ -63,6 +63,7 @@ def words_of(root: Path) -> dict[str, list[object]]:
         "experiment": ["experiment", EVIL, "lenet5"],
         "see": ["see", run, root / "images", "--what", "filters,probes"],
         "export": ["export", run, "--out", root / f"{EVIL}.safetensors", "--exist-ok"],
+        "serve": ["serve", root / EVIL],
         "pack": ["pack", data, root / f"{EVIL}.pack", "--side", 16],
         "demo": ["demo", EVIL],
         "an option": ["train", f"--{EVIL}"],

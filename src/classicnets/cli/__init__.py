@@ -34,6 +34,7 @@ from .predict import predict
 from .recipe import recipe
 from .report import is_first_to_fail
 from .see import see
+from .serve import serve
 from .show import show
 from .speed import speed
 from .suggest import suggest
@@ -76,7 +77,8 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
 
 VERBS = (
     *(list_, show, weights, design, diff, suggest, speed, plan, recipe),
-    *(train, experiment, evaluate, predict, compare, see, export, pack, demo),
+    *(train, experiment, evaluate, predict, compare, see, export, serve),
+    *(pack, demo),
 )
 app.callback(invoke_without_command=True)(print_version)
 for verb in VERBS:
