@@ -365,7 +365,7 @@ def test_a_mistake_is_one_line(run_cli, run, words, message):
 
 def test_a_missing_package_is_named(run_cli, run, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for verb in (["serve", run],):
+    for verb in (["serve", run], ["web"]):
         status, _, err = run_cli(*verb)
         assert (status, "pip install 'classicnets[web]'" in err) == (2, True)
 

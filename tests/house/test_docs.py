@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 VERBS = (
     *("list", "show", "weights", "design", "diff", "suggest", "speed", "plan", "recipe"),
     *("train", "experiment", "evaluate", "predict", "compare", "see", "export", "pack"),
-    "serve",
+    *("serve", "web"),
 )
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -41,6 +41,7 @@ from .suggest import suggest
 from .terminal import discard_output, flush, make_visible, sentence
 from .train import train
 from .verbs import VerbCommand, VerbGroup, print_version
+from .web import web
 from .weights import weights
 
 app = typer.Typer(
@@ -63,7 +64,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
         try:
             for printed in (SkippedFiles, TrainingAdvice):  # verbs print all of them
                 warnings.simplefilter("ignore", printed)
-            if verb is not list_:
+            if verb not in (list_, web):
                 import torch  # noqa: F401  # before Ctrl-C raises: all other verbs need it
 
             guard_work()
@@ -78,7 +79,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
 VERBS = (
     *(list_, show, weights, design, diff, suggest, speed, plan, recipe),
     *(train, experiment, evaluate, predict, compare, see, export, serve),
-    *(pack, demo),
+    *(web, pack, demo),
 )
 app.callback(invoke_without_command=True)(print_version)
 for verb in VERBS:
