@@ -58,7 +58,7 @@ def server(app: Any, ready: Callable[[], object] = lambda: None) -> "Server":
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, but a signal that stops it is no error of the process."""
+    """uvicorn's, but a signal that stops it is not an error of the process."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], object]):
         super().__init__(config)

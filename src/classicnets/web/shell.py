@@ -11,7 +11,7 @@ from starlette.requests import Request
 from .texts import Text
 
 T = TypeVar("T")
-NAVIGATION = {"/": "Networks"}
+NAVIGATION = {"/": "Networks", "/train": "Train", "/runs": "Runs", "/look": "Look inside"}
 YEAR = 365 * 24 * 3600
 # few lines of style: all else is NiceGUI's own
 STYLE = """
@@ -48,11 +48,11 @@ def frame(request: Request, title: str) -> Iterator[Text]:
         ui.space()
         other = "en" if t.language == "zh" else "zh"
         ui.button(t("中文"), on_click=lambda: _keep("language", other)).props(
-            "flat color=white dense no-caps"
-        ).tooltip(t("the other language"))
+            "flat color=white dense no-caps no-wrap"
+        ).classes("shrink-0").tooltip(t("the other language"))
         ui.button(icon="contrast", on_click=lambda: _keep("dark", dark)).props(
             f'flat color=white dense aria-label="{t("dark or light")}"'
-        ).tooltip(t("dark or light"))
+        ).classes("shrink-0").tooltip(t("dark or light"))
     with ui.column().classes("content q-pa-md gap-4"):
         yield t
 

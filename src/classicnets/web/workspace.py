@@ -138,6 +138,15 @@ class Workspace:
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         return text.splitlines()[-LOG_LINES:]
 
+    def trash(self, name: str, when: str) -> None:
+        """Moves a run into the folder `trash`. Raises a ValueError for one that is in training."""
+        path = self.run(name)
+        if lock_holder(path):
+            raise ValueError(f"{name} is being trained; stop it first")
+        place = self.folder / "trash"
+        place.mkdir(exist_ok=True)
+        path.rename(place / f"{name}-{when}")
+
     def _keep(self, jobs: Sequence[Any]) -> None:
         self.runs.mkdir(exist_ok=True)
         write_atomic(self.runs / "queue.json", json.dumps(jobs, indent=1).encode())

@@ -1,5 +1,5 @@
 """The pages: functions that declare their addresses. What is not listed does not exist."""
 
-from . import networks
+from . import look, networks, runs, train
 
-PAGES = (networks.declare,)
+PAGES = (networks.declare, train.declare, runs.declare, look.declare)
