@@ -24,7 +24,7 @@ def test_no_file_has_more_than_400_lines():
 
 
 def test_the_package_keeps_to_its_budget():
-    assert sum(map(_lines, SOURCES)) <= 36_500
+    assert sum(map(_lines, SOURCES)) <= 37_500
 
 
 def test_no_annotation_is_deferred():

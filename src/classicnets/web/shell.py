@@ -11,7 +11,13 @@ from starlette.requests import Request
 from .texts import Text
 
 T = TypeVar("T")
-NAVIGATION = {"/": "Networks", "/train": "Train", "/runs": "Runs", "/look": "Look inside"}
+NAVIGATION = {
+    "/": "Networks",
+    "/design": "Design",
+    "/train": "Train",
+    "/runs": "Runs",
+    "/look": "Look inside",
+}
 YEAR = 365 * 24 * 3600
 # few lines of style: all else is NiceGUI's own
 STYLE = """
@@ -39,8 +45,8 @@ def frame(request: Request, title: str) -> Iterator[Text]:
     ui.add_css(STYLE)
     chosen = request.cookies.get("dark")
     dark = ui.dark_mode(None if chosen is None else chosen == "1")
-    with ui.header().classes("items-center no-wrap overflow-x-auto q-py-sm bg-primary"):
-        with ui.element("nav").classes("nav flex no-wrap items-center"):
+    with ui.header().classes("items-center q-py-sm bg-primary"):
+        with ui.element("nav").classes("nav flex no-wrap items-center overflow-x-auto"):
             for path, name in NAVIGATION.items():
                 link = ui.link(t(name), path)
                 if path == request.url.path:

@@ -11,6 +11,7 @@ CHINESE: Mapping[str, str] = {
     "Train": "训练",
     "Runs": "训练记录",
     "Look inside": "看看内部",
+    "Design": "设计",
     "中文": "English",
     "the other language": "切换语言",
     "dark or light": "深色或浅色",
@@ -59,6 +60,8 @@ CHINESE: Mapping[str, str] = {
     "Beside another network": "与另一网络比较",
     "The lines that differ, and what each costs": "不同的行，以及各自的开销",
     "unknown": "未知",
+    "Edit as a design": "作为设计来编辑",
+    "Train it": "训练它",
     # looking inside
     "Drop an image, or choose one": "拖入一幅图像，或选择一幅",
     "There is no run yet; train a network first.": "还没有训练记录，请先训练一个网络。",
@@ -75,6 +78,19 @@ CHINESE: Mapping[str, str] = {
     "Draw a digit": "画一个数字",
     "Draw with the mouse; the answer changes as you draw.": "用鼠标画，结果随之变化。",
     "clear": "清除",
+    # designing
+    "Begin with": "从此开始",
+    "file": "文件",
+    "Save": "保存",
+    "Save and train": "保存并训练",
+    "Undo the move": "撤销这一步",
+    "The papers' moves": "论文中的改进",
+    "What each would change here; nothing changes before it is applied.": (
+        "每项改进在这里会改变什么；点击应用之前不作改动。"
+    ),
+    "Look for moves": "寻找改进",
+    "Apply": "应用",
+    "{} is saved": "{} 已保存",
     # training
     "network": "网络",
     "data": "数据",

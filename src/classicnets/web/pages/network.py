@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from nicegui import ui
 
@@ -87,6 +88,10 @@ def _heading(t: Text, found: Found) -> None:
             with ui.column().classes("gap-0"):
                 ui.label(value).classes("text-h6")
                 ui.label(name).classes("text-caption opacity-70")
+    name = quote(entry.name.rpartition("/")[2])
+    with ui.row().classes("gap-4"):
+        ui.link(t("Edit as a design"), f"/design?network={name}")
+        ui.link(t("Train it"), f"/train?network={name}")
     if entry.later:
         ui.label(f"{t('Not in the paper')}: {entry.later}")
     if entry.paper:
