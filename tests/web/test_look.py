@@ -2,6 +2,9 @@
 
 import io
 import shutil
+import struct
+import zlib
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -21,7 +24,7 @@ def run(folder, write_folder) -> None:
     shutil.copytree(folder / "squares run", folder / "runs" / "squares")
 
 
-def sent(light: int) -> dict[str, object]:
+def sent(light: int) -> dict[str, Any]:
     file = io.BytesIO()
     Image.new("L", (30, 40), light).save(file, "PNG")
     return {"name": f"{HOSTILE}.png", "mimeType": "image/png", "buffer": file.getvalue()}
@@ -51,6 +54,18 @@ def test_what_is_not_an_image_is_said_by_its_name(page):
     alert = page.get_by_role("alert")
     alert.wait_for()
     assert f"{HOSTILE}.png cannot be read as an image: unknown image format" in alert.inner_text()
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(page):
+    page.goto("/look?run=squares")
+    head = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    good = sent(220)["buffer"]
+    bomb = good[:12] + head + struct.pack(">I", zlib.crc32(head)) + good[33:]
+    page.set_input_files(
+        "input[type=file]", {"name": "bomb.png", "mimeType": "image/png", "buffer": bomb}
+    )
+    page.get_by_role("alert").wait_for()
+    assert "pixels; at most" in page.get_by_role("alert").inner_text()
 
 
 def test_a_digit_that_is_drawn_is_answered(page):

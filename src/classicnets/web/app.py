@@ -12,7 +12,7 @@ from .guard import Address, Guard
 from .pages import PAGES
 from .workspace import Workspace
 
-LARGEST = 2**28  # bytes of an upload
+LARGEST = 2**25  # bytes of a request
 # NiceGUI's pages compile their templates in the browser, with scripts that stand in the page
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "

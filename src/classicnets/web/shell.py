@@ -18,6 +18,7 @@ NAVIGATION = {
     "/runs": "Runs",
     "/look": "Look inside",
 }
+FAINT = {"splitLine": {"lineStyle": {"color": "rgba(128, 128, 128, 0.25)"}}}  # of a chart's grid
 YEAR = 365 * 24 * 3600
 # few lines of style: all else is NiceGUI's own
 STYLE = """

@@ -60,6 +60,7 @@ CHINESE: Mapping[str, str] = {
     "Beside another network": "与另一网络比较",
     "The lines that differ, and what each costs": "不同的行，以及各自的开销",
     "unknown": "未知",
+    "rows per page": "每页行数",
     "Edit as a design": "作为设计来编辑",
     "Train it": "训练它",
     # looking inside
@@ -80,6 +81,9 @@ CHINESE: Mapping[str, str] = {
     "clear": "清除",
     # designing
     "Begin with": "从此开始",
+    "Beside each line: the shape it gives, its parameters and multiply-adds.": (
+        "每行右侧：该行输出的形状、参数与乘加次数。"
+    ),
     "file": "文件",
     "Save": "保存",
     "Save and train": "保存并训练",
@@ -120,7 +124,8 @@ CHINESE: Mapping[str, str] = {
     "damaged": "已损坏",
     "loss": "损失",
     "top-1 error, %": "top-1 误差，%",
-    "validation": "验证",
+    "training images": "训练图像",
+    "validation images": "验证图像",
     "images per second": "每秒图像数",
     "time left": "剩余时间",
     "Stop": "停止",

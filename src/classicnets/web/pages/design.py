@@ -26,6 +26,7 @@ REST = 0.4  # seconds without a keystroke after which costs are measured
 STYLE = """
 .nicegui-codemirror { height: auto !important }
 .nicegui-codemirror .cm-content, .beside { line-height: 20px !important; padding: 4px 0 }
+.body--dark .nicegui-codemirror { filter: invert(.93) hue-rotate(180deg) }
 .beside { font-size: .8rem }
 .beside > * { white-space: pre }
 """
@@ -82,6 +83,9 @@ class _Designing:
             self.undo.props("no-caps flat").set_visibility(False)
         self.said = ui.label().classes("text-negative").props("role=status aria-live=polite")
         self.totals = ui.row().classes("gap-6")
+        ui.label(
+            t("Beside each line: the shape it gives, its parameters and multiply-adds.")
+        ).classes("text-caption opacity-70")
         with ui.element("div").classes("w-full grid grid-cols-1 md:grid-cols-[3fr_2fr] gap-2"):
             self.editor = ui.codemirror(text, on_change=self.changed).classes("w-full min-w-0")
             with ui.column().classes("beside gap-0 min-w-0 overflow-x-auto font-mono"):

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from classicnets.support.tables import format_bytes
-from classicnets.web.shell import computed, failed
+from classicnets.web.shell import FAINT, computed, failed
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
@@ -167,7 +167,7 @@ def _bars(t: Text, report: "Report") -> None:
                 "data": [layer.name for layer in layers],
                 "axisLabel": {"rotate": 60},
             },
-            "yAxis": {"type": "value", "axisLabel": {"formatter": "{value} %"}},
+            "yAxis": {"type": "value", "axisLabel": {"formatter": "{value} %"}, **FAINT},
             "series": series,
         }
     ).classes("w-full h-72")
@@ -236,7 +236,7 @@ def _layers(t: Text, report: "Report") -> None:
         for k, layer in enumerate(report.layers)
     ]
     table = ui.table(columns=columns, rows=rows, row_key="id", pagination=25).classes("w-full")
-    table.props("dense flat")
+    table.props(f'dense flat rows-per-page-label="{t("rows per page")}"')
     with ui.row().classes("gap-4 text-caption opacity-70"):
         for _, heading, meaning in COLUMNS:
             if meaning:

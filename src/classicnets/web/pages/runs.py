@@ -8,7 +8,7 @@ from nicegui import ui
 from starlette.requests import Request
 
 from classicnets.support.units import format_seconds
-from classicnets.web.shell import computed, failed, frame
+from classicnets.web.shell import FAINT, computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
 
@@ -43,7 +43,9 @@ def declare(workspace: Workspace) -> None:
                 for key, title in COLUMNS.items()
             ]
             table = ui.table(columns=columns, rows=first, row_key="name", pagination=50)
-            table.classes("w-full").props("dense flat").add_slot("body-cell-name", LINK)
+            table.classes("w-full").props(
+                f'dense flat rows-per-page-label="{t("rows per page")}"'
+            ).add_slot("body-cell-name", LINK)
 
             def refresh() -> None:
                 if (rows := _rows(t, workspace)) != table.rows:
@@ -227,7 +229,10 @@ def _chart(title: str, t: Text) -> dict[str, Any]:
         "legend": {"top": 0, "right": 0, "textStyle": grey},
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
         "grid": {"left": 45, "right": 15, "bottom": 30, "top": 40},
-        "xAxis": {"type": "value", "minInterval": 1, "min": 1, "name": ""},
-        "yAxis": {"type": "value"},
-        "series": [{**line, "name": t("training")}, {**line, "name": t("validation")}],
+        "xAxis": {"type": "value", "minInterval": 1, "min": 1, **FAINT},
+        "yAxis": {"type": "value", **FAINT},
+        "series": [
+            {**line, "name": t("training images")},
+            {**line, "name": t("validation images")},
+        ],
     }
