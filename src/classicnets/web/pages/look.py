@@ -1,6 +1,8 @@
 """Look inside: an image that is dropped or drawn, its classes, the evidence, what layers see."""
 
 import asyncio
+import io
+from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -156,7 +158,7 @@ class _Looking:
                 ui.label(self.t("Feature maps")).classes("text-h6")
                 for layer, image, count in found:
                     ui.label(f"{layer} · {self._counted(count)}").classes("text-caption")
-                    ui.image(image).style("image-rendering:pixelated").classes("w-full")
+                    ui.image(as_url(image)).style("image-rendering:pixelated").classes("w-full")
 
     def _counted(self, count: int) -> str:
         from classicnets.api.explaining import MOST_MAPS
@@ -173,11 +175,11 @@ class _Looking:
         with ui.column().classes("gap-1"):
             ui.label(t("Evidence for {}", self.explainer.classes[self.label]))
             with ui.element("div").style("position:relative"):
-                ui.image(self.explainer.seen(sample)).style(SHOWN)
+                ui.image(as_url(self.explainer.seen(sample))).style(SHOWN)
                 if isinstance(over, Exception):
                     failed(t, over)
                     return
-                top = ui.image(over).style(f"{SHOWN};position:absolute;top:0;left:0")
+                top = ui.image(as_url(over)).style(f"{SHOWN};position:absolute;top:0;left:0")
             ui.label(t("opacity")).classes("text-caption")
             slider = ui.slider(min=0, max=1, step=0.05, value=0.6).classes("w-80")
             slider.on_value_change(lambda change: top.style(f"opacity:{change.value}"))
@@ -208,7 +210,7 @@ class _Looking:
                 "text-caption"
             )
             drawing = ui.interactive_image(
-                Image.new("L", (SIDE, SIDE)),
+                as_url(Image.new("L", (SIDE, SIDE))),
                 on_mouse=self.drawn,
                 events=["mousedown", "mousemove", "mouseup"],
             )
@@ -237,6 +239,13 @@ class _Looking:
         self.parts["canvas"].content = "".join(lines)
         if mouse.type == "mouseup" and self.strokes:
             await self.look_at(painted(self.strokes), self.t("Draw a digit"))
+
+
+def as_url(image: Image.Image) -> str:
+    """An image that is sent with the page, and not by a file of its own that somebody removes."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
 
 
 def painted(strokes: list[list[tuple[float, float]]]) -> Image.Image:
