@@ -193,7 +193,7 @@ def generated() -> dict[Path, str]:
         ROOT / "README.zh-CN.md": _with_rows("README.zh-CN.md", "networks", networks(CHINESE)),
         ROOT / "docs/index.md": _with_rows("docs/index.md", "papers", papers()),
         ROOT / "docs/reference.md": reference(),
-        ROOT / "src/classicnets/cli/networks.csv": listed(),
+        ROOT / "src/classicnets/api/networks.csv": listed(),
     }
     page = ROOT / "docs/moves.md"
     text = _with_rows("docs/moves.md", "moves", moves(MOVES))

@@ -65,6 +65,8 @@ def words_of(root: Path) -> dict[str, list[object]]:
         "see": ["see", run, root / "images", "--what", "filters,probes"],
         "export": ["export", run, "--out", root / f"{EVIL}.safetensors", "--exist-ok"],
         "push": ["push", run, f"ada/{EVIL}"],
+        "serve": ["serve", root / EVIL],
+        "web": ["web", root / EVIL],
         "pack": ["pack", data, root / f"{EVIL}.pack", "--side", 16],
         "demo": ["demo", EVIL],
         "an option": ["train", f"--{EVIL}"],

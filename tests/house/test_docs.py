@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 VERBS = (
     *("list", "show", "weights", "design", "diff", "suggest", "speed", "plan", "recipe"),
     *("train", "experiment", "study", "evaluate", "predict", "compare", "see", "export", "push"),
-    "pack",
+    *("pack", "serve", "web"),
 )
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -149,7 +149,14 @@ def _depth(change: Change) -> int:
 def priced(found: Design, name: str, batch: int = 1) -> Priced:
     """A design with its costs, those of a batch of so many images."""
     text = write(Design(found.input, found.lines, found.parts, found.every))
-    found = read(text)
+    report, lines = line_costs(read(text), text, name, batch)
+    return Priced(report, list(lines.values()))
+
+
+def line_costs(
+    found: Design, text: str, name: str, batch: int = 1
+) -> tuple[Report, dict[int, Change]]:
+    """The report of a design, and what each line of its text costs: the number -> the line."""
     with torch.device("meta"):
         built = build(found)
     report = measure(built, found.input, batch, name)
@@ -157,12 +164,12 @@ def priced(found: Design, name: str, batch: int = 1) -> Priced:
     for name, number in _named(expand(found).body, ""):
         at.setdefault(number, []).append(name)
     costs = _costs(report)
-    lines = [
-        _change(_indented(line), at.get(number, []), costs)
+    lines = {
+        number: _change(_indented(line), at.get(number, []), costs)
         for number, line in enumerate(text.splitlines(), start=1)
         if line.strip()
-    ]
-    return Priced(report, lines)
+    }
+    return report, lines
 
 
 def network_name(network: Network) -> str:

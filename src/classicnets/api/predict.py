@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 
 from classicnets.data.decode import read_images
 from classicnets.data.given import Given, Item, list_items
@@ -41,6 +40,11 @@ class Prediction(NamedTuple):
         """Each class with its probability, as text."""
         return [f"{name} {100 * p:.1f} %" for name, p in self.top]
 
+    def as_dict(self) -> dict[str, Any]:
+        """As `predict --json` prints it."""
+        top = [{"class": name, "probability": p} for name, p in self.top]
+        return {"path": self.path, "top": top}
+
 
 class Predictions(list[Prediction]):
     """A list of predictions, which prints a line for each.
@@ -59,6 +63,45 @@ class Predictions(list[Prediction]):
         rows = [[p.path, *(p.cells() or [p.unreadable])] for p in self]
         rows = [row + [""] * (len(heads) - len(row)) for row in rows]
         return html_table([heads, *rows], heads)
+
+
+class Predictor:
+    """A trained network, opened once for any number of batches; it predicts as `predict` does.
+
+    Raises a ValueError for an unknown device, and where `load` does.
+    """
+
+    def __init__(self, run: str | Path, network: Source = None, device: str = "auto"):
+        where = select_device(device)
+        self.run = open_trained(run)
+        self.network = for_inference(load_best(self.run, network).to(where), self.run.config)
+
+    def predict(self, items: Sequence[Item], top: int) -> list[Prediction]:
+        """The `top` likeliest classes of a batch, in its order, as `predict` has them.
+
+        Raises a ValueError for an image that cannot be read, unless it was found in a folder.
+        """
+        config = self.run.config
+        images, readable, reasons = read_or_refuse(items, config)
+        predictions = {i: Prediction(items[i].name, (), reason) for i, reason in reasons.items()}
+        if readable:
+            images = images.to(network_device(self.network))
+            log_p = log_probabilities(
+                self.network, images, find_protocol("single"), train_scale(config), config.scaling
+            )
+            likeliest = log_p.argsort(dim=1, descending=True, stable=True)[:, :top]
+            for i, ids, p in zip(readable, likeliest.tolist(), log_p.exp().tolist(), strict=True):
+                classes = tuple((config.classes[k], p[k]) for k in ids)
+                predictions[i] = Prediction(items[i].name, classes)
+        return [predictions[i] for i in range(len(items))]
+
+    def predict_files(self, files: Sequence[tuple[str, Path]], top: int) -> list[Prediction]:
+        """The same for files that were sent under other names; none of them makes it fail."""
+        found = self.predict([Item(name, path, found=True) for name, path in files], top)
+        return [
+            prediction._replace(unreadable=prediction.unreadable.replace(str(path), name, 1))
+            for prediction, (name, path) in zip(found, files, strict=True)
+        ]
 
 
 @answering("images")
@@ -86,13 +129,9 @@ def predict(
         raise ValueError(f"top is a whole number, not {top!r}; several images are a list")
     if top < 1:
         raise ValueError(f"top must be at least 1, not {top}")
-    where = select_device(device)
-    found = open_trained(run)
-    module = for_inference(load_best(found, network).to(where), found.config)
+    predictor = Predictor(run, network, device)
     predictions = Predictions(
-        prediction
-        for batch in _batches(items)
-        for prediction in _predict_batch(module, found.config, batch, top)
+        prediction for batch in _batches(items) for prediction in predictor.predict(batch, top)
     )
     predictions.left_out = items.left_out
     warn_skipped([prediction.unreadable for prediction in predictions if prediction.unreadable])
@@ -125,20 +164,3 @@ def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     for start in range(0, len(items), BATCH):
         yield items[start : start + BATCH]
         progress.get()(TASK, min(start + BATCH, len(items)), len(items))
-
-
-def _predict_batch(
-    network: nn.Module, config: RunConfig, items: Sequence[Item], top: int
-) -> list[Prediction]:
-    images, readable, reasons = read_or_refuse(items, config)
-    predictions = {i: Prediction(items[i].name, (), reason) for i, reason in reasons.items()}
-    if readable:
-        images = images.to(network_device(network))
-        log_p = log_probabilities(
-            network, images, find_protocol("single"), train_scale(config), config.scaling
-        )
-        likeliest = log_p.argsort(dim=1, descending=True, stable=True)[:, :top]
-        for i, ids, p in zip(readable, likeliest.tolist(), log_p.exp().tolist(), strict=True):
-            classes = tuple((config.classes[k], p[k]) for k in ids)
-            predictions[i] = Prediction(items[i].name, classes)
-    return [predictions[i] for i in range(len(items))]

@@ -35,6 +35,7 @@ from .push import push
 from .recipe import recipe
 from .report import is_first_to_fail
 from .see import see
+from .serve import serve
 from .show import show
 from .speed import speed
 from .study import study
@@ -42,6 +43,7 @@ from .suggest import suggest
 from .terminal import discard_output, flush, make_visible, sentence
 from .train import train
 from .verbs import VerbCommand, VerbGroup, print_version
+from .web import web
 from .weights import weights
 
 app = typer.Typer(
@@ -64,7 +66,7 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
         try:
             for printed in (SkippedFiles, TrainingAdvice):  # verbs print all of them
                 warnings.simplefilter("ignore", printed)
-            if verb is not list_:
+            if verb not in (list_, web):
                 import torch  # noqa: F401  # before Ctrl-C raises: all other verbs need it
 
             guard_work()
@@ -78,7 +80,8 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
 
 VERBS = (
     *(list_, show, weights, design, diff, suggest, speed, plan, recipe),
-    *(train, experiment, study, evaluate, predict, compare, see, export, push, pack, demo),
+    *(train, experiment, study, evaluate, predict, compare, see, export, push, serve),
+    *(web, pack, demo),
 )
 app.callback(invoke_without_command=True)(print_version)
 for verb in VERBS:

@@ -1,20 +1,18 @@
 """The verb `list`. It reads a table made from the catalogue, since the networks import torch."""
 
-import csv
 from difflib import get_close_matches
 from json import dumps
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from classicnets.api.listed import listed
 from classicnets.support.names import matching
 from classicnets.support.units import format_count
 
 from .options import Json, terminal_width
 from .terminal import console, print_json
 
-NETWORKS = Path(__file__).with_name("networks.csv")  # written by docs/generate.py
 FAMILIES = ("lenet", "alexnet", "zfnet", "vgg", "googlenet", "resnet", "plain")  # to search for
 
 
@@ -37,8 +35,7 @@ def list_(
     """
     from rich.table import Table
 
-    with NETWORKS.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = listed()
     names = {name: row["name"] for row in rows for name in (row["name"], *row["aliases"].split())}
     meant = matching(pattern, names)
     found = [row for row in rows if row["name"] in meant]

@@ -93,10 +93,7 @@ def _read_list() -> list[Path]:
 def _print_json(predictions: "list[Prediction]") -> None:
     from json import dumps
 
-    objects = [
-        {"path": path, "top": [{"class": name, "probability": p} for name, p in classes]}
-        for path, classes, _ in predictions
-    ]
+    objects = [prediction.as_dict() for prediction in predictions]
     print_json(dumps(objects, ensure_ascii=False))
 
 

@@ -105,14 +105,20 @@ class Report:
 
     def stages(self) -> tuple[Stage, ...]:
         """Each run of neighbouring children of the network with the same number, as percentages."""
-        total = self.totals
-        stages = []
-        for _, run in groupby(self.folded().layers, key=lambda layer: _number(layer.name)):
-            layers = list(run)
-            label = "–".join(dict.fromkeys((layers[0].name, layers[-1].name)))  # noqa: RUF001
-            part = _sum(label, layers)
-            stages.append(Stage(label, *(_percent(part, total, of) for of in Stage._fields[1:])))
-        return tuple(stages)
+        total, parts = self.totals, (_sum(label, layers) for label, layers in self.groups())
+        return tuple(
+            Stage(part.name, *(_percent(part, total, of) for of in Stage._fields[1:]))
+            for part in parts
+        )
+
+    def groups(self) -> tuple[tuple[str, tuple[Layer, ...]], ...]:
+        """The label of each stage, and its layers."""
+        found = []
+        for _, run in groupby(self.layers, key=lambda layer: _number(_child(layer.name))):
+            layers = tuple(run)
+            ends = (_child(layers[0].name), _child(layers[-1].name))
+            found.append(("–".join(dict.fromkeys(ends)), layers))  # noqa: RUF001
+        return tuple(found)
 
     def folded(self) -> "Report":
         """The same report with one row per child of the network."""

@@ -112,3 +112,22 @@ def lock_directory(directory: Path) -> None:
                 f"another process is training in {directory}; let it end first"
             ) from None
         _HELD[place] = lock
+
+
+def lock_holder(directory: Path) -> int:
+    """The process that trains in a directory; 0 where none does, and where Linux does not say.
+
+    Only looks: to try the lock would keep a training from taking it.
+    """
+    lock, table = directory / LOCK, Path("/proc/locks")
+    if not exists(lock) or not exists(table):
+        return 0
+    inode = lock.stat().st_ino
+    for line in table.read_text().splitlines():
+        words = line.split()
+        if words[1] == "FLOCK" and words[5].endswith(f":{inode}") and words[4].isdecimal():
+            with suppress(OSError):  # a process of somebody else
+                handles = Path("/proc", words[4], "fd").iterdir()
+                if any(handle.resolve() == lock.resolve() for handle in handles):
+                    return int(words[4])
+    return 0

@@ -1,0 +1,234 @@
+"""Design: an editor with errors and figures at the lines, the papers' moves, save and train."""
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from nicegui import ui
+from starlette.requests import Request
+
+from classicnets.api.listed import listed
+from classicnets.support.names import visible
+from classicnets.support.tables import format_bytes
+from classicnets.support.units import format_change
+from classicnets.web.shell import computed, failed, frame
+from classicnets.web.texts import Text
+from classicnets.web.workspace import Workspace, inside
+
+if TYPE_CHECKING:
+    from classicnets.api.drafting import Draft
+    from classicnets.api.suggest import Suggestion
+
+START = "lenet5"
+REST = 0.4  # seconds without a keystroke after which costs are measured
+# the panel's lines stand beside those of the editor
+STYLE = """
+.nicegui-codemirror { height: auto !important }
+.nicegui-codemirror .cm-content, .beside { line-height: 20px !important; padding: 4px 0 }
+.body--dark .nicegui-codemirror { filter: invert(.93) hue-rotate(180deg) }
+.beside { font-size: .8rem }
+.beside > * { white-space: pre }
+"""
+
+
+def declare(workspace: Workspace) -> None:
+    """The address of this page."""
+
+    @ui.page("/design")
+    async def design(request: Request, network: str = START) -> None:
+        with frame(request, "Design") as t:
+            ui.add_css(STYLE)
+            ui.label(t("Design")).classes("text-h5")
+            try:
+                text = await computed(lambda: _text(workspace, network))
+            except (ValueError, OSError) as error:
+                failed(t, error)
+                return
+            name = network if network.endswith(".net") else f"{network}-mine.net"
+            _Designing(t, workspace, name).show(text)
+
+
+def _text(workspace: Workspace, network: str) -> str:
+    """What the editor begins with: a design as it is saved, or that of a network."""
+    import classicnets as cn
+
+    if network.endswith(".net"):
+        return workspace.design(network).read_text(encoding="utf-8")
+    if network not in {row["name"] for row in listed()}:
+        raise ValueError(f"no network {network!r}")
+    return cn.design(network)
+
+
+class _Designing:
+    """A text in the editor, what is wrong with it or what it costs, and the texts before a move."""
+
+    def __init__(self, t: Text, workspace: Workspace, name: str):
+        self.t, self.workspace, self.name = t, workspace, name
+        self.before: list[str] = []
+        self.measuring: asyncio.Task[None] | None = None
+
+    def show(self, text: str) -> None:
+        """The editor and what stands beside it."""
+        t = self.t
+        names = [*self.workspace.design_names(), *(row["name"] for row in listed())]
+        with ui.row().classes("items-end w-full"):
+            ui.select(
+                names, label=t("Begin with"), with_input=True, on_change=self.begin_with
+            ).classes("w-56")
+            self.file = ui.input(t("file"), value=self.name).classes("w-56")
+            ui.button(t("Save"), on_click=self.save).props("no-caps")
+            ui.button(t("Save and train"), on_click=self.train).props("no-caps outline")
+            self.undo = ui.button(t("Undo the move"), on_click=self.take_back)
+            self.undo.props("no-caps flat").set_visibility(False)
+        self.said = ui.label().classes("text-negative").props("role=status aria-live=polite")
+        self.totals = ui.row().classes("gap-6")
+        ui.label(
+            t("Beside each line: the shape it gives, its parameters and multiply-adds.")
+        ).classes("text-caption opacity-70")
+        with ui.element("div").classes("w-full grid grid-cols-1 md:grid-cols-[3fr_2fr] gap-2"):
+            self.editor = ui.codemirror(text, on_change=self.changed).classes("w-full min-w-0")
+            with ui.column().classes("beside gap-0 min-w-0 overflow-x-auto font-mono"):
+                self.above, self.fault, self.below = ui.label(), ui.label(), ui.label()
+                self.fault.classes("text-negative")
+        self.warned = ui.column().classes("gap-0 text-caption")
+        ui.label(t("The papers' moves")).classes("text-h6")
+        ui.label(t("What each would change here; nothing changes before it is applied.")).classes(
+            "text-caption"
+        )
+        ui.button(t("Look for moves"), on_click=self.look_for_moves).props("no-caps outline")
+        self.moves = ui.column().classes("w-full gap-1")
+        self.changed()
+
+    def begin_with(self, change: Any) -> None:
+        """Opens another network or design."""
+        ui.navigate.to(f"/design?network={quote(change.value)}")
+
+    def changed(self) -> None:
+        """After a keystroke: the error at its line, or the shape that each line gives."""
+        from classicnets.api.drafting import error_line, shapes_of
+
+        text = self.editor.value
+        if self.measuring:
+            self.measuring.cancel()
+        try:
+            given = shapes_of(text)
+        except ValueError as error:
+            self.said.set_text(visible(str(error)))
+            self._beside({}, error_line(error))
+            return
+        self.said.set_text("")
+        self._beside(given)
+        self.measuring = asyncio.create_task(self.measure(text, given))
+
+    async def measure(self, text: str, given: dict[int, str]) -> None:
+        """After a rest: what each line costs, and all of them."""
+        from classicnets.api.drafting import draft
+
+        await asyncio.sleep(REST)
+        try:
+            found = await asyncio.to_thread(draft, text, self.file.value or "")
+        except ValueError as error:
+            self.said.set_text(visible(str(error)))
+            return
+        if text == self.editor.value:
+            costs = {
+                number: f"{given.get(number, ''):14} {line.params:>13,} {line.macs:>15,}"
+                for number, line in found.lines.items()
+                if line.params
+            }
+            self._beside(given | costs)
+            self._show_totals(found)
+
+    def _beside(self, figures: dict[int, str], fault: int = 0) -> None:
+        """Shows figures beside the lines they belong to, and where the error is.
+
+        The editor itself is left alone: to change it would disturb who types.
+        """
+        last = max([fault, *figures])
+        lines = [f"{k:3}  {figures.get(k, '')}".rstrip() for k in range(1, last + 1)]
+        cut = fault - 1 if fault else last
+        self.above.set_text("\n".join(lines[:cut]))
+        self.fault.set_text(f"{fault:3}  \N{LEFTWARDS ARROW} {self.said.text}" * bool(fault))
+        self.below.set_text("\n".join(lines[fault:] if fault else []))
+
+    def _show_totals(self, found: "Draft") -> None:
+        t, totals = self.t, found.report.totals
+        figures = {
+            t("parameters"): f"{totals.params:,}",
+            t("multiply-adds"): f"{totals.macs:,}",
+            t("memory of a training step"): format_bytes(found.report.training_memory.total),
+            t("receptive field"): str(totals.receptive_field or t("unknown")),
+        }
+        self.totals.clear()
+        with self.totals:
+            for name, value in figures.items():
+                with ui.column().classes("gap-0"):
+                    ui.label(value).classes("text-h6")
+                    ui.label(name).classes("text-caption opacity-70")
+        self.warned.clear()
+        with self.warned:
+            for warning in found.warnings:
+                ui.label(warning)
+
+    async def look_for_moves(self) -> None:
+        """Lists the moves that apply, each with the lines it would change."""
+        from classicnets.api.drafting import moves_of
+
+        text = self.editor.value
+        self.moves.clear()
+        with self.moves:
+            try:
+                found = await computed(lambda: moves_of(text))
+            except ValueError as error:
+                failed(self.t, error)
+                return
+            for move in found:
+                self._move(move)
+
+    def _move(self, found: "Suggestion") -> None:
+        params = format_change(found.before.params, found.after.params)
+        macs = format_change(found.before.macs, found.after.macs)
+        costs = f"{self.t('parameters')} {params}, {self.t('multiply-adds')} {macs}"
+        with ui.expansion(f"{found.move.name}: {costs}").classes("w-full"):
+            ui.label(f"{found.move.claim} ({found.move.source})")
+            ui.label(found.difference.text()).classes("mono w-full text-caption")
+            ui.button(self.t("Apply"), on_click=partial(self.apply, found.design)).props("no-caps")
+
+    def apply(self, design: str) -> None:
+        """Puts the design after a move into the editor."""
+        self.before.append(self.editor.value)
+        self._write(design)
+
+    def take_back(self) -> None:
+        """Puts back what was there before the last move."""
+        self._write(self.before.pop())
+
+    def _write(self, text: str) -> None:
+        self.moves.clear()
+        self.editor.value = text
+        self.undo.set_visibility(bool(self.before))
+
+    async def save(self) -> bool:
+        """Writes the design; what is wrong with it or its name is said, and then nothing is."""
+        from classicnets.api.drafting import save_draft
+
+        name = self.file.value or ""
+        try:
+            if not name.endswith(".net") or name == ".net":
+                raise ValueError(f"a design is a file that ends in .net, not {name!r}")
+            path = inside(self.workspace.designs, name)
+            if path.exists() and name != self.name:
+                raise ValueError(f"{name} exists; name a new file")
+            save_draft(self.editor.value, path)
+        except (ValueError, OSError) as error:
+            self.said.set_text(visible(str(error)))
+            return False
+        self.name = name
+        ui.notify(self.t("{} is saved", name))
+        return True
+
+    async def train(self) -> None:
+        """Saves the design, and goes where it is trained."""
+        if await self.save():
+            ui.navigate.to(f"/train?network={quote(self.name)}")

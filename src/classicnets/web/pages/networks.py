@@ -1,0 +1,92 @@
+"""The networks: a card for each paper, and a page for each network."""
+
+from nicegui import ui
+from starlette.requests import Request
+
+from classicnets.api.listed import listed
+from classicnets.web.shell import computed, failed, frame
+from classicnets.web.texts import Text
+from classicnets.web.workspace import Workspace
+
+from .network import read_network, show_network
+
+IDEAS = {  # the first network of a paper -> its idea
+    "lenet5": "Shared weights and trainable subsampling recognise digits.",
+    "alexnet": "The same idea a thousand times larger, on two GPUs.",
+    "zfnet": "AlexNet visualised, and its first layers made finer.",
+    "vgg_a": "Only 3x3 convolutions; depth is the one variable.",
+    "googlenet": "Parallel convolutions of several sizes, made cheap by 1x1 convolutions.",
+    "resnet18": "The output of each block is added to its input, so that very deep networks can be "
+    "trained.",
+}
+TITLES = {
+    "lenet5": "LeNet-5",
+    "alexnet": "AlexNet",
+    "zfnet": "ZFNet",
+    "vgg_a": "VGG",
+    "googlenet": "GoogLeNet",
+    "resnet18": "ResNet",
+}
+
+
+def declare(workspace: Workspace) -> None:
+    """The addresses of these pages."""
+
+    @ui.page("/")
+    def index(request: Request) -> None:
+        with frame(request, "Networks") as t:
+            ui.label(t("Six papers, exactly as published")).classes("text-h5")
+            with ui.element("div").classes("grid w-full gap-4 grid-cols-1 md:grid-cols-2"):
+                for rows in _families():
+                    _card(t, rows)
+            if names := workspace.design_names():
+                ui.label(t("Your designs")).classes("text-h6")
+                with ui.row().classes("gap-2"):
+                    for name in names:
+                        ui.link(name, f"/network/{name}")
+
+    @ui.page("/network/{name}")
+    async def network(request: Request, name: str) -> None:
+        with frame(request, name) as t:
+            try:
+                found = await computed(lambda: read_network(workspace.network(name)))
+            except (ValueError, OSError) as error:
+                failed(t, error)
+            else:
+                show_network(t, found, workspace)
+
+
+def _families() -> list[list[dict[str, str]]]:
+    """The networks of each paper, those that came after it included."""
+    families: list[list[dict[str, str]]] = []
+    for row in listed():
+        if row["name"] in IDEAS:
+            families.append([])
+        families[-1].append(row)
+    return families
+
+
+def _card(t: Text, rows: list[dict[str, str]]) -> None:
+    first = rows[0]
+    with ui.card().classes("w-full"):
+        with ui.row().classes("items-baseline w-full"):
+            ui.label(TITLES[first["name"]]).classes("text-h6")
+            ui.label(first["year"]).classes("opacity-70")
+        ui.label(t(IDEAS[first["name"]]))
+        ui.label(first["paper"]).classes("text-caption opacity-70")
+        with ui.element("div").classes("w-full overflow-x-auto"), ui.element("table"):
+            _row("th", "", t("parameters"), t("multiply-adds"), t("published error, %"))
+            for row in rows:
+                macs = int(row["multiply-adds"])
+                cost = f"{macs / 1e9:.3f} G" if macs > 1e9 else f"{macs / 1e6:.2f} M"
+                _row("td", row["name"], f"{int(row['parameters']):,}", cost, row["error"] or "-")
+
+
+def _row(kind: str, name: str, *cells: str) -> None:
+    with ui.element("tr"):
+        with ui.element(kind).classes("text-left pr-4"):
+            if name:
+                ui.link(name, f"/network/{name}")
+        for cell in cells:
+            with ui.element(kind).classes("text-right pr-4 whitespace-nowrap font-normal"):
+                ui.label(cell)

@@ -1,0 +1,89 @@
+"""What all pages share: the header, the navigation, the language, dark and light."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from nicegui import ui
+from starlette.requests import Request
+
+from .texts import Text
+
+T = TypeVar("T")
+NAVIGATION = {
+    "/": "Networks",
+    "/design": "Design",
+    "/train": "Train",
+    "/runs": "Runs",
+    "/look": "Look inside",
+}
+FAINT = {"splitLine": {"lineStyle": {"color": "rgba(128, 128, 128, 0.25)"}}}  # of a chart's grid
+YEAR = 365 * 24 * 3600
+# few lines of style: all else is NiceGUI's own
+STYLE = """
+.nav a { text-decoration: none; color: inherit; padding: .4rem .7rem; border-radius: .4rem;
+         white-space: nowrap }
+.nav a[aria-current], .nav a:hover { background: rgba(128, 128, 128, .25) }
+.content { max-width: 72rem; margin: 0 auto; width: 100% }
+.q-table th, .q-table td { padding: .2rem .6rem !important }
+.mono { font-family: ui-monospace, monospace; white-space: pre; overflow-x: auto }
+:focus-visible { outline: 2px solid #5898d4; outline-offset: 2px }
+"""
+
+
+def text_of(request: Request) -> Text:
+    """The language of a page: that chosen, else the browser's."""
+    wanted = request.headers.get("accept-language", "").lower()
+    return Text(request.cookies.get("language") or ("zh" if wanted.startswith("zh") else "en"))
+
+
+@contextmanager
+def frame(request: Request, title: str) -> Iterator[Text]:
+    """The parts that stand on every page; what is made within is its content."""
+    t = text_of(request)
+    ui.page_title(f"{title} · classicnets")
+    ui.add_css(STYLE)
+    chosen = request.cookies.get("dark")
+    dark = ui.dark_mode(None if chosen is None else chosen == "1")
+    with ui.header().classes("items-center q-py-sm bg-primary"):
+        with ui.element("nav").classes("nav flex no-wrap items-center overflow-x-auto"):
+            for path, name in NAVIGATION.items():
+                link = ui.link(t(name), path)
+                if path == request.url.path:
+                    link.props("aria-current=page")
+        ui.space()
+        other = "en" if t.language == "zh" else "zh"
+        ui.button(t("中文"), on_click=lambda: _keep("language", other)).props(
+            "flat color=white dense no-caps no-wrap"
+        ).classes("shrink-0").tooltip(t("the other language"))
+        ui.button(icon="contrast", on_click=lambda: _keep("dark", dark)).props(
+            f'flat color=white dense aria-label="{t("dark or light")}"'
+        ).classes("shrink-0").tooltip(t("dark or light"))
+    with ui.column().classes("content q-pa-md gap-4"):
+        yield t
+
+
+async def _keep(name: str, value: Any) -> None:
+    """Keeps a choice in a cookie, and shows the page again."""
+    if name == "dark":
+        value = await ui.run_javascript("Quasar.Dark.isActive ? 0 : 1")
+    await ui.run_javascript(
+        f"document.cookie = '{name}={value}; path=/; max-age={YEAR}; samesite=strict'; "
+        "location.reload()"
+    )
+
+
+async def computed(work: Callable[[], T]) -> T:
+    """What takes a while, in a thread, so that pages are answered meanwhile; this one is shown."""
+    spinner = ui.spinner(size="lg")
+    await ui.context.client.connected()
+    try:
+        return await asyncio.to_thread(work)
+    finally:
+        spinner.delete()
+
+
+def failed(t: Text, error: Exception) -> None:
+    """Says what a page cannot do, as text."""
+    ui.label(t("Something failed here: {}", error)).classes("text-negative").props("role=alert")

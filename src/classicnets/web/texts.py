@@ -1,0 +1,151 @@
+"""What the pages say, in English and Chinese: one table, English -> Chinese.
+
+Names of networks, layers, fields and figures are the papers' in both.
+"""
+
+from collections.abc import Mapping
+
+CHINESE: Mapping[str, str] = {
+    # navigation
+    "Networks": "网络",
+    "Train": "训练",
+    "Runs": "训练记录",
+    "Look inside": "看看内部",
+    "Design": "设计",
+    "中文": "English",
+    "the other language": "切换语言",
+    "dark or light": "深色或浅色",
+    "Something failed here: {}": "出错了：{}",
+    # networks
+    "Six papers, exactly as published": "六篇论文，与发表时完全一致",
+    "parameters": "参数",
+    "multiply-adds": "乘加次数",
+    "published error, %": "论文误差，%",
+    "year": "年份",
+    "Shared weights and trainable subsampling recognise digits.": (
+        "用共享权重与可训练的下采样识别手写数字。"
+    ),
+    "The same idea a thousand times larger, on two GPUs.": "同样的想法，大一千倍，用两块 GPU。",
+    "AlexNet visualised, and its first layers made finer.": "把 AlexNet 可视化，并使前几层更细。",
+    "Only 3x3 convolutions; depth is the one variable.": "只用 3x3 卷积，唯一的变量是深度。",
+    "Parallel convolutions of several sizes, made cheap by 1x1 convolutions.": (
+        "多种尺寸的卷积并行，再用 1x1 卷积降低开销。"
+    ),
+    "The output of each block is added to its input, so that very deep networks can be trained.": (
+        "每个块的输出与输入相加，使很深的网络也能训练。"
+    ),
+    "Your designs": "你的设计",
+    "One image of {}": "输入一幅 {} 的图像",
+    "memory of a training step": "一步训练所需内存",
+    "receptive field": "感受野",
+    "Stages": "各阶段",
+    "Choose a stage to see its layers.": "点击一个阶段，查看它的各层。",
+    "Along depth": "沿深度的变化",
+    "Layers": "各层",
+    "What one value of this layer sees": "这一层的一个值能看到的区域",
+    "layer": "层",
+    "type": "类型",
+    "output": "输出",
+    "stride": "步幅",
+    "memory": "内存",
+    "saved for backward": "为反向传播保存",
+    "new bytes for the output": "输出所需的新字节",
+    "bytes that autograd keeps for the backward pass": "自动求导为反向传播保留的字节",
+    "learnable values": "可学习的值",
+    "one multiplication and one addition each": "一次乘法加一次加法",
+    "pixels from one receptive field to the next": "相邻感受野之间的像素距离",
+    "shape for one image, maps first": "一幅图像的形状，通道在前",
+    "Where the paper leaves a choice": "论文没有写明之处",
+    "Not in the paper": "论文中没有",
+    "Beside another network": "与另一网络比较",
+    "The lines that differ, and what each costs": "不同的行，以及各自的开销",
+    "unknown": "未知",
+    "rows per page": "每页行数",
+    "Edit as a design": "作为设计来编辑",
+    "Train it": "训练它",
+    # looking inside
+    "Drop an image, or choose one": "拖入一幅图像，或选择一幅",
+    "There is no run yet; train a network first.": "还没有训练记录，请先训练一个网络。",
+    "run": "训练记录",
+    "Likeliest classes": "最可能的类别",
+    "Choose a class to see the evidence for it.": "点击一个类别，查看支持它的依据。",
+    "Evidence for {}": "支持 {} 的依据",
+    "opacity": "不透明度",
+    "method": "方法",
+    "Feature maps": "特征图",
+    "{} of {} maps, the strongest first; zero is middle grey": (
+        "{} / {} 张特征图，从最强开始；零为中灰"
+    ),
+    "Draw a digit": "画一个数字",
+    "Draw with the mouse; the answer changes as you draw.": "用鼠标画，结果随之变化。",
+    "clear": "清除",
+    # designing
+    "Begin with": "从此开始",
+    "Beside each line: the shape it gives, its parameters and multiply-adds.": (
+        "每行右侧：该行输出的形状、参数与乘加次数。"
+    ),
+    "file": "文件",
+    "Save": "保存",
+    "Save and train": "保存并训练",
+    "Undo the move": "撤销这一步",
+    "The papers' moves": "论文中的改进",
+    "What each would change here; nothing changes before it is applied.": (
+        "每项改进在这里会改变什么；点击应用之前不作改动。"
+    ),
+    "Look for moves": "寻找改进",
+    "Apply": "应用",
+    "{} is saved": "{} 已保存",
+    # training
+    "network": "网络",
+    "data": "数据",
+    "recipe": "训练方案",
+    "epochs": "轮数",
+    "learning rate": "学习率",
+    "batch size": "批大小",
+    "seed": "随机种子",
+    "the recipe's own": "按训练方案",
+    "none": "无",
+    "the paper's": "论文的",
+    "fast (modern)": "快速（现代）",
+    "Estimate": "估计",
+    "Start": "开始",
+    "Waiting": "等待中",
+    "withdraw": "撤回",
+    "{} waits or begins": "{} 已排队或开始",
+    # runs
+    "state": "状态",
+    "epoch": "轮",
+    "best validation error, %": "最佳验证误差，%",
+    "test error, %": "测试误差，%",
+    "training": "训练中",
+    "stopped": "已停止",
+    "ended": "已结束",
+    "diverged": "已发散",
+    "damaged": "已损坏",
+    "loss": "损失",
+    "top-1 error, %": "top-1 误差，%",
+    "training images": "训练图像",
+    "validation images": "验证图像",
+    "images per second": "每秒图像数",
+    "time left": "剩余时间",
+    "Stop": "停止",
+    "Resume": "继续",
+    "Log": "日志",
+    "Training begins.": "训练即将开始。",
+    "About to save and end.": "即将保存并结束。",
+    "Delete": "删除",
+    "Move {} to the folder trash?": "把 {} 移到 trash 文件夹？",
+    "cancel": "取消",
+}
+LANGUAGES = ("en", "zh")
+
+
+class Text:
+    """Says a text in one language: `t("Networks")`, `t("Evidence for {}", name)`."""
+
+    def __init__(self, language: str):
+        self.language = language if language in LANGUAGES else "en"
+
+    def __call__(self, text: str, *values: object) -> str:
+        said = CHINESE[text] if self.language == "zh" else text
+        return said.format(*values) if values else said

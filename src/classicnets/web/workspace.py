@@ -1,0 +1,164 @@
+"""The folder that a page works in: where its runs, designs and data are, and what waits to train.
+
+Everything is kept in files there, nothing in the server: it can be ended and started again at any
+time. A name that a browser sends is that of one thing in one of these folders, or it is refused.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from classicnets.support.files import lock_holder, write_atomic
+from classicnets.support.names import file_names
+
+NAMED_SETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
+LOG_LINES = 40
+
+
+def inside(folder: Path, name: str) -> Path:
+    """What has this name in a folder. Raises a ValueError for a path to anywhere else.
+
+    >>> inside(Path("runs"), "../secret")
+    Traceback (most recent call last):
+    ValueError: '../secret' is not a name in runs
+    """
+    path = folder / name
+    if name != Path(name).name or name.startswith(".") or "\0" in name or "\\" in name:
+        raise ValueError(f"{name!r} is not a name in {folder.name}")
+    if path.resolve().parent != folder.resolve():  # a link that leads out
+        raise ValueError(f"{name!r} is not in {folder.name}")
+    return path
+
+
+@dataclass
+class Workspace:
+    """A folder with `runs` and `designs`, and further folders of images by their names."""
+
+    folder: Path
+    data: dict[str, Path] = field(default_factory=dict)
+    started: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path, data: Sequence[Path]) -> "Workspace":
+        """Raises a ValueError for what is not a folder."""
+        for one in (folder, *data):
+            if not one.is_dir():
+                raise ValueError(f"{one} is not a folder")
+        own = folder / "data"
+        found = sorted(p for p in own.iterdir() if p.is_dir()) if own.is_dir() else []
+        paths = [path.resolve() for path in (*data, *found)]
+        return cls(folder.resolve(), dict(zip([p.name for p in paths], paths, strict=True)))
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def designs(self) -> Path:
+        return self.folder / "designs"
+
+    def run(self, name: str) -> Path:
+        """The directory of a run. Raises a ValueError for a name without one."""
+        path = inside(self.runs, name)
+        if not (path / "run.json").is_file():
+            raise ValueError(f"no run {name!r}")
+        return path
+
+    def design(self, name: str) -> Path:
+        """The file of a design. Raises a ValueError for a name without one."""
+        path = inside(self.designs, name)
+        if path.suffix != ".net" or not path.is_file():
+            raise ValueError(f"no design {name!r}")
+        return path
+
+    def design_names(self) -> list[str]:
+        """The designs there are."""
+        return sorted(path.name for path in self.designs.glob("*.net"))
+
+    def network(self, name: str) -> str:
+        """A network as the package takes it: a name of the catalogue, or the path of a design."""
+        return str(self.design(name)) if name.endswith(".net") else name
+
+    def dataset(self, name: str) -> str:
+        """Data as the package takes them. Raises a ValueError for others than those offered."""
+        if name in self.data:
+            return str(self.data[name])
+        if name in NAMED_SETS:
+            return name
+        raise ValueError(f"no data {name!r}; choose from {', '.join(self.data_names())}")
+
+    def data_names(self) -> list[str]:
+        """The data there are: those of the user's folders, and the named sets."""
+        return [*self.data, *NAMED_SETS]
+
+    def free_name(self, *words: str) -> str:
+        """A name for a run, made of these words, that none has yet."""
+        stems = [Path(word).stem for word in words]
+        (base,) = file_names(["-".join(stems)])
+        taken = {path.stem for path in self.runs.iterdir()} if self.runs.is_dir() else set()
+        taken |= {job["name"] for job in self.waiting()}
+        return next(n for k in range(1, 10**6) if (n := f"{base}-{k}") not in taken)
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The trainings that wait, in order: each its name and its words for `classicnets`."""
+        try:
+            return json.loads((self.runs / "queue.json").read_text())
+        except (OSError, ValueError):
+            return []
+
+    def queue(self, name: str, words: Sequence[str]) -> None:
+        """Lets a training wait until no other that this page began is running."""
+        self._keep([*self.waiting(), {"name": name, "words": list(words)}])
+        self.begin_next()
+
+    def withdraw(self, name: str) -> None:
+        """Takes a training out of the queue."""
+        self._keep([job for job in self.waiting() if job["name"] != name])
+
+    def begin_next(self) -> None:
+        """Starts the first training that waits, unless one is running."""
+        jobs = self.waiting()
+        if jobs and not self.busy():
+            self._keep(jobs[1:])
+            self._start(jobs[0]["name"], jobs[0]["words"])
+
+    def busy(self) -> bool:
+        """Whether a training of this folder is running, or about to."""
+        if any(process.poll() is None for process in self.started.values()):
+            return True
+        return any(lock_holder(lock.parent) for lock in self.runs.glob("*/.lock"))
+
+    def log(self, name: str) -> list[str]:
+        """The last lines that a training printed."""
+        path = inside(self.runs, f"{name}.log")
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        return text.splitlines()[-LOG_LINES:]
+
+    def trash(self, name: str, when: str) -> None:
+        """Moves a run into the folder `trash`. Raises a ValueError for one that is in training."""
+        path = self.run(name)
+        if lock_holder(path):
+            raise ValueError(f"{name} is being trained; stop it first")
+        place = self.folder / "trash"
+        place.mkdir(exist_ok=True)
+        path.rename(place / f"{name}-{when}")
+
+    def _keep(self, jobs: Sequence[Any]) -> None:
+        self.runs.mkdir(exist_ok=True)
+        write_atomic(self.runs / "queue.json", json.dumps(jobs, indent=1).encode())
+
+    def _start(self, name: str, words: Sequence[str]) -> None:
+        """Starts `classicnets` with these words, in a session that the server's end spares."""
+        with (self.runs / f"{name}.log").open("ab") as log:
+            self.started[name] = subprocess.Popen(
+                [sys.executable, "-u", "-m", "classicnets", *words],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )

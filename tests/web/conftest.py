@@ -1,0 +1,81 @@
+"""One server and one browser for all tests of the pages."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+HOSTILE = "<img src=x onerror=alert(1)>"
+DESIGN = "[8x8x1] input\n[6x6x4] conv1: 4 3x3 filters\n[2] fc2: 2 neurons\n"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    """The folder that the server works in."""
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "designs").mkdir()
+    (folder / "designs" / f"{HOSTILE}.net").write_text(DESIGN)
+    (folder / "data" / f"{HOSTILE} set").mkdir(parents=True)
+    return folder
+
+
+class Site:
+    """`classicnets web` in a process of its own, and the address of its pages."""
+
+    def __init__(self, folder: Path):
+        command = [sys.executable, "-m", "classicnets", "web", str(folder), "--port", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        self.url = re.search(r"http://127\.0\.0\.1:\d+", line)[0]  # pyright: ignore
+
+    def stop(self) -> int:
+        self.process.terminate()
+        status = self.process.wait(40)
+        self.process.stdout.close()  # pyright: ignore
+        return status
+
+
+@pytest.fixture(scope="session")
+def site(folder) -> Iterator[str]:
+    """The address of the pages."""
+    pytest.importorskip("nicegui", reason="THE PAGES ARE NOT TESTED: the extra web is missing")
+    running = Site(folder)
+    yield running.url
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("THE PAGES ARE NOT TESTED IN A BROWSER: no Chromium, which Debian packages")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, site) -> Iterator[Any]:
+    """A page, of whose requests none may leave the server, and which may log no error."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=site)
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    faults: list[str] = []
+    own = (site, site.replace("http", "ws"), "data:", "blob:")
+    page.on("request", lambda r: None if r.url.startswith(own) else faults.append(r.url))
+    page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: faults.append(f"dialog {dialog.message}"))
+    yield page
+    assert page.locator("img[src=x]").count() == 0, "a name became an element"
+    context.close()
+    assert faults == []

@@ -1,0 +1,64 @@
+"""A design is written in the page: errors at their lines, figures, moves, saving, training."""
+
+import pytest
+
+
+@pytest.fixture
+def editor(page):
+    page.goto("/design?network=lenet5")
+    page.locator(".cm-content").wait_for()
+    page.get_by_text("60,000").first.wait_for()
+    return page
+
+
+def replace_with(page, text: str) -> None:
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(text)
+
+
+def test_an_error_is_said_at_its_line_and_figures_follow_what_is_typed(editor):
+    replace_with(editor, "[8x8x1] input\nconv1: 4 3x3 filters\nfc2: 2 neurons, group 3")
+    editor.get_by_text("3  ← line 3: 'fc2' has no option 'group 3'").wait_for()
+    for _ in range(len(", group 3")):
+        editor.keyboard.press("Backspace")
+    editor.get_by_text("[6x6x4]").wait_for()
+    editor.get_by_text("330", exact=True).wait_for()  # 4 (9 + 1) + 2 (144 + 1)
+    editor.get_by_text("no non-linearity between conv1 and fc2").wait_for()
+
+
+def test_typing_fast_loses_nothing(editor):
+    replace_with(editor, "[8x8x1] input\n")
+    typed = "conv1: 4 3x3 filters, pad 1, no bias"
+    editor.keyboard.type(typed, delay=5)
+    editor.get_by_text("[8x8x4]").wait_for()
+    assert editor.locator(".cm-line").nth(1).inner_text() == typed
+
+
+def test_a_move_is_shown_before_it_is_applied_and_taken_back(editor):
+    replace_with(editor, "[8x8x1] input\nconv1: 4 3x3 filters -> relu\nfc2: 2 neurons")
+    editor.get_by_text("[6x6x4]").wait_for()
+    editor.get_by_role("button", name="Look for moves").click()
+    editor.get_by_text("batch-norm: parameters").click()
+    editor.get_by_text("with batch-norm").first.wait_for()
+    assert editor.locator(".cm-content", has_text="batch norm").count() == 0
+    editor.get_by_role("button", name="Apply").locator("visible=true").click()
+    editor.locator(".cm-content", has_text="batch norm").wait_for()
+    editor.get_by_role("button", name="Undo the move").click()
+    editor.locator(".cm-content", has_text="batch norm").wait_for(state="detached")
+
+
+def test_a_design_is_saved_and_leads_to_training(editor, folder):
+    text = "[8x8x1] input\nconv1: 4 3x3 filters -> relu\nfc2: 2 neurons\n"
+    replace_with(editor, text)
+    editor.get_by_text("[6x6x4]").wait_for()
+    name = editor.get_by_role("textbox", name="file")
+    for wrong, why in (("../out.net", "is not a name in designs"), ("mine.py", "ends in .net")):
+        name.fill(wrong)
+        editor.get_by_role("button", name="Save", exact=True).click()
+        editor.get_by_text(why).first.wait_for()
+    name.fill("mine.net")
+    editor.get_by_role("button", name="Save and train").click()
+    editor.wait_for_url("**/train?network=mine.net")
+    assert (folder / "designs" / "mine.net").read_text() == text
+    assert not (folder / "out.net").exists()

@@ -1,0 +1,114 @@
+"""The pages in a real browser: what they show, in both languages, at any width."""
+
+import http.client
+import re
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from .conftest import HOSTILE
+
+
+def test_every_paper_has_a_card_and_its_networks_lead_to_their_pages(page):
+    page.goto("/")
+    for title in ("LeNet-5", "AlexNet", "ZFNet", "VGG", "GoogLeNet", "ResNet"):
+        assert page.get_by_text(title, exact=True).count() == 1
+    page.get_by_role("link", name="vgg_d", exact=True).click()
+    page.get_by_text("138,357,544").first.wait_for()
+    page.get_by_role("button", name=re.compile("conv5_1.*7x7")).click()
+    page.get_by_text(re.compile("conv5_3 +Conv2d +512x14x14")).wait_for()
+
+
+def test_the_layers_are_sorted_by_a_column_and_the_receptive_field_moves(page):
+    page.goto("/network/lenet5")
+    page.get_by_role("columnheader", name="parameters").click()
+    page.get_by_role("columnheader", name="parameters").click()
+    page.wait_for_function("document.querySelector('tbody td').innerText === 'C5'")
+    assert page.get_by_text("C1: 5 / 32").is_visible()
+    page.locator(".q-slider__track-container").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    page.get_by_text("S2: 6 / 32").wait_for()
+
+
+def test_two_networks_are_shown_side_by_side(page):
+    page.goto("/network/alexnet")
+    page.get_by_role("combobox").last.fill("alexnet_merged")
+    page.get_by_role("option", name="alexnet_merged").click()
+    page.get_by_text("+  [27x27x256]  conv2: 256 5x5 filters, pad 2").wait_for()
+
+
+def test_a_design_with_a_hostile_name_is_text(page):
+    page.goto("/")
+    page.get_by_role("link", name=f"{HOSTILE}.net").click()
+    page.get_by_text("conv1", exact=True).first.wait_for()
+    assert page.get_by_text(f"{HOSTILE}.net").first.is_visible()
+
+
+@pytest.mark.parametrize("name", ["..secret.net", "nothing.net", HOSTILE, "mine.py:net"])
+def test_what_is_not_offered_is_refused_in_a_sentence(page, name):
+    page.goto(f"/network/{quote(name, safe='')}")
+    page.get_by_role("alert").first.wait_for()
+    assert page.get_by_text("Traceback").count() == 0
+
+
+def test_the_language_and_the_colours_are_kept(page):
+    page.goto("/")
+    page.get_by_role("button", name="中文").click()
+    page.get_by_text("六篇论文").wait_for()
+    page.goto("/network/lenet5")
+    page.get_by_text("感受野").first.wait_for()
+    before = page.evaluate("Quasar.Dark.isActive")
+    with page.expect_navigation():
+        page.get_by_role("button", name="深色或浅色").click()
+    page.wait_for_function(f"Quasar.Dark.isActive === {str(not before).lower()}")
+    page.get_by_role("button", name="English").click()
+    page.get_by_role("link", name="Networks").wait_for()
+
+
+@pytest.mark.parametrize("path", ["/", "/network/resnet18"])
+def test_a_phone_shows_it_without_scrolling_sideways(page, path):
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(path)
+    page.get_by_role("link").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "evil.example"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Connection": "Upgrade", "Upgrade": "websocket"}, 403),  # without an Origin
+    ],
+)
+def test_other_sites_reach_neither_pages_nor_messages(site, headers, status):
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    if "Upgrade" in headers:
+        key = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "eHh4eHh4eHh4eHh4eHh4eA=="}
+        path, headers = "/_nicegui_ws/socket.io/?EIO=4&transport=websocket", headers | key
+    else:
+        path = "/_nicegui_ws/socket.io/?EIO=4&transport=polling"
+    connection.request("GET", path, headers=headers)
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+def test_a_page_says_what_it_may_load(site):
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
+    assert re.findall(rb'(?:src|href)="(https?:)?//', answer.read()) == []
+    connection.close()
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..%2F..%2Fsecret.net", "%2Fetc%2Fpasswd"])
+def test_no_address_leads_out_of_the_folder(site, name):
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    connection.request("GET", f"/network/{name}")
+    assert connection.getresponse().status == 404
+    connection.close()

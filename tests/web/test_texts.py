@@ -1,0 +1,47 @@
+"""Both languages are complete, and nothing is translated that no page says."""
+
+import ast
+import re
+from pathlib import Path
+
+import classicnets
+from classicnets.web.texts import CHINESE, Text
+
+SOURCES = [
+    path
+    for path in (Path(classicnets.__file__).parent / "web").rglob("*.py")
+    if path.name != "texts.py"
+]
+TREES = [ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES]
+
+
+def test_every_text_that_a_page_says_is_in_the_table():
+    said = {
+        call.args[0].value
+        for tree in TREES
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "t"
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert said - CHINESE.keys() == set()
+
+
+def test_every_text_of_the_table_is_said():
+    constants = {
+        node.value for tree in TREES for node in ast.walk(tree) if isinstance(node, ast.Constant)
+    }
+    assert CHINESE.keys() - constants == set()
+
+
+def test_both_languages_have_the_same_gaps_and_differ():
+    for english, chinese in CHINESE.items():
+        assert english.count("{}") == chinese.count("{}"), english
+        assert re.search("[\u4e00-\u9fff]", chinese) or english == "中文", english
+        assert chinese != english
+
+
+def test_a_language_that_there_is_not_is_english():
+    assert Text("fr")("Networks") == "Networks"
+    assert Text("zh")("One image of {}", "3x8x8") == "输入一幅 3x8x8 的图像"

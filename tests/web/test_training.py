@@ -1,0 +1,84 @@
+"""A training is started, watched, stopped and resumed from the page, and outlives the server."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from classicnets.support.files import lock_holder
+
+from .conftest import Site
+
+
+def choose(page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def test_a_training_is_estimated_and_started_and_its_run_is_shown(page):
+    page.goto("/train")
+    choose(page, "recipe", "fast (modern)")
+    page.get_by_role("spinbutton", name="epochs").fill("2")
+    page.get_by_role("button", name="Estimate").click()
+    page.get_by_text("lenet5 · 1,259 images of digits").wait_for()
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url("**/run/lenet5-digits-1")
+    page.get_by_text("ended", exact=True).wait_for(timeout=90_000)
+    assert page.get_by_text("2 / 2").is_visible()
+    page.get_by_role("button", name="Log").click()
+    page.get_by_text("epoch 2/2: lr").wait_for()
+    page.goto("/runs")
+    page.get_by_role("link", name="lenet5-digits-1").click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.wait_for_url("**/runs")
+
+
+def test_a_mistake_is_said_and_starts_nothing(page, folder):
+    (folder / "designs" / "wrong.net").write_text("[8x8x1] input\nconv1: 4 9x9 filters\n")
+    page.goto("/train?network=wrong.net")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("alert").wait_for()
+    assert "line 2" in page.get_by_role("alert").inner_text()
+    assert not (folder / "runs" / "wrong-digits-1").exists()
+
+
+@pytest.mark.slow
+def test_a_training_outlives_the_server_and_is_stopped_and_resumed_after_it(browser, tmp_path):
+    first = Site(tmp_path)
+    page = browser.new_page(base_url=first.url)
+    page.goto("/train")
+    page.get_by_role("spinbutton", name="epochs").fill("500")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("training", exact=True).first.wait_for(timeout=60_000)
+    page.close()
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.stop()
+    directory = tmp_path / "runs" / "lenet5-digits-1"
+    process = lock_holder(directory)
+    assert process
+
+    second = Site(tmp_path)
+    page = browser.new_page(base_url=second.url)
+    try:
+        page.goto("/run/lenet5-digits-1")
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_text("stopped", exact=True).wait_for(timeout=60_000)
+        assert not lock_holder(directory)
+        page.get_by_role("button", name="Resume").click()
+        page.get_by_role("button", name="Stop").wait_for(timeout=60_000)
+        assert lock_holder(directory) not in (0, process)
+    finally:
+        page.close()
+        _end(directory)
+        assert second.stop() == 0
+
+
+def _end(directory: Path) -> None:
+    """Ends whatever trains there."""
+    until = time.monotonic() + 30
+    while (process := lock_holder(directory)) and time.monotonic() < until:
+        os.kill(process, signal.SIGKILL)
+        time.sleep(0.1)
