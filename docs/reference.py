@@ -15,8 +15,8 @@ _FIELDS = "__dataclass_fields__"
 GROUPS = {
     "Networks": ("list_models", "find", "build", "show", "speed", "plan"),
     "Training": ("train", "resume", "open_data", "pack", "Recipe"),
-    "After training": ("evaluate", "predict", "see", "compare", "load", "export"),
-    "Better networks": ("design", "diff", "suggest", "apply_move", "experiment"),
+    "After training": ("evaluate", "predict", "see", "compare", "load", "export", "push"),
+    "Better networks": ("design", "diff", "suggest", "apply_move", "experiment", "study"),
     "Pretrained weights": ("list_weights", "import_weights"),
     "Parts of networks": (
         "Network", "chain", "Concat", "Residual", "Aside", "LocalResponseNorm",
