@@ -110,7 +110,13 @@ def copy(tmp_path_factory) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "results")
     for name in ("src", "docs", "tests", "benchmarks"):
         shutil.copytree(ROOT / name, root / name, ignore=ignored)
-    for name in ("README.md", "README.zh-CN.md", "pyproject.toml", "CONTRIBUTING.md"):
+    for name in (
+        "README.md",
+        "README.zh-CN.md",
+        "pyproject.toml",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+    ):
         shutil.copy(ROOT / name, root)
     files = {
         "src/classicnets/models/nin.py": MODEL,
