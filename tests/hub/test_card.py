@@ -28,7 +28,7 @@ def test_a_card_has_network_paper_data_results_and_differences(paper):
     front = card.split("---\n")[1]
     assert front.splitlines()[0] == 'license: "mit"'
     assert json.loads(front.split("tags: ")[1]) == ["classicnets", "lenet5"]
-    assert "| paper | LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to" in card
+    assert "| paper | LeCun, Bottou, Bengio, Haffner (1998): Gradient-based learning" in card
     assert "| parameters | 60,000 |" in card
     train, validation, test = run.config.images
     assert f"digits: {train:,} images, {validation:,} for validation, {test:,} for test" in card

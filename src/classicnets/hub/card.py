@@ -68,7 +68,7 @@ def _paper(network: str) -> str:
         return "a design, in design.net" if network.endswith(".net") else ""
     paper = entry.paper
     later = f"; later than the paper: {entry.later}" * bool(entry.later)
-    return f"{paper.authors}: {paper.title}, {paper.where}, {paper.year}{later}"
+    return f"{paper.authors} ({paper.year}): {paper.title}, {paper.where}{later}"
 
 
 def _results(run: Run) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _training(run: Run) -> Iterator[str]:
     config, recipe = run.config, run.config.recipe
     yield "## Training"
     yield ""
-    yield f"The recipe is that of {_text(recipe.cite, 200)}."
+    yield f"Recipe: {_text(recipe.cite, 200)}."
     if isinstance(recipe.init, FromRun):
         yield f"It started from the weights of {_text(recipe.init.run)}."
     if run.epochs:
