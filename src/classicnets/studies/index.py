@@ -69,9 +69,9 @@ def study(
     Raises a ValueError for an unknown name, too few seeds, data that are missing, and a directory
     that is damaged or holds something else.
 
-    >>> study("lenet-5")
+    >>> study("vgg-batch")
     Traceback (most recent call last):
-    ValueError: no study 'lenet-5'; did you mean lenet5-c5 or lenet5-size?
+    ValueError: no study 'vgg-batch'; did you mean vgg-batches or vgg-stack or vgg-depth?
     """
     (one,) = select([name])
     directory = place(out, name, quick)

@@ -72,6 +72,7 @@ class Kept:
         yield f"Source: {self.source}\n"
         if self.shrunk:
             yield f"What was shrunk, and is therefore not shown: {self.shrunk}\n"
+        yield from (f"{note}\n" for note in self.runs.get("notes", ()))
         yield f"Again: `{self.command}`\n"
         yield "With " + ", ".join(f"{name} {one}" for name, one in self.versions.items()) + "\n"
 

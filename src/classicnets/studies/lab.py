@@ -162,6 +162,7 @@ def runs_of(experiment: Experiment, values: Mapping[str, Sequence[float | int]])
             for row, variant in zip(experiment.report.rows, plan.variants, strict=True)
         },
         "values": values,
+        "notes": experiment.report.notes,
     }
 
 
