@@ -101,11 +101,15 @@ def _rows(t: Text, workspace: Workspace) -> list[dict[str, Any]]:
             "data": run.data.rpartition("/")[2],
             "state": _state(t, run),
             "epoch": len(run.epochs),
-            "validation": run.best_error,
-            "test": run.test_error,
+            "validation": _rounded(run.best_error),
+            "test": _rounded(run.test_error),
         }
         for run in list_runs(workspace.runs)
     ]
+
+
+def _rounded(error: float | None) -> float | None:
+    return None if error is None else round(error, 2)
 
 
 def _state(t: Text, run: "Followed") -> str:
