@@ -1,6 +1,8 @@
 """A training is started, watched, stopped and resumed from the page, and outlives the server."""
 
 import os
+import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -82,3 +84,21 @@ def _end(directory: Path) -> None:
     while (process := lock_holder(directory)) and time.monotonic() < until:
         os.kill(process, signal.SIGKILL)
         time.sleep(0.1)
+
+
+def test_runs_with_any_names_are_compared_and_a_damaged_one_is_said(page, folder):
+    from .conftest import HOSTILE
+
+    for name in ("broken", HOSTILE):
+        (folder / "runs" / name).mkdir(parents=True)
+        (folder / "runs" / name / "run.json").write_text("{")
+    try:
+        page.goto("/runs")
+        page.get_by_role("link", name=HOSTILE).wait_for()
+        assert page.get_by_text("damaged").count() >= 2
+        page.get_by_text("Compare", exact=True).wait_for()
+        page.get_by_role("link", name=HOSTILE).click()
+        page.get_by_text(re.compile("run.json is damaged")).wait_for()
+    finally:
+        for name in ("broken", HOSTILE):
+            shutil.rmtree(folder / "runs" / name)

@@ -113,6 +113,8 @@ CHINESE: Mapping[str, str] = {
     "withdraw": "撤回",
     "{} waits or begins": "{} 已排队或开始",
     # runs
+    "Compare": "比较",
+    "top-1 error on validation, %": "验证集 top-1 误差，%",
     "state": "状态",
     "epoch": "轮",
     "best validation error, %": "最佳验证误差，%",

@@ -44,14 +44,17 @@ class Workspace:
 
     @classmethod
     def open(cls, folder: Path, data: Sequence[Path]) -> "Workspace":
-        """Raises a ValueError for what is not a folder."""
+        """Raises a ValueError for what is not a folder, and for two data sets of one name."""
         for one in (folder, *data):
             if not one.is_dir():
                 raise ValueError(f"{one} is not a folder")
         own = folder / "data"
         found = sorted(p for p in own.iterdir() if p.is_dir()) if own.is_dir() else []
         paths = [path.resolve() for path in (*data, *found)]
-        return cls(folder.resolve(), dict(zip([p.name for p in paths], paths, strict=True)))
+        names = [path.name for path in paths]
+        if twice := [name for name in names if [*names, *NAMED_SETS].count(name) > 1]:
+            raise ValueError(f"two data sets are named {twice[0]}; rename a folder")
+        return cls(folder.resolve(), dict(zip(names, paths, strict=True)))
 
     @property
     def runs(self) -> Path:

@@ -1,5 +1,6 @@
 """Runs: all of a folder as a table, and each as it goes on: curves, log, stop, resume, delete."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from classicnets.web.workspace import Workspace, inside
 if TYPE_CHECKING:
     from classicnets.api.following import Followed
 
+LINE = {"type": "line", "showSymbol": True, "animation": False}
 EVERY = 1.0  # seconds from look to look
 COLUMNS = {
     "name": "run",
@@ -52,6 +54,8 @@ def declare(workspace: Workspace) -> None:
                     table.rows = rows
 
             ui.timer(EVERY, refresh)
+            if len(first) > 1:
+                _compare(t, workspace, [row["name"] for row in first])
 
     @ui.page("/run/{name}")
     async def run(request: Request, name: str) -> None:
@@ -65,6 +69,28 @@ def declare(workspace: Workspace) -> None:
                 _Following(t, workspace, name).show(found)
 
 
+def _compare(t: Text, workspace: Workspace, names: list[str]) -> None:
+    """The validation errors of some runs in one chart, chosen here."""
+    from classicnets.api.following import follow
+
+    ui.label(t("Compare")).classes("text-h6")
+    chosen = ui.select(names, multiple=True, value=names[:2], label=t("Runs"))
+    chosen.props("use-chips").classes("w-full")
+    chart = ui.echart(_chart(t("top-1 error on validation, %"), ())).classes("w-full h-80")
+
+    def draw() -> None:
+        lines = []
+        for name in chosen.value or ():
+            epochs = follow(inside(workspace.runs, name)).epochs
+            points = [[each.epoch, each.validation_top1_error] for each in epochs]
+            lines.append({**LINE, "name": name, "data": points})
+        chart.options["series"] = lines
+        chart.update()
+
+    chosen.on_value_change(draw)
+    draw()
+
+
 def _rows(t: Text, workspace: Workspace) -> list[dict[str, Any]]:
     from classicnets.api.following import list_runs
 
@@ -75,11 +101,15 @@ def _rows(t: Text, workspace: Workspace) -> list[dict[str, Any]]:
             "data": run.data.rpartition("/")[2],
             "state": _state(t, run),
             "epoch": len(run.epochs),
-            "validation": run.best_error,
-            "test": run.test_error,
+            "validation": _rounded(run.best_error),
+            "test": _rounded(run.test_error),
         }
         for run in list_runs(workspace.runs)
     ]
+
+
+def _rounded(error: float | None) -> float | None:
+    return None if error is None else round(error, 2)
 
 
 def _state(t: Text, run: "Followed") -> str:
@@ -127,9 +157,10 @@ class _Following:
             self.delete = ui.button(t("Delete"), on_click=self.ask_to_delete).props(
                 "no-caps outline color=negative"
             )
+        sets = t("training images"), t("validation images")
         with ui.element("div").classes("grid w-full gap-4 grid-cols-1 md:grid-cols-2"):
             self.charts = [
-                ui.echart(_chart(t(title), t)).classes("h-72 w-full")
+                ui.echart(_chart(t(title), sets)).classes("h-72 w-full")
                 for title in ("loss", "top-1 error, %")
             ]
         with ui.expansion(t("Log")).classes("w-full"):
@@ -220,9 +251,8 @@ class _Following:
             ui.navigate.to("/runs")
 
 
-def _chart(title: str, t: Text) -> dict[str, Any]:
-    """An empty chart of training and validation over the epochs."""
-    line = {"type": "line", "data": [], "showSymbol": True, "animation": False}
+def _chart(title: str, names: Sequence[str]) -> dict[str, Any]:
+    """An empty chart of lines over the epochs; names are drawn, not parsed."""
     grey = {"color": "#888"}
     return {
         "title": {"text": title, "textStyle": {"fontSize": 14, **grey}},
@@ -231,8 +261,5 @@ def _chart(title: str, t: Text) -> dict[str, Any]:
         "grid": {"left": 45, "right": 15, "bottom": 30, "top": 40},
         "xAxis": {"type": "value", "minInterval": 1, "min": 1, **FAINT},
         "yAxis": {"type": "value", **FAINT},
-        "series": [
-            {**line, "name": t("training images")},
-            {**line, "name": t("validation images")},
-        ],
+        "series": [{**LINE, "name": name, "data": []} for name in names],
     }
