@@ -4,6 +4,7 @@ from nicegui import ui
 from starlette.requests import Request
 
 from classicnets.api.listed import listed
+from classicnets.support.units import format_count
 from classicnets.web.shell import computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
@@ -78,7 +79,7 @@ def _card(t: Text, rows: list[dict[str, str]]) -> None:
             _row("th", "", t("parameters"), t("multiply-adds"), t("published error, %"))
             for row in rows:
                 macs = int(row["multiply-adds"])
-                cost = f"{macs / 1e9:.3f} G" if macs > 1e9 else f"{macs / 1e6:.2f} M"
+                cost = format_count(macs)
                 _row("td", row["name"], f"{int(row['parameters']):,}", cost, row["error"] or "-")
 
 
