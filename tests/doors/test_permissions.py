@@ -146,8 +146,8 @@ CASES = {
         CLOSED,
         "{root}/d/dark",
         "no verb '{path}/dark'; choose from list, show, weights, design, diff, suggest, speed, "
-        "plan, recipe, train, experiment, study, evaluate, predict, compare, see, export, pack, "
-        "demo",
+        "plan, recipe, train, experiment, study, evaluate, predict, compare, see, export, push, "
+        "serve, web, pack, demo",
     ),
     "what may be a network": (
         "d",

@@ -59,21 +59,20 @@ def declare(workspace: Workspace) -> None:
 
 def _families() -> list[list[dict[str, str]]]:
     """The networks of each paper, those that came after it included."""
-    families: list[list[dict[str, str]]] = []
+    families: dict[str, list[dict[str, str]]] = {}
     for row in listed():
-        if row["name"] in IDEAS:
-            families.append([])
-        families[-1].append(row)
-    return families
+        families.setdefault(row["paper"].removeprefix("after "), []).append(row)
+    return list(families.values())
 
 
 def _card(t: Text, rows: list[dict[str, str]]) -> None:
     first = rows[0]
     with ui.card().classes("w-full"):
         with ui.row().classes("items-baseline w-full"):
-            ui.label(TITLES[first["name"]]).classes("text-h6")
+            ui.label(TITLES.get(first["name"], first["name"])).classes("text-h6")
             ui.label(first["year"]).classes("opacity-70")
-        ui.label(t(IDEAS[first["name"]]))
+        if idea := IDEAS.get(first["name"]):
+            ui.label(t(idea))
         ui.label(first["paper"]).classes("text-caption opacity-70")
         with ui.element("div").classes("w-full overflow-x-auto"), ui.element("table"):
             _row("th", "", t("parameters"), t("multiply-adds"), t("published error, %"))
