@@ -50,6 +50,7 @@ FOUND_IN_CHINESE = {
     "not yet run": "尚未运行",
     "lower, ": "更低：",  # noqa: RUF001
     "higher, ": "更高：",  # noqa: RUF001
+    "learning rate at the edge of those tried": "所选学习率在所试范围的边缘",
     "at least a tenth with it": "有归一化时至少为十分之一",
     "confirmed": "证实",
     "corrected": "更正",

@@ -56,6 +56,36 @@ def test_one_comparison(expected, differences, verdict):
     assert each == {"b - a": verdict}
 
 
+@pytest.mark.parametrize(
+    ("expected", "differences", "rests_on"),  # the network, first or second, whose value is high
+    [
+        (LOWER, DOWN, "first"),
+        (LOWER, UP, "second"),
+        (HIGHER, UP, "second"),
+        (HIGHER, DOWN, "first"),
+        (same(0.5), SMALL, "both"),
+        (same(0.5), UP, "second"),
+        (same(0.5), DOWN, "first"),
+        (no_higher(0.5), SMALL, "first"),
+        (no_higher(0.5), UP, "second"),
+    ],
+)
+def test_no_verdict_rests_on_a_network_whose_learning_rate_is_at_the_edge(
+    expected, differences, rests_on
+):
+    decided = effects({"b - a": differences}, {"b - a": expected})[0]
+    assert decided != CANNOT_TELL
+    for first_is_tuned, second_is_tuned in ((False, True), (True, False), (False, False)):
+        found, each, _ = effects(
+            {"b - a": differences},
+            {"b - a": expected},
+            {"b - a": (first_is_tuned, second_is_tuned)},
+        )
+        tuned = {"first": first_is_tuned, "second": second_is_tuned}
+        stands = all(tuned.values()) if rests_on == "both" else tuned[rests_on]
+        assert found == each["b - a"] == (decided if stands else CANNOT_TELL)
+
+
 def test_several_comparisons_are_decided_together_and_corrected_for_their_number():
     differences = {"b - a": DOWN, "c - a": ABSENT}
     verdict, each, found = effects(differences, dict.fromkeys(differences, LOWER))
@@ -108,3 +138,14 @@ def test_a_finding_says_each_difference_with_its_interval():
     assert found.answer.startswith("b - a: -5.00 (-5.0")
     assert "b: 5.00, at most 6 confirmed" in found.answer
     assert conclude(values, {("a", "b"): LOWER}, "x", {"b": 4.0}).verdict == PARTLY
+
+
+def test_a_finding_names_the_networks_whose_learning_rate_is_at_the_edge():
+    values = {"a": [10.0 + x for x in SMALL], "b": [5.0 + x / 2 for x in SMALL]}
+    found = conclude(values, {("a", "b"): LOWER}, "test error, points", edge={"a"})
+    assert found.verdict == CANNOT_TELL
+    assert (
+        "lower, not distinguishable (learning rate at the edge of those tried: a)" in found.answer
+    )
+    found = conclude(values, {("a", "b"): LOWER}, "test error, points", edge={"b"})
+    assert found.verdict == CONFIRMED

@@ -1,6 +1,6 @@
 """Training studies: networks compared by paired runs of the experiment machinery."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
@@ -9,6 +9,7 @@ from typing import Any
 from classicnets.api.paired import Experiment
 from classicnets.api.prepare import Terms, prepare
 from classicnets.experiments.outcomes import RUNS, Outcome
+from classicnets.experiments.plan import FACTORS
 from classicnets.experiments.statistics import least_pairs
 from classicnets.experiments.variants import Asked
 from classicnets.experiments.verdicts import Comparison
@@ -73,7 +74,8 @@ class Lab:
         """
         experiment = self.trained(variants, len(expected), **how)
         values = measured(experiment, measure or _test_error)
-        return conclude(values, expected, unit, limits or {}, runs_of(experiment, values))
+        runs = runs_of(experiment, values)
+        return conclude(values, expected, unit, limits or {}, runs, at_edge(experiment))
 
     def trained(
         self,
@@ -166,24 +168,37 @@ def runs_of(experiment: Experiment, values: Mapping[str, Sequence[float | int]])
     }
 
 
+def at_edge(experiment: Experiment) -> set[str]:
+    """The variants whose learning rate is the smallest or the largest of those tried for them."""
+    assert experiment.report is not None
+    searched = zip(experiment.report.rows, experiment.plan.variants, strict=True)
+    edges = (FACTORS[0], FACTORS[-1])
+    return {row.variant for row, one in searched if one.rates and row.factor in edges}
+
+
 def conclude(
     values: Mapping[str, Sequence[float | int]],
     expected: Mapping[Pair, Expected],
     unit: str,
     limits: Mapping[str, float | int] | None = None,
     runs: Mapping[str, Any] | None = None,
+    edge: Collection[str] = (),
 ) -> Finding:
-    """The finding from the values of each variant, one for each seed."""
+    """The finding from the values of each variant, one for each seed; `edge` is as in `at_edge`."""
     named = {f"{b} - {a}": (a, b) for a, b in expected}
     differences = {
         name: [y - x for x, y in zip(values[a], values[b], strict=True)]
         for name, (a, b) in named.items()
     }
     wanted = {name: expected[pair] for name, pair in named.items()}
-    verdict, each, compared = verdicts.effects(differences, wanted)
+    tuned = {name: (a not in edge, b not in edge) for name, (a, b) in named.items()}
+    verdict, each, compared = verdicts.effects(differences, wanted, tuned)
     within = {name: verdicts.at_most(limit, values[name]) for name, limit in (limits or {}).items()}
     verdict = verdicts.together([verdict, *within.values()])
-    sentences = [_sentence(one, each[one.variant]) for one in compared]
+    sentences = [
+        _sentence(one, each[one.variant], [name for name in named[one.variant] if name in edge])
+        for one in compared
+    ]
     sentences += [
         f"{name}: {fmean(values[name]):.2f}, at most {limit:g} {within[name]}"
         for name, limit in (limits or {}).items()
@@ -198,11 +213,12 @@ def conclude(
     return Finding(verdict, "; ".join(sentences), figures, chart, runs or {"values": values})
 
 
-def _sentence(one: Comparison, verdict: str) -> str:
+def _sentence(one: Comparison, verdict: str, edge: Sequence[str]) -> str:
     """A difference, on which side of 0 its interval lies, and what that makes of the claim."""
     told = "not distinguishable" if verdict == CANNOT_TELL else verdict
     side = "lower, " * (one.high < 0) + "higher, " * (one.low > 0)
-    return f"{one.variant}: {_interval(one)}, {side}{told}"
+    reason = f" (learning rate at the edge of those tried: {', '.join(edge)})" if edge else ""
+    return f"{one.variant}: {_interval(one)}, {side}{told}{reason}"
 
 
 def _interval(one: Comparison) -> str:

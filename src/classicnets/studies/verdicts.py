@@ -55,8 +55,23 @@ class Expected:
     margin: float | int = 0
     either: bool = True
 
-    def verdict(self, found: Comparison) -> str:
-        """The verdict on the claim that the difference is as expected."""
+    def verdict(self, found: Comparison, tuned: tuple[bool, bool] = (True, True)) -> str:
+        """The verdict on the claim that the difference, second minus first, is as expected.
+
+        Each is `tuned` unless its learning rate is at the edge of those that were tried: a rate
+        beyond may lower its value, so that a verdict which rests on its being high is not given.
+        """
+        verdict = self._verdict(found)
+        first, second = tuned
+        if self.sign:
+            stands = first if found.verdict == BETTER else second
+        elif verdict == CONFIRMED:
+            stands = first and (second or not self.either)
+        else:
+            stands = second if found.low > self.margin else first
+        return verdict if stands else CANNOT_TELL
+
+    def _verdict(self, found: Comparison) -> str:
         if self.sign:
             as_claimed = BETTER if self.sign < 0 else WORSE
             if found.verdict not in (BETTER, WORSE):
@@ -88,15 +103,21 @@ def at_most(limit: float | int, values: Sequence[float | int]) -> str:
 
 
 def effects(
-    differences: Mapping[str, Sequence[float | int]], expected: Mapping[str, Expected]
+    differences: Mapping[str, Sequence[float | int]],
+    expected: Mapping[str, Expected],
+    tuned: Mapping[str, tuple[bool, bool]] | None = None,
 ) -> tuple[str, dict[str, str], tuple[Comparison, ...]]:
     """The verdict on a claim about several paired differences, that on each, and the comparisons.
 
-    The p of all comparisons are corrected together. Raises a ValueError for too few pairs.
+    The p of all comparisons are corrected together; `tuned` is as in `Expected.verdict`. Raises a
+    ValueError for too few pairs.
     """
     require_pairs(min(map(len, differences.values())), len(differences))
-    found = decide(differences)
-    each = {one.variant: expected[one.variant].verdict(one) for one in found}
+    found, tuned = decide(differences), tuned or {}
+    each = {
+        one.variant: expected[one.variant].verdict(one, tuned.get(one.variant, (True, True)))
+        for one in found
+    }
     return together(each.values()), each, found
 
 
