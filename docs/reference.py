@@ -1,15 +1,15 @@
 """The text of docs/reference.md: every public name, its signature and its docstring."""
 
+import dataclasses
 import inspect
 import textwrap
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any
 
 from torch import nn
 
 import classicnets as cn
-
-_FIELDS = "__dataclass_fields__"
 
 # in the order of use; a test sees that no public name but the networks' is missing
 GROUPS = {
@@ -91,7 +91,8 @@ def _one_line(value: object) -> str:
 
 def _members(cls: type) -> str:
     """The fields of a class, and a line for each of its documented methods and properties."""
-    fields = getattr(cls, "_fields", ()) or [f.name for f in getattr(cls, _FIELDS, {}).values()]
+    fields = (f.name for f in dataclasses.fields(cls)) if is_dataclass(cls) else ()
+    fields = [*getattr(cls, "_fields", ()), *fields]
     shown = ", ".join(f"`{name}`" for name in fields if not name.startswith("_"))
     lines = [f"- fields: {shown}"] if shown and cls is not cn.Recipe else []
     for name, member in vars(cls).items():
