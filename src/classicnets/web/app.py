@@ -1,8 +1,6 @@
 """`classicnets web`: the application with its pages."""
 
-import threading
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -10,6 +8,7 @@ from nicegui import ui
 
 from .guard import Address, Guard
 from .pages import PAGES
+from .shell import importing
 from .workspace import Workspace
 
 LARGEST = 2**25  # bytes of a request
@@ -30,5 +29,5 @@ def application(folder: Path, data: Sequence[Path], address: Address) -> Guard:
         declare(workspace)
     ui.run_with(app, title="classicnets", favicon="\N{ARTIST PALETTE}", show_welcome_message=False)
     # while the first page is read; nearly all else needs torch, which takes a second to import
-    threading.Thread(target=import_module, args=("classicnets.api.show",), daemon=True).start()
+    importing.start()
     return Guard(app, address, POLICY, LARGEST)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from threading import Thread
 from typing import Any, TypeVar
 
 from nicegui import ui
@@ -74,10 +76,14 @@ async def _keep(name: str, value: Any) -> None:
     )
 
 
+importing = Thread(target=import_module, args=("classicnets.api.show",), daemon=True)
+
+
 async def computed(work: Callable[[], T]) -> T:
     """What takes a while, in a thread, so that pages are answered meanwhile; this one is shown."""
     spinner = ui.spinner(size="lg")
     await ui.context.client.connected()
+    await asyncio.to_thread(importing.join)  # two threads that import torch disturb each other
     try:
         return await asyncio.to_thread(work)
     finally:
