@@ -142,7 +142,7 @@ def test_a_layer_behind_maps_is_transposed_pixel_by_pixel():
 
 
 def test_every_release_fits_a_network_and_says_where_it_is():
-    assert len({one.name for one in RELEASED}) == len(RELEASED) == 16
+    assert len({one.name for one in RELEASED}) == len(RELEASED) == 21
     for one in RELEASED:
         kind, known = one.file.sum
         assert one.network in {*catalog.CATALOG, *DESIGNS}
@@ -151,7 +151,7 @@ def test_every_release_fits_a_network_and_says_where_it_is():
         # four bytes for each parameter, and what a format adds
         count = sum(p.numel() for p in _network(one.network).parameters())
         assert one.megabytes == pytest.approx(count * 4e-6, rel=0.01)
-        assert one.file.mirrors[0].startswith("https://" if one.source != "caffe" else "http://")
+        assert all(place.startswith("http") and place.endswith("/") for place in one.file.mirrors)
 
 
 def test_the_classes_are_the_thousand_of_the_ilsvrc():
@@ -185,7 +185,10 @@ def _without(name: str) -> Callable[[dict], dict]:
             lambda t: t | {"bn1.bias": torch.full((64,), torch.nan)},
             "bn1.bias holds NaN or infinite values",
         ),
-        (lambda t: {"a": torch.ones(1), "b": torch.ones(1)}, "those of no known package: a, b"),
+        (
+            lambda t: {"a": torch.ones(1), "b": torch.ones(1)},
+            "no known package names the tensors of resnet like those in it: a, b",
+        ),
         (lambda t: {}, "holds no tensors"),
         (lambda t: [1], "holds a list, not a state dict"),
     ],

@@ -35,6 +35,7 @@ from classicnets.weights.released import (
     RELEASED,
     SIDE,
     Released,
+    find_akin,
     find_released,
     imagenet_classes,
     pixels_in_file,
@@ -183,24 +184,30 @@ def _kept(
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with TemporaryDirectory(dir=place.parent) as scratch:
                     made = Path(scratch) / "run"
-                    import_weights(network, weights, made, released)
+                    import_weights(network, weights, made, released=released)
                     made.rename(place)
     return open_run(place)
 
 
 def import_weights(
-    network: str, file: str | Path, out: str | Path, released: Released | None = None
+    network: str,
+    file: str | Path,
+    out: str | Path,
+    exist_ok: bool = False,
+    released: Released | None = None,
 ) -> Run:
     """Writes a run directory with weights of another package from a file; its content says which.
 
     PyTorch's .pth of torchvision, timm and pytorchcv, .safetensors, Keras's .h5 and Caffe's
-    .caffemodel are read, none with code, and what `export` wrote as .safetensors. Raises a
-    ValueError for a network that has no such weights, a file that is damaged or of another network,
-    and a directory that is not empty.
+    .caffemodel are read, none with code, and what `export` wrote as .safetensors. With `exist_ok`
+    `out` may be a run, which is replaced; `released` says what is published of the file.
+
+    Raises a ValueError for a network that has no such weights, a file that is damaged or of another
+    network, and a directory that is not empty.
     """
     path = Path(file)
     if kept := read_kept(path):
-        return restore(network, path, kept, Path(out))
+        return restore(network, path, kept, Path(out), exist_ok)
     entry = catalog.find(network)
     family = entry.paper.page if entry.paper else DESIGNS.get(entry.name)
     if family is None:
@@ -226,11 +233,12 @@ def import_weights(
     notes: dict[str, Any] = {
         "published": origin | ({"licence": released.licence} if released else {}),
         "parameters": sum(p.numel() for p in module.parameters()),
+        "ended": True,
     }
     if released:
         top1, top5 = released.errors
         notes["test"] = {"top1_error": top1, "top5_error": top5}
-    run = create(Path(out), config, design=entry.design, **notes)
+    run = create(Path(out), config, exist_ok=exist_ok, design=entry.design, **notes)
     run.save_weights(module)
     run.note_unchanged()
     return run
@@ -291,9 +299,10 @@ def _released(name: str) -> Released | None:
         return None
     if found := find_released(ours, source):
         return found
+    near = find_akin(ours, source)
     if at and (known := sources(ours)):
-        raise ValueError(f"there are no weights of {ours} from {source}; {suggest(source, known)}")
-    near = find_released(f"{ours}_v15") or find_released(f"{ours}-bvlc.net")
+        instead = f"those fit {near.network}" if near else suggest(source, known)
+        raise ValueError(f"there are no weights of {ours} from {source}; {instead}")
     other = f"; those of {near.network} are" if near else ""
     raise ValueError(
         f"{name} is neither a run directory nor a network with published weights{other}; "
