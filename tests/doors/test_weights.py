@@ -178,6 +178,14 @@ def test_a_file_becomes_a_run_where_one_wants_it(world, served, photos, run_cli)
     assert "here is not empty" in refused.err
     assert "--exist-ok to replace the run there" in refused.err
     assert run_cli(*again, "--exist-ok").status == 0
+    before = sorted(photos.rglob("*"))
+    among = run_cli("weights", "resnet18", "--from", served / NAME, "--out", photos)
+    assert "is not empty" in among.err
+    assert sorted(photos.rglob("*")) == before  # no lock either
+    part = run_cli("train", "resnet18", "--weights", "here/weights.safetensors", "--data", photos)
+    assert part.err == "classicnets: here/weights.safetensors is a part of a run; name that, here\n"
+    resumed = run_cli("train", "--resume", "here", "--data", photos)
+    assert "no checkpoint here/last.pt to resume from" in resumed.err
 
 
 def test_pixels_and_differences_of_each_file_are_listed(run_cli):

@@ -26,7 +26,7 @@ from classicnets.support.names import spelling
 from classicnets.support.tables import align, html_table
 from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
-from classicnets.training.run.directory import Run, create, open_run
+from classicnets.training.run.directory import Run, create, open_run, require_free
 from classicnets.weights.bridges import count_classes, translate
 from classicnets.weights.files import read_weights
 from classicnets.weights.released import (
@@ -49,6 +49,7 @@ FOLDER = "weights"  # of the cache
 DATA = "ImageNet (ILSVRC 2012)"
 SPLITS = ("train", "val", "test")
 IMAGES = (1_281_167, 50_000, 0)
+OF_A_RUN = ("weights.safetensors", "last.pt")
 HEADS = ("weights", "MB", "error, %", "licence", "cached", "about")
 LEFT = ("weights", "licence", "cached", "about")
 NOTE = """
@@ -124,7 +125,9 @@ def list_weights(pattern: str = "*") -> WeightsTable:
     ['resnet18@torchvision']
     """
     wanted = _network(pattern) or pattern
-    rows = tuple(one for one in RELEASED if fnmatchcase(one.network, wanted))
+    rows = tuple(
+        one for one in RELEASED if any(fnmatchcase(n, wanted) for n in (one.network, one.name))
+    )
     if not rows:
         names = dict.fromkeys(one.network for one in RELEASED)
         raise ValueError(
@@ -206,6 +209,9 @@ def import_weights(
     network, and a directory that is not empty.
     """
     path = Path(file)
+    if path.name in OF_A_RUN and exists(path.parent / "run.json"):
+        raise ValueError(f"{path} is a part of a run; name that, {path.parent}")
+    require_free(Path(out), exist_ok)  # before anything is written there
     if kept := read_kept(path):
         return restore(network, path, kept, Path(out), exist_ok)
     entry = catalog.find(network)

@@ -54,6 +54,8 @@ def read_kept(path: Path) -> Kept | None:
 
     Raises a ValueError for a damaged one. Nothing in it is executed.
     """
+    if not path.is_file():  # to open a pipe waits for who writes
+        return None
     try:
         text = read_metadata(path).get(KEY)
     except (SafetensorError, OSError):  # of another format
