@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -35,7 +36,12 @@ UNITS = {"thousand": 10**3, "million": 10**6, "万": 10**4, "亿": 10**8}
 
 
 def parsed(page: Path) -> list[Token]:
-    return MARKDOWN.parse(page.read_text(encoding="utf-8"))
+    return _parsed(page.read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> list[Token]:
+    return MARKDOWN.parse(text)
 
 
 def inline(page: Path, kind: str) -> Iterator[Token]:
