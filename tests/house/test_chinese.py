@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -30,12 +31,17 @@ SHORTER = "claims.md"
 ENGLISH_OF = {chinese: page for page, chinese in (*TWINS.items(), READMES)}
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
-FIGURE = re.compile(r"\d+(?:[.,]\d+)*(?: ?(?:thousand|million|万|亿))?")
+FIGURE = re.compile(r"(\d+(?:[.,]\d+)*)(?:\s?(thousand|million|万|亿))?")
 UNITS = {"thousand": 10**3, "million": 10**6, "万": 10**4, "亿": 10**8}
 
 
 def parsed(page: Path) -> list[Token]:
-    return MARKDOWN.parse(page.read_text(encoding="utf-8"))
+    return _parsed(page.read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> list[Token]:
+    return MARKDOWN.parse(text)
 
 
 def inline(page: Path, kind: str) -> Iterator[Token]:
@@ -89,13 +95,10 @@ def tables(page: Path) -> list[list[list[str]]]:
 
 def figures(text: str) -> list[str]:
     """The numbers in a text: 1.2 million and 120 万 are both 1200000."""
-    return [_value(*found.group().partition(" ")[::2]) for found in FIGURE.finditer(text)]
+    return [_value(*found) for found in FIGURE.findall(text)]
 
 
 def _value(number: str, unit: str) -> str:
-    for word in UNITS:
-        if number.endswith(word):
-            number, unit = number.removesuffix(word), word
     plain = re.sub(r"(?<=\d),(?=\d{3}\b)", "", number)
     if plain.count(".") + plain.count(",") > 1 or "," in plain:
         return plain  # a version
