@@ -115,11 +115,11 @@ SENTENCES: Mapping[str, str] = {
         "独占一行的 ReLU，残差块自带的不算"
     ),
     "A weight decay of 0.0005 lowers the training error as well.": (
-        "0.0005 的权重衰减连训练误差也能降低。"
+        "0.0005 的权重衰减连训练错误率也能降低。"
     ),
     "an optimizer with another weight decay": "权重衰减不同的优化器",
     "The learning rate is 0.01, and divided by 10 whenever the validation error stalls.": (
-        "学习率为 0.01，验证误差每次停滞时除以 10。"
+        "学习率为 0.01，验证错误率每次停滞时除以 10。"
     ),
     "another schedule": "别的学习率调度",
     "Noise along the principal components of the colours lowers the error by more than 1 %.": (
