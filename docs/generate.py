@@ -5,8 +5,8 @@
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
 moves in docs/moves.md, what was measured of them in docs/ideas.md, the claims in docs/claims.md,
-the builders of networks among the public names in src/classicnets/__init__.py, what
-`classicnets list` shows, and docs/reference.md.
+the same tables in docs/zh, the builders of networks among the public names in
+src/classicnets/__init__.py, what `classicnets list` shows, and docs/reference.md.
 """
 
 import csv
@@ -23,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))  # the catalogue of this checkout
 
+from chinese import finding_in_chinese, rows_in_chinese  # noqa: E402
 from reference import reference  # noqa: E402
 
 from classicnets import builders, catalog  # noqa: E402
@@ -36,39 +37,13 @@ from classicnets.support.units import format_change, format_count  # noqa: E402
 IDEAS = sorted((ROOT / "benchmarks/results/ideas").glob("*.json"))
 CLAIMS = ROOT / "benchmarks/results/studies"
 
-# how the Chinese README says what papers print
-CHINESE = {
-    "60 million parameters": "6000 万个参数",
-    " parameters, 1.5 G (sums of Table 1)": " 个参数，1.5 G（表 1 各行之和）",  # noqa: RUF001
-    " parameters": " 个参数",
-}
 
-
-FOUND_IN_CHINESE = {
-    "not distinguishable at this scale": "此规模下无法区分",
-    "not distinguishable": "无法区分",
-    "not yet run": "尚未运行",
-    "lower, ": "更低：",  # noqa: RUF001
-    "higher, ": "更高：",  # noqa: RUF001
-    "learning rate at the edge of those tried": "所选学习率在所试范围的边缘",
-    "at least a tenth with it": "有归一化时至少为十分之一",
-    "confirmed": "证实",
-    "corrected": "更正",
-    "partly": "部分成立",
-    "about ": "约 ",
-    " minutes": " 分钟",
-    " minute": " 分钟",
-}
-
-
-def networks(words: Mapping[str, str]) -> str:
-    """A row for each network of the catalogue; `words` has translations."""
+def networks() -> str:
+    """A row for each network of the catalogue."""
     rows = []
     for entry in catalog.CATALOG.values():
-        printed = entry.printed or "-"
-        for word, translation in words.items():
-            printed = printed.replace(word, translation)
-        cells = (f"`{entry.name}`", printed, f"{entry.params:,}", format_count(entry.macs))
+        cells = (f"`{entry.name}`", entry.printed or "-", f"{entry.params:,}")
+        cells = (*cells, format_count(entry.macs))
         rows.append(f"| {' | '.join(cells)} | {entry.published or '-'} |")
     return "\n".join(rows)
 
@@ -163,17 +138,11 @@ def chinese_claims(text: str) -> str:
 
     def row(found: re.Match[str]) -> str:
         study = index.STUDIES[found[4]]
-        verdict, answer = map(_in_chinese, _found(study))
+        verdict, answer = map(finding_in_chinese, _found(study))
         right = answer if study.kind == TRAINING else found[3].strip()
         return f"| {found[1]} | {verdict} | {right} | `{found[4]}` |"
 
     return re.sub(r"^\| (.*?) \|(.*?)\|(.*?)\| `([a-z0-9-]+)` \|$", row, text, flags=re.MULTILINE)
-
-
-def _in_chinese(words: str) -> str:
-    for word, translation in FOUND_IN_CHINESE.items():
-        words = words.replace(word, translation)
-    return words
 
 
 def public_names() -> str:
@@ -187,27 +156,35 @@ def public_types() -> str:
     return "\n".join(f"    {name}: Builder" for name in sorted(builders.ENTRIES))
 
 
+def tables() -> dict[str, dict[str, str]]:
+    """Page of docs/ -> what a table is about -> its rows."""
+    ideas = {path.stem: idea(json.loads(path.read_text(encoding="utf-8"))) for path in IDEAS}
+    return {
+        "index.md": {"papers": papers()},
+        "moves.md": {"moves": moves(MOVES), "recipe moves": moves(RECIPE_MOVES)},
+        "ideas.md": ideas,
+    }
+
+
 def generated() -> dict[Path, str]:
     """Path -> what the file should hold."""
     texts = {
-        ROOT / "README.md": _with_rows("README.md", "networks", networks({})),
-        ROOT / "README.zh-CN.md": _with_rows("README.zh-CN.md", "networks", networks(CHINESE)),
-        ROOT / "docs/index.md": _with_rows("docs/index.md", "papers", papers()),
+        ROOT / "README.md": _with_rows("README.md", "networks", networks()),
+        ROOT / "README.zh-CN.md": _with_rows(
+            "README.zh-CN.md", "networks", rows_in_chinese(networks())
+        ),
         ROOT / "docs/reference.md": reference(),
         ROOT / "src/classicnets/api/networks.csv": listed(),
     }
-    page = ROOT / "docs/moves.md"
-    text = _with_rows("docs/moves.md", "moves", moves(MOVES))
-    texts[page] = _with_rows(text, "recipe moves", moves(RECIPE_MOVES))
-    page = ROOT / "docs/ideas.md"
-    texts[page] = page.read_text(encoding="utf-8")
-    for path in IDEAS:
-        rows = idea(json.loads(path.read_text(encoding="utf-8")))
-        texts[page] = _with_rows(texts[page], path.stem, rows)
+    for name, parts in tables().items():
+        page, twin = ROOT / "docs" / name, ROOT / "docs/zh" / name
+        chinese = {
+            what: rows if what == "papers" else rows_in_chinese(rows)
+            for what, rows in parts.items()
+        }
+        texts |= {page: _with_tables(page, parts), twin: _with_tables(twin, chinese)}
     page = ROOT / "docs/claims.md"
-    texts[page] = page.read_text(encoding="utf-8")
-    for family in index.FAMILIES:
-        texts[page] = _with_rows(texts[page], family, claims(family))
+    texts[page] = _with_tables(page, {family: claims(family) for family in index.FAMILIES})
     page = ROOT / "docs/zh/claims.md"
     texts[page] = chinese_claims(page.read_text(encoding="utf-8"))
     init = ROOT / "src/classicnets/__init__.py"
@@ -217,6 +194,14 @@ def generated() -> dict[Path, str]:
         text, found = re.subn(place, lambda _, new=content: new, text, count=1, flags=re.DOTALL)
         assert found, f"{init} has lost the place of {content[:20]}"
     return {**texts, init: text}
+
+
+def _with_tables(page: Path, parts: Mapping[str, str]) -> str:
+    """The page with new rows in its tables; a page that is not there is reported by the tests."""
+    text = _now(page)
+    for what, rows in parts.items() if text else ():
+        text = _with_rows(text, what, rows)
+    return text
 
 
 def _with_rows(file: str, what: str, rows: str) -> str:

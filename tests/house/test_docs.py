@@ -1,4 +1,4 @@
-"""The pages of docs/ are true: examples run, quotations, tables, commands and links stand."""
+"""The pages of docs/ are true: examples run, quotations, tables and commands stand."""
 
 import re
 import runpy
@@ -83,12 +83,6 @@ def test_commands_name_verbs_and_networks_that_exist(page):
             named = verb in ("show", "speed", "plan", "recipe", "train") and words[0][:2] != "--"
             if named and ".py:" not in words[0] and not words[0].endswith(".net"):
                 catalog.find(words[0])
-
-
-@each_page
-def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (page.parent / target).is_file(), target
 
 
 def test_every_page_can_be_reached_from_the_index():

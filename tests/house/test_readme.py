@@ -115,17 +115,3 @@ def _python(desk: Path, script: str) -> tuple[int, str, str]:
 
 def test_there_is_something_to_run():
     assert len(_steps()) >= 5
-
-
-def _spoken_code(readme: str) -> list[str]:
-    """The blocks of code of a README, without the comments, which are in its language."""
-    text = (README.parent / readme).read_text(encoding="utf-8")
-    return [re.sub(r" *# .*", "", block[2]) for block in BLOCK.finditer(text)]
-
-
-def test_the_chinese_readme_has_the_same_code_and_links():
-    assert _spoken_code("README.zh-CN.md") == _spoken_code("README.md")
-    links = re.compile(r"\]\((?!#|README)([^)]+)\)")
-    texts = (README.parent / name for name in ("README.md", "README.zh-CN.md"))
-    english, chinese = (set(links.findall(path.read_text(encoding="utf-8"))) for path in texts)
-    assert english == chinese
