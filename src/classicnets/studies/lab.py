@@ -9,7 +9,7 @@ from typing import Any
 from classicnets.api.paired import Experiment
 from classicnets.api.prepare import Terms, prepare
 from classicnets.experiments.outcomes import RUNS, Outcome
-from classicnets.experiments.plan import FACTORS
+from classicnets.experiments.search import EDGES
 from classicnets.experiments.statistics import least_pairs
 from classicnets.experiments.variants import Asked
 from classicnets.experiments.verdicts import Comparison
@@ -169,11 +169,10 @@ def runs_of(experiment: Experiment, values: Mapping[str, Sequence[float | int]])
 
 
 def at_edge(experiment: Experiment) -> set[str]:
-    """The variants whose learning rate is the smallest or the largest of those tried for them."""
+    """The variants whose search of the learning rate ended at a limit: one beyond may be better."""
     assert experiment.report is not None
     searched = zip(experiment.report.rows, experiment.plan.variants, strict=True)
-    edges = (FACTORS[0], FACTORS[-1])
-    return {row.variant for row, one in searched if one.rates and row.factor in edges}
+    return {row.variant for row, one in searched if one.rates and row.factor in EDGES}
 
 
 def conclude(
