@@ -28,8 +28,9 @@ class Variant:
     whole recipe as JSON, adapted to the data, `rate` its learning rate, None where it has no single
     one. `rates` are the schedules of all `FACTORS`, each as the text of an override; none where
     none is searched. `seconds` and `peak` (bytes) are those of one run of so many `steps`, as
-    measured by a few and predicted. `macs` are the multiply-adds for one image, None where they cannot be
-    counted. With the text of a `design`, `network` is a file in the experiment's directory.
+    measured by a few and predicted. `macs` are the multiply-adds for one image, None where they
+    cannot be counted. With the text of a `design`, `network` is a file in the experiment's
+    directory.
     """
 
     name: str

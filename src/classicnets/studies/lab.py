@@ -123,11 +123,6 @@ def epochs_to(error: float | int) -> Measure:
     return count
 
 
-def overfitting(outcome: Outcome, run: Run) -> float:
-    """The test error minus the error on the training images in the last epoch, in points."""
-    return outcome.error - train_error(outcome, run)
-
-
 def _test_error(outcome: Outcome, run: Run) -> float:
     return outcome.error
 
