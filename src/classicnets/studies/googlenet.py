@@ -9,7 +9,7 @@ from . import narrow
 from .charts import Bars
 from .facts import built, measured, weighted
 from .lab import Lab
-from .narrow import TWO_MODULES, small, smalls
+from .narrow import TWO_MODULES, in_colour, small, smalls
 from .study import NOTES, TEXT, Finding, history, structure, training
 from .verdicts import LOWER, equal, holding, near, no_higher
 
@@ -246,7 +246,7 @@ def googlenet_crops(lab: Lab) -> Finding:
     """Crops of 16 from 20 pixels; the runs of a seed are the same but for the test."""
     common = {"side": "20", "crop_sampler": "RandomCrop()"}
     names = {"1 crop": "single", "10 crops": "ten-crop", "144 crops": "144-crop"}
-    text = narrow.inception()
+    text = in_colour(narrow.inception())
     variants = {name: small(text, **common, protocol=one) for name, one in names.items()}
     expected = {("1 crop", "10 crops"): LOWER, ("1 crop", "144 crops"): LOWER}
     return lab.compare(variants, expected, epochs=4, search_lr=False)

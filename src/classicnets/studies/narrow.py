@@ -20,6 +20,11 @@ def small(text: str, **settings: str) -> Variant:
     return Variant(text, {"size": "16", "init": "HeNormal()", **settings})
 
 
+def in_colour(text: str) -> str:
+    """A network that reads images in colour, where the others read them in grey."""
+    return text.replace("[16x16x1] input", "[16x16x3] input")
+
+
 def smalls(designs: Mapping[str, str]) -> dict[str, Variant]:
     """Several, by their names."""
     return {name: small(text) for name, text in designs.items()}

@@ -14,7 +14,7 @@ from . import narrow
 from .charts import Bars
 from .facts import built, layers, measured, weighted
 from .lab import Lab
-from .narrow import FOUR_BLOCKS, small
+from .narrow import FOUR_BLOCKS, in_colour, small
 from .study import NOTES, TEXT, Finding, structure, training
 from .verdicts import LOWER, equal, holding, near, same
 
@@ -277,6 +277,7 @@ def vgg_lrn(lab: Lab) -> Finding:
 )
 def vgg_jitter(lab: Lab) -> Finding:
     """Crops of 16 from a fixed side or a random one."""
-    variants = {"fixed": small(narrow.vgg("A")),
-                "jitter": small(narrow.vgg("A"), crop_sampler="ScaleJitter(16, 24)")}  # fmt: skip
+    text = in_colour(narrow.vgg("A"))
+    variants = {"fixed": small(text),
+                "jitter": small(text, crop_sampler="ScaleJitter(16, 24)")}  # fmt: skip
     return lab.compare(variants, {("fixed", "jitter"): LOWER}, epochs=8)
