@@ -195,7 +195,7 @@ def alexnet_relu(lab: Lab) -> Finding:
     by=TEXT,
     source=f"{PAPER}, section 3.2",
     criterion="confirmed if the test errors differ by at most 1 point with the whole interval",
-    minutes=6,
+    minutes=3,
     shrunk=EIGHTH,
 )
 def alexnet_towers(lab: Lab) -> Finding:
@@ -209,7 +209,7 @@ def alexnet_towers(lab: Lab) -> Finding:
     by="the paper: from 13 to 11 % on CIFAR-10",
     source=f"{PAPER}, section 3.3",
     criterion="confirmed if the test error is lower with each of the three conventions of alpha",
-    minutes=15,
+    minutes=5,
     shrunk=f"{EIGHTH}; digits in place of CIFAR-10",
 )
 def alexnet_lrn(lab: Lab) -> Finding:
@@ -226,7 +226,7 @@ def alexnet_lrn(lab: Lab) -> Finding:
     by="the paper: 0.4 points top-1",
     source=f"{PAPER}, section 3.4",
     criterion="confirmed if the test error is lower with windows of 3x3",
-    minutes=6,
+    minutes=3,
     shrunk=f"{EIGHTH}; 2x2 leaves 4x4 maps and 3x3 leaves 3x3, so that fc6 differs",
 )
 def alexnet_overlap(lab: Lab) -> Finding:

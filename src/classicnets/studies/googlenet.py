@@ -184,7 +184,7 @@ def googlenet_accuracy() -> Finding:
     source=f"{PAPER}, section 4",
     criterion="confirmed if its test error is lower than, or within 1 point of, that of a plain "
     "network with as many multiply-adds within 5 %; its parameters are stated",
-    minutes=8,
+    minutes=3,
     shrunk=TWO_MODULES,
 )
 def googlenet_inception(lab: Lab) -> Finding:
@@ -207,7 +207,7 @@ conv4a: 36 3x3 filters, pad 1
     by="the paper; the later gain is about half a point",
     source=f"{PAPER}, section 5",
     criterion="confirmed if the test error is lower with the head, at weight 0.3, than without",
-    minutes=6,
+    minutes=3,
     shrunk=f"{TWO_MODULES}; three layers deep, where no gradient is lost",
 )
 def googlenet_auxiliary(lab: Lab) -> Finding:
@@ -222,7 +222,7 @@ def googlenet_auxiliary(lab: Lab) -> Finding:
     by="the paper: 0.6 points top-1",
     source=f"{PAPER}, section 5",
     criterion="confirmed if the test error is lower with the average",
-    minutes=6,
+    minutes=3,
     shrunk=TWO_MODULES,
 )
 def googlenet_average(lab: Lab) -> Finding:

@@ -272,7 +272,7 @@ def vgg_best_column() -> Finding:
     source="the chart; here with equal epochs, images and search of the learning rate",
     criterion="confirmed if each of ZFNet, VGG A, GoogLeNet and ResNet has a lower test error than "
     "AlexNet",
-    minutes=30,
+    minutes=10,
     shrunk=f"narrow copies of unequal cost, images of 16x16, {narrow.START}",
 )
 def progress(lab: Lab) -> Finding:

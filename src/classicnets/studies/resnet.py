@@ -190,7 +190,7 @@ def _error_of_kind(outcome: Outcome, run: Run) -> float:
     source=f"{PAPER}, section 4.1",
     criterion="confirmed if the test errors of B and C differ from A's by at most 1 point with the "
     "whole interval",
-    minutes=12,
+    minutes=5,
     shrunk=QUARTER,
 )
 def resnet_options(lab: Lab) -> Finding:
@@ -243,7 +243,7 @@ def _reach(text: str, seed: int) -> float:
     source=f"{PAPER}, section 4.2",
     criterion="confirmed if the mean response is lower for residual 14 than for plain 14, and for "
     "residual 32 than for residual 14",
-    minutes=15,
+    minutes=6,
     shrunk=QUARTER,
 )
 def resnet_responses(lab: Lab) -> Finding:
