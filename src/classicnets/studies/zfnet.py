@@ -16,8 +16,8 @@ from classicnets.visualize.probes import probes
 from . import narrow
 from .charts import Bars
 from .facts import built, layers, measured, some_digits
-from .lab import Lab, Measure, Pair, conclude, measured as measured_runs, runs_of
-from .narrow import EIGHTH, small, smalls
+from .lab import Lab, Measure, Pair, Variant, conclude, measured as measured_runs, runs_of
+from .narrow import EIGHTH, smalls
 from .study import NOTES, TEXT, Finding, history, structure, training
 from .verdicts import HIGHER, LOWER, equal, holding
 
@@ -210,7 +210,7 @@ def _within(lab: Lab, pair: Pair, measure: Callable[[str], Measure], unit: str) 
     The weights start as torch builds them: by these the runs that are kept were trained.
     """
     widths = {"as published": narrow.zfnet(), "wider": narrow.zfnet(middle=(64, 128, 64))}
-    variants = {name: small(text, init="AsBuilt()") for name, text in widths.items()}
+    variants = {name: Variant(text, {"size": "16"}) for name, text in widths.items()}
     trained = lab.trained(variants, 1, epochs=6, search_lr=False)
     values = {name: measured_runs(trained, measure(name))["as published"] for name in pair}
     return conclude(values, {pair: LOWER}, unit, runs=runs_of(trained, values))
