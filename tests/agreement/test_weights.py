@@ -5,6 +5,7 @@ compared with the packages' own, and kept their scores of one picture.
 """
 
 import json
+import os
 import pickle
 import runpy
 import zipfile
@@ -142,7 +143,7 @@ def test_a_layer_behind_maps_is_transposed_pixel_by_pixel():
 
 
 def test_every_release_fits_a_network_and_says_where_it_is():
-    assert len({one.name for one in RELEASED}) == len(RELEASED) == 16
+    assert len({one.name for one in RELEASED}) == len(RELEASED) == 21
     for one in RELEASED:
         kind, known = one.file.sum
         assert one.network in {*catalog.CATALOG, *DESIGNS}
@@ -151,7 +152,7 @@ def test_every_release_fits_a_network_and_says_where_it_is():
         # four bytes for each parameter, and what a format adds
         count = sum(p.numel() for p in _network(one.network).parameters())
         assert one.megabytes == pytest.approx(count * 4e-6, rel=0.01)
-        assert one.file.mirrors[0].startswith("https://" if one.source != "caffe" else "http://")
+        assert all(place.startswith("http") and place.endswith("/") for place in one.file.mirrors)
 
 
 def test_the_classes_are_the_thousand_of_the_ilsvrc():
@@ -185,7 +186,10 @@ def _without(name: str) -> Callable[[dict], dict]:
             lambda t: t | {"bn1.bias": torch.full((64,), torch.nan)},
             "bn1.bias holds NaN or infinite values",
         ),
-        (lambda t: {"a": torch.ones(1), "b": torch.ones(1)}, "those of no known package: a, b"),
+        (
+            lambda t: {"a": torch.ones(1), "b": torch.ones(1)},
+            "no known package names the tensors of resnet like those in it: a, b",
+        ),
         (lambda t: {}, "holds no tensors"),
         (lambda t: [1], "holds a list, not a state dict"),
     ],
@@ -235,13 +239,21 @@ class _Code:
 
 def _hostile(path: Path, resnet18: Path) -> Iterator[tuple[str, bytes, str]]:
     whole = resnet18.read_bytes()
-    yield "code.pth", pickle.dumps({"a": _Code()}), "could run code"
-    yield "cut.pth", whole[:100_000], "damaged"
+    touch = pickle.dumps({"a": _Code()}, protocol=2)
+    yield (
+        "code.pth",
+        touch,
+        "holds more than tensors, getattr, which could run code; save its state",
+    )
+    yield "list.pth", pickle.dumps([1], protocol=4), "damaged: it is not as torch.save writes it"
+    yield "cut.pth", whole[:100_000], "damaged: its end is missing"
     yield "text.pth", b"hello", "not a file of weights: a .pth begins with the signature of a zip"
     yield "text.txt", b"hello", "it does not begin like any of them; PyTorch's .pth, .safet"
     yield "text.safetensors", b"<html>", "a .safetensors begins with the length of its header, and"
     yield "empty.pth", b"", "not a file of weights: it is empty"
-    yield "cut.safetensors", safetensors.torch.save({"a": torch.ones(9)})[:40], "damaged"
+    tensor = safetensors.torch.save({"a": torch.ones(9)})
+    yield "cut.safetensors", tensor[:40], "damaged: it has no whole header"
+    yield "short.safetensors", tensor[:-4], "damaged: it has not as many bytes as its header says"
     with h5py.File(path / "whole.h5", "w") as file:
         file["fc/fc/kernel"] = [1.0]
     yield "cut.h5", (path / "whole.h5").read_bytes()[:900], "damaged"
@@ -272,8 +284,10 @@ def test_a_damaged_or_hostile_file_is_one_sentence_with_its_name(tmp_path, resne
         assert path.name in str(error.value)
         assert "\n" not in str(error.value)
     assert not seen.exists()
-    with pytest.raises(ValueError, match="no file of weights at"):
-        read_weights(tmp_path)
+    os.mkfifo(tmp_path / "pipe.pth")  # to open it would wait
+    for path in (tmp_path, tmp_path / "pipe.pth"):
+        with pytest.raises(ValueError, match="no file of weights at"):
+            cn.import_weights("resnet18", path, tmp_path / "run")
 
 
 def test_without_h5py_the_message_says_how_to_install_it(tmp_path, monkeypatch):

@@ -92,9 +92,14 @@ def test_every_value_of_the_recipe_is_stated_as_a_choice():
 def test_as_many_but_other_classes_have_a_new_head_and_the_same_ones_keep_it(learnt, tmp_path):
     same = begin(tmp_path / "same", learnt)
     assert same.recipe.init == FromRun(str(learnt))
+    assert same.recipe.layer_rates == HeadFirst(until=0.0)  # no layer is new, so none is first
+    said = str(same)
+    assert "learning rates: all stages: stem at 0.1 times its rate, conv at 1" in said
+    assert "  adapted layer_rates: the classes are those of the weights" in said
+    assert "a new one" not in said
     data = shapes(60, seed=1, side=16)
     other = begin(tmp_path / "other", learnt, replace(data, classes=tuple("abcd")))
-    assert other.recipe.init.new == ("fc",)
+    assert (other.recipe.init.new, other.recipe.layer_rates) == (("fc",), HeadFirst())
 
 
 def test_first_the_head_learns_alone_and_then_each_stage_at_its_rate(learnt, tmp_path):

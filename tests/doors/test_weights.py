@@ -118,6 +118,12 @@ def test_training_starts_from_published_weights_and_from_a_file(world, served, p
     ("words", "reason"),
     [
         (["predict", "resnet18@keras", "a.png"], "no weights of resnet18 from keras; choose from"),
+        (
+            ["predict", "resnet50@caffe", "a.png"],
+            "resnet50 from caffe; those fit resnet50-msra.net",
+        ),
+        (["train", "resnet50", "--weights", "torchvision"], "those fit resnet50_v15"),
+        (["predict", "alexnet", "a.png"], "published weights; those of alexnet-bvlc.net are"),
         (["predict", "resnet34_b", "a.png"], "neither a run directory nor a network with publi"),
         (["predict", "runs/none", "a.png"], "no run at runs/none"),
         (["weights", "lenet5"], "no published weights of lenet5; there are those of alexnet-b"),
@@ -164,9 +170,22 @@ def test_a_file_becomes_a_run_where_one_wants_it(world, served, photos, run_cli)
     content = json.loads(Path("here/run.json").read_text())
     assert content["published"]["sha256"] == sha256((served / NAME).read_bytes()).hexdigest()
     assert run_cli("predict", "here", photos).status == 0
-    again = run_cli("weights", "resnet18", "--from", served / NAME, "--out", "here")
-    assert again.status == 2
-    assert "here is not empty" in again.err
+    judged = run_cli("evaluate", "here", "--data", photos)
+    assert (judged.status, judged.err) == (0, "")  # no training that has not ended
+    again = ("weights", "resnet18", "--from", served / NAME, "--out", "here")
+    refused = run_cli(*again)
+    assert refused.status == 2
+    assert "here is not empty" in refused.err
+    assert "--exist-ok to replace the run there" in refused.err
+    assert run_cli(*again, "--exist-ok").status == 0
+    before = sorted(photos.rglob("*"))
+    among = run_cli("weights", "resnet18", "--from", served / NAME, "--out", photos)
+    assert "is not empty" in among.err
+    assert sorted(photos.rglob("*")) == before  # no lock either
+    part = run_cli("train", "resnet18", "--weights", "here/weights.safetensors", "--data", photos)
+    assert part.err == "classicnets: here/weights.safetensors is a part of a run; name that, here\n"
+    resumed = run_cli("train", "--resume", "here", "--data", photos)
+    assert "no checkpoint here/last.pt to resume from" in resumed.err
 
 
 def test_pixels_and_differences_of_each_file_are_listed(run_cli):

@@ -7,6 +7,7 @@ from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from time import sleep
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -92,6 +93,10 @@ class Handler(BaseHTTPRequestHandler):
         match words:
             case ["api", "validate-yaml"]:
                 raise Answer(200, {"errors": [], "warnings": []})
+            case ["api", "models", "ada", "page"]:
+                raise Answer(200, b"<html>log in</html>")
+            case ["api", "models", "ada", "silence"]:
+                sleep(1)
             case ["api", "repos", "create"]:
                 self.create(json.loads(given))
             case ["objects", oid]:

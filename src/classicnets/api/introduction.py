@@ -212,7 +212,8 @@ def _not_learnt(init: FromRun) -> str:
     drawn = type(init.rest).__name__
     drawn = "as the builder left it" if drawn == "AsBuilt" else f"drawn by {drawn}"
     if init.layers is None:
-        return f", except {first_few(init.new, SHOWN_NAMES)}, which is new, {drawn}"
+        are = "is" if len(init.new) == 1 else "are"
+        return f", except {first_few(init.new, SHOWN_NAMES)}, which {are} new, {drawn}"
     return f": {first_few(init.layers, SHOWN_NAMES)}; the rest is new, {drawn}"
 
 

@@ -26,7 +26,7 @@ from classicnets.support.names import spelling
 from classicnets.support.tables import align, html_table
 from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
-from classicnets.training.run.directory import Run, create, open_run
+from classicnets.training.run.directory import Run, create, open_run, require_free
 from classicnets.weights.bridges import count_classes, translate
 from classicnets.weights.files import read_weights
 from classicnets.weights.released import (
@@ -35,6 +35,7 @@ from classicnets.weights.released import (
     RELEASED,
     SIDE,
     Released,
+    find_akin,
     find_released,
     imagenet_classes,
     pixels_in_file,
@@ -48,6 +49,7 @@ FOLDER = "weights"  # of the cache
 DATA = "ImageNet (ILSVRC 2012)"
 SPLITS = ("train", "val", "test")
 IMAGES = (1_281_167, 50_000, 0)
+OF_A_RUN = ("weights.safetensors", "last.pt")
 HEADS = ("weights", "MB", "error, %", "licence", "cached", "about")
 LEFT = ("weights", "licence", "cached", "about")
 NOTE = """
@@ -123,7 +125,9 @@ def list_weights(pattern: str = "*") -> WeightsTable:
     ['resnet18@torchvision']
     """
     wanted = _network(pattern) or pattern
-    rows = tuple(one for one in RELEASED if fnmatchcase(one.network, wanted))
+    rows = tuple(
+        one for one in RELEASED if any(fnmatchcase(n, wanted) for n in (one.network, one.name))
+    )
     if not rows:
         names = dict.fromkeys(one.network for one in RELEASED)
         raise ValueError(
@@ -183,24 +187,33 @@ def _kept(
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with TemporaryDirectory(dir=place.parent) as scratch:
                     made = Path(scratch) / "run"
-                    import_weights(network, weights, made, released)
+                    import_weights(network, weights, made, released=released)
                     made.rename(place)
     return open_run(place)
 
 
 def import_weights(
-    network: str, file: str | Path, out: str | Path, released: Released | None = None
+    network: str,
+    file: str | Path,
+    out: str | Path,
+    exist_ok: bool = False,
+    released: Released | None = None,
 ) -> Run:
     """Writes a run directory with weights of another package from a file; its content says which.
 
     PyTorch's .pth of torchvision, timm and pytorchcv, .safetensors, Keras's .h5 and Caffe's
-    .caffemodel are read, none with code, and what `export` wrote as .safetensors. Raises a
-    ValueError for a network that has no such weights, a file that is damaged or of another network,
-    and a directory that is not empty.
+    .caffemodel are read, none with code, and what `export` wrote as .safetensors. With `exist_ok`
+    `out` may be a run, which is replaced; `released` says what is published of the file.
+
+    Raises a ValueError for a network that has no such weights, a file that is damaged or of another
+    network, and a directory that is not empty.
     """
     path = Path(file)
+    if path.name in OF_A_RUN and exists(path.parent / "run.json"):
+        raise ValueError(f"{path} is a part of a run; name that, {path.parent}")
+    require_free(Path(out), exist_ok)  # before anything is written there
     if kept := read_kept(path):
-        return restore(network, path, kept, Path(out))
+        return restore(network, path, kept, Path(out), exist_ok)
     entry = catalog.find(network)
     family = entry.paper.page if entry.paper else DESIGNS.get(entry.name)
     if family is None:
@@ -226,11 +239,12 @@ def import_weights(
     notes: dict[str, Any] = {
         "published": origin | ({"licence": released.licence} if released else {}),
         "parameters": sum(p.numel() for p in module.parameters()),
+        "ended": True,
     }
     if released:
         top1, top5 = released.errors
         notes["test"] = {"top1_error": top1, "top5_error": top5}
-    run = create(Path(out), config, design=entry.design, **notes)
+    run = create(Path(out), config, exist_ok=exist_ok, design=entry.design, **notes)
     run.save_weights(module)
     run.note_unchanged()
     return run
@@ -291,9 +305,10 @@ def _released(name: str) -> Released | None:
         return None
     if found := find_released(ours, source):
         return found
+    near = find_akin(ours, source)
     if at and (known := sources(ours)):
-        raise ValueError(f"there are no weights of {ours} from {source}; {suggest(source, known)}")
-    near = find_released(f"{ours}_v15") or find_released(f"{ours}-bvlc.net")
+        instead = f"those fit {near.network}" if near else suggest(source, known)
+        raise ValueError(f"there are no weights of {ours} from {source}; {instead}")
     other = f"; those of {near.network} are" if near else ""
     raise ValueError(
         f"{name} is neither a run directory nor a network with published weights{other}; "

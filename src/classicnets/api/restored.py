@@ -10,9 +10,9 @@ from classicnets.exports.weights_file import Kept, fill
 from classicnets.training.run.directory import DESIGN, Run, create
 
 
-def restore(network: str, path: Path, kept: Kept, out: Path) -> Run:
+def restore(network: str, path: Path, kept: Kept, out: Path, exist_ok: bool = False) -> Run:
     """Writes the run directory of exported weights: its network, classes and scaling, not its
-    epochs.
+    epochs; with `exist_ok` in the place of the run there.
 
     Raises a ValueError for weights of another network, and of one of your own, whose code is
     elsewhere.
@@ -32,7 +32,7 @@ def restore(network: str, path: Path, kept: Kept, out: Path) -> Run:
         module = _entry(kept).build(classes=len(config.classes), channels=config.input[0])
     fill(module, kept, path)
     notes = {"ended": True, "parameters": sum(p.numel() for p in module.parameters())}
-    run = create(out, config, design=kept.design, **notes | kept.notes)
+    run = create(out, config, exist_ok=exist_ok, design=kept.design, **notes | kept.notes)
     run.save_weights(module)
     run.note_unchanged()
     return run

@@ -61,6 +61,7 @@ def resume(
         lock_directory(Path(run))  # before what another process may be writing is read
     found = open_run(Path(run))
     stored = found.config
+    _require_complete(found, network)
     recipe = _recipe_of(found, recipe)
     splits = (
         data
@@ -74,7 +75,6 @@ def resume(
         )
     )
     require_unchanged(stored, splits)
-    _require_complete(found, network)
     module = build(found, network)
     freeze(module, recipe)
     augment = stored.augment

@@ -20,7 +20,7 @@ from classicnets.data.sets import IMAGENET, fingerprint_of, is_gone, resolve
 from classicnets.evaluation.protocols import TrainScale
 from classicnets.support.arguments import answering
 from classicnets.support.devices import network_device
-from classicnets.support.errors import one_line, option
+from classicnets.support.errors import first_few, one_line, option
 from classicnets.support.meta import materialise
 from classicnets.support.modules import require_float32, require_plain, without_values
 from classicnets.training.execution.execution import Execution, resolve_execution
@@ -33,6 +33,7 @@ from classicnets.training.run.loop import initialise
 from .pretrained import open_trained, require_data
 
 BATCH = 64  # images evaluated together
+SHOWN_CLASSES = 20  # in a message
 
 # a module, its builder, or the name of either: your own network, where a run is of one
 Source = str | nn.Module | Callable[..., nn.Module] | None
@@ -192,8 +193,8 @@ def require_unchanged(config: RunConfig, splits: Splits, hint: str = "") -> None
     if splits.classes != config.classes:
         now = "now " * (splits.name == config.data)
         raise ValueError(
-            f"{splits.name} {now}has the classes {', '.join(splits.classes)}; "
-            f"the run was trained on {', '.join(config.classes)}"
+            f"{splits.name} {now}has the classes {first_few(splits.classes, SHOWN_CLASSES)}; "
+            f"the run was trained on {first_few(config.classes, SHOWN_CLASSES)}"
         )
     if (splits.sizes, splits.digest) != (config.images, config.digest):
         if config.max_pixels != max_pixels():

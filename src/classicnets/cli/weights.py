@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .flags import ExistOk
 from .options import OUTPUT, Json
 from .terminal import one_line, print_json
 
@@ -19,8 +20,8 @@ def weights(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="file of weights of torchvision, timm, pytorchcv (.pth, .safetensors) or Keras "
-            "(.h5), such as --from resnet18.pth",
+            help="file of weights of torchvision, timm, pytorchcv (.pth, .safetensors), Keras "
+            "(.h5) or Caffe (.caffemodel), such as --from resnet18.pth",
         ),
     ] = None,
     out: Annotated[
@@ -31,6 +32,7 @@ def weights(
             help="new run directory, from the file of --from, such as --out runs/pretrained",
         ),
     ] = None,
+    exist_ok: ExistOk = False,
     json: Json = False,
 ) -> None:
     """List published weights, or convert a weight file into a run directory.
@@ -50,7 +52,7 @@ def weights(
     if (file is None) != (out is None):
         raise ValueError("--from and --out go together: a file, and the run that is made of it")
     if file is not None and out is not None:
-        run = cn.import_weights(network, file, out)
+        run = cn.import_weights(network, file, out, exist_ok)
         published = "published" in run.notes
         origin = run.config.recipe.cite if published else f"the weights of {file}"
         print(one_line(f"{out}: {run.config.network} with {origin}"))

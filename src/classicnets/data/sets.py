@@ -112,8 +112,9 @@ def open_test(
         warn_skipped(test.skipped)
     labels = {name: k for k, name in enumerate(classes)}
     if unknown := [repr(name) for name in found if name not in labels]:
+        noun = "class" if len(unknown) == 1 else "classes"
         raise ValueError(
-            f"{spec} has the class {first_few(unknown)}, which the network was not trained on; "
+            f"{spec} has the {noun} {first_few(unknown)}, which the network was not trained on; "
             f"it knows {first_few(classes, 20)}"
         )
     order = torch.tensor([labels[name] for name in found])

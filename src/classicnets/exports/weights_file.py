@@ -54,6 +54,8 @@ def read_kept(path: Path) -> Kept | None:
 
     Raises a ValueError for a damaged one. Nothing in it is executed.
     """
+    if not path.is_file():  # to open a pipe waits for who writes
+        return None
     try:
         text = read_metadata(path).get(KEY)
     except (SafetensorError, OSError):  # of another format
@@ -61,11 +63,10 @@ def read_kept(path: Path) -> Kept | None:
     if text is None:
         return None
     try:
-        content = parse_json(text)
+        content = _complete(parse_json(text))
         config = from_json(content["config"], RunConfig)
         config.check()
-        notes, design = content["notes"], content["design"]
-        check_notes(notes)
+        check_notes(content["notes"])
         tensors = {name: _float32(t) for name, t in map_tensors(path).items()}
         image = tensors.pop(MEAN, None)
         if image is not None and image.shape != config.input:
@@ -73,9 +74,17 @@ def read_kept(path: Path) -> Kept | None:
         if bad := next((name for name, t in tensors.items() if not is_finite(t)), ""):
             raise ValueError(f"{bad} holds NaN or infinite values")
         config = replace(config, scaling=replace(config.scaling, image=image))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
-    return Kept(tensors, config, notes, str(design))
+    return Kept(tensors, config, content["notes"], content["design"])
+
+
+def _complete(content: Any) -> dict[str, Any]:
+    """What the metadata hold. Raises a ValueError where a part is missing or of another kind."""
+    for name, kind in (("config", dict), ("notes", dict), ("design", str)):
+        if not isinstance(content, dict) or not isinstance(content.get(name), kind):
+            raise ValueError(f"its metadata say nothing of {name}")
+    return content
 
 
 def fill(network: nn.Module, kept: Kept, path: Path) -> None:

@@ -5,6 +5,7 @@ none beyond its size.
 """
 
 import io
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ READ = {
 WRITTEN = (*READ, "metrics.csv", "curve.png", "README.md")
 BEFORE = "; with HF_HUB_OFFLINE=1 what was fetched before is used"
 PLACE = re.compile(r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}", re.ASCII)
+ERRNO = re.compile(r"^\[Errno \d+\] ")
+TIMEOUT = 30  # seconds until a hub that does not answer is given up
 REVISION = re.compile(r"[\w.][\w./-]{0,199}", re.ASCII)
 
 
@@ -80,7 +83,9 @@ def fetch_run(name: str) -> Path:
     try:
         with _in_one_sentence(place, BEFORE):
             revision = place.revision or None
-            info = hub.HfApi().model_info(place.repo, revision=revision, files_metadata=True)
+            info = hub.HfApi().model_info(
+                place.repo, revision=revision, files_metadata=True, timeout=TIMEOUT
+            )
     except hub.errors.OfflineModeIsEnabled:
         return _fetched_before(place)
     _require_run(place, {one.rfilename: one.size or 0 for one in info.siblings or ()})
@@ -190,9 +195,9 @@ def _in_one_sentence(place: Place, otherwise: str = "") -> Iterator[None]:
         cause = _first_cause(error)
         if isinstance(cause, errors.HfHubHTTPError):
             raise ValueError(_refused(place, cause)) from error
-        raise ValueError(
-            f"the hub cannot be reached for {place}: {plain_reason(cause)}{otherwise}"
-        ) from error
+        wrong = isinstance(cause, json.JSONDecodeError)
+        reason = "what answers is no hub" if wrong else ERRNO.sub("", plain_reason(cause))
+        raise ValueError(f"the hub cannot be reached for {place}: {reason}{otherwise}") from error
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -11,8 +11,10 @@ from classicnets.data.scaling import Between, Standardise, SubtractMean, Subtrac
 from classicnets.support.errors import option
 from classicnets.training.recipe import (
     AdamW,
+    FromRun,
     Gaussian,
     Glorot,
+    HeadFirst,
     HeNormal,
     LevenbergMarquardt,
     MultiStep,
@@ -20,6 +22,8 @@ from classicnets.training.recipe import (
     Recipe,
     ReduceOnPlateau,
 )
+from classicnets.training.recipe.init import Init
+from classicnets.training.recipe.recipe import CustomPart
 from classicnets.training.recipe.schedules import Schedule, scaled
 
 from .fast import SMALL
@@ -58,7 +62,8 @@ def adapt(
 
     A length in steps becomes as many epochs as in the paper, unless there are nearly as many
     images; a batch has at most all images; biases of 1 become 0.1 where there are few classes;
-    digits are not mirrored; grey images get no colour noise. In any case the last layer follows the
+    digits are not mirrored; grey images get no colour noise; where weights to start from have the
+    same classes, no layer is new and none learns first. In any case the last layer follows the
     classes, and images are resized to the recipe's size.
 
     A recipe of this package, which was written for many images, is adapted to few as `_for_few`
@@ -94,6 +99,10 @@ def adapt(
             f"{init.bias:g}; Caffe's replication has 0.1"
         )
         recipe = replace(recipe, init=replace(init, bias=0.1))
+    rates, first = recipe.layer_rates, "layer_rates" not in given
+    if source and first and _all_learnt(init) and isinstance(rates, HeadFirst) and rates.until:
+        reasons["layer_rates"] = "the classes are those of the weights: none has to learn first"
+        recipe = replace(recipe, layer_rates=replace(rates, until=0.0))
     origin = data.origin or data.name
     unfit = {
         HorizontalFlip: f"{origin} are not mirrored" if _of_digits(data) else "",
@@ -105,6 +114,11 @@ def adapt(
         reasons["augment"] = ", and ".join(dropped)
         recipe = replace(recipe, augment=kept)
     return recipe, reasons
+
+
+def _all_learnt(init: Init | CustomPart) -> bool:
+    """Whether every layer starts from the weights of a run."""
+    return isinstance(init, FromRun) and not init.new and init.layers is None
 
 
 def _for_few(

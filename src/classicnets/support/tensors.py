@@ -21,7 +21,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(read_named(path))
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: {_reason(error)}") from error
 
 
 def map_tensors(path: Path) -> dict[str, Tensor]:
@@ -34,7 +34,15 @@ def map_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
+        raise ValueError(f"{path} is damaged: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What the reader says, in words of our own where a file is cut off or of another format."""
+    said = plain_reason(error).rpartition("deserializing header: ")[2]
+    if "not fully covered" in said or "IncompleteBuffer" in said:
+        return "it has not as many bytes as its header says"
+    return "it has no whole header" if said.lower().startswith(("header", "invalid")) else said
 
 
 def read_metadata(path: Path) -> dict[str, str]:

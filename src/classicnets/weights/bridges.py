@@ -174,7 +174,6 @@ def translate(
     tensors that are missing, left over, of another shape or not finite.
     """
     bridge, names = _choose(network, family, found)
-    _require_stride(network, bridge)
     taken, used = {}, set(names.values())
     for own, there in names.items():
         if there not in found:
@@ -182,6 +181,7 @@ def translate(
                 continue
             raise ValueError(_unlike(bridge, names, found))
         taken[own] = found[there]
+    _require_stride(network, bridge)
     _require_details(network, bridge)
     if bridge.source == "keras":
         taken, folded = _from_keras(network, names, taken, found)
@@ -245,7 +245,7 @@ def _unlike(bridge: Bridge, names: Mapping[str, str], found: Mapping[str, Tensor
     missing = [there for there in names.values() if there not in found]
     if len(missing) == len(names):
         some = first_few(sorted(found))
-        return f"the names of its tensors are those of no known package: {some}"
+        return f"no known package names the tensors of {bridge.family} like those in it: {some}"
     return f"it lacks {first_few(missing)}, by the names of {bridge.source}"
 
 

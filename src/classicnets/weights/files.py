@@ -1,6 +1,8 @@
 """Tensors from files of other packages: PyTorch, safetensors, HDF5, Caffe. Reading runs no code."""
 
 import math
+import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +25,7 @@ BEGINS = {
     ".pt": "the signature of a zip archive, or of a pickle",
     ".caffemodel": "a field of a network, in a protocol buffer",
 }
+OBJECT = re.compile(r"GLOBAL ([\w.]{1,80})")  # what torch refuses to make, in its message
 MOST = 2**30  # elements of a file; VGG E has a seventh
 WRAPPED = ("state_dict", "model_state_dict", "model")  # where a checkpoint keeps its weights
 
@@ -72,14 +75,13 @@ def _instead(path: Path, start: bytes) -> str:
 def _torch(path: Path) -> dict[str, Tensor]:
     """A state dict of torch.save, mapped into memory where its format allows."""
     try:
-        content = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that torch does not write
+            content = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
     except Exception as error:  # a damaged file makes the reader raise nearly anything
-        raise ValueError(
-            f"{path} is damaged, or holds more than tensors, which could run code: "
-            f"{plain_reason(error)}"
-        ) from error
+        raise ValueError(_not_of_torch(path, str(error))) from error
     for name in WRAPPED:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
@@ -91,6 +93,21 @@ def _torch(path: Path) -> dict[str, Tensor]:
         for name, tensor in content.items()
         if isinstance(name, str) and isinstance(tensor, Tensor)
     }
+
+
+def _not_of_torch(path: Path, said: str) -> str:
+    """What is wrong with a file, without torch's own advice on how to load it all the same."""
+    if found := OBJECT.search(said):
+        return (
+            f"{path} holds more than tensors, {found[1]}, which could run code; save its state "
+            "dict alone"
+        )
+    if "TorchScript" in said:
+        return f"{path} is a program of TorchScript; save the state dict of its module"
+    with path.open("rb") as file:
+        cut = file.read(4) == ZIP and not zipfile.is_zipfile(path)
+    end = "its end is missing, as where a download has stopped"
+    return f"{path} is damaged: {end if cut else 'it is not as torch.save writes it'}"
 
 
 def _hdf5(path: Path) -> dict[str, Tensor]:

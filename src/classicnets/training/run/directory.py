@@ -388,4 +388,4 @@ def _read(path: Path) -> str:
     try:
         return read_named(path).decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is damaged: {plain_reason(error)}") from error
+        raise ValueError(f"{path} is damaged: it is not UTF-8 from byte {error.start} on") from None
