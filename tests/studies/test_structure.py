@@ -131,7 +131,7 @@ EXPECTED = {
         "LeNet-5 has 7",
     ),
     "resnet-recipe": ("confirmed", {"convolutions": 53, "dropout layers": 0}, "printed"),
-    "resnet-test-error": ("partly", {"plain34": 28.54, "resnet34_a": 25.03}, "training error"),
+    "resnet-test-error": ("confirmed", {"plain34": 28.54, "resnet34_a": 25.03}, "training error"),
     "resnet-cause": ("corrected", {"cause": "left open"}, "optimisation"),
     "resnet-free": ("confirmed", {"plain20": 269_722, "resnet56": 853_018}, "Equal"),
     "error-by-year": (

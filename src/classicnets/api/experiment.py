@@ -36,8 +36,9 @@ def experiment(
     `networks` are names, designs or `path/to/file.py:builder`. A list in `overrides`, or a text
     with commas, makes a variant of each value: `{"lr": [0.01, 0.03]}`. The first variant is the
     baseline. All have the same data, splits, seeds and order of images; each chooses from half, the
-    whole and twice the recipe's learning rate on the validation images, with a seed of its own,
-    unless `search_lr` is off or the learning rate is what varies.
+    whole and twice the recipe's learning rate on the validation images, with a seed of its own, and
+    from rates beyond while the best is at an edge (1/16 to 16 times at most), unless `search_lr` is
+    off or the learning rate is what varies.
 
     With `trials` the values are chosen by Optuna, from ranges, `{"lr": "0.003..0.3"}`, and lists,
     by the validation error of so many runs of one network; the best is then compared with the

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
-from classicnets.experiments import plan as planning
-from classicnets.experiments.outcomes import RUNS, Outcome, choose_factor, outcome_of
+from classicnets.experiments.outcomes import RUNS, Outcome, outcome_of
 from classicnets.experiments.plan import LEAST_SEEDS, Member, Plan
 from classicnets.experiments.report import ExperimentReport, report
+from classicnets.experiments.search import FACTORS, best_factor
 from classicnets.experiments.statistics import least_pairs
 from classicnets.support.files import lock_directory, write_atomic
 from classicnets.support.names import encoded
@@ -52,9 +52,11 @@ class Experiment:
         self.report: ExperimentReport | None = None
         self.outcomes: dict[str, Outcome] = {}
         self._taken: dict[int, float] = {}  # variant -> seconds of its last run here
-        self._collect(self.plan.searching())
-        if self._searched():
-            self._collect(self._members())
+        while missing := self._missing(self._searching()):
+            self._collect(missing)
+            if self._missing(missing):
+                return
+        self._collect(self._members())
 
     def __repr__(self) -> str:
         if self.report is not None:
@@ -66,8 +68,8 @@ class Experiment:
 
     @property
     def total(self) -> int:
-        """The number of runs, also of those that search the learning rate."""
-        return len(self.plan.searching()) + len(self._members())
+        """The number of runs, also of those that search the learning rate, as far as is known."""
+        return len(self._searching()) + len(self._members())
 
     def columns(self) -> dict[str, list[Member]]:
         """The runs of all variants at once: those of a learning rate that is tried, and of a seed.
@@ -75,7 +77,7 @@ class Experiment:
         Keys such as "lr x0.5" and "seed 1".
         """
         found: dict[str, list[Member]] = {}
-        for member in (*self.plan.searching(), *self._members()):
+        for member in (*self._searching(), *self._members()):
             name = f"lr x{member.factor:g}" if member.searches else f"seed {member.seed}"
             found.setdefault(name, []).append(member)
         return found
@@ -83,8 +85,8 @@ class Experiment:
     def cost(self) -> list[str]:
         """What it takes, in sentences: runs, time, and what a budget allows of it."""
         plan, total = self.plan, self.seconds(self.plan.seeds)
-        search = plan.searching()
-        searched = f" and {len(search)} to choose the learning rates" * bool(search)
+        search, least = self._searching(), "at least " * (not self._searched())
+        searched = f" and {least}{len(search)} to choose the learning rates" * bool(search)
         runs = plan.seeds * len(plan.variants)
         lines = [
             f"{len(plan.variants)} variants on {plan.data}, the first is the baseline: "
@@ -92,12 +94,12 @@ class Experiment:
             f"{plan.seeds} seeds make {runs} runs{searched}, in {plan.processes} "
             f"process{'es' * (plan.processes > 1)} of {plan.threads} "
             f"thread{'s' * (plan.threads > 1)}; {len(self.outcomes)} have ended",
-            f"about {format_seconds(total)} from now, by a few steps of each" if total else "",
+            f"{least}about {format_seconds(total)} from now, by a few steps of each" * bool(total),
         ]
-        if plan.seeds < (least := least_pairs(len(plan.variants) - 1)):
+        if plan.seeds < (seeds := least_pairs(len(plan.variants) - 1)):
             lines.append(
                 f"{plan.seeds} seeds are too few to tell: the least p of {plan.seeds} pairs is "
-                f"{2 / 2**plan.seeds:.3f}; --seeds {least} can"
+                f"{2 / 2**plan.seeds:.3f}; --seeds {seeds} can"
             )
         if self.budget is not None and total > self.budget:
             lines.append(self._short_of(total))
@@ -105,7 +107,7 @@ class Experiment:
 
     def seconds(self, seeds: int) -> float:
         """The predicted seconds of what is left of so many seeds."""
-        left = self._missing([*self.plan.searching(), *self._members(seeds)])
+        left = self._missing([*self._searching(), *self._members(seeds)])
         return sum(self.plan.variants[m.variant].seconds for m in left) / self.plan.processes
 
     def allowed(self) -> int:
@@ -126,18 +128,23 @@ class Experiment:
         lock_directory(self.directory)
         began = monotonic()
         plan = self.plan
-        if missing := [*self._missing(plan.searching()), *self._missing(self._members())]:
+        if missing := self._missing([*self._searching(), *self._members()]):
             count = min(plan.processes, len(missing))
             with Pool(count, plan.threads, self.directory / LOG) as pool:
-                yield from self._train(pool, plan.searching(), began, limit=False)
+                while searching := self._missing(self._searching()):
+                    yield from self._train(pool, searching, began, limit=False)
                 yield from self._train(pool, self._members(), began, limit=True)
         self.report = self._report()
 
     def _missing(self, members: Sequence[Member]) -> list[Member]:
         return [member for member in members if member.name not in self.outcomes]
 
+    def _searching(self) -> list[Member]:
+        """The runs that search the learning rates, as far as is known."""
+        return self.plan.searching({name: one.rank for name, one in self.outcomes.items()})
+
     def _searched(self) -> bool:
-        return all(member.name in self.outcomes for member in self.plan.searching())
+        return not self._missing(self._searching())
 
     def _members(self, seeds: int | None = None) -> list[Member]:
         """The paired runs, seed by seed, at the learning rates that were chosen."""
@@ -148,9 +155,13 @@ class Experiment:
     def _factors(self) -> list[float]:
         if not self._searched():
             return [1.0] * len(self.plan.variants)
-        searched = [self.outcomes[m.name] for m in self.plan.searching()]
-        count = len(self.plan.variants)
-        return [choose_factor([o for o in searched if o.member.variant == k]) for k in range(count)]
+        searched = [self.outcomes[m.name] for m in self._searching()]
+        return [
+            best_factor(
+                {one.member.factor: one.rank for one in searched if one.member.variant == k}
+            )
+            for k in range(len(self.plan.variants))
+        ]
 
     def _collect(self, members: Sequence[Member]) -> None:
         for member in members:
@@ -186,7 +197,7 @@ class Experiment:
         return self._taken.get(variant, self.plan.variants[variant].seconds)
 
     def _left(self) -> float:
-        left = self._missing([*self.plan.searching(), *self._members()])
+        left = self._missing([*self._searching(), *self._members()])
         return sum(self._run_seconds(m.variant) for m in left) / self.plan.processes
 
     def _allows_round(self, passed: float) -> bool:
@@ -198,7 +209,7 @@ class Experiment:
         variant = self.plan.variants[member.variant]
         overrides = dict(variant.overrides)
         if member.factor != 1:
-            overrides["lr"] = variant.rates[planning.FACTORS.index(member.factor)]
+            overrides["lr"] = variant.rates[FACTORS.index(member.factor)]
         return job_of(member, self.plan, self.directory, overrides, self.allow_missing_classes)
 
     def _report(self) -> ExperimentReport:
@@ -214,7 +225,7 @@ class Experiment:
                 f"{format_seconds(self.budget or 0)}, and a report needs {LEAST_SEEDS}; the same "
                 "command continues"
             )
-        searched = [done[m.name] for m in self.plan.searching()]
+        searched = [done[m.name] for m in self._searching()]
         found = report(self.plan, complete, searched)
         looked = tuple(sorted({*self.plan.looked, len(complete)}))
         self.plan = replace(self.plan, looked=looked)

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import torch
 
 from classicnets import catalog
-from classicnets.experiments.plan import FACTORS, SEARCH_SEED, Variant
+from classicnets.experiments.plan import SEARCH_SEED, Variant
+from classicnets.experiments.search import FACTORS
 from classicnets.experiments.variants import Asked
 from classicnets.measure import measure
 from classicnets.support.names import as_path

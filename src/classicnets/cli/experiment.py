@@ -47,8 +47,9 @@ SearchLr = Annotated[
     typer.Option(
         "--lr-search/--no-lr-search",
         rich_help_panel=RECIPE,
-        help="train every variant once with 0.5, 1 and 2 times the learning rate, and go on with "
-        "the best on the validation images; off where the learning rate is what varies",
+        help="train every variant once with 0.5, 1 and 2 times the learning rate, and with more "
+        "while the best is at an edge, 1/16 to 16 at most; go on with the best on the validation "
+        "images; off where the learning rate is what varies",
     ),
 ]
 Seeds = Annotated[

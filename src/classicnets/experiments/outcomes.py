@@ -1,7 +1,6 @@
 """What the runs of an experiment have come to, read from their directories."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import attrgetter
@@ -89,8 +88,3 @@ def _require_own(run: Run, member: Member, plan: Plan) -> None:
             f"{run.directory} is not the run that {plan.names[member.variant]} needs there: "
             f"another {other}; remove it, and it is trained again"
         )
-
-
-def choose_factor(searched: Sequence[Outcome]) -> float:
-    """The factor of the learning rate with the best validation; 1 where none was searched."""
-    return min(searched, key=attrgetter("rank")).member.factor if searched else 1.0

@@ -12,9 +12,10 @@ from classicnets.support.files import read_named, write_atomic
 from classicnets.support.names import as_path, encoded, file_names
 from classicnets.training.recipe.serialization import from_json, parse_json, to_json
 
+from .search import FACTORS, Rank, factors_to_try
+
 PLAN = "plan.json"
 DESIGNS, TRIALS = "designs", "trials"
-FACTORS = (0.5, 1.0, 2.0)  # of the recipe's learning rate, tried for every variant
 SEARCH_SEED = 0  # the pairs have the seeds 1, 2, ...
 LEAST_SEEDS, MOST_SEEDS = 2, 1000
 
@@ -25,10 +26,11 @@ class Variant:
 
     `network`, `overrides` as `train` takes them; `digest` is of the network's text, `recipe` the
     whole recipe as JSON, adapted to the data, `rate` its learning rate, None where it has no single
-    one. `rates` are the schedules to choose from, each as the text of an override; none where none
-    is searched. `seconds` and `peak` (bytes) are those of one run of so many `steps`, as measured
-    by a few and predicted. `macs` are the multiply-adds for one image, None where they cannot be
-    counted. With the text of a `design`, `network` is a file in the experiment's directory.
+    one. `rates` are the schedules of all `FACTORS`, each as the text of an override; none where
+    none is searched. `seconds` and `peak` (bytes) are those of one run of so many `steps`, as
+    measured by a few and predicted. `macs` are the multiply-adds for one image, None where they
+    cannot be counted. With the text of a `design`, `network` is a file in the experiment's
+    directory.
     """
 
     name: str
@@ -94,14 +96,25 @@ class Plan:
     def names(self) -> list[str]:
         return [variant.name for variant in self.variants]
 
-    def searching(self) -> list[Member]:
-        """The runs that search the learning rate, all variants in turn."""
+    def searching(self, ranks: Mapping[str, Rank]) -> list[Member]:
+        """The runs that search the learning rate, all variants in turn.
+
+        Those that are known to be needed, by the ranks of those that have ended, by their names.
+        """
         return [
-            Member(f"{self._safe(k)}-lr-x{factor:g}", k, SEARCH_SEED, factor)
+            self._searches(k, factor)
             for factor in FACTORS
             for k, variant in enumerate(self.variants)
-            if variant.rates
+            if variant.rates and factor in factors_to_try(self._ranks(k, ranks))
         ]
+
+    def _searches(self, k: int, factor: float) -> Member:
+        return Member(f"{self._safe(k)}-lr-x{factor:g}", k, SEARCH_SEED, factor)
+
+    def _ranks(self, k: int, ranks: Mapping[str, Rank]) -> dict[float, Rank]:
+        """Factor -> the rank of the run of a variant that has tried it."""
+        names = {factor: self._searches(k, factor).name for factor in FACTORS}
+        return {factor: ranks[name] for factor, name in names.items() if name in ranks}
 
     def round(self, seed: int, factors: Sequence[float]) -> list[Member]:
         """The runs of a seed, one of each variant at its learning rate."""

@@ -13,7 +13,8 @@ from classicnets.support.units import format_change, format_seconds
 
 from .figure import STYLE, draw
 from .outcomes import DIVERGED, Outcome
-from .plan import FACTORS, Plan
+from .plan import Plan
+from .search import EDGES
 from .statistics import least_pairs
 from .verdicts import Comparison, decide
 
@@ -277,7 +278,7 @@ def _notes(
                 f"{row.variant} diverged in {row.diverged} of {pairs} runs, "
                 "each of which counts with a test error of 100 %."
             )
-        if searched and row.factor in (FACTORS[0], FACTORS[-1]):
+        if searched and row.factor in EDGES:
             yield (
                 f"The learning rate of {row.variant} is the "
                 f"{'smallest' if row.factor < 1 else 'largest'} of those tried: one beyond may be "

@@ -9,7 +9,7 @@ from . import narrow
 from .charts import Bars
 from .facts import built, measured, weighted
 from .lab import Lab
-from .narrow import TWO_MODULES, small, smalls
+from .narrow import TWO_MODULES, in_colour, small, smalls
 from .study import NOTES, TEXT, Finding, history, structure, training
 from .verdicts import LOWER, equal, holding, near, no_higher
 
@@ -184,7 +184,7 @@ def googlenet_accuracy() -> Finding:
     source=f"{PAPER}, section 4",
     criterion="confirmed if its test error is lower than, or within 1 point of, that of a plain "
     "network with as many multiply-adds within 5 %; its parameters are stated",
-    minutes=8,
+    minutes=3,
     shrunk=TWO_MODULES,
 )
 def googlenet_inception(lab: Lab) -> Finding:
@@ -207,7 +207,7 @@ conv4a: 36 3x3 filters, pad 1
     by="the paper; the later gain is about half a point",
     source=f"{PAPER}, section 5",
     criterion="confirmed if the test error is lower with the head, at weight 0.3, than without",
-    minutes=6,
+    minutes=3,
     shrunk=f"{TWO_MODULES}; three layers deep, where no gradient is lost",
 )
 def googlenet_auxiliary(lab: Lab) -> Finding:
@@ -222,7 +222,7 @@ def googlenet_auxiliary(lab: Lab) -> Finding:
     by="the paper: 0.6 points top-1",
     source=f"{PAPER}, section 5",
     criterion="confirmed if the test error is lower with the average",
-    minutes=6,
+    minutes=3,
     shrunk=TWO_MODULES,
 )
 def googlenet_average(lab: Lab) -> Finding:
@@ -246,7 +246,7 @@ def googlenet_crops(lab: Lab) -> Finding:
     """Crops of 16 from 20 pixels; the runs of a seed are the same but for the test."""
     common = {"side": "20", "crop_sampler": "RandomCrop()"}
     names = {"1 crop": "single", "10 crops": "ten-crop", "144 crops": "144-crop"}
-    text = narrow.inception()
+    text = in_colour(narrow.inception())
     variants = {name: small(text, **common, protocol=one) for name, one in names.items()}
     expected = {("1 crop", "10 crops"): LOWER, ("1 crop", "144 crops"): LOWER}
     return lab.compare(variants, expected, epochs=4, search_lr=False)

@@ -9,7 +9,7 @@ from typing import Any
 from classicnets.api.paired import Experiment
 from classicnets.api.prepare import Terms, prepare
 from classicnets.experiments.outcomes import RUNS, Outcome
-from classicnets.experiments.plan import FACTORS
+from classicnets.experiments.search import EDGES
 from classicnets.experiments.statistics import least_pairs
 from classicnets.experiments.variants import Asked
 from classicnets.experiments.verdicts import Comparison
@@ -123,11 +123,6 @@ def epochs_to(error: float | int) -> Measure:
     return count
 
 
-def overfitting(outcome: Outcome, run: Run) -> float:
-    """The test error minus the error on the training images in the last epoch, in points."""
-    return outcome.error - train_error(outcome, run)
-
-
 def _test_error(outcome: Outcome, run: Run) -> float:
     return outcome.error
 
@@ -169,11 +164,10 @@ def runs_of(experiment: Experiment, values: Mapping[str, Sequence[float | int]])
 
 
 def at_edge(experiment: Experiment) -> set[str]:
-    """The variants whose learning rate is the smallest or the largest of those tried for them."""
+    """The variants whose search of the learning rate ended at a limit: one beyond may be better."""
     assert experiment.report is not None
     searched = zip(experiment.report.rows, experiment.plan.variants, strict=True)
-    edges = (FACTORS[0], FACTORS[-1])
-    return {row.variant for row, one in searched if one.rates and row.factor in edges}
+    return {row.variant for row, one in searched if one.rates and row.factor in EDGES}
 
 
 def conclude(

@@ -14,7 +14,7 @@ from . import narrow
 from .charts import Bars
 from .facts import built, layers, measured, weighted
 from .lab import Lab
-from .narrow import FOUR_BLOCKS, small
+from .narrow import FOUR_BLOCKS, in_colour, small
 from .study import NOTES, TEXT, Finding, structure, training
 from .verdicts import LOWER, equal, holding, near, same
 
@@ -196,7 +196,7 @@ def vgg_stack() -> Finding:
     source=f"{PAPER}, section 4.1",
     criterion="confirmed if B and D have a lower test error than A, and E differs from D by "
     "at most 1 point with the whole interval",
-    minutes=25,
+    minutes=8,
     shrunk=FOUR_BLOCKS,
 )
 def vgg_depth(lab: Lab) -> Finding:
@@ -212,7 +212,7 @@ def vgg_depth(lab: Lab) -> Finding:
     source=f"{PAPER}, section 4.1",
     criterion="confirmed if the test error is lower with two 3x3 than with 5x5, and with three 3x3 "
     "than with 7x7",
-    minutes=15,
+    minutes=5,
     shrunk="three blocks of 8 to 32 maps on 16x16 pixels, a few hundred steps",
 )
 def vgg_windows(lab: Lab) -> Finding:
@@ -228,7 +228,7 @@ def vgg_windows(lab: Lab) -> Finding:
     by="the paper, Table 3",
     source=f"{PAPER}, section 4.1",
     criterion="confirmed if the test error of D is lower than that of C",
-    minutes=10,
+    minutes=4,
     shrunk=FOUR_BLOCKS,
 )
 def vgg_c_or_d(lab: Lab) -> Finding:
@@ -242,7 +242,7 @@ def vgg_c_or_d(lab: Lab) -> Finding:
     by=TEXT,
     source="the claim of the text; GoogLeNet's paper gains 0.6 points by it",
     criterion="confirmed if the test errors differ by at most 1 point with the whole interval",
-    minutes=6,
+    minutes=3,
     shrunk=FOUR_BLOCKS,
 )
 def vgg_head(lab: Lab) -> Finding:
@@ -257,7 +257,7 @@ def vgg_head(lab: Lab) -> Finding:
     by="the paper, Table 3: A-LRN",
     source=f"{PAPER}, section 4.1",
     criterion="confirmed if the test errors differ by at most 1 point with the whole interval",
-    minutes=6,
+    minutes=3,
     shrunk=FOUR_BLOCKS,
 )
 def vgg_lrn(lab: Lab) -> Finding:
@@ -277,6 +277,7 @@ def vgg_lrn(lab: Lab) -> Finding:
 )
 def vgg_jitter(lab: Lab) -> Finding:
     """Crops of 16 from a fixed side or a random one."""
-    variants = {"fixed": small(narrow.vgg("A")),
-                "jitter": small(narrow.vgg("A"), crop_sampler="ScaleJitter(16, 24)")}  # fmt: skip
+    text = in_colour(narrow.vgg("A"))
+    variants = {"fixed": small(text),
+                "jitter": small(text, crop_sampler="ScaleJitter(16, 24)")}  # fmt: skip
     return lab.compare(variants, {("fixed", "jitter"): LOWER}, epochs=8)
