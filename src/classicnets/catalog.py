@@ -12,8 +12,6 @@ from types import ModuleType
 
 from torch import nn
 
-from classicnets.designs.build import build as build_design, check
-from classicnets.designs.reader import read, read_text
 from classicnets.models import alexnet, googlenet, lenet, resnet, vgg, zfnet
 from classicnets.recipes import (
     alexnet as alexnet_recipe,
@@ -142,6 +140,10 @@ def from_design(path: Path, name: str = "") -> Entry:
 
     Raises ValueError for a file that is missing or not a design, with the number of the line.
     """
+    # the reader of designs is not imported where a network is one of the catalogue
+    from classicnets.designs.build import build as build_design, check  # noqa: PLC0415
+    from classicnets.designs.reader import read, read_text  # noqa: PLC0415
+
     text = read_text(path)
     try:
         found = read(text)

@@ -11,8 +11,6 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from classicnets.measure.sizes import explain
-
 
 def chain(stages: Mapping[str, nn.Module] | None = None, /, **named: nn.Module) -> nn.Sequential:
     """Layers in sequence, with their names in order of execution.
@@ -83,13 +81,13 @@ class Network(nn.Sequential):
 
     def forward(self, x: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         if x.ndim != 4 or not x.is_floating_point():
-            raise ValueError(explain(self, x.shape, x.dtype))
+            raise ValueError(_misfit(self, x))
         try:
             return self.run(x)
         except RuntimeError as error:
-            if x.is_meta:  # explain() itself tries sizes on the meta device
+            if x.is_meta:  # _misfit() itself tries sizes on the meta device
                 raise
-            if reason := explain(self, x.shape, x.dtype):
+            if reason := _misfit(self, x):
                 raise ValueError(reason) from error
             raise
 
@@ -102,6 +100,12 @@ class Network(nn.Sequential):
             elif self.training:
                 asides.append(stage(x))
         return (x, *asides) if asides else x
+
+
+def _misfit(network: Network, x: Tensor) -> str:
+    from classicnets.measure.sizes import explain  # noqa: PLC0415  # only where images do not fit
+
+    return explain(network, x.shape, x.dtype)
 
 
 def _fill(module: nn.Module, stages: Mapping[str, nn.Module]) -> None:

@@ -11,13 +11,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from classicnets.measure import measure
 from classicnets.support.devices import free_memory, network_device, supports_bf16
 from classicnets.support.errors import option
 from classicnets.training.recipe.optimizers import SGD, Adam, OptimizerSpec
 
 from . import distributed
-from .memory import accumulation_steps
 
 TINY = 2**13  # elements in a batch; below, oneDNN takes longer to choose a kernel than to run it
 LAUNCH_BOUND = 2**21  # below, a GPU finishes an operator before the next one is launched
@@ -115,6 +113,8 @@ def resolve_execution(
         execution = replace(execution, layout=layout)
         reasons.append(layout)
     if execution.accumulation_steps == 0:
+        from .memory import accumulation_steps  # noqa: PLC0415  # only a training counts memory
+
         free = free_memory(device)
         copies = optimizer.copies if isinstance(optimizer, OptimizerSpec) else 1
         steps, why = accumulation_steps(network, shape, batch, free, execution.precision, copies)
@@ -165,6 +165,8 @@ def _has_graphs(device: torch.device) -> bool:
 
 def _depends_on_values(network: nn.Module, shape: tuple[int, int, int]) -> bool:
     """Whether the forward pass reads values of tensors, which a graph cannot record."""
+    from classicnets.measure import measure  # noqa: PLC0415  # only a training records graphs
+
     try:
         measure(network, shape)
     except (ValueError, RuntimeError):

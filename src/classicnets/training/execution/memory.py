@@ -22,9 +22,9 @@ from classicnets.support.modules import image_dtype, require_parameters
 MARGIN = 1.15  # measured peaks are within this factor of the predicted ones
 EVALUATED = 64  # images in a forward pass of validation and test, at least
 MOST = 2**24  # images in a batch
-# interpreter, torch and its kernels: 350 to 440 MiB with torch 2.13, by how much is paged in;
-# and what is usual for a CUDA context
-RUNTIME = {"cpu": 400 * 2**20, "cuda": 600 * 2**20}
+# interpreter, torch and its kernels: 350 to 440 MiB with torch 2.13, by how much is paged in; and
+# what is usual for a CUDA context
+RUNTIME = {"cpu": 375 * 2**20, "cuda": 600 * 2**20}
 # malloc cannot use all freed memory again: measured, of what a step creates and frees
 KEPT = 0.5
 
