@@ -197,7 +197,7 @@ def zfnet_occlusion(lab: Lab) -> Finding:
     criterion="confirmed if the strongest activation of conv5, projected back, has a lower share "
     "of its energy in the least inked window of 5x5 than in the most inked, in the same runs",
     minutes=2,
-    shrunk=f"{EIGHTH}; 64 digits in place of photographs, a window of a tenth of the image",
+    shrunk=f"{EIGHTH}; 64 digits in the middle of the image, where more of any reconstruction lies",
 )
 def zfnet_deconvnet(lab: Lab) -> Finding:
     """The squares of the reconstruction's values."""
