@@ -5,8 +5,8 @@
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
 moves in docs/moves.md, what was measured of them in docs/ideas.md, the claims in docs/claims.md,
-the builders of networks among the public names in src/classicnets/__init__.py, what
-`classicnets list` shows, and docs/reference.md.
+the results of studies that the package has, the builders of networks among the public names in
+src/classicnets/__init__.py, what `classicnets list` shows, and docs/reference.md.
 """
 
 import csv
@@ -176,6 +176,13 @@ def _in_chinese(words: str) -> str:
     return words
 
 
+def kept() -> str:
+    """A line of JSON for each study that has been run: its result, and of its runs the notes."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(CLAIMS.glob("*.json"))]
+    short = [row | {"runs": {"notes": row["runs"].get("notes", [])}} for row in rows]
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in short)
+
+
 def public_names() -> str:
     """The builders among the public names."""
     quoted = " ".join(f'"{name}",' for name in sorted(builders.ENTRIES | builders.FAMILIES))
@@ -195,6 +202,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs/index.md": _with_rows("docs/index.md", "papers", papers()),
         ROOT / "docs/reference.md": reference(),
         ROOT / "src/classicnets/api/networks.csv": listed(),
+        ROOT / "src/classicnets/studies/kept.jsonl": kept(),
     }
     page = ROOT / "docs/moves.md"
     text = _with_rows("docs/moves.md", "moves", moves(MOVES))

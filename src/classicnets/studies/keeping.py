@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .study import Finding, Study
 from .verdicts import VERDICTS
 
 QUICK = "-quick"  # ends the name of the directory of a quick study
+PUBLISHED = Path(__file__).with_name("kept.jsonl")  # written by docs/generate.py
 REPORT, FIGURE, DATA, EXPERIMENT = "report.md", "figure.png", "data.json", "experiment"
 
 
@@ -129,6 +131,14 @@ def read_kept(directory: Path) -> Kept | None:
             f"{path} is of the study {kept.study}, not {directory.name}; give another --out"
         )
     return kept
+
+
+@cache
+def published() -> Mapping[str, Kept]:
+    """Study -> the result that this version of the package has of it, without its runs."""
+    lines = PUBLISHED.read_text(encoding="utf-8").splitlines()
+    kept = [from_json(parse_json(line), Kept) for line in lines]
+    return {one.study: one for one in kept}
 
 
 def _require_ours(directory: Path) -> None:

@@ -16,9 +16,11 @@ T = TypeVar("T")
 NAVIGATION = {
     "/": "Networks",
     "/design": "Design",
+    "/data": "Data",
     "/train": "Train",
     "/runs": "Runs",
     "/look": "Look inside",
+    "/studies": "Studies",
 }
 FAINT = {"splitLine": {"lineStyle": {"color": "rgba(128, 128, 128, 0.25)"}}}  # of a chart's grid
 YEAR = 365 * 24 * 3600
