@@ -51,7 +51,7 @@ def frame(request: Request, title: str) -> Iterator[Text]:
     chosen = request.cookies.get("dark")
     dark = ui.dark_mode(None if chosen is None else chosen == "1")
     with ui.header().classes("items-center q-py-sm bg-primary"):
-        with ui.element("nav").classes("nav flex no-wrap items-center overflow-x-auto"):
+        with ui.element("nav").classes("nav flex items-center"):
             for path, name in NAVIGATION.items():
                 link = ui.link(t(name), path)
                 if path == request.url.path:

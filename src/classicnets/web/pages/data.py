@@ -24,6 +24,7 @@ PER_CLASS, PER_PAGE = 6, 10  # samples, classes
 MOST_LINES = 100  # files that are named
 HEIGHT, GAP = 96, 4  # pixels of images side by side
 BAR = 26  # pixels
+COLOURS = ["#3f74b5", "#e8963c", "#4d9a5b"]  # of docs/figures
 RECIPES = {"": "the paper's", "fast": "fast (modern)", "fine-tune": "fine-tune"}
 
 
@@ -149,6 +150,7 @@ def _bars(t: Text, found: "Overview") -> None:
     ]
     many = len(names) > 4 * PER_PAGE
     chart = {
+        "color": COLOURS,
         "legend": {"top": 0, "textStyle": grey},
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
         "grid": {"left": 10, "right": 30, "top": 40, "bottom": 10, "containLabel": True},
@@ -205,7 +207,8 @@ class _Augmenting:
         ).classes("text-caption")
         names = [*self.workspace.design_names(), *(row["name"] for row in listed())]
         with ui.row().classes("gap-4"):
-            self.network = ui.select(names, value="lenet5", label=t("network"), with_input=True)
+            first = "lenet5" if len(self.found.mean) == 1 else "alexnet"
+            self.network = ui.select(names, value=first, label=t("network"), with_input=True)
             recipes = {name: t(said) for name, said in RECIPES.items()}
             self.recipe = ui.select(recipes, value="", label=t("recipe")).classes("w-48")
         self.below = ui.column().classes("w-full gap-2")

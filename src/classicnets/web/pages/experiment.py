@@ -38,12 +38,13 @@ def state_of(t: Text, found: "FollowedExperiment") -> str:
 
 
 class ExperimentView:
-    """An experiment in a page, looked at every other second."""
+    """An experiment in a page, looked at every other second; `stoppable` by a button of its own."""
 
-    def __init__(self, t: Text, directory: Path):
-        self.t, self.directory = t, directory
-        self.seen: object = None
+    def __init__(self, t: Text, directory: Path, stoppable: bool = True):
+        self.t, self.directory, self.stoppable = t, directory, stoppable
+        self.seen: FollowedExperiment | None = None
         self.reported = -1  # runs that had ended when the report was drawn
+        self.drawing = False
 
     def lay_out(self) -> None:
         """The places for what changes."""
@@ -66,9 +67,17 @@ class ExperimentView:
 
     async def update(self, found: "FollowedExperiment") -> None:
         """Shows an experiment as it is now."""
-        if found == self.seen:
-            return
-        self.seen = found
+        if found != self.seen:
+            self.seen = found
+            self._show(found)
+        if found.done != self.reported and not found.reason and not self.drawing:
+            self.drawing, self.reported = True, found.done
+            try:
+                await self.draw()
+            finally:
+                self.drawing = False
+
+    def _show(self, found: "FollowedExperiment") -> None:
         t = self.t
         self.facts.clear()
         with self.facts:
@@ -81,26 +90,25 @@ class ExperimentView:
             facts(t, values)
         self.bar.set_value(found.fraction)
         self.said.set_text(visible(found.reason))
-        self.stop.set_visibility(bool(found.process))
-        if found.done != self.reported and not found.reason:
-            self.reported = found.done
-            await self.draw()
+        self.stop.set_visibility(self.stoppable and bool(found.process))
 
     async def draw(self) -> None:
         """The report on the pairs that have ended."""
-        self.report.clear()
+        made = failure = None
         with self.report:
             try:
                 made = await computed(self._reported)
             except (ValueError, OSError) as error:
-                failed(self.t, error)
-                return
-            if made is None:
+                failure = error
+        self.report.clear()
+        with self.report:
+            if failure:
+                failed(self.t, failure)
+            elif made is None:
                 ui.label(self.t("A report needs two pairs of runs that have ended."))
-                return
-            text, figure = made
-            ui.label(visible(text)).classes("mono w-full text-caption")
-            show_figure(figure)
+            else:
+                ui.label(visible(made[0])).classes("mono w-full text-caption")
+                show_figure(made[1])
 
     def _reported(self) -> tuple[str, bytes] | None:
         from classicnets.api.following_experiments import report_of

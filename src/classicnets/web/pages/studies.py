@@ -108,6 +108,6 @@ def _experiments(workspace: Workspace) -> "list[FollowedExperiment]":
 def _row(t: Text, one: "FollowedExperiment") -> None:
     with ui.row().classes("items-center gap-2"):
         ui.link(one.name, f"/experiment/{quote(one.name, safe='')}")
-        ui.badge(state_of(t, one), color="grey").props("outline")
+        ui.badge(state_of(t, one), color="primary").props("outline")
         ui.label(f"{one.done} / {one.total}").classes("text-caption")
     ui.label(visible(", ".join(one.variants))).classes("text-caption break-all")

@@ -59,7 +59,8 @@ def look_at_all(workspace: Workspace) -> list[Found]:
 def verdict(t: Text, name: str) -> None:
     """A verdict as a badge; colours stand beside their words."""
     colour = VERDICTS[name]
-    ui.badge(t(name), color=colour or "grey").props("outline" * (not colour))
+    badge = ui.badge(t(name), color=colour or "primary")
+    badge.props("outline" if not colour else "text-color=black" * (colour == "warning"))
 
 
 def declare_study(workspace: Workspace) -> None:
@@ -156,11 +157,15 @@ class _Page:
         """Takes it out of the queue, or asks its process to end; what has ended is kept."""
         self.workspace.withdraw(self.job)
         process = self.workspace.started.get(self.job)
-        if self.view and getattr(self.view.seen, "process", 0):
+        if self.view and self._trained_by():
             self.view.ask_to_stop()
         elif process and process.poll() is None:
             process.send_signal(signal.SIGINT)
         await self.update()
+
+    def _trained_by(self) -> int:
+        """The process that trains its experiment; 0 where none does."""
+        return self.view.seen.process if self.view and self.view.seen else 0
 
     async def update(self) -> None:
         """Shows how far it is."""
@@ -170,7 +175,7 @@ class _Page:
         if self.trains:
             await self._follow()
         busy = waits or bool(process and process.poll() is None)
-        busy = busy or bool(self.view and getattr(self.view.seen, "process", 0))
+        busy = busy or bool(self._trained_by())
         self.run.set_visibility(not busy)
         self.stop.set_visibility(busy)
         lines = workspace.log(job) if self.trains else []
@@ -187,10 +192,9 @@ class _Page:
             return
         if self.view is None:
             with self.progress:
-                self.view = ExperimentView(self.t, directory)
+                self.view = ExperimentView(self.t, directory, stoppable=False)
                 self.view.lay_out()
         await self.view.look_again()
-        self.view.stop.set_visibility(False)  # the page has its own
 
     def _show_result(self) -> None:
         kept, own, error = _kept(self.place, self.study.name)
