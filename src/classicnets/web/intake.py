@@ -101,6 +101,11 @@ class Intake:
         finally:
             self.discard()
 
+    def reject(self, path: Path) -> None:
+        """Removes a set that was adopted, after a renaming, so that nobody sees half of it."""
+        path.rename(self.place)
+        self.discard()
+
     def discard(self) -> None:
         """Removes what has come so far."""
         self._begin()

@@ -1,6 +1,7 @@
 """Data: a set as it would be trained on, and a folder or a zip file that becomes one."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -49,6 +50,7 @@ class _Page:
     def __init__(self, t: Text, workspace: Workspace):
         self.t, self.workspace = t, workspace
         self.intake = Intake(workspace.folder / "data")
+        self.shown = ""
 
     def lay_out(self) -> None:
         """The fields, and the place for what is said of the set."""
@@ -60,41 +62,52 @@ class _Page:
 
     async def changed(self, change: Any) -> None:
         """Another set is chosen."""
-        await self.show(str(change.value))
+        if change.value != self.shown:
+            await self.show(str(change.value))
 
     async def sent(self, refused: str) -> None:
-        """All is there, or was refused: makes it a set, and shows that."""
+        """All is there, or was refused: makes it a set, unless that cannot be read."""
         self.below.clear()
         with self.below:
             try:
                 if refused:
-                    raise ValueError(visible(refused))
+                    raise ValueError(refused)
                 path = await computed(self._adopted)
             except (ValueError, OSError) as error:
                 self.intake.discard()
-                failed(self.t, error)
+                self._failed(error)
                 return
         self.workspace.data[path.name] = path
+        if not await self.show(path.name):
+            del self.workspace.data[path.name]
+            self.intake.reject(path)
+            return
         self.chosen.set_options(self.workspace.data_names(), value=path.name)
 
-    def _adopted(self) -> Any:
+    def _adopted(self) -> Path:
         from classicnets.api.overview import find_classes
 
         folder = find_classes(self.intake.unpacked())
         return self.intake.adopt(folder, self.workspace.data_names())
 
-    async def show(self, name: str) -> None:
-        """Reads a set, and says what it holds."""
+    async def show(self, name: str) -> bool:
+        """Reads a set, and says what it holds; whether it could be read."""
         self.below.clear()
         with self.below:
             try:
                 spec = self.workspace.dataset(name)
                 found = await computed(lambda: _read(spec))
             except (ValueError, OSError) as error:
-                failed(self.t, error)
-                return
+                self._failed(error)
+                return False
+            self.shown = name
             _show(self.t, name, found)
             _Augmenting(self.t, self.workspace, found).show()
+        return True
+
+    def _failed(self, error: Exception) -> None:
+        """Says what is wrong, with paths below the folder served."""
+        failed(self.t, ValueError(visible(str(error).replace(f"{self.workspace.folder}/", ""))))
 
 
 def _read(spec: str) -> "Overview":
