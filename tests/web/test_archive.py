@@ -170,6 +170,8 @@ def test_a_folder_becomes_a_set_by_a_single_renaming(tmp_path):
         intake.take(f"my photos/cat/{k}.png", 5, PNG[5:])
     folder = intake.unpacked()
     assert [p.name for p in data.iterdir() if not p.name.startswith(".")] == []
+    with pytest.raises(ValueError, match="still being read"):
+        intake.take("more/dog/1.png", 0, PNG)
     (data / "my-photos").mkdir()
     path = intake.adopt(folder / "my photos", ["digits", "My-photos-2"])
     assert path == data / "my-photos-3"

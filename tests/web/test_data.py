@@ -102,15 +102,30 @@ def test_what_is_refused_is_said_and_nothing_is_left(page, folder, files, why):
     assert sorted((folder / "data").iterdir()) == before
 
 
-def test_a_folder_is_sent_with_its_paths(page, folder, write_folder, tmp_path):
-    write_folder(tmp_path / "grey squares", 5)
+def choose(page, path: str) -> None:
+    page.set_input_files("input[webkitdirectory]", path)
+
+
+def drop(page, path: str) -> None:
+    """As from the desktop, which no script of a page can do."""
+    box = page.get_by_text("Drop a folder").bounding_box()
+    at = {"x": box["x"] + 9, "y": box["y"] + 9}
+    data = {"items": [], "files": [path], "dragOperationsMask": 1}
+    browser = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", {"type": kind, **at, "data": data})
+
+
+@pytest.mark.parametrize("send", [choose, drop])
+def test_a_folder_is_sent_with_its_paths(page, folder, write_folder, tmp_path, send):
+    write_folder(tmp_path / f"{send.__name__} squares", 5)
     page.goto("/data")
     page.get_by_role("button", name="Choose a folder").wait_for()
-    page.set_input_files("input[webkitdirectory]", str(tmp_path / "grey squares"))
+    send(page, str(tmp_path / f"{send.__name__} squares"))
     page.get_by_text("light · 3 / 1 / 1").wait_for()
-    place = folder / "data" / "grey-squares"
+    place = folder / "data" / f"{send.__name__}-squares"
     assert len(list(place.rglob("*.png"))) == 10
-    content = (tmp_path / "grey squares/dark/4.png").read_bytes()
+    content = (tmp_path / f"{send.__name__} squares/dark/4.png").read_bytes()
     assert (place / "dark" / "4.png").read_bytes() == content
 
 

@@ -2,6 +2,7 @@
 const PIECE = 8 * 2 ** 20; // bytes
 
 async function filesOf(entry) {
+  if (entry instanceof File) return [[entry.name, entry]];
   if (entry.isFile) {
     const file = await new Promise((found, failed) => entry.file(found, failed));
     return [[entry.fullPath.slice(1), file]];
@@ -35,8 +36,10 @@ export default {
       this.send(Promise.resolve(files.map((one) => [one.webkitRelativePath || one.name, one])));
     },
     dropped(event) {
-      const entries = [...event.dataTransfer.items].map((one) => one.webkitGetAsEntry());
-      this.send(Promise.all(entries.filter(Boolean).map(filesOf)).then((some) => some.flat()));
+      const entries = [...event.dataTransfer.items]
+        .filter((one) => one.kind === "file")
+        .map((one) => one.webkitGetAsEntry() || one.getAsFile());
+      this.send(Promise.all(entries.map(filesOf)).then((some) => some.flat()));
     },
     async send(files) {
       if (this.busy) return;

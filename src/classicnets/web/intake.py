@@ -32,6 +32,7 @@ class Intake:
         self.names, self.bytes = Names(), 0
         self.parts: Parts = ()
         self.written = 0  # bytes of the file that arrives
+        self.complete = False
 
     def take(self, name: str, at: int, piece: bytes) -> None:
         """Writes a piece of a file: the first of a further one, or what follows in the last one.
@@ -39,6 +40,8 @@ class Intake:
         Raises a ValueError for a name or an amount that is refused and for a piece out of turn, and
         an OSError where it cannot be written; then all that came before is removed.
         """
+        if self.complete:
+            raise ValueError("what was sent before is still being read; send this afterwards")
         try:
             if at == 0:
                 self.parts, self.written = self.names.add(name), 0
@@ -67,6 +70,7 @@ class Intake:
         Raises a ValueError for an archive that is refused, and an OSError where the disk is full;
         then nothing is left.
         """
+        self.complete = True
         try:
             if not self.names.files:
                 raise ValueError("no file was sent")

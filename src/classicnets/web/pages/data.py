@@ -39,7 +39,7 @@ def declare(workspace: Workspace) -> None:
         with frame(request, "Data") as t:
             ui.label(t("Data")).classes("text-h5")
             page = _Page(t, workspace)
-            page.lay_out()
+            page.lay_out(name)
             if name:
                 await page.show(name)
 
@@ -52,11 +52,13 @@ class _Page:
         self.intake = Intake(workspace.folder / "data")
         self.shown = ""
 
-    def lay_out(self) -> None:
-        """The fields, and the place for what is said of the set."""
+    def lay_out(self, name: str) -> None:
+        """The fields, with the set of this name if there is one, and the place for the rest."""
         t, names = self.t, self.workspace.data_names()
+        first = name if name in names else None
         with ui.row().classes("items-start gap-6 w-full"):
-            self.chosen = ui.select(names, label=t("data"), on_change=self.changed).classes("w-64")
+            self.chosen = ui.select(names, value=first, label=t("data"), on_change=self.changed)
+            self.chosen.classes("w-64")
             Dropzone(t, self.intake, self.sent).classes("grow")
         self.below = ui.column().classes("w-full gap-4")
 
@@ -74,7 +76,8 @@ class _Page:
                     raise ValueError(refused)
                 path = await computed(self._adopted)
             except (ValueError, OSError) as error:
-                self.intake.discard()
+                if not refused:  # else it is gone, or what came before is still being read
+                    self.intake.discard()
                 self._failed(error)
                 return
         self.workspace.data[path.name] = path
@@ -238,7 +241,7 @@ class _Augmenting:
             except (ValueError, OSError) as error:
                 failed(self.t, error)
                 return
-            ui.label(", ".join(made.steps)).classes("text-caption mono w-full")
+            ui.label(", ".join(made.steps)).classes("text-caption break-words")
             for strip in strips:
                 _image(strip)
 
