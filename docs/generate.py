@@ -183,6 +183,13 @@ def kept() -> str:
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in short)
 
 
+def chinese_studies(page: str) -> str:
+    """JSON: study -> its claim in Chinese, and what is right, as the Chinese page has them."""
+    rows = re.findall(r"^\| (.*?) \|.*?\| *(.*?) *\| `([a-z0-9-]+)` \|$", page, flags=re.MULTILINE)
+    found = {name: [claim, right] for claim, right, name in rows}
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
 def public_names() -> str:
     """The builders among the public names."""
     quoted = " ".join(f'"{name}",' for name in sorted(builders.ENTRIES | builders.FAMILIES))
@@ -218,6 +225,7 @@ def generated() -> dict[Path, str]:
         texts[page] = _with_rows(texts[page], family, claims(family))
     page = ROOT / "docs/zh/claims.md"
     texts[page] = chinese_claims(page.read_text(encoding="utf-8"))
+    texts[ROOT / "src/classicnets/studies/chinese.json"] = chinese_studies(texts[page])
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")
     names, types = r"(?<=_BUILDERS = \(\n).*?(?=\n\))", r"(?<=as Recipe\n\n).*?: Builder(?=\n\n)"

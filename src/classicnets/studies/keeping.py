@@ -19,7 +19,9 @@ from .study import Finding, Study
 from .verdicts import VERDICTS
 
 QUICK = "-quick"  # ends the name of the directory of a quick study
-PUBLISHED = Path(__file__).with_name("kept.jsonl")  # written by docs/generate.py
+# written by docs/generate.py
+PUBLISHED = Path(__file__).with_name("kept.jsonl")
+CHINESE = Path(__file__).with_name("chinese.json")
 REPORT, FIGURE, DATA, EXPERIMENT = "report.md", "figure.png", "data.json", "experiment"
 
 
@@ -139,6 +141,12 @@ def published() -> Mapping[str, Kept]:
     lines = PUBLISHED.read_text(encoding="utf-8").splitlines()
     kept = [from_json(parse_json(line), Kept) for line in lines]
     return {one.study: one for one in kept}
+
+
+@cache
+def chinese() -> Mapping[str, list[str]]:
+    """Study -> its claim in Chinese, and what is right; of those that the Chinese page has."""
+    return json.loads(CHINESE.read_text(encoding="utf-8"))
 
 
 def _require_ours(directory: Path) -> None:

@@ -76,7 +76,7 @@ class _Page:
                     raise ValueError(refused)
                 path = await computed(self._adopted)
             except (ValueError, OSError) as error:
-                if not refused:  # else it is gone, or what came before is still being read
+                if not (refused and self.intake.complete):  # else that was sent before
                     self.intake.discard()
                 self._failed(error)
                 return

@@ -13,7 +13,7 @@ from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
 
 from .experiment import ExperimentView, follow, state_of
-from .study import KINDS, Found, declare_study, look_at_all, verdict
+from .study import KINDS, Found, claim, declare_study, look_at_all, verdict
 
 if TYPE_CHECKING:
     from classicnets.api.following_experiments import FollowedExperiment
@@ -96,7 +96,7 @@ def _claim(t: Text, one: Found) -> None:
         with ui.row().classes("items-center gap-2"):
             ui.link(one.study.name, f"/study/{one.study.name}")
             verdict(t, one.verdict)
-        ui.label(f"{one.study.claim} ({one.study.by})").classes("text-body2")
+        ui.label(f"{claim(t, one.study)} ({one.study.by})").classes("text-body2")
 
 
 def _experiments(workspace: Workspace) -> "list[FollowedExperiment]":

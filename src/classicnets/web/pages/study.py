@@ -56,6 +56,27 @@ def look_at_all(workspace: Workspace) -> list[Found]:
     return found
 
 
+def claim(t: Text, study: "Study") -> str:
+    """The claim, in Chinese where it was translated."""
+    return _translated(t, study.name, 0, study.claim)
+
+
+def _answer(t: Text, kept: "Kept") -> str:
+    """What is right, in Chinese where it is what the package has too, and was translated."""
+    from classicnets.studies import keeping
+
+    known = keeping.published().get(kept.study)
+    same = known is not None and known.answer == kept.answer
+    return _translated(t, kept.study, 1, kept.answer) if same else kept.answer
+
+
+def _translated(t: Text, name: str, part: int, text: str) -> str:
+    from classicnets.studies import keeping
+
+    translated = keeping.chinese() if t.language == "zh" else {}
+    return translated[name][part] if name in translated else text
+
+
 def verdict(t: Text, name: str) -> None:
     """A verdict as a badge; colours stand beside their words."""
     colour = VERDICTS[name]
@@ -112,7 +133,7 @@ class _Page:
         """What is known of it before, the fields, and the places for what changes."""
         t, study = self.t, self.study
         ui.label(study.name).classes("text-h5")
-        ui.label(study.claim).classes("text-body1 font-bold")
+        ui.label(claim(t, study)).classes("text-body1 font-bold")
         ui.label(study.by).classes("opacity-70")
         self.result = ui.column().classes("w-full gap-2")
         with ui.row().classes("items-end gap-4"):
@@ -181,8 +202,9 @@ class _Page:
         lines = workspace.log(job) if self.trains else []
         failure = next((line for line in lines[-3:] if line.startswith("classicnets: ")), "")
         said = t("Waiting") if waits else failure if not busy else ""
-        self.said.set_text(visible(said))
-        self.log.set_text(visible("\n".join(lines)) if busy else "")
+        for label, text in ((self.said, said), (self.log, "\n".join(lines) if busy else "")):
+            label.set_text(visible(text))
+            label.set_visibility(bool(text))
         self._show_result()
 
     async def _follow(self) -> None:
@@ -213,7 +235,7 @@ class _Page:
                 verdict(t, kept.verdict)
                 where = t("run in this folder") if own else t("as the package has it")
                 ui.label(where).classes("text-caption opacity-70")
-            ui.label(visible(kept.answer))
+            ui.label(visible(_answer(t, kept)))
             _figures(kept)
             for note in kept.runs.get("notes", ()):
                 ui.label(visible(str(note))).classes("text-caption")
