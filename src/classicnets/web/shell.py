@@ -89,7 +89,8 @@ async def computed(work: Callable[[], T]) -> T:
     try:
         return await asyncio.to_thread(work)
     finally:
-        spinner.delete()
+        if not spinner.is_deleted:  # as it is with the page, when that is left meanwhile
+            spinner.delete()
 
 
 def failed(t: Text, error: Exception) -> None:
