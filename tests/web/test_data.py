@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
-from classicnets.api.overview import find_classes
+from classicnets.api.overview import augmented, find_classes, overview
 
 from .conftest import HOSTILE
 
@@ -166,3 +166,19 @@ def test_the_classes_may_be_folders_within_folders(tmp_path):
     (tmp_path / "a/b/dog").rename(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="what was sent has only one class, 'cat'"):
         find_classes(tmp_path / "a")
+
+
+def test_channels_counts_and_augmented_images_of_constant_colours_are_known(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for k in range(10):
+            (tmp_path / name / f"{k}.png").write_bytes(coloured("PNG", (10, 20, 30)))
+    found = overview(tmp_path)
+    assert found.mean == pytest.approx((10, 20, 30))
+    assert found.std == pytest.approx((0, 0, 0))
+    assert (found.sizes, found.size, found.lacking) == ((14, 2, 4), (30, 40), [])
+    made = augmented(found, "resnet20", "fast")
+    first, *seen = made.rows[0]
+    assert [image.getpixel((16, 16)) for image in (first, *seen)] == [(10, 20, 30)] * 5
+    assert "HorizontalFlip()" in made.steps
+    assert {image.size for image in seen} == {(32, 32)}
