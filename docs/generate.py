@@ -5,8 +5,9 @@
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
 moves in docs/moves.md, what was measured of them in docs/ideas.md, the claims in docs/claims.md,
-the same tables in docs/zh, the builders of networks among the public names in
-src/classicnets/__init__.py, what `classicnets list` shows, and docs/reference.md.
+the same tables in docs/zh, the results of studies that the package has, the builders of networks
+among the public names in src/classicnets/__init__.py, what `classicnets list` shows, and
+docs/reference.md.
 """
 
 import csv
@@ -145,6 +146,20 @@ def chinese_claims(text: str) -> str:
     return re.sub(r"^\| (.*?) \|(.*?)\|(.*?)\| `([a-z0-9-]+)` \|$", row, text, flags=re.MULTILINE)
 
 
+def kept() -> str:
+    """A line of JSON for each study that has been run: its result, and of its runs the notes."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(CLAIMS.glob("*.json"))]
+    short = [row | {"runs": {"notes": row["runs"].get("notes", [])}} for row in rows]
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in short)
+
+
+def chinese_studies(page: str) -> str:
+    """JSON: study -> its claim in Chinese, and what is right, as the Chinese page has them."""
+    rows = re.findall(r"^\| (.*?) \|.*?\| *(.*?) *\| `([a-z0-9-]+)` \|$", page, flags=re.MULTILINE)
+    found = {name: [claim, right] for claim, right, name in rows}
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
 def public_names() -> str:
     """The builders among the public names."""
     quoted = " ".join(f'"{name}",' for name in sorted(builders.ENTRIES | builders.FAMILIES))
@@ -175,6 +190,7 @@ def generated() -> dict[Path, str]:
         ),
         ROOT / "docs/reference.md": reference(),
         ROOT / "src/classicnets/api/networks.csv": listed(),
+        ROOT / "src/classicnets/studies/kept.jsonl": kept(),
     }
     for name, parts in tables().items():
         page, twin = ROOT / "docs" / name, ROOT / "docs/zh" / name
@@ -187,6 +203,7 @@ def generated() -> dict[Path, str]:
     texts[page] = _with_tables(page, {family: claims(family) for family in index.FAMILIES})
     page = ROOT / "docs/zh/claims.md"
     texts[page] = chinese_claims(page.read_text(encoding="utf-8"))
+    texts[ROOT / "src/classicnets/studies/chinese.json"] = chinese_studies(texts[page])
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")
     names, types = r"(?<=_BUILDERS = \(\n).*?(?=\n\))", r"(?<=as Recipe\n\n).*?: Builder(?=\n\n)"

@@ -17,7 +17,7 @@ def run_cli(run_cli, monkeypatch):
 
 def test_the_parts_add_up_and_the_verdict_follows_from_the_memory_given(run_cli):
     words = ("lenet5", "--batch", 8, "--device", "cpu", "--json", "--time", "1s")
-    for memory, verdict in (("2GB", "fits"), ("460MB", "tight"), ("1MB", "does not fit")):
+    for memory, verdict in (("2GB", "fits"), ("430MB", "tight"), ("1MB", "does not fit")):
         status, out, err = run_cli(*words, "--memory", memory)
         assert (status, err) == (0, "")
         plan = json.loads(out)

@@ -212,22 +212,27 @@ class Experiment:
             overrides["lr"] = variant.rates[FACTORS.index(member.factor)]
         return job_of(member, self.plan, self.directory, overrides, self.allow_missing_classes)
 
-    def _report(self) -> ExperimentReport:
-        """The report on the complete pairs, written to the directory."""
+    def so_far(self) -> ExperimentReport | None:
+        """The report on the pairs that are complete, not written anywhere; None of too few."""
         factors, done = self._factors(), self.outcomes
         rounds = [self.plan.round(seed, factors) for seed in range(1, self.plan.seeds + 1)]
         complete = [
             [done[m.name] for m in one] for one in rounds if all(m.name in done for m in one)
         ]
         if len(complete) < LEAST_SEEDS:
+            return None
+        return report(self.plan, complete, [done[m.name] for m in self._searching()])
+
+    def _report(self) -> ExperimentReport:
+        """The report on the complete pairs, written to the directory."""
+        found = self.so_far()
+        if found is None:
             raise ValueError(
-                f"{len(complete)} pairs ended within the budget of "
+                f"fewer than {LEAST_SEEDS} pairs ended within the budget of "
                 f"{format_seconds(self.budget or 0)}, and a report needs {LEAST_SEEDS}; the same "
                 "command continues"
             )
-        searched = [done[m.name] for m in self._searching()]
-        found = report(self.plan, complete, searched)
-        looked = tuple(sorted({*self.plan.looked, len(complete)}))
+        looked = tuple(sorted({*self.plan.looked, len(found.runs) // len(found.rows)}))
         self.plan = replace(self.plan, looked=looked)
         self.plan.save(self.directory)
         write_atomic(self.directory / "report.json", encoded(found.json()))

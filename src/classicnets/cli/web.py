@@ -30,6 +30,14 @@ def web(
             **UNCHECKED,
         ),
     ] = None,
+    max_pixels: Annotated[
+        str,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=DATA,
+            help="largest image that is read, such as --max-pixels 12000000",
+        ),
+    ] = "50000000",
 ) -> None:
     """Read, design, train and look inside in a browser.
 
@@ -40,6 +48,9 @@ def web(
       classicnets web
       classicnets web projects/birds --data path/to/photos
     """
+    from classicnets.data.image_file import set_max_pixels
+
+    set_max_pixels(max_pixels)
     require_web()
     from classicnets.web.app import application
     from classicnets.web.server import listen, run

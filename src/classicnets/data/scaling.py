@@ -58,7 +58,7 @@ class SubtractMean:
     """Pixels, 0 to 255, less the mean of each channel over the training images."""
 
     def fit(self, train: Images | ImageFiles, side: int = 0, crop: int = 0) -> Scaling:
-        mean, _ = _moments(train)
+        mean, _ = channel_moments(train)
         return Scaling((1.0,) * len(mean), tuple((-mean).tolist()))
 
 
@@ -85,7 +85,7 @@ class Standardise:
     """Each channel with mean 0 and variance 1 over the training images."""
 
     def fit(self, train: Images | ImageFiles, side: int = 0, crop: int = 0) -> Scaling:
-        mean, std = _moments(train)
+        mean, std = channel_moments(train)
         std = std.clamp(min=1)  # a constant channel has none
         return Scaling(tuple((1 / std).tolist()), tuple((-mean / std).tolist()))
 
@@ -135,7 +135,7 @@ def _sample_indices(train: Images | ImageFiles) -> tuple[Tensor, ...]:
     return evenly_spaced(len(train), MAX_ON_DISK if on_disk else len(train)).split(250)
 
 
-def _moments(train: Images | ImageFiles) -> tuple[Tensor, Tensor]:
+def channel_moments(train: Images | ImageFiles) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel, exact, from its histogram."""
     counts = torch.zeros(train.channels, 256, dtype=torch.float64)
     for x in sample_images(train):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from .study import Finding, Study
 from .verdicts import VERDICTS
 
 QUICK = "-quick"  # ends the name of the directory of a quick study
+# written by docs/generate.py
+PUBLISHED = Path(__file__).with_name("kept.jsonl")
+CHINESE = Path(__file__).with_name("chinese.json")
 REPORT, FIGURE, DATA, EXPERIMENT = "report.md", "figure.png", "data.json", "experiment"
 
 
@@ -129,6 +133,20 @@ def read_kept(directory: Path) -> Kept | None:
             f"{path} is of the study {kept.study}, not {directory.name}; give another --out"
         )
     return kept
+
+
+@cache
+def published() -> Mapping[str, Kept]:
+    """Study -> the result that this version of the package has of it, without its runs."""
+    lines = PUBLISHED.read_text(encoding="utf-8").splitlines()
+    kept = [from_json(parse_json(line), Kept) for line in lines]
+    return {one.study: one for one in kept}
+
+
+@cache
+def chinese() -> Mapping[str, list[str]]:
+    """Study -> its claim in Chinese, and what is right; of those that the Chinese page has."""
+    return json.loads(CHINESE.read_text(encoding="utf-8"))
 
 
 def _require_ours(directory: Path) -> None:

@@ -16,9 +16,11 @@ T = TypeVar("T")
 NAVIGATION = {
     "/": "Networks",
     "/design": "Design",
+    "/data": "Data",
     "/train": "Train",
     "/runs": "Runs",
     "/look": "Look inside",
+    "/studies": "Studies",
 }
 FAINT = {"splitLine": {"lineStyle": {"color": "rgba(128, 128, 128, 0.25)"}}}  # of a chart's grid
 YEAR = 365 * 24 * 3600
@@ -49,7 +51,7 @@ def frame(request: Request, title: str) -> Iterator[Text]:
     chosen = request.cookies.get("dark")
     dark = ui.dark_mode(None if chosen is None else chosen == "1")
     with ui.header().classes("items-center q-py-sm bg-primary"):
-        with ui.element("nav").classes("nav flex no-wrap items-center overflow-x-auto"):
+        with ui.element("nav").classes("nav flex items-center"):
             for path, name in NAVIGATION.items():
                 link = ui.link(t(name), path)
                 if path == request.url.path:
@@ -87,7 +89,8 @@ async def computed(work: Callable[[], T]) -> T:
     try:
         return await asyncio.to_thread(work)
     finally:
-        spinner.delete()
+        if not spinner.is_deleted:  # as it is with the page, when that is left meanwhile
+            spinner.delete()
 
 
 def failed(t: Text, error: Exception) -> None:

@@ -12,6 +12,8 @@ CHINESE: Mapping[str, str] = {
     "Runs": "训练记录",
     "Look inside": "看看内部",
     "Design": "设计",
+    "Data": "数据",
+    "Studies": "研究",
     "中文": "English",
     "the other language": "切换语言",
     "dark or light": "深色或浅色",
@@ -138,6 +140,88 @@ CHINESE: Mapping[str, str] = {
     "Delete": "删除",
     "Move {} to the folder trash?": "把 {} 移到 trash 文件夹？",
     "cancel": "取消",
+    # data
+    "Drop a folder or a zip file of images here: a folder for each class": (
+        "把装有图像的文件夹或 zip 文件拖到这里：每个类别一个文件夹"
+    ),
+    "Choose a folder": "选择文件夹",
+    "Choose a zip file": "选择 zip 文件",
+    "classes": "类别",
+    "test images": "测试图像",
+    "median height and width": "高与宽的中位数",
+    "mean of the channels": "各通道的均值",
+    "standard deviation of the channels": "各通道的标准差",
+    "Train on it": "用它训练",
+    "Too few images for each of training, validation and test: {}": (
+        "图像太少，不够分给训练、验证和测试：{}"
+    ),
+    "Unreadable files": "无法读取的文件",
+    "Duplicates": "重复的文件",
+    "Left out": "未采用的文件",
+    "Samples of each class": "各类别的样本",
+    "Augmentation": "数据增强",
+    "Five images as they are, and as the network sees them in four epochs.": (
+        "五幅图像的原样，以及网络在四轮训练中看到的样子。"
+    ),
+    "fine-tune": "微调",
+    "The weights are learnt from these.": "权重从这些图像学得。",
+    "They choose the best epoch and lower the learning rate, and nothing is learnt from them.": (
+        "用来选出最佳的一轮并降低学习率，不参与学习。"
+    ),
+    "They are looked at once, at the end.": "只在最后看一次。",
+    "Pixels from 0 to 255. The mean over the training set is subtracted from each pixel "
+    "(AlexNet, section 2; VGG, section 2.1).": (
+        "像素取值 0 到 255。每个像素减去训练集的均值（AlexNet 第 2 节，VGG 第 2.1 节）。"
+    ),
+    "Pixels from 0 to 255. LeNet-5 scales its inputs to a mean of about 0 and a variance of "
+    "about 1 (section II-B).": (
+        "像素取值 0 到 255。LeNet-5 把输入缩放到均值约为 0、方差约为 1（第 II-B 节）。"
+    ),
+    "The data set is enlarged by transformations that preserve the label, against overfitting "
+    "(AlexNet, section 4.1).": "用不改变标签的变换扩大数据集，以减轻过拟合（AlexNet 第 4.1 节）。",
+    "Files with the same bytes in two splits, so that the test would be on images seen in "
+    "training, or under two labels, of which one is wrong.": (
+        "内容相同的文件：若在两个划分中，测试就会用到训练见过的图像；若有两个标签，其中一个是错的。"
+    ),
+    # studies
+    "What is said of these networks, each with a criterion stated before its result.": (
+        "关于这些网络的种种说法，每条的判定标准都先于结果写明。"
+    ),
+    "Experiments": "实验",
+    "There is none in this folder; classicnets experiment makes them.": (
+        "此文件夹中还没有实验；用 classicnets experiment 创建。"
+    ),
+    "all": "全部",
+    "family": "系列",
+    "kind": "种类",
+    "{} studies": "{} 项研究",
+    "structure": "结构",
+    "history": "历史",
+    "paired runs": "成对训练",
+    "The network as built, or arithmetic, decides it, in seconds.": (
+        "由网络本身或算术判定，几秒即可。"
+    ),
+    "What the papers print decides it.": "由论文所印内容判定。",
+    "Pairs of runs with the same seeds decide it, by an interval and an exact test.": (
+        "由随机种子相同的成对训练判定，依据置信区间与精确检验。"
+    ),
+    "confirmed": "证实",
+    "corrected": "更正",
+    "partly": "部分成立",
+    "not distinguishable at this scale": "此规模下无法区分",
+    "not yet run": "尚未运行",
+    "begun": "已开始",
+    "Run": "运行",
+    "a quarter of the epochs": "四分之一的轮数",
+    "run in this folder": "在此文件夹中运行",
+    "as the package has it": "软件包自带的结果",
+    "time on two cores": "双核所需时间",
+    "Two CPU cores would take days.": "双核 CPU 需要数天。",
+    "Criterion, stated before the result": "判定标准，先于结果写明",
+    "Source": "出处",
+    "What was shrunk, and is therefore not shown": "缩小了什么，因而没有说明什么",
+    "runs that have ended": "已结束的训练",
+    "A report needs two pairs of runs that have ended.": "报告至少需要两对已结束的训练。",
 }
 LANGUAGES = ("en", "zh")
 

@@ -49,7 +49,7 @@ class Workspace:
             if not one.is_dir():
                 raise ValueError(f"{one} is not a folder")
         own = folder / "data"
-        found = sorted(p for p in own.iterdir() if p.is_dir()) if own.is_dir() else []
+        found = sorted(p for p in own.glob("[!.]*") if p.is_dir())
         paths = [path.resolve() for path in (*data, *found)]
         names = [path.name for path in paths]
         if twice := [name for name in names if [*names, *NAMED_SETS].count(name) > 1]:
@@ -63,6 +63,14 @@ class Workspace:
     @property
     def designs(self) -> Path:
         return self.folder / "designs"
+
+    @property
+    def studies(self) -> Path:
+        return self.folder / "studies"
+
+    @property
+    def experiments(self) -> Path:
+        return self.folder / "experiments"
 
     def run(self, name: str) -> Path:
         """The directory of a run. Raises a ValueError for a name without one."""
@@ -133,7 +141,8 @@ class Workspace:
         """Whether a training of this folder is running, or about to."""
         if any(process.poll() is None for process in self.started.values()):
             return True
-        return any(lock_holder(lock.parent) for lock in self.runs.glob("*/.lock"))
+        locks = (*self.runs.glob("*/.lock"), *self.studies.glob("*/experiment/.lock"))
+        return any(lock_holder(lock.parent) for lock in locks)
 
     def log(self, name: str) -> list[str]:
         """The last lines that a training printed."""

@@ -1,5 +1,13 @@
 """The pages: functions that declare their addresses. What is not listed does not exist."""
 
-from . import design, look, networks, runs, train
+from . import data, design, look, networks, runs, studies, train
 
-PAGES = (networks.declare, design.declare, train.declare, runs.declare, look.declare)
+PAGES = (
+    networks.declare,
+    design.declare,
+    data.declare,
+    train.declare,
+    runs.declare,
+    look.declare,
+    studies.declare,
+)

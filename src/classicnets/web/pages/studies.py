@@ -1,0 +1,113 @@
+"""Studies and experiments: claims with their verdicts, and comparisons found in the folder."""
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from nicegui import ui
+from starlette.requests import Request
+
+from classicnets.support.names import visible
+from classicnets.web.shell import computed, failed, frame
+from classicnets.web.terms import term
+from classicnets.web.texts import Text
+from classicnets.web.workspace import Workspace, inside
+
+from .experiment import ExperimentView, follow, state_of
+from .study import KINDS, Found, claim, declare_study, look_at_all, verdict
+
+if TYPE_CHECKING:
+    from classicnets.api.following_experiments import FollowedExperiment
+
+
+def declare(workspace: Workspace) -> None:
+    """The addresses of these pages."""
+    declare_study(workspace)
+
+    @ui.page("/studies")
+    async def studies(request: Request) -> None:
+        with frame(request, "Studies") as t:
+            ui.label(t("Studies")).classes("text-h5")
+            ui.label(
+                t("What is said of these networks, each with a criterion stated before its result.")
+            )
+            _Claims(t, await computed(lambda: look_at_all(workspace))).show()
+            ui.label(t("Experiments")).classes("text-h6")
+            experiments = await computed(lambda: _experiments(workspace))
+            if not experiments:
+                ui.label(t("There is none in this folder; classicnets experiment makes them."))
+            for one in experiments:
+                _row(t, one)
+
+    @ui.page("/experiment/{name}")
+    async def experiment(request: Request, name: str) -> None:
+        with frame(request, name) as t:
+            try:
+                directory = inside(workspace.experiments, name)
+                found = await computed(lambda: follow(directory))
+            except (ValueError, OSError) as error:
+                failed(t, error)
+                return
+            ui.label(name).classes("text-h5")
+            view = ExperimentView(t, directory)
+            view.lay_out()
+            await view.update(found)
+            view.watch()
+
+
+class _Claims:
+    """The claims of a family and of a kind."""
+
+    def __init__(self, t: Text, found: list[Found]):
+        self.t, self.found = t, found
+
+    def show(self) -> None:
+        """The fields, and a row for each claim."""
+        t = self.t
+        families = {"": t("all"), **{one.study.family: one.study.family for one in self.found}}
+        kinds = {"": t("all"), **{kind: t(said) for kind, said in KINDS.items()}}
+        with ui.row().classes("gap-4 items-end"):
+            self.family = ui.select(families, value="", label=t("family")).classes("w-40")
+            self.kind = ui.select(kinds, value="", label=t("kind")).classes("w-40")
+            for said in KINDS.values():
+                term(t, said).classes("text-caption")
+        self.count = ui.label().classes("text-caption").props("aria-live=polite")
+        self.rows = ui.column().classes("w-full gap-2")
+        for field in (self.family, self.kind):
+            field.on_value_change(self.draw)
+        self.draw()
+
+    def draw(self) -> None:
+        """Lists the claims that are asked for."""
+        family, kind = self.family.value, self.kind.value
+        some = [
+            one
+            for one in self.found
+            if family in ("", one.study.family) and kind in ("", one.study.kind)
+        ]
+        self.count.set_text(self.t("{} studies", len(some)))
+        self.rows.clear()
+        with self.rows:
+            for one in some:
+                _claim(self.t, one)
+
+
+def _claim(t: Text, one: Found) -> None:
+    with ui.column().classes("w-full gap-0"):
+        with ui.row().classes("items-center gap-2"):
+            ui.link(one.study.name, f"/study/{one.study.name}")
+            verdict(t, one.verdict)
+        ui.label(f"{claim(t, one.study)} ({one.study.by})").classes("text-body2")
+
+
+def _experiments(workspace: Workspace) -> "list[FollowedExperiment]":
+    from classicnets.api.following_experiments import list_experiments
+
+    return list_experiments(workspace.experiments)
+
+
+def _row(t: Text, one: "FollowedExperiment") -> None:
+    with ui.row().classes("items-center gap-2"):
+        ui.link(one.name, f"/experiment/{quote(one.name, safe='')}")
+        ui.badge(state_of(t, one), color="primary").props("outline")
+        ui.label(f"{one.done} / {one.total}").classes("text-caption")
+    ui.label(visible(", ".join(one.variants))).classes("text-caption break-all")
