@@ -3,7 +3,6 @@
 import asyncio
 from base64 import b64decode
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,16 +16,15 @@ from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
 from .drawing import Drawing
+from .evidence import SHOWN, Evidence
 from .layers import KINDS, MAPS, Layers
-from .opened import as_url, opened
+from .opened import opened
 
 if TYPE_CHECKING:
     from classicnets.api.explaining import Explainer
     from classicnets.api.inspection import Sample
 
 LARGEST = 2**25  # bytes of an image
-METHODS = ("Grad-CAM", "occlusion", "gradients")
-SHOWN = "width:320px;max-width:100%;image-rendering:pixelated"
 FILM = """navigator.mediaDevices.getUserMedia({video: true})
 .then(film => { document.querySelector('video.camera').srcObject = film; return '' })
 .catch(error => String(error))"""
@@ -77,14 +75,11 @@ def _trained(workspace: Workspace) -> list[str]:
 
 @dataclass
 class _Looking:
-    """What a browser looks at with one network: an image, a class, a method."""
+    """What a browser looks at with one network, and where the images come from."""
 
     t: Text
     explainer: "Explainer"
     sample: "Sample | None" = None
-    label: int = 0
-    method: str = METHODS[0]
-    opacity: float = 0.6
     number: int = 0  # of the next test image
 
     def show(self) -> None:
@@ -109,8 +104,9 @@ class _Looking:
                     )
             if self.explainer.channels == 1:
                 Drawing(t, lambda image: self.look_at(image, t("Draw a digit"))).show()
-        self.seen = ui.row().classes("w-full gap-6")
+        self.said = ui.column()
         with ui.column().classes("w-full gap-2") as self.below:
+            self.evidence = Evidence(t, self.explainer)
             kinds = {kind: t(kind) for kind in KINDS}
             ui.toggle(kinds, value=MAPS, on_change=self.show_kind).props("no-caps")
             self.layers = Layers(t, self.explainer)
@@ -125,7 +121,8 @@ class _Looking:
 
     async def one_of_the_test(self) -> None:
         """Shows a test image of the run's data, another one each time."""
-        with self.seen:
+        self.said.clear()
+        with self.said:
             try:
                 sample = await computed(lambda: self.explainer.test(self.number))
             except (ValueError, OSError) as error:
@@ -164,20 +161,11 @@ class _Looking:
 
     async def look(self, sample: "Sample") -> None:
         """Shows all of an image."""
-        self.sample, self.label = sample, sample.predicted
-        await self._draw()
+        self.sample = sample
+        self.said.clear()
+        await self.evidence.show(sample)
         self.below.set_visibility(True)
         await self.layers.show(sample)
-
-    async def choose(self, label: int) -> None:
-        """Shows the evidence for another class."""
-        self.label = label
-        await self._draw()
-
-    async def explain_by(self, change: Any) -> None:
-        """Shows the evidence by another method."""
-        self.method = change.value
-        await self._draw()
 
     async def show_kind(self, change: Any) -> None:
         """Shows other pictures of the layers."""
@@ -186,56 +174,7 @@ class _Looking:
         await self.layers.show(self.sample)
 
     def _refuse(self, error: Exception) -> None:
-        self.seen.clear()
+        self.said.clear()
         self.below.set_visibility(False)
-        with self.seen:
+        with self.said:
             failed(self.t, error)
-
-    async def _draw(self) -> None:
-        explainer, sample, label, method = self.explainer, self.sample, self.label, self.method
-        assert sample is not None
-        try:
-            over = await asyncio.to_thread(explainer.evidence, sample, method, label)
-        except ValueError as error:
-            over = error
-        self.seen.clear()
-        with self.seen:
-            self._evidence(sample, over)
-            self._classes(sample)
-
-    def _evidence(self, sample: "Sample", over: Image.Image | Exception) -> None:
-        t = self.t
-        with ui.column().classes("gap-1"):
-            if sample.label is not None:
-                ui.label(f"{sample.name} · {t('is {}', self.explainer.classes[sample.label])}")
-            ui.label(t("Evidence for {}", self.explainer.classes[self.label]))
-            with ui.element("div").style("position:relative"):
-                ui.image(as_url(self.explainer.seen(sample))).style(SHOWN)
-                if isinstance(over, Exception):
-                    failed(t, over)
-                    return
-                top = ui.image(as_url(over)).style(f"{SHOWN};position:absolute;top:0;left:0")
-            ui.label(t("opacity")).classes("text-caption")
-            slider = ui.slider(min=0, max=1, step=0.05, value=self.opacity).classes("w-80")
-            slider.on_value_change(lambda change: self._fade(top, change.value or 0))
-            self._fade(top, self.opacity)
-            ui.toggle(list(METHODS), value=self.method, on_change=self.explain_by).props("no-caps")
-
-    def _fade(self, top: ui.image, opacity: float) -> None:
-        self.opacity = opacity
-        top.style(f"opacity:{opacity}")
-
-    def _classes(self, sample: "Sample") -> None:
-        with ui.column().classes("gap-1 grow min-w-64"):
-            ui.label(self.t("Likeliest classes"))
-            ui.label(self.t("Choose a class to see the evidence for it.")).classes("text-caption")
-            for number, name, p in self.explainer.top(sample):
-                with (
-                    ui.element("button")
-                    .classes("w-full text-left")
-                    .on("click", partial(self.choose, number))
-                ):
-                    ui.label(f"{name} · {100 * p:.1f} %").classes(
-                        "font-bold" if number == self.label else ""
-                    )
-                    ui.linear_progress(p, show_value=False).props("instant-feedback")
