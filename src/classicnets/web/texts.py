@@ -42,7 +42,7 @@ CHINESE: Mapping[str, str] = {
     "Choose a stage to see its layers; below is what one value under the pointer sees.": (
         "点击一个阶段，查看它的各层；指针所在处的一个值能看到的区域画在下面。"
     ),
-    "What is said of it, and what is true": "关于它的说法，以及事实",
+    "What is said of these networks": "关于这些网络的说法",
     "Along depth": "沿深度的变化",
     "Layers": "各层",
     "What one value of this layer sees": "这一层的一个值能看到的区域",

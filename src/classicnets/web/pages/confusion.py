@@ -28,15 +28,16 @@ def show_confusion(t: Text, result: Mapping[str, Any]) -> None:
 
 
 def _matrix(t: Text, cells: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]:
-    grey = {"color": "#888"}
-    axis = {"type": "category", "data": [name[:16] for name in classes], "nameTextStyle": grey}
+    grey, names = {"color": "#888"}, [name[:16] for name in classes]
+    axis = {"type": "category", "data": names, "nameTextStyle": grey}
+    below = 25 + 6 * max(map(len, names))  # pixels that the names take, which are turned
     return {
-        "grid": {"left": 90, "right": 10, "top": 10, "bottom": 80},
+        "grid": {"left": 90, "right": 10, "top": 10, "bottom": below + 20},
         "xAxis": {
             **axis,
             "name": t("predicted"),
             "nameLocation": "middle",
-            "nameGap": 60,
+            "nameGap": below,
             "axisLabel": {"rotate": 60, **grey},
         },
         "yAxis": {**axis, "name": t("true class"), "inverse": True, "axisLabel": grey},

@@ -74,8 +74,8 @@ class Evaluating:
 
 
 def _in_a_line(t: Text, result: Mapping[str, Any]) -> str:
-    top5 = result.get("top5_error")
-    errors = f"{result['top1_error']:.2f} %" + f" / {top5:.2f} %" * (top5 is not None)
+    figures = [result["top1_error"], result.get("top5_error")]  # of five classes only the first
+    errors = " / ".join(f"{figure:.2f} %" for figure in figures if figure is not None)
     images = t("{} images", f"{result['images']:,}")
     return f"{result['protocol']}: {errors} · {images} · {result.get('data') or t('own test part')}"
 

@@ -102,7 +102,7 @@ def _heading(t: Text, found: Found) -> None:
     if entry.paper:
         with ui.expansion(t("Where the paper leaves a choice")).classes("w-full"):
             ui.label(entry.paper.choices)
-        with ui.expansion(t("What is said of it, and what is true")).classes("w-full"):
+        with ui.expansion(t("What is said of these networks")).classes("w-full"):
             _claims(t, found)
 
 
