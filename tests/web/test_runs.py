@@ -28,7 +28,7 @@ def test_a_run_is_evaluated_by_a_protocol_and_the_result_is_kept(run_page, squar
     line = run_page.get_by_text(f"ten-crop: {expected.top1_error:.2f} %")
     line.wait_for()
     line.click()
-    run_page.locator("canvas").nth(2).wait_for()  # after the two of the curves
+    run_page.locator("canvas:visible").nth(2).wait_for()  # after the two of the curves
     kept = json.loads((squares / "evaluations" / "own-ten-crop.json").read_text())
     assert kept["confusion"] == [list(row) for row in expected.confusion]
     run_page.goto("/runs")

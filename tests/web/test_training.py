@@ -109,6 +109,32 @@ def test_a_training_outlives_the_server_and_is_stopped_and_resumed_after_it(brow
         assert second.stop() == 0
 
 
+@pytest.mark.slow
+def test_lenet5_learns_the_digits_though_the_server_is_killed_meanwhile(browser, tmp_path):
+    first = Site(tmp_path)
+    page = browser.new_page(base_url=first.url)
+    page.goto("/train")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("1 / 30", exact=True).wait_for(timeout=90_000)
+    page.close()
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.stop()
+
+    second = Site(tmp_path)
+    page = browser.new_page(base_url=second.url)
+    try:
+        page.goto("/run/lenet5-digits-1")
+        page.get_by_text("ended", exact=True).wait_for(timeout=240_000)
+        page.get_by_text("30 / 30", exact=True).wait_for()
+        run = json.loads((tmp_path / "runs" / "lenet5-digits-1" / "run.json").read_text())
+        assert run["test"]["top1_error"] < 3
+        page.get_by_text(f"{run['test']['top1_error']:.2f}", exact=True).wait_for()
+    finally:
+        page.close()
+        _end(tmp_path / "runs" / "lenet5-digits-1")
+        assert second.stop() == 0
+
+
 def _end(directory: Path) -> None:
     """Ends whatever trains there."""
     until = time.monotonic() + 30

@@ -1,5 +1,6 @@
 """A run on its page as it goes on: curves, predictions, log, stop, resume, delete."""
 
+import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -82,10 +83,10 @@ class Following:
         self.update(found)
         ui.timer(EVERY, self.look_again)
 
-    def look_again(self) -> None:
+    async def look_again(self) -> None:
         """Reads the run's directory; shows it where it has changed."""
         try:
-            self.update(read_run(self.workspace, self.name))
+            self.update(await asyncio.to_thread(read_run, self.workspace, self.name))
         except (ValueError, OSError) as error:
             self.said.set_text(str(error))
 

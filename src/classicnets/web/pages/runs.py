@@ -1,5 +1,6 @@
 """Runs: all of a folder as a table, curves and confusion side by side, and a page for each."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,8 +46,8 @@ def declare(workspace: Workspace) -> None:
                 f'dense flat rows-per-page-label="{t("rows per page")}"'
             ).add_slot("body-cell-name", LINK)
 
-            def refresh() -> None:
-                if (rows := _rows(t, workspace)) != table.rows:
+            async def refresh() -> None:
+                if (rows := await asyncio.to_thread(_rows, t, workspace)) != table.rows:
                     table.rows = rows
 
             ui.timer(EVERY, refresh)
