@@ -31,8 +31,6 @@ def test_a_run_is_evaluated_by_a_protocol_and_the_result_is_kept(run_page, squar
     run_page.locator("canvas:visible").nth(2).wait_for()  # after the two of the curves
     kept = json.loads((squares / "evaluations" / "own-ten-crop.json").read_text())
     assert kept["confusion"] == [list(row) for row in expected.confusion]
-    run_page.goto("/runs")
-    run_page.get_by_role("combobox", name="Runs").wait_for()
 
 
 def test_what_evaluate_refuses_is_said(run_page, squares):
