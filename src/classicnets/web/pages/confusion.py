@@ -10,6 +10,7 @@ from classicnets.web.texts import Text
 MOST = 60  # classes of a matrix; of more, the pairs that are confused most
 NUMBERED = 12  # classes up to which the cells have their counts
 PAIRS = 15
+WHITE = 40  # percent from which a cell is so dark that its count is white
 
 
 def show_confusion(t: Text, result: Mapping[str, Any]) -> None:
@@ -19,7 +20,7 @@ def show_confusion(t: Text, result: Mapping[str, Any]) -> None:
         _pairs(t, counts, classes)
         return
     cells = [
-        {"value": [j, i, round(100 * n / (sum(row) or 1), 1), n], "label": {"formatter": str(n)}}
+        _cell(i, j, n, 100 * n / (sum(row) or 1))
         for i, row in enumerate(counts)
         for j, n in enumerate(row)
     ]
@@ -27,12 +28,17 @@ def show_confusion(t: Text, result: Mapping[str, Any]) -> None:
     ui.echart(_matrix(t, cells, classes)).style(f"width:{size};aspect-ratio:1")
 
 
+def _cell(true: int, predicted: int, count: int, percent: float) -> dict[str, Any]:
+    label = {"formatter": str(count), "color": "#fff" if percent > WHITE else "#888"}
+    return {"value": [predicted, true, round(percent, 1), count], "label": label}
+
+
 def _matrix(t: Text, cells: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]:
     grey, names = {"color": "#888"}, [name[:16] for name in classes]
     axis = {"type": "category", "data": names, "nameTextStyle": grey}
     below = 25 + 6 * max(map(len, names))  # pixels that the names take, which are turned
     return {
-        "grid": {"left": 90, "right": 10, "top": 10, "bottom": below + 20},
+        "grid": {"left": 90, "right": 10, "top": 25, "bottom": below + 20},
         "xAxis": {
             **axis,
             "name": t("predicted"),
@@ -40,7 +46,13 @@ def _matrix(t: Text, cells: list[dict[str, Any]], classes: list[str]) -> dict[st
             "nameGap": below,
             "axisLabel": {"rotate": 60, **grey},
         },
-        "yAxis": {**axis, "name": t("true class"), "inverse": True, "axisLabel": grey},
+        "yAxis": {
+            **axis,
+            "name": t("true class"),
+            "nameLocation": "start",
+            "inverse": True,
+            "axisLabel": grey,
+        },
         "visualMap": {"min": 0, "max": 100, "show": False, "dimension": 2, "inRange": BLUES},
         "series": [
             {

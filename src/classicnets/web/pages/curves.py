@@ -8,12 +8,11 @@ from classicnets.web.shell import FAINT
 LINE = {"type": "line", "showSymbol": True, "animation": False}
 
 
-def curves(title: str, names: Sequence[str]) -> dict[str, Any]:
+def curves(names: Sequence[str]) -> dict[str, Any]:
     """An empty chart of lines over the epochs; names are drawn, not parsed."""
     grey = {"color": "#888"}
     return {
-        "title": {"text": title, "left": 0, "textStyle": {"fontSize": 14, **grey}},
-        "legend": {"top": 0, "right": 0, "left": "45%", "type": "scroll", "textStyle": grey},
+        "legend": {"top": 0, "left": 0, "type": "scroll", "textStyle": grey},
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
         "grid": {"left": 45, "right": 15, "bottom": 30, "top": 40},
         "xAxis": {"type": "value", **over(1), **FAINT},

@@ -93,6 +93,7 @@ class _Designing:
             with ui.column().classes("beside gap-0 min-w-0 overflow-x-auto font-mono"):
                 self.above, self.fault, self.below = ui.label(), ui.label(), ui.label()
                 self.fault.classes("text-negative")
+        self.diagram = ui.column().classes("w-full")
         self.warned = ui.column().classes("gap-0 text-caption")
         ui.label(t("The papers' moves")).classes("text-h6")
         ui.label(t("What each would change here; nothing changes before it is applied.")).classes(
@@ -158,6 +159,8 @@ class _Designing:
         self.totals.clear()
         with self.totals:
             show_totals(self.t, found.report)
+        self.diagram.clear()
+        with self.diagram:
             show_stages(self.t, found.report)
         self.warned.clear()
         with self.warned:

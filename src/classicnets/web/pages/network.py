@@ -166,9 +166,13 @@ def _bars(t: Text, report: "Report") -> None:
             "xAxis": {
                 "type": "category",
                 "data": [layer.name for layer in layers],
-                "axisLabel": {"rotate": 60},
+                "axisLabel": {"rotate": 60, "color": "#888"},
             },
-            "yAxis": {"type": "value", "axisLabel": {"formatter": "{value} %"}, **FAINT},
+            "yAxis": {
+                "type": "value",
+                **FAINT,
+                "axisLabel": {"formatter": "{value} %", "color": "#888"},
+            },
             "series": series,
         }
     ).classes("w-full h-72")

@@ -1,6 +1,7 @@
 """A run on its page as it goes on: curves, predictions, log, stop, resume, delete."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -70,10 +71,7 @@ class Following:
             )
         sets = t("training images"), t("validation images")
         with ui.element("div").classes("grid w-full gap-4 grid-cols-1 md:grid-cols-2"):
-            self.charts = [
-                ui.echart(curves(t(title), sets)).classes("h-72 w-full")
-                for title in ("loss", "top-1 error, %")
-            ]
+            self.charts = [self._chart(t(title), sets) for title in ("loss", "top-1 error, %")]
         with ui.expansion(t("Sample predictions")).classes("w-full") as self.sampled:
             self.samples = Samples(t, self.workspace, self.name, self.sampled)
         self.judged = ui.expansion(t("Evaluate")).classes("w-full")
@@ -82,6 +80,11 @@ class Following:
             self.log = ui.label().classes("mono w-full text-caption")
         self.update(found)
         ui.timer(EVERY, self.look_again)
+
+    def _chart(self, title: str, names: Sequence[str]) -> ui.echart:
+        with ui.column().classes("min-w-0 gap-1"):
+            ui.label(title)
+            return ui.echart(curves(names)).classes("h-72 w-full")
 
     async def look_again(self) -> None:
         """Reads the run's directory; shows it where it has changed."""

@@ -73,7 +73,8 @@ def _compare(t: Text, workspace: Workspace, names: list[str]) -> None:
     ui.label(t("Compare")).classes("text-h6")
     chosen = ui.select(names, multiple=True, value=names[:2], label=t("Runs"))
     chosen.props("use-chips").classes("w-full")
-    chart = ui.echart(curves(t("top-1 error on validation, %"), ())).classes("w-full h-80")
+    ui.label(t("top-1 error on validation, %"))
+    chart = ui.echart(curves(())).classes("w-full h-80")
     ui.label(t("Confusion: the share of each class that was predicted as which")).classes(
         "text-caption"
     )
