@@ -88,9 +88,9 @@ def test_a_test_image_is_explained_by_all_that_layers_see(page):
     assert page.get_by_role("alert").count() == 0
 
 
-def test_a_picture_of_the_camera_is_explained(page):
+def test_a_photo_by_the_camera_is_explained(page):
     page.goto("/look?run=squares")
     page.get_by_role("button", name="Camera").click()
     page.wait_for_function("document.querySelector('video.camera')?.videoWidth > 0")
-    page.get_by_role("button", name="Take the picture").click()
+    page.get_by_role("button", name="Take a photo").click()
     page.get_by_text("Likeliest classes").wait_for()

@@ -1,4 +1,4 @@
-"""A run is judged, exported and compared in its page."""
+"""A run is evaluated, exported and compared in its page."""
 
 import json
 

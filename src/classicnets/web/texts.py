@@ -88,7 +88,7 @@ CHINESE: Mapping[str, str] = {
     ),
     "One of the test images": "取一幅测试图像",
     "Camera": "摄像头",
-    "Take the picture": "拍照",
+    "Take a photo": "拍照",
     "the browser gives no camera: {}": "浏览器没有提供摄像头：{}",
     "is {}": "实为 {}",
     "{} of {} maps, the strongest first; zero is middle grey": (

@@ -28,7 +28,7 @@ Seen = list[tuple[str, Image.Image]]  # a caption and an image each
 
 
 class Layers:
-    """One kind of picture at a time, of the stages of the network; each is computed when chosen."""
+    """One kind of image at a time, of the stages of the network; each is computed when chosen."""
 
     def __init__(self, t: Text, explainer: "Explainer"):
         self.t, self.explainer = t, explainer
@@ -36,7 +36,7 @@ class Layers:
         self.place = ui.column().classes("w-full gap-2")
 
     async def show(self, sample: "Sample") -> None:
-        """The pictures of an image; what does not apply to this network is said."""
+        """What the layers see in an image; what does not apply to this network is said."""
         kind = self.kind
         try:
             found = await asyncio.to_thread(self._computed, kind, sample)
@@ -62,12 +62,12 @@ class Layers:
                 (f"{found.label} · {found.distance:.3g}", found.image)
                 for found in self.explainer.nearest(sample)
             ]
-        picture = {MAPS: self._maps, DECONVNET: self._deconvnet, PATCHES: self._patches}[kind]
+        see = {MAPS: self._maps, DECONVNET: self._deconvnet, PATCHES: self._patches}[kind]
         if kind == MAPS:
             layers = self.explainer.layers(sample)
         else:  # as many as `see` shows
             layers = self.explainer.stages(sample, 5 if kind == DECONVNET else 3)
-        return list(map(partial(picture, sample), layers))
+        return list(map(partial(see, sample), layers))
 
     def _maps(self, sample: "Sample", layer: str) -> tuple[str, Image.Image]:
         from classicnets.api.explaining import MOST_MAPS

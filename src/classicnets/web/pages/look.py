@@ -132,12 +132,10 @@ class _Looking:
         await self.look(sample)
 
     async def film(self) -> None:
-        """Shows what the camera sees, and looks at the picture that is taken."""
+        """Shows what the camera sees, and looks at the photo that is taken."""
         with ui.dialog() as dialog, ui.card():
             ui.element("video").classes("camera").props("autoplay playsinline muted").style(SHOWN)
-            ui.button(self.t("Take the picture"), on_click=lambda: dialog.submit(True)).props(
-                "no-caps"
-            )
+            ui.button(self.t("Take a photo"), on_click=lambda: dialog.submit(True)).props("no-caps")
         dialog.open()
         if problem := await ui.run_javascript(FILM, timeout=60):
             dialog.close()
@@ -168,7 +166,7 @@ class _Looking:
         await self.layers.show(sample)
 
     async def show_kind(self, change: Any) -> None:
-        """Shows other pictures of the layers."""
+        """Shows the layers in another way."""
         self.layers.kind = change.value
         assert self.sample is not None
         await self.layers.show(self.sample)

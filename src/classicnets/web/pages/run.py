@@ -13,7 +13,7 @@ from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
 from .curves import curves, over
-from .judge import Evaluating, Exporting
+from .tested import Evaluating, Exporting
 from .samples import Samples
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Following:
             self.charts = [self._chart(t(title), sets) for title in ("loss", "top-1 error, %")]
         with ui.expansion(t("Sample predictions")).classes("w-full") as self.sampled:
             self.samples = Samples(t, self.workspace, self.name, self.sampled)
-        self.judged = ui.expansion(t("Evaluate")).classes("w-full")
+        self.evaluated = ui.expansion(t("Evaluate")).classes("w-full")
         self.exported = ui.expansion(t("Export")).classes("w-full")
         with ui.expansion(t("Log")).classes("w-full"):
             self.log = ui.label().classes("mono w-full text-caption")
@@ -105,7 +105,7 @@ class Following:
         self.resume.set_visibility(state == "stopped")
         self.delete.set_visibility(state not in ("", "training"))
         ready = bool(found and found.has_weights)
-        for each in (self.look, self.sampled, self.judged, self.exported):
+        for each in (self.look, self.sampled, self.evaluated, self.exported):
             each.set_visibility(ready)
         if found is None:
             failure = next((line for line in lines if line.startswith("classicnets: ")), "")
@@ -126,8 +126,8 @@ class Following:
         self.samples.changed()
         if found.has_weights and self.filled != found.state:
             self.filled = found.state
-            self.judged.clear()
-            with self.judged:
+            self.evaluated.clear()
+            with self.evaluated:
                 Evaluating(self.t, self.workspace, self.name).show(found.test)
             self.exported.clear()
             with self.exported:
