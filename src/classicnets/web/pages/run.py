@@ -13,8 +13,8 @@ from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
 from .curves import curves, over
-from .tested import Evaluating, Exporting
 from .samples import Samples
+from .tested import Evaluating, Exporting
 
 if TYPE_CHECKING:
     from classicnets.api.following import Followed
