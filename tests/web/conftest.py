@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+FLAGS = ["--no-sandbox", *CAMERA]
 HOSTILE = "<img src=x onerror=alert(1)>"
 DESIGN = "[8x8x1] input\n[6x6x4] conv1: 4 3x3 filters\n[2] fc2: 2 neurons\n"
 
@@ -23,6 +25,18 @@ def folder(tmp_path_factory) -> Path:
     (folder / "designs" / f"{HOSTILE}.net").write_text(DESIGN)
     (folder / "data" / f"{HOSTILE} set").mkdir(parents=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def squares(folder, write_folder) -> Path:
+    """A run, LeNet-5 on two classes, one of them with a hostile name."""
+    import classicnets as cn
+
+    data = write_folder(folder / "squares", 5)
+    (data / "light").rename(data / HOSTILE)
+    cn.train("lenet5", data, "fast", 3, folder / "squares run").finish()
+    # not where this process holds the lock, for which the queue would wait
+    return shutil.copytree(folder / "squares run", folder / "runs" / "squares")
 
 
 class Site:
@@ -58,7 +72,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
 

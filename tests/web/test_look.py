@@ -1,7 +1,6 @@
 """An image is dropped or drawn, and explained; class names and file names are text."""
 
 import io
-import shutil
 import struct
 import zlib
 from typing import Any
@@ -9,19 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import classicnets as cn
-
 from .conftest import HOSTILE
 
-
-@pytest.fixture(scope="module", autouse=True)
-def run(folder, write_folder) -> None:
-    """LeNet-5 on two classes, one of them with a hostile name."""
-    data = write_folder(folder / "squares", 5)
-    (data / "light").rename(data / HOSTILE)
-    cn.train("lenet5", data, "fast", 3, folder / "squares run").finish()
-    # not where this process holds the lock, for which the queue would wait
-    shutil.copytree(folder / "squares run", folder / "runs" / "squares")
+pytestmark = pytest.mark.usefixtures("squares")
 
 
 def sent(light: int) -> dict[str, Any]:
@@ -79,7 +68,29 @@ def test_a_digit_that_is_drawn_is_answered(page):
     for k in range(5):
         page.mouse.move(box["x"] + 60 + 30 * k, box["y"] + 60 + 30 * k)
     page.mouse.up()
-    page.get_by_text("Likeliest classes").wait_for()
+    page.get_by_text("F6 · 32 of 84 maps").wait_for()
     assert page.locator("polyline").count() == 1
     page.get_by_role("button", name="clear").click()
     page.wait_for_function("document.querySelectorAll('polyline').length === 0")
+
+
+def test_a_test_image_is_explained_by_all_that_layers_see(page):
+    page.goto("/look?run=squares")
+    page.get_by_role("button", name="One of the test images").click()
+    page.get_by_text("· is ").wait_for()
+    for kind, said in (
+        ("Deconvnet", "C1 · the strongest maps projected back to the pixels"),
+        ("Strongest patches", "C1 · the test images' parts that activate maps"),
+        ("Nearest training images", "By the distance of what the last layer reads"),
+    ):
+        page.get_by_role("button", name=kind).click()
+        page.get_by_text(said).wait_for()
+    assert page.get_by_role("alert").count() == 0
+
+
+def test_a_photo_by_the_camera_is_explained(page):
+    page.goto("/look?run=squares")
+    page.get_by_role("button", name="Camera").click()
+    page.wait_for_function("document.querySelector('video.camera')?.videoWidth > 0")
+    page.get_by_role("button", name="Take a photo").click()
+    page.get_by_text("Likeliest classes").wait_for()

@@ -1,5 +1,6 @@
 """A training is started, watched, stopped and resumed from the page, and outlives the server."""
 
+import json
 import os
 import re
 import shutil
@@ -36,6 +37,36 @@ def test_a_training_is_estimated_and_started_and_its_run_is_shown(page):
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url("**/runs")
+
+
+def test_every_value_has_its_source_and_a_changed_one_is_checked_and_used(page, folder):
+    page.goto("/train?network=alexnet")
+    page.get_by_text("Every value of the recipe").click()
+    page.get_by_text("section 5").first.wait_for()
+    batch, decay = (page.get_by_label(name, exact=True) for name in ("batch", "optimizer"))
+    assert batch.input_value() == "128"  # section 5: "a batch size of 128 examples"
+    assert "weight_decay=0.0005" in decay.input_value()
+    batch.fill("0")
+    page.get_by_text("batch must be a whole number of at least 1, not 0").first.wait_for()
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("alert").filter(has_text="Something failed").wait_for()
+    assert not list((folder / "runs").glob("alexnet*"))
+
+
+def test_a_training_starts_from_the_weights_of_a_run(page, folder, squares):
+    page.goto("/train")
+    choose(page, "weights to start from", "squares")
+    page.get_by_text("fine-tune").wait_for()
+    page.get_by_role("spinbutton", name="epochs").fill("1")
+    page.get_by_text("Every value of the recipe").click()
+    page.get_by_label("batch", exact=True).fill("40")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url("**/run/lenet5-digits-*")
+    page.get_by_text("ended", exact=True).wait_for(timeout=90_000)
+    run = folder / "runs" / page.url.rpartition("/")[2]
+    config = json.loads((run / "run.json").read_text())
+    assert config["recipe"]["batch"] == 40
+    assert config["recipe"]["init"]["kind"] == "FromRun"
 
 
 def test_a_mistake_is_said_and_starts_nothing(page, folder):
@@ -75,6 +106,32 @@ def test_a_training_outlives_the_server_and_is_stopped_and_resumed_after_it(brow
     finally:
         page.close()
         _end(directory)
+        assert second.stop() == 0
+
+
+@pytest.mark.slow
+def test_lenet5_learns_the_digits_though_the_server_is_killed_meanwhile(browser, tmp_path):
+    first = Site(tmp_path)
+    page = browser.new_page(base_url=first.url)
+    page.goto("/train")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("1 / 30", exact=True).wait_for(timeout=90_000)
+    page.close()
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.stop()
+
+    second = Site(tmp_path)
+    page = browser.new_page(base_url=second.url)
+    try:
+        page.goto("/run/lenet5-digits-1")
+        page.get_by_text("ended", exact=True).wait_for(timeout=240_000)
+        page.get_by_text("30 / 30", exact=True).wait_for()
+        run = json.loads((tmp_path / "runs" / "lenet5-digits-1" / "run.json").read_text())
+        assert run["test"]["top1_error"] < 3
+        page.get_by_text(f"{run['test']['top1_error']:.2f}", exact=True).wait_for()
+    finally:
+        page.close()
+        _end(tmp_path / "runs" / "lenet5-digits-1")
         assert second.stop() == 0
 
 

@@ -14,6 +14,7 @@ from classicnets.data.listing import TestImages, find_overlap
 from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.evaluation.metrics import Evaluation, evaluate_scores
 from classicnets.evaluation.protocols import (
+    PROTOCOLS as PROTOCOLS,
     count_views,
     find_protocol,
     log_probabilities,

@@ -1,10 +1,14 @@
-"""One image explained: its likeliest classes, where the evidence for one is, and what layers see.
+"""One image explained: its likeliest classes, where the evidence for one is, what layers see, and
+which images of training are like it.
 
 `see` writes the same as plates; here each is an image of its own, for who looks step by step.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -14,9 +18,11 @@ from torch.nn import functional as F
 from classicnets.data.image_file import open_image
 from classicnets.support.devices import select_device
 from classicnets.visualize.cam import grad_cam
-from classicnets.visualize.features import feature_maps
+from classicnets.visualize.deconv import deconv
+from classicnets.visualize.features import cut_patch, feature_maps, strongest_activations
 from classicnets.visualize.gradients import saliency
 from classicnets.visualize.occlusion import occlusion
+from classicnets.visualize.predictions import Predictions, predict_all
 from classicnets.visualize.tiles import around_grey, montage, rgb
 
 from .inspection import Inspection, Sample
@@ -25,6 +31,17 @@ from .runs import Source, load_best
 
 MOST_MAPS, COLUMNS, MOST_LAYERS = 32, 16, 8
 MOST_PIXELS = 50_000_000  # of an image that is sent
+# images of the data that are looked at, and numbers that they may hold together
+MOST_IMAGES, MOST_NUMBERS = 1000, 50_000_000
+MAPS, PATCHES, NEAREST = 6, 9, 9
+
+
+class Neighbour(NamedTuple):
+    """A training image, its class, and how far its features are from those of an image."""
+
+    image: Image.Image
+    label: str
+    distance: float
 
 
 class Explainer:
@@ -39,7 +56,8 @@ class Explainer:
         self.network = load_best(opened, network).to(where)
         self.classes = opened.config.classes
         self.channels = opened.config.input[0]
-        self.of = Inspection(opened, self.network, network, [], [], None, limit=10)
+        most = min(MOST_IMAGES, max(10, MOST_NUMBERS // math.prod(opened.config.input)))
+        self.of = Inspection(opened, self.network, network, [], [], None, limit=most)
 
     def read(self, image: Path | Image.Image, name: str) -> Sample:
         """An image as the network reads it. Raises a ValueError where it cannot be read."""
@@ -52,6 +70,15 @@ class Explainer:
             raise ValueError(str(error).replace(str(image), name)) from None
         return sample._replace(name=name)
 
+    def test(self, number: int) -> Sample:
+        """A test image of the run's data, by a number that goes round and round; like `validation`
+        it raises a ValueError where the data are gone."""
+        return self.of.sample(self.of.test, number)
+
+    def validation(self, number: int) -> Sample:
+        """A validation image of the run's data, which may be looked at while it trains."""
+        return self.of.sample(self.of.validation, number)
+
     def top(self, sample: Sample, count: int = 5) -> list[tuple[int, str, float]]:
         """The likeliest classes: the number, the name and the probability of each."""
         order = sample.probability.argsort(descending=True, stable=True)[:count].tolist()
@@ -60,6 +87,10 @@ class Explainer:
     def layers(self, sample: Sample) -> Sequence[str]:
         """Stages and fully connected layers, with the first and the last, in order."""
         return self.of.feature_layers(sample.input, MOST_LAYERS)
+
+    def stages(self, sample: Sample, count: int) -> Sequence[str]:
+        """So many stages, evenly spaced to the last; a ValueError where none gives feature maps."""
+        return self.of.map_layers(count, sample.input)
 
     def seen(self, sample: Sample) -> Image.Image:
         """The image as the network sees it."""
@@ -86,15 +117,69 @@ class Explainer:
         """
         (found,) = feature_maps(self.network, sample.input, [layer])
         tiles = around_grey(found.maps[list(found.order[:MOST_MAPS])])[:, None]
-        pixels = montage(tiles, min(COLUMNS, len(tiles))).clamp(0, 1) * 255
-        image = Image.fromarray(pixels.permute(1, 2, 0).round().to(torch.uint8).numpy())
-        return image, len(found.maps)
+        return _tiled(tiles, COLUMNS), len(found.maps)
+
+    def deconvnet(self, sample: Sample, layer: str) -> Image.Image:
+        """The strongest activations of a layer's strongest maps projected back to the pixels, side
+        by side (Zeiler, Fergus, section 2.1). Raises a ValueError where `deconv` does.
+        """
+        found = deconv(self.network, sample.input, layer, count=PATCHES)
+        return _tiled(torch.stack([around_grey(one) for one in found.reconstructions]), PATCHES)
+
+    def patches(self, layer: str) -> tuple[Image.Image, tuple[int, ...]]:
+        """The parts of test images that activate a layer's strongest maps most, a row for each,
+        and the numbers of these maps (ZFNet, Figure 2). Raises a ValueError without the data.
+        """
+        images = self.of.test
+        found = strongest_activations(
+            self.network, images.inputs, layer, count=PATCHES, max_maps=MAPS
+        )
+        cut = [
+            cut_patch(images.images[int(at)], box)
+            for row, boxes in zip(found.images, found.boxes, strict=True)
+            for at, box in zip(row, boxes, strict=True)
+        ]
+        return _tiled(_of_one_size(cut), found.images.shape[1]), found.maps
+
+    def nearest(self, sample: Sample) -> list[Neighbour]:
+        """The training images whose features are nearest, the nearest first.
+
+        Features are what the last layer reads; their distance is Euclidean (AlexNet, section 6.1).
+        Raises a ValueError where the data are gone.
+        """
+        own = predict_all(self.network, sample.input[None], torch.zeros(1, dtype=torch.long))
+        far = torch.cdist(own.features, self._training.features)[0]
+        images = self.of.train
+        return [
+            Neighbour(
+                Image.fromarray((rgb(images.images[at]) * 255).round().astype("uint8")),
+                self.classes[int(images.labels[at])],
+                float(far[at]),
+            )
+            for at in far.argsort(stable=True)[:NEAREST].tolist()
+        ]
+
+    @cached_property
+    def _training(self) -> Predictions:
+        images = self.of.train
+        return predict_all(self.network, images.inputs, images.labels)
 
     def _hidden(self, sample: Sample, label: int) -> Tensor:
         """How much less probable the class is where a grey square hides the image."""
         grey = self.of.config.scaling(torch.full((1, *self.of.config.input), 127).byte())[0]
         found = occlusion(self.network, sample.input, label, grey=grey)
         return found.whole_probability - found.probability
+
+
+def _tiled(tiles: Tensor, columns: int) -> Image.Image:
+    pixels = montage(tiles, min(columns, len(tiles))).clamp(0, 1) * 255
+    return Image.fromarray(pixels.permute(1, 2, 0).round().to(torch.uint8).numpy())
+
+
+def _of_one_size(patches: Sequence[Tensor]) -> Tensor:
+    """Patches enlarged to the size of the largest of them."""
+    size = [max(patch.shape[axis] for patch in patches) for axis in (1, 2)]
+    return torch.cat([F.interpolate(patch[None], size, mode="nearest") for patch in patches])
 
 
 def _require_few_pixels(image: Image.Image) -> None:

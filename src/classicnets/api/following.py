@@ -5,11 +5,12 @@ All of it is read from their directories, so it does not matter who began them.
 
 import os
 import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import lock_holder
@@ -23,8 +24,8 @@ TRAINING, STOPPED, ENDED, DIVERGED, DAMAGED = "training", "stopped", "ended", "d
 class Followed:
     """A run: what it is, its epochs so far, and its state, one of those above.
 
-    Errors are in %; that of the test is None until the run has ended. `process` is the id of the
-    one that trains it, 0 where there is none. A damaged run has only its `reason`.
+    Errors are in %. `test` has the fields of an `Evaluation` once the run has ended. `process` is
+    the id of the one that trains it, 0 where there is none. A damaged run has only its `reason`.
     """
 
     directory: Path
@@ -34,7 +35,7 @@ class Followed:
     recipe: str = ""
     length: int = 0
     epochs: tuple[EpochMetrics, ...] = ()
-    test_error: float | None = None
+    test: Mapping[str, Any] = field(default_factory=dict)
     parameters: int | None = None
     process: int = 0
     reason: str = ""
@@ -42,6 +43,16 @@ class Followed:
     @property
     def name(self) -> str:
         return self.directory.name
+
+    @property
+    def test_error(self) -> float | None:
+        """The error on the test part; None until the run has ended."""
+        return self.test.get("top1_error")
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it can predict: the best weights so far are there."""
+        return (self.directory / "weights.safetensors").exists()
 
     @property
     def best_error(self) -> float | None:
@@ -77,7 +88,7 @@ def follow(directory: str | Path) -> Followed:
         recipe=config.recipe.cite,
         length=config.epochs,
         epochs=tuple(run.epochs),
-        test_error=test.get("top1_error"),
+        test=test,
         parameters=run.notes.get("parameters"),
         process=process,
         reason=str(run.notes.get("diverged") or run.notes.get("stopped_early") or ""),

@@ -121,6 +121,20 @@ class Inspection:
         return self._sample(self._splits.train)
 
     @cached_property
+    def validation(self) -> Subset:
+        """Validation images of the run's data, at most `limit`."""
+        return self._sample(self._splits.validation)
+
+    def sample(self, of: Subset, number: int) -> Sample:
+        """One image of `test`, `train` or `validation`, counted round and round."""
+        at = number % len(of.labels)
+        name = Path(of.paths[at]).name if of.paths else f"image {at + 1}"
+        (found,) = self._samples(
+            [name], of.images[at][None], of.inputs[at][None], [int(of.labels[at])]
+        )
+        return found
+
+    @cached_property
     def predictions(self) -> Predictions:
         """The network's predictions for the test images."""
         return predict_all(self.network, self.test.inputs, self.test.labels)

@@ -74,7 +74,7 @@ class WeightsTable:
                 str(one.megabytes),
                 f"{one.errors[0]:.2f} / {one.errors[1]:.2f}",
                 one.licence,
-                "yes" if exists(_place(one) / "run.json") else "no",
+                "yes" if is_kept(one) else "no",
                 one.about,
             )
             for one in self.rows
@@ -280,6 +280,11 @@ def _config(
         execution=Execution(precision="fp32", layout="channels_first", accumulation_steps=1),
         seed=0,
     )
+
+
+def is_kept(released: Released) -> bool:
+    """Whether published weights are in the cache."""
+    return exists(_place(released) / "run.json")
 
 
 def _place(released: Released) -> Path:

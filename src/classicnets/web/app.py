@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import app as nicegui_app, ui
 
 from .guard import Address, Guard
 from .pages import PAGES
-from .shell import importing
+from .shell import begin_importing
 from .workspace import Workspace
 
 LARGEST = 2**25  # bytes of a request
@@ -29,5 +29,5 @@ def application(folder: Path, data: Sequence[Path], address: Address) -> Guard:
         declare(workspace)
     ui.run_with(app, title="classicnets", favicon="\N{ARTIST PALETTE}", show_welcome_message=False)
     # while the first page is read; nearly all else needs torch, which takes a second to import
-    importing.start()
+    nicegui_app.on_connect(begin_importing)
     return Guard(app, address, POLICY, LARGEST)

@@ -22,7 +22,10 @@ NAVIGATION = {
     "/look": "Look inside",
     "/studies": "Studies",
 }
-FAINT = {"splitLine": {"lineStyle": {"color": "rgba(128, 128, 128, 0.25)"}}}  # of a chart's grid
+FAINT = {  # of a chart's axes, on light and on dark
+    "splitLine": {"lineStyle": {"color": "rgba(128, 128, 128, 0.25)"}},
+    "axisLabel": {"color": "#888"},
+}
 YEAR = 365 * 24 * 3600
 # few lines of style: all else is NiceGUI's own
 STYLE = """
@@ -32,6 +35,7 @@ STYLE = """
 .content { max-width: 72rem; margin: 0 auto; width: 100% }
 .q-table th, .q-table td { padding: .2rem .6rem !important }
 .mono { font-family: ui-monospace, monospace; white-space: pre; overflow-x: auto }
+.body--dark .text-negative { color: #ff7b72 !important }
 :focus-visible { outline: 2px solid #5898d4; outline-offset: 2px }
 """
 
@@ -81,10 +85,17 @@ async def _keep(name: str, value: Any) -> None:
 importing = Thread(target=import_module, args=("classicnets.api.show",), daemon=True)
 
 
+def begin_importing() -> None:
+    """Imports what computing needs, once, after the first page is there."""
+    if importing.ident is None:
+        importing.start()
+
+
 async def computed(work: Callable[[], T]) -> T:
     """What takes a while, in a thread, so that pages are answered meanwhile; this one is shown."""
     spinner = ui.spinner(size="lg")
     await ui.context.client.connected()
+    begin_importing()
     await asyncio.to_thread(importing.join)  # two threads that import torch disturb each other
     try:
         return await asyncio.to_thread(work)

@@ -41,7 +41,10 @@ CHINESE: Mapping[str, str] = {
     "memory of a training step": "一步训练所需内存",
     "receptive field": "感受野",
     "Stages": "各阶段",
-    "Choose a stage to see its layers.": "点击一个阶段，查看它的各层。",
+    "Choose a stage to see its layers; below is what one value under the pointer sees.": (
+        "点击一个阶段，查看它的各层；指针所在处的一个值能看到的区域画在下面。"
+    ),
+    "What is said of these networks": "关于这些网络的说法",
     "Along depth": "沿深度的变化",
     "Layers": "各层",
     "What one value of this layer sees": "这一层的一个值能看到的区域",
@@ -75,6 +78,21 @@ CHINESE: Mapping[str, str] = {
     "opacity": "不透明度",
     "method": "方法",
     "Feature maps": "特征图",
+    "Deconvnet": "反卷积网络",
+    "Strongest patches": "最强响应的图块",
+    "Nearest training images": "最相近的训练图像",
+    "the strongest maps projected back to the pixels": "把最强的特征图投影回像素",
+    "the test images' parts that activate maps {} most, a row for each": (
+        "测试图像中最能激活特征图 {} 的部分，每张图一行"
+    ),
+    "By the distance of what the last layer reads; the class and the distance.": (
+        "按最后一层输入的距离；标出类别与距离。"
+    ),
+    "One of the test images": "取一幅测试图像",
+    "Camera": "摄像头",
+    "Take a photo": "拍照",
+    "the browser gives no camera: {}": "浏览器没有提供摄像头：{}",
+    "is {}": "实为 {}",
     "{} of {} maps, the strongest first; zero is middle grey": (
         "{} / {} 张特征图，从最强开始；零为中灰"
     ),
@@ -109,6 +127,15 @@ CHINESE: Mapping[str, str] = {
     "none": "无",
     "the paper's": "论文的",
     "fast (modern)": "快速（现代）",
+    "fine-tune": "微调",
+    "weights to start from": "起始权重",
+    "in the cache": "已在缓存中",
+    "to be downloaded": "需要下载",
+    "Every value of the recipe, with its source": "训练方案的每个值及其出处",
+    "Change a value as the list writes it; what is emptied is the recipe's own.": (
+        "按列表的写法修改；清空则恢复训练方案的值。"
+    ),
+    "not set": "未设定",
     "Estimate": "估计",
     "Start": "开始",
     "Waiting": "等待中",
@@ -117,6 +144,14 @@ CHINESE: Mapping[str, str] = {
     # runs
     "Compare": "比较",
     "top-1 error on validation, %": "验证集 top-1 误差，%",
+    "Confusion: the share of each class that was predicted as which": (
+        "混淆矩阵：每个类别有多少被预测为哪个类别"
+    ),
+    "Confused most: true class, predicted class, images": "最常混淆：真实类别、预测类别、图像数",
+    "true class": "真实类别",
+    "predicted": "预测类别",
+    "It has not been tested yet.": "尚未测试。",
+    "at the end of training": "训练结束时",
     "state": "状态",
     "epoch": "轮",
     "best validation error, %": "最佳验证误差，%",
@@ -135,6 +170,18 @@ CHINESE: Mapping[str, str] = {
     "Stop": "停止",
     "Resume": "继续",
     "Log": "日志",
+    "Sample predictions": "预测示例",
+    "Evaluate": "评估",
+    "protocol": "测试方式",
+    "the run's own test images": "该训练自己的测试图像",
+    "own test part": "自己的测试部分",
+    "{} images": "{} 幅图像",
+    "Export": "导出",
+    "format": "格式",
+    "precision": "精度",
+    "takes bytes, and resizes, crops and scales them itself": (
+        "输入原始字节，自行缩放、裁剪与归一化"
+    ),
     "Training begins.": "训练即将开始。",
     "About to save and end.": "即将保存并结束。",
     "Delete": "删除",

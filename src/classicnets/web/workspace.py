@@ -7,16 +7,18 @@ time. A name that a browser sends is that of one thing in one of these folders, 
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from classicnets.support.files import lock_holder, write_atomic
 from classicnets.support.names import file_names
 
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
 LOG_LINES = 40
+EVALUATIONS, EXPORTS = "evaluations", "exports"  # folders of a run
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -32,6 +34,20 @@ def inside(folder: Path, name: str) -> Path:
     if path.resolve().parent != folder.resolve():  # a link that leads out
         raise ValueError(f"{name!r} is not in {folder.name}")
     return path
+
+
+def _ended(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Waits until a process ends; why it failed, in a line of its own, empty where it did not."""
+    if not process.wait():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line for line in lines if line.startswith("classicnets: ")]
+    return (said or lines or [f"status {process.returncode}"])[-1]
+
+
+def _kept(part: Path, place: Path) -> str:
+    part.replace(place)
+    return ""
 
 
 @dataclass
@@ -150,6 +166,48 @@ class Workspace:
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         return text.splitlines()[-LOG_LINES:]
 
+    def evaluations(self, name: str) -> dict[str, dict[str, Any]]:
+        """What the evaluations of a run came to that were asked for in the page, by their names."""
+        found = {}
+        for file in sorted((self.run(name) / EVALUATIONS).glob("*.json")):
+            with suppress(OSError, ValueError):
+                found[file.stem] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+
+    def evaluate(self, name: str, protocol: str, data: str) -> Callable[[], str]:
+        """Begins to evaluate a run on its own data, or others by their name; see `_ended`."""
+        run = self.run(name)
+        given = [f"--protocol={protocol}"]
+        given += [f"--data={self.dataset(data)}"] if data else []
+        (stem,) = file_names([f"{data or 'own'} {protocol}"])
+        place = run / EVALUATIONS / f"{stem}.json"
+        place.parent.mkdir(exist_ok=True)
+        part, log = place.with_suffix(".part"), place.with_suffix(".log")
+        with part.open("wb") as out, log.open("wb") as errors:
+            process = self.begin(["evaluate", str(run), "--json", *given], out, errors)
+        return lambda: _ended(process, log) or _kept(part, place)
+
+    def exports(self, name: str) -> list[Path]:
+        """The files that a run was exported to."""
+        files = (self.run(name) / EXPORTS).glob("*.*")
+        return sorted(file for file in files if file.is_file() and file.suffix != ".log")
+
+    def export(
+        self, name: str, form: str, suffix: str, precision: str, whole: bool
+    ) -> Callable[[], str]:
+        """Begins to export a run to a file that is named after it; see `_ended`."""
+        run = self.run(name)
+        (stem,) = file_names([f"{name}-{precision}{'-bytes' * whole}"])
+        place = run / EXPORTS / f"{stem}{suffix}"
+        place.parent.mkdir(exist_ok=True)
+        log = place.with_name(f"{place.name}.log")
+        words = [f"--out={place}", f"--format={form}", f"--precision={precision}", "--exist-ok"]
+        with log.open("wb") as out:
+            process = self.begin(
+                ["export", str(run), *words, *["--with-preprocessing"] * whole], out
+            )
+        return lambda: _ended(process, log)
+
     def trash(self, name: str, when: str) -> None:
         """Moves a run into the folder `trash`. Raises a ValueError for one that is in training."""
         path = self.run(name)
@@ -164,13 +222,18 @@ class Workspace:
         write_atomic(self.runs / "queue.json", json.dumps(jobs, indent=1).encode())
 
     def _start(self, name: str, words: Sequence[str]) -> None:
-        """Starts `classicnets` with these words, in a session that the server's end spares."""
         with (self.runs / f"{name}.log").open("ab") as log:
-            self.started[name] = subprocess.Popen(
-                [sys.executable, "-u", "-m", "classicnets", *words],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self.started[name] = self.begin(words, log)
+
+    def begin(
+        self, words: Sequence[str], out: IO[bytes], errors: IO[bytes] | int = subprocess.STDOUT
+    ) -> "subprocess.Popen[bytes]":
+        """Starts `classicnets` with these words, in a session that the server's end spares."""
+        return subprocess.Popen(
+            [sys.executable, "-u", "-m", "classicnets", *words],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=errors,
+            start_new_session=True,
+        )

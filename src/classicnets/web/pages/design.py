@@ -10,11 +10,13 @@ from starlette.requests import Request
 
 from classicnets.api.listed import listed
 from classicnets.support.names import visible
-from classicnets.support.tables import format_bytes
 from classicnets.support.units import format_change
 from classicnets.web.shell import computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
+
+from .network import show_totals
+from .stages import show_stages
 
 if TYPE_CHECKING:
     from classicnets.api.drafting import Draft
@@ -82,7 +84,7 @@ class _Designing:
             self.undo = ui.button(t("Undo the move"), on_click=self.take_back)
             self.undo.props("no-caps flat").set_visibility(False)
         self.said = ui.label().classes("text-negative").props("role=status aria-live=polite")
-        self.totals = ui.row().classes("gap-6")
+        self.totals = ui.column().classes("w-full gap-1")
         ui.label(
             t("Beside each line: the shape it gives, its parameters and multiply-adds.")
         ).classes("text-caption opacity-70")
@@ -91,6 +93,7 @@ class _Designing:
             with ui.column().classes("beside gap-0 min-w-0 overflow-x-auto font-mono"):
                 self.above, self.fault, self.below = ui.label(), ui.label(), ui.label()
                 self.fault.classes("text-negative")
+        self.diagram = ui.column().classes("w-full")
         self.warned = ui.column().classes("gap-0 text-caption")
         ui.label(t("The papers' moves")).classes("text-h6")
         ui.label(t("What each would change here; nothing changes before it is applied.")).classes(
@@ -138,7 +141,7 @@ class _Designing:
                 if line.params
             }
             self._beside(given | costs)
-            self._show_totals(found)
+            self._show(found)
 
     def _beside(self, figures: dict[int, str], fault: int = 0) -> None:
         """Shows figures beside the lines they belong to, and where the error is.
@@ -152,20 +155,13 @@ class _Designing:
         self.fault.set_text(f"{fault:3}  \N{LEFTWARDS ARROW} {self.said.text}" * bool(fault))
         self.below.set_text("\n".join(lines[fault:] if fault else []))
 
-    def _show_totals(self, found: "Draft") -> None:
-        t, totals = self.t, found.report.totals
-        figures = {
-            t("parameters"): f"{totals.params:,}",
-            t("multiply-adds"): f"{totals.macs:,}",
-            t("memory of a training step"): format_bytes(found.report.training_memory.total),
-            t("receptive field"): str(totals.receptive_field or t("unknown")),
-        }
+    def _show(self, found: "Draft") -> None:
         self.totals.clear()
         with self.totals:
-            for name, value in figures.items():
-                with ui.column().classes("gap-0"):
-                    ui.label(value).classes("text-h6")
-                    ui.label(name).classes("text-caption opacity-70")
+            show_totals(self.t, found.report)
+        self.diagram.clear()
+        with self.diagram:
+            show_stages(self.t, found.report)
         self.warned.clear()
         with self.warned:
             for warning in found.warnings:

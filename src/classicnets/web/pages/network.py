@@ -1,30 +1,25 @@
 """A network on its page: stages, layers, costs along depth, receptive field, another beside it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from nicegui import ui
 
 from classicnets.support.tables import format_bytes
-from classicnets.web.shell import FAINT, computed, failed
+from classicnets.web.shell import FAINT, NAVIGATION, computed, failed
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
+
+from .stages import Field, pixels, shape, show_stages
 
 if TYPE_CHECKING:
     from classicnets.catalog import Entry
     from classicnets.measure import Report
-    from classicnets.measure.report import Layer
 
-COLOURS = {  # of docs/figures, by what a layer is
-    "Conv": "#3f74b5",
-    "Pool": "#e8963c",
-    "Subsample": "#e8963c",
-    "Linear": "#4d9a5b",
-    "Prototypes": "#4d9a5b",
-}
 MOST_BARS = 60
-SIDE = 280  # pixels of the square that shows receptive fields
 COLUMNS = (
     # field, heading, what it means
     ("name", "layer", ""),
@@ -39,30 +34,53 @@ COLUMNS = (
 )
 
 
+class Claim(NamedTuple):
+    """What is said of a family, by whom, and what the study of it came to in this folder."""
+
+    claim: str
+    by: str
+    study: str
+    verdict: str
+
+
 @dataclass(frozen=True)
 class Found:
-    """A network and its report."""
+    """A network, its report, and what is said of its family."""
 
     entry: "Entry"
     report: "Report"
+    claims: Sequence[Claim]
 
 
-def read_network(name: str) -> Found:
+def read_network(name: str, studies: Path) -> Found:
     """A network by the name or path that the package takes; see `cn.find`."""
     import classicnets as cn
 
     if name.endswith(".py") or ":" in name:
         raise ValueError("code runs only when it is named on the command line, not in a page")
     entry = cn.find(name)
-    return Found(entry, cn.show(entry))
+    claims = _claims_of(entry.paper.page, studies) if entry.paper else []
+    return Found(entry, cn.show(entry), claims)
+
+
+def _claims_of(family: str, studies: Path) -> list[Claim]:
+    from classicnets.studies.index import select, state
+
+    return [
+        Claim(one.claim, one.by, one.name, state(one, studies)) for one in select(family=family)
+    ]
 
 
 def show_network(t: Text, found: Found, workspace: Workspace) -> None:
     """All that a page says of a network."""
     _heading(t, found)
-    _stages(t, found.report)
+    ui.label(t("Stages")).classes("text-h6")
+    ui.label(
+        t("Choose a stage to see its layers; below is what one value under the pointer sees.")
+    ).classes("text-caption opacity-70")
+    show_stages(t, found.report, lambda layer: field.show(layer))
+    field = Field(t, found.report)
     _bars(t, found.report)
-    _field(t, found.report)
     _layers(t, found.report)
     _beside(t, found, workspace)
 
@@ -73,21 +91,8 @@ def _heading(t: Text, found: Found) -> None:
     if entry.paper:
         paper = entry.paper
         ui.label(f"{paper.authors}: {paper.title}, {paper.where}").classes("opacity-80")
-    totals = report.totals
-    figures = {
-        t("parameters"): f"{totals.params:,}",
-        t("multiply-adds"): f"{totals.macs:,}",
-        t("memory of a training step"): format_bytes(report.training_memory.total),
-        t("receptive field"): _pixels(t, totals.receptive_field),
-    }
-    if entry.published:
-        figures[t("published error, %")] = entry.published
     ui.label(t("One image of {}", "x".join(map(str, report.input)))).classes("text-caption")
-    with ui.row().classes("gap-6"):
-        for name, value in figures.items():
-            with ui.column().classes("gap-0"):
-                ui.label(value).classes("text-h6")
-                ui.label(name).classes("text-caption opacity-70")
+    show_totals(t, report, entry.published)
     name = quote(entry.name.rpartition("/")[2])
     with ui.row().classes("gap-4"):
         ui.link(t("Edit as a design"), f"/design?network={name}")
@@ -97,43 +102,39 @@ def _heading(t: Text, found: Found) -> None:
     if entry.paper:
         with ui.expansion(t("Where the paper leaves a choice")).classes("w-full"):
             ui.label(entry.paper.choices)
+        with ui.expansion(t("What is said of these networks")).classes("w-full"):
+            _claims(t, found)
 
 
-def _stages(t: Text, report: "Report") -> None:
-    ui.label(t("Stages")).classes("text-h6")
-    ui.label(t("Choose a stage to see its layers.")).classes("text-caption opacity-70")
-    with ui.row().classes("w-full no-wrap overflow-x-auto items-end gap-2 q-pb-sm"):
-        for label, layers in report.groups():
-            _stage(label, layers, lambda layers=layers: show(layers))
-    below = ui.column().classes("w-full gap-0 mono text-caption")
-
-    def show(layers: "tuple[Layer, ...]") -> None:
-        below.clear()
-        with below:
-            for layer in layers:
-                ui.label(f"{layer.name:24} {layer.type:18} {_shape(layer):14} {layer.params:>14,}")
-
-
-def _stage(label: str, layers: "tuple[Layer, ...]", choose: Any) -> None:
-    """A stage as a block: its height is the side of its maps, its width their number."""
-    last = layers[-1]
-    maps, side = last.output[0], last.output[1] if len(last.output) > 1 else 1
-    width, height = 14 + 6 * maps.bit_length(), 12 + 14 * side.bit_length()
-    first = next((layer for layer in layers if layer.macs), layers[0])
-    with ui.element("button").classes("flex flex-col items-center shrink-0").on("click", choose):
-        ui.element("div").style(
-            f"width:{width}px;height:{height}px;background:{_colour(first.type)};border-radius:3px"
-        )
-        ui.label(label).classes("text-caption")
-        ui.label(_shape(last)).classes("text-caption opacity-70")
+def show_totals(t: Text, report: "Report", published: str = "") -> None:
+    """What a network costs in all, and the error that its paper reports."""
+    totals = report.totals
+    figures = {
+        t("parameters"): f"{totals.params:,}",
+        t("multiply-adds"): f"{totals.macs:,}",
+        t("memory of a training step"): format_bytes(report.training_memory.total),
+        t("receptive field"): pixels(t, totals.receptive_field),
+    }
+    if published:
+        figures[t("published error, %")] = published
+    with ui.row().classes("gap-6"):
+        for name, value in figures.items():
+            with ui.column().classes("gap-0"):
+                ui.label(value).classes("text-h6")
+                ui.label(name).classes("text-caption opacity-70")
 
 
-def _colour(kind: str) -> str:
-    return next((colour for word, colour in COLOURS.items() if word in kind), "#a3a9b0")
-
-
-def _shape(layer: "Layer") -> str:
-    return "x".join(map(str, layer.output))
+def _claims(t: Text, found: Found) -> None:
+    """The studies of a paper's networks: the claim, who makes it, and the verdict so far."""
+    assert found.entry.paper
+    for one in found.claims:
+        with ui.column().classes("gap-0 q-mb-sm"):
+            ui.label(one.claim)
+            ui.label(f"{one.by} · {one.verdict} · classicnets study {one.study}").classes(
+                "text-caption opacity-70"
+            )
+    if "/studies" in NAVIGATION:
+        ui.link(t(NAVIGATION["/studies"]), f"/studies?family={found.entry.paper.page}")
 
 
 def _bars(t: Text, report: "Report") -> None:
@@ -165,51 +166,16 @@ def _bars(t: Text, report: "Report") -> None:
             "xAxis": {
                 "type": "category",
                 "data": [layer.name for layer in layers],
-                "axisLabel": {"rotate": 60},
+                "axisLabel": {"rotate": 60, "color": "#888"},
             },
-            "yAxis": {"type": "value", "axisLabel": {"formatter": "{value} %"}, **FAINT},
+            "yAxis": {
+                "type": "value",
+                **FAINT,
+                "axisLabel": {"formatter": "{value} %", "color": "#888"},
+            },
             "series": series,
         }
     ).classes("w-full h-72")
-
-
-def _field(t: Text, report: "Report") -> None:
-    ui.label(t("What one value of this layer sees")).classes("text-h6")
-    layers = [layer for layer in report.layers if layer.receptive_field is not None]
-    if not layers:
-        ui.label(t("unknown"))
-        return
-    with ui.row().classes("items-center gap-6 w-full"):
-        with ui.element("div").style(
-            f"position:relative;width:{SIDE}px;height:{SIDE}px;overflow:hidden;"
-            "background:linear-gradient(135deg,#7a8,#ca7 40%,#57a)"
-        ):
-            box = ui.element("div").style("position:absolute;border:3px solid #c22")
-        with ui.column().classes("grow"):
-            said = ui.label().props("aria-live=polite")
-            slider = ui.slider(min=0, max=len(layers) - 1, value=0, step=1).props(
-                f'aria-label="{t("layer")}"'
-            )
-
-    def move() -> None:
-        layer = layers[int(slider.value or 0)]
-        size = layer.receptive_field
-        across = max(size) if isinstance(size, tuple) else size or 0
-        pixels = SIDE * across / report.input[-1]
-        corner = (SIDE - pixels) / 2
-        box.style(
-            f"width:{pixels:.1f}px;height:{pixels:.1f}px;left:{corner:.1f}px;top:{corner:.1f}px"
-        )
-        said.set_text(f"{layer.name}: {_pixels(t, size)} / {report.input[-1]}")
-
-    slider.on_value_change(move)
-    move()
-
-
-def _pixels(t: Text, size: Any) -> str:
-    if size is None:
-        return t("unknown")
-    return "x".join(map(str, size)) if isinstance(size, tuple) else str(size)
 
 
 def _layers(t: Text, report: "Report") -> None:
@@ -228,7 +194,7 @@ def _layers(t: Text, report: "Report") -> None:
     rows = [
         {
             **{field: getattr(layer, field) for field, *_ in COLUMNS},
-            "output": _shape(layer),
+            "output": shape(layer),
             "id": k,
             "receptive_field": _sortable(layer.receptive_field),
             "stride": _sortable(layer.stride),
@@ -267,7 +233,18 @@ def _beside(t: Text, found: Found, workspace: Workspace) -> None:
             except (ValueError, OSError) as error:
                 failed(t, error)
                 return
+            _both(t, difference.before, difference.after)
             ui.label(t("The lines that differ, and what each costs")).classes("text-caption")
             ui.label(difference.text()).classes("mono w-full text-caption")
 
     chosen.on_value_change(show)
+
+
+def _both(t: Text, *reports: "Report") -> None:
+    """Two networks side by side: what they cost, and their stages."""
+    with ui.element("div").classes("grid w-full gap-4 grid-cols-1 md:grid-cols-2"):
+        for report in reports:
+            with ui.column().classes("min-w-0 gap-1"):
+                ui.label(report.name.rpartition("/")[2]).classes("text-subtitle1")
+                show_totals(t, report)
+                show_stages(t, report)

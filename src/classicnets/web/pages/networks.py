@@ -9,7 +9,7 @@ from classicnets.web.shell import computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
-from .network import read_network, show_network
+from .network import Found, read_network, show_network
 
 IDEAS = {  # the first network of a paper -> its idea
     "lenet5": "Shared weights and trainable subsampling recognise digits.",
@@ -50,11 +50,15 @@ def declare(workspace: Workspace) -> None:
     async def network(request: Request, name: str) -> None:
         with frame(request, name) as t:
             try:
-                found = await computed(lambda: read_network(workspace.network(name)))
+                found = await computed(lambda: _read(workspace, name))
             except (ValueError, OSError) as error:
                 failed(t, error)
             else:
                 show_network(t, found, workspace)
+
+
+def _read(workspace: Workspace, name: str) -> Found:
+    return read_network(workspace.network(name), workspace.folder / "studies")
 
 
 def _families() -> list[list[dict[str, str]]]:

@@ -1,8 +1,7 @@
 """Train: a network, data and a recipe are chosen, estimated, and started as `classicnets train`."""
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nicegui import app, ui
@@ -13,7 +12,13 @@ from classicnets.web.shell import computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
+from .recipe import Values
+
+if TYPE_CHECKING:
+    from classicnets.api.recipe_form import RecipeForm
+
 EVERY = 2.0  # seconds after which the next training that waits may begin
+TUNED = "fine-tune"
 # heading, option of train, smallest value
 NUMBERS = (
     ("epochs", "epochs", 1),
@@ -28,105 +33,187 @@ def declare(workspace: Workspace) -> None:
     app.timer(EVERY, workspace.begin_next)
 
     @ui.page("/train")
-    def train(request: Request, network: str = "lenet5") -> None:
+    async def train(request: Request, network: str = "lenet5") -> None:
         with frame(request, "Train") as t:
             ui.label(t("Train")).classes("text-h5")
-            form = _Form.drawn(t, workspace, network)
-            below = ui.column().classes("w-full")
-
-            async def estimate() -> None:
-                below.clear()
-                with below:
-                    try:
-                        plan = await computed(lambda: _plan(form, workspace))
-                    except (ValueError, OSError) as error:
-                        failed(t, error)
-                    else:
-                        ui.label(str(plan)).classes("mono w-full text-caption")
-
-            async def start() -> None:
-                below.clear()
-                with below:
-                    try:
-                        name = await computed(lambda: _start(form, workspace))
-                    except (ValueError, OSError) as error:
-                        failed(t, error)
-                    else:
-                        ui.navigate.to(f"/run/{quote(name)}")
-
+            form = _Form(t, workspace)
+            form.show(network)
             with ui.row():
-                ui.button(t("Estimate"), on_click=estimate).props("outline no-caps")
-                ui.button(t("Start"), on_click=start).props("no-caps")
+                ui.button(t("Estimate"), on_click=form.estimate).props("outline no-caps")
+                ui.button(t("Start"), on_click=form.start).props("no-caps")
+            form.below = ui.column().classes("w-full")
             _waiting(t, workspace)
+            with ui.column():  # where its spinner stands
+                await form.changed()
 
 
-@dataclass(frozen=True)
 class _Form:
-    """The fields of the page."""
+    """The fields of the page, and the recipe that they lead to."""
 
-    network: Any
-    data: Any
-    recipe: Any
-    numbers: dict[str, Any]
+    below: ui.column
 
-    @classmethod
-    def drawn(cls, t: Text, workspace: Workspace, network: str) -> "_Form":
+    def __init__(self, t: Text, workspace: Workspace):
+        self.t, self.workspace = t, workspace
+        self.numbers: dict[str, Any] = {}
+
+    def show(self, network: str) -> None:
+        """Lays the fields out."""
+        t, workspace = self.t, self.workspace
         names = [*workspace.design_names(), *(row["name"] for row in listed())]
-        recipes = {"": t("the paper's"), "fast": t("fast (modern)")}
+        recipes = {"": t("the paper's"), "fast": t("fast (modern)"), TUNED: t("fine-tune")}
+        network = network if network in names else "lenet5"
         with ui.row().classes("gap-4 w-full"):
-            return cls(
-                ui.select(
-                    names,
-                    value=network if network in names else "lenet5",
-                    label=t("network"),
-                    with_input=True,
-                ).classes("w-64"),
-                ui.select(workspace.data_names(), value="digits", label=t("data")).classes("w-64"),
-                ui.select(recipes, value="", label=t("recipe")).classes("w-48"),
-                {
-                    option: ui.number(
-                        t(heading),
-                        min=least,
-                        value=0 if option == "seed" else None,
-                        placeholder=t("the recipe's own"),
-                    )
-                    .props("clearable stack-label")
-                    .classes("w-48")
-                    for heading, option, least in NUMBERS
-                },
-            )
+            self.network = ui.select(names, value=network, label=t("network"), with_input=True)
+            self.data = ui.select(workspace.data_names(), value="digits", label=t("data"))
+            self.recipe = ui.select(recipes, value="", label=t("recipe")).classes("w-48")
+            self.weights = ui.select({"": t("none")}, value="", label=t("weights to start from"))
+            for each in (self.network, self.data, self.weights):
+                each.classes("w-64")
+            for heading, option, least in NUMBERS:
+                value = 0 if option == "seed" else None
+                whole = None if option == "lr" else 0  # decimals
+                field = ui.number(t(heading), min=least, value=value, precision=whole)
+                field.props["placeholder"] = t("the recipe's own")
+                self.numbers[option] = field.props("clearable stack-label").classes("w-48")
+        with ui.expansion(t("Every value of the recipe, with its source")).classes("w-full"):
+            ui.label(
+                t("Change a value as the list writes it; what is emptied is the recipe's own.")
+            ).classes("text-caption")
+            self.values = Values(t)
+        for each in (self.network, self.data, self.recipe):
+            each.on_value_change(self.changed)
+        self.weights.on_value_change(self.started_from)
+
+    async def changed(self) -> None:
+        """Offers the weights that fit, and reads the recipe."""
+        try:
+            offered, form = await computed(self._read)
+        except (ValueError, OSError) as error:
+            self.values.place.clear()
+            with self.values.place:
+                failed(self.t, error)
+            return
+        if offered != self.weights.options:
+            kept = self.weights.value if self.weights.value in offered else ""
+            self.weights.set_options(offered, value=kept)
+        self.values.show(form)
+
+    async def started_from(self) -> None:
+        """Fine-tunes where there are weights, as `train --weights` does."""
+        wanted = TUNED if self.weights.value else ""
+        if self.recipe.value in ("", TUNED) and self.recipe.value != wanted:
+            self.recipe.value = wanted  # which reads it
+        else:
+            await self.changed()
+
+    def _read(self) -> "tuple[dict[str, str], RecipeForm]":
+        offered = {"": self.t("none"), **_weights(self.t, self.workspace, self.network.value)}
+        return offered, self._opened()
+
+    def _opened(self) -> "RecipeForm":
+        from classicnets.api.recipe_form import RecipeForm
+
+        workspace = self.workspace
+        return RecipeForm.of(
+            workspace.network(self.network.value),
+            workspace.dataset(self.data.value),
+            self._recipe(),
+            self._start() or None,
+        )
+
+    def _start(self) -> str:
+        """What to start from, as `train` takes it: a run's directory, or a source."""
+        kind, _, name = str(self.weights.value or "").partition(":")
+        return str(self.workspace.run(name)) if kind == "run" else name
+
+    def _recipe(self) -> str | None:
+        """The recipe's name; that of the paper is said where weights would mean fine-tuning."""
+        return self.recipe.value or ("paper" if self.weights.value else None)
 
     def given(self) -> dict[str, str]:
         """Option -> value, of the numbers that are not the recipe's own."""
         return {
-            name: f"{each.value:g}" for name, each in self.numbers.items() if each.value is not None
+            name: f"{each.value:.15g}"
+            for name, each in self.numbers.items()
+            if each.value is not None
         }
 
+    def _checked(self) -> dict[str, str]:
+        """The numbers that are given, once they and the changed values are found to be legal."""
+        given = self.given()
+        numbers = {name.replace("-", "_"): v for name, v in given.items() if name != "seed"}
+        self._opened().check(self.values.changes, numbers, bool(self.weights.value))
+        return given
 
-def _plan(form: _Form, workspace: Workspace) -> object:
-    import classicnets as cn
+    async def estimate(self) -> None:
+        """Shows what `plan` says."""
+        self.below.clear()
+        with self.below:
+            try:
+                plan = await computed(self._plan)
+            except (ValueError, OSError) as error:
+                failed(self.t, error)
+            else:
+                ui.label(str(plan)).classes("mono w-full text-caption")
 
-    given = form.given()
-    return cn.plan(
-        workspace.network(form.network.value),
-        workspace.dataset(form.data.value),
-        recipe=form.recipe.value or None,
-        epochs=int(given["epochs"]) if "epochs" in given else None,
-        batch=int(given["batch-size"]) if "batch-size" in given else None,
-    )
+    def _plan(self) -> object:
+        import classicnets as cn
+
+        given = self._checked()
+        rest = {{"lr": "lr", "batch-size": "batch"}.get(k): v for k, v in given.items()}
+        overrides = {name: v for name, v in rest.items() if name} | self.values.changes
+        return cn.plan(
+            self.workspace.network(self.network.value),
+            self.workspace.dataset(self.data.value),
+            recipe=self._recipe(),
+            epochs=int(given["epochs"]) if "epochs" in given else None,
+            overrides=overrides,
+        )
+
+    async def start(self) -> None:
+        """Queues the training, and goes to its run."""
+        self.below.clear()
+        with self.below:
+            try:
+                name = await computed(self._queued)
+            except (ValueError, OSError) as error:
+                failed(self.t, error)
+            else:
+                ui.navigate.to(f"/run/{quote(name)}")
+
+    def _queued(self) -> str:
+        """Queues the training, and returns the name of its run."""
+        from classicnets.api.recipe_form import fetch_weights
+
+        workspace, start = self.workspace, self._start()
+        network, data = str(self.network.value), str(self.data.value)
+        options = {"data": workspace.dataset(data), "recipe": self._recipe(), "weights": start}
+        options |= self._checked()
+        if start:
+            fetch_weights(start, workspace.network(network))  # what hinders it is said here
+        name = workspace.free_name(network, data)
+        options["out"] = f"runs/{name}"
+        words = [f"--{key}={value}" for key, value in options.items() if value]
+        words += [f"--set={field}={text}" for field, text in self.values.changes.items()]
+        workspace.queue(name, ["train", workspace.network(network), *words])
+        return name
 
 
-def _start(form: _Form, workspace: Workspace) -> str:
-    """Queues the training, and returns the name of its run."""
-    import classicnets as cn
+def _weights(t: Text, workspace: Workspace, network: str) -> dict[str, str]:
+    """The weights that a network can start from: those of runs, and published ones."""
+    from classicnets.api.following import list_runs
+    from classicnets.api.recipe_form import published_weights
 
-    network, data = str(form.network.value), str(form.data.value)
-    cn.find(workspace.network(network))  # or what is wrong with it is said here
-    name = workspace.free_name(network, data)
-    options = {"data": workspace.dataset(data), "out": f"runs/{name}", "recipe": form.recipe.value}
-    words = [f"--{key}={value}" for key, value in (options | form.given()).items() if value]
-    workspace.queue(name, ["train", workspace.network(network), *words])
-    return name
+    wanted = workspace.network(network)
+    offered = {
+        f"run:{run.name}": run.name
+        for run in list_runs(workspace.runs)
+        if run.has_weights and run.network == wanted
+    }
+    for one in published_weights(network):
+        where = t("in the cache") if one.kept else t("to be downloaded")
+        offered[f"published:{one.source}"] = f"{one.source}: {one.about}, {where}"
+    return offered
 
 
 def _waiting(t: Text, workspace: Workspace) -> None:

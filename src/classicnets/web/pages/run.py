@@ -1,0 +1,185 @@
+"""A run on its page as it goes on: curves, predictions, log, stop, resume, delete."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from nicegui import ui
+
+from classicnets.support.units import format_seconds
+from classicnets.web.texts import Text
+from classicnets.web.workspace import Workspace
+
+from .curves import curves, over
+from .samples import Samples
+from .tested import Evaluating, Exporting
+
+if TYPE_CHECKING:
+    from classicnets.api.following import Followed
+
+EVERY = 1.0  # seconds from look to look
+
+
+def read_run(workspace: Workspace, name: str) -> "Followed | None":
+    """The run as it is now; None for one that waits or begins. Raises a ValueError for no run."""
+    from classicnets.api.following import follow
+
+    if (workspace.runs / name / "run.json").exists():
+        return follow(workspace.runs / name)
+    known = any(job["name"] == name for job in workspace.waiting())
+    if not known and not workspace.log(name) and name not in workspace.started:
+        raise ValueError(f"no run {name!r}")
+    return None
+
+
+def state_in_words(t: Text, run: "Followed") -> str:
+    """Whether a run is in training, and how it ended."""
+    said = {
+        "training": t("training"),
+        "stopped": t("stopped"),
+        "ended": t("ended"),
+        "diverged": t("diverged"),
+        "damaged": t("damaged"),
+    }
+    return said[run.state]
+
+
+class Following:
+    """A run on its page, looked at every second."""
+
+    def __init__(self, t: Text, workspace: Workspace, name: str):
+        self.t, self.workspace, self.name = t, workspace, name
+        self.seen: object = None
+        self.filled = ""  # the state in which what is done with weights was laid out
+
+    def show(self, found: "Followed | None") -> None:
+        """The places for what changes."""
+        t = self.t
+        ui.label(self.name).classes("text-h5")
+        self.facts = ui.row().classes("gap-6")
+        self.said = ui.label().props("aria-live=polite")
+        with ui.row():
+            self.stop = ui.button(t("Stop"), on_click=self.ask_to_stop).props("no-caps")
+            self.resume = ui.button(t("Resume"), on_click=self.go_on).props("no-caps")
+            self.look = ui.button(
+                t("Look inside"), on_click=lambda: ui.navigate.to(f"/look?run={quote(self.name)}")
+            ).props("no-caps outline")
+            self.delete = ui.button(t("Delete"), on_click=self.ask_to_delete).props(
+                "no-caps outline color=negative"
+            )
+        sets = t("training images"), t("validation images")
+        with ui.element("div").classes("grid w-full gap-4 grid-cols-1 md:grid-cols-2"):
+            self.charts = [self._chart(t(title), sets) for title in ("loss", "top-1 error, %")]
+        with ui.expansion(t("Sample predictions")).classes("w-full") as self.sampled:
+            self.samples = Samples(t, self.workspace, self.name, self.sampled)
+        self.evaluated = ui.expansion(t("Evaluate")).classes("w-full")
+        self.exported = ui.expansion(t("Export")).classes("w-full")
+        with ui.expansion(t("Log")).classes("w-full"):
+            self.log = ui.label().classes("mono w-full text-caption")
+        self.update(found)
+        ui.timer(EVERY, self.look_again)
+
+    def _chart(self, title: str, names: Sequence[str]) -> ui.echart:
+        with ui.column().classes("min-w-0 gap-1"):
+            ui.label(title)
+            return ui.echart(curves(names)).classes("h-72 w-full")
+
+    async def look_again(self) -> None:
+        """Reads the run's directory; shows it where it has changed."""
+        try:
+            self.update(await asyncio.to_thread(read_run, self.workspace, self.name))
+        except (ValueError, OSError) as error:
+            self.said.set_text(str(error))
+
+    def update(self, found: "Followed | None") -> None:
+        """Shows a run as it is now."""
+        lines = self.workspace.log(self.name)
+        if (found, lines) == self.seen:
+            return
+        self.seen = (found, lines)
+        self.log.set_text("\n".join(lines))
+        t, state = self.t, found.state if found else ""
+        self.stop.set_visibility(state == "training")
+        self.resume.set_visibility(state == "stopped")
+        self.delete.set_visibility(state not in ("", "training"))
+        ready = bool(found and found.has_weights)
+        for each in (self.look, self.sampled, self.evaluated, self.exported):
+            each.set_visibility(ready)
+        if found is None:
+            failure = next((line for line in lines if line.startswith("classicnets: ")), "")
+            self.said.set_text(failure or t("Training begins."))
+            return
+        self.said.set_text(found.reason)
+        self._facts(found)
+        self._fill(found)
+        columns = (("train_loss", "validation_loss"), ("train_error", "validation_top1_error"))
+        for chart, names in zip(self.charts, columns, strict=True):
+            for series, column in zip(chart.options["series"], names, strict=True):
+                series["data"] = [[e.epoch, getattr(e, column)] for e in found.epochs]
+            chart.options["xAxis"].update(over(found.length))
+            chart.update()
+
+    def _fill(self, found: "Followed") -> None:
+        """What is done with weights, once there are any; results as soon as training has ended."""
+        self.samples.changed()
+        if found.has_weights and self.filled != found.state:
+            self.filled = found.state
+            self.evaluated.clear()
+            with self.evaluated:
+                Evaluating(self.t, self.workspace, self.name).show(found.test)
+            self.exported.clear()
+            with self.exported:
+                Exporting(self.t, self.workspace, self.name).show()
+
+    def _facts(self, found: "Followed") -> None:
+        t = self.t
+        facts = {
+            t("state"): state_in_words(t, found),
+            t("network"): found.network.rpartition("/")[2],
+            t("data"): found.data.rpartition("/")[2],
+            t("epoch"): f"{len(found.epochs)} / {found.length}",
+        }
+        if found.epochs:
+            last = found.epochs[-1]
+            facts[t("learning rate")] = f"{last.last_lr:.4g}"
+            facts[t("images per second")] = f"{last.images_per_second:,.0f}"
+            facts[t("best validation error, %")] = f"{found.best_error:.2f}"
+        if found.test_error is not None:
+            facts[t("test error, %")] = f"{found.test_error:.2f}"
+        elif found.state == "training" and found.seconds_left:
+            facts[t("time left")] = format_seconds(found.seconds_left)
+        self.facts.clear()
+        with self.facts:
+            for name, value in facts.items():
+                with ui.column().classes("gap-0"):
+                    ui.label(value).classes("text-h6")
+                    ui.label(name).classes("text-caption opacity-70")
+
+    async def ask_to_stop(self) -> None:
+        """Asks the process that trains to save and end."""
+        from classicnets.api.following import stop
+
+        try:
+            stop(self.workspace.run(self.name))
+            ui.notify(self.t("About to save and end."))
+        except ValueError as error:
+            ui.notify(str(error), type="negative")
+
+    async def go_on(self) -> None:
+        """Queues the rest of the training."""
+        self.workspace.queue(self.name, ["train", "--resume", str(self.workspace.run(self.name))])
+        ui.notify(self.t("{} waits or begins", self.name))
+
+    async def ask_to_delete(self) -> None:
+        """Moves the run to the folder trash once that is confirmed."""
+        t = self.t
+        with ui.dialog() as dialog, ui.card():
+            ui.label(t("Move {} to the folder trash?", self.name))
+            with ui.row():
+                ui.button(t("Delete"), on_click=lambda: dialog.submit(True)).props("color=negative")
+                ui.button(t("cancel"), on_click=lambda: dialog.submit(False)).props("flat")
+        if await dialog:
+            self.workspace.trash(self.name, f"{datetime.now():%Y%m%d-%H%M%S}")
+            ui.navigate.to("/runs")
