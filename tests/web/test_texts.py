@@ -44,4 +44,4 @@ def test_both_languages_have_the_same_gaps_and_differ():
 
 def test_a_language_that_there_is_not_is_english():
     assert Text("fr")("Networks") == "Networks"
-    assert Text("zh")("One image of {}", "3x8x8") == "输入一幅 3x8x8 的图像"
+    assert Text("zh")("One image of {}", "3x8x8") == "输入一张 3x8x8 的图像"

@@ -10,7 +10,7 @@ CHINESE: Mapping[str, str] = {
     "Networks": "网络",
     "Train": "训练",
     "Runs": "训练记录",
-    "Look inside": "看看内部",
+    "Look inside": "查看内部",
     "Design": "设计",
     "Data": "数据",
     "Studies": "研究",
@@ -20,9 +20,9 @@ CHINESE: Mapping[str, str] = {
     "Something failed here: {}": "出错了：{}",
     # networks
     "Six papers, exactly as published": "六篇论文，与发表时完全一致",
-    "parameters": "参数",
+    "parameters": "参数量",
     "multiply-adds": "乘加次数",
-    "published error, %": "论文误差，%",
+    "published error, %": "论文报告的错误率，%",
     "year": "年份",
     "Shared weights and trainable subsampling recognise digits.": (
         "用共享权重与可训练的下采样识别手写数字。"
@@ -31,13 +31,13 @@ CHINESE: Mapping[str, str] = {
     "AlexNet visualised, and its first layers made finer.": "把 AlexNet 可视化，并使前几层更细。",
     "Only 3x3 convolutions; depth is the one variable.": "只用 3x3 卷积，唯一的变量是深度。",
     "Parallel convolutions of several sizes, made cheap by 1x1 convolutions.": (
-        "多种尺寸的卷积并行，再用 1x1 卷积降低开销。"
+        "多种尺寸的卷积并列，再用 1x1 卷积降低开销。"
     ),
     "The output of each block is added to its input, so that very deep networks can be trained.": (
         "每个块的输出与输入相加，使很深的网络也能训练。"
     ),
     "Your designs": "你的设计",
-    "One image of {}": "输入一幅 {} 的图像",
+    "One image of {}": "输入一张 {} 的图像",
     "memory of a training step": "一步训练所需内存",
     "receptive field": "感受野",
     "Stages": "各阶段",
@@ -51,7 +51,7 @@ CHINESE: Mapping[str, str] = {
     "layer": "层",
     "type": "类型",
     "output": "输出",
-    "stride": "步幅",
+    "stride": "步长",
     "memory": "内存",
     "saved for backward": "为反向传播保存",
     "new bytes for the output": "输出所需的新字节",
@@ -59,7 +59,7 @@ CHINESE: Mapping[str, str] = {
     "learnable values": "可学习的值",
     "one multiplication and one addition each": "一次乘法加一次加法",
     "pixels from one receptive field to the next": "相邻感受野之间的像素距离",
-    "shape for one image, maps first": "一幅图像的形状，通道在前",
+    "shape for one image, maps first": "一张图像的形状，特征图数在前",
     "Where the paper leaves a choice": "论文没有写明之处",
     "Not in the paper": "论文中没有",
     "Beside another network": "与另一网络比较",
@@ -69,7 +69,7 @@ CHINESE: Mapping[str, str] = {
     "Edit as a design": "作为设计来编辑",
     "Train it": "训练它",
     # looking inside
-    "Drop an image, or choose one": "拖入一幅图像，或选择一幅",
+    "Drop an image, or choose one": "拖入一张图像，或选择一张",
     "There is no run yet; train a network first.": "还没有训练记录，请先训练一个网络。",
     "run": "训练记录",
     "Likeliest classes": "最可能的类别",
@@ -88,7 +88,7 @@ CHINESE: Mapping[str, str] = {
     "By the distance of what the last layer reads; the class and the distance.": (
         "按最后一层输入的距离；标出类别与距离。"
     ),
-    "One of the test images": "取一幅测试图像",
+    "One of the test images": "取一张测试图像",
     "Camera": "摄像头",
     "Take a photo": "拍照",
     "the browser gives no camera: {}": "浏览器没有提供摄像头：{}",
@@ -107,26 +107,26 @@ CHINESE: Mapping[str, str] = {
     "file": "文件",
     "Save": "保存",
     "Save and train": "保存并训练",
-    "Undo the move": "撤销这一步",
-    "The papers' moves": "论文中的改进",
+    "Undo the move": "撤销改动",
+    "The papers' moves": "论文中的改动",
     "What each would change here; nothing changes before it is applied.": (
-        "每项改进在这里会改变什么；点击应用之前不作改动。"
+        "每项改动在这里会改变什么；点击应用之前什么也不变。"
     ),
-    "Look for moves": "寻找改进",
+    "Look for moves": "寻找改动",
     "Apply": "应用",
     "{} is saved": "{} 已保存",
     # training
     "network": "网络",
     "data": "数据",
     "recipe": "训练方案",
-    "epochs": "轮数",
+    "epochs": "epoch 数",
     "learning rate": "学习率",
-    "batch size": "批大小",
+    "batch size": "batch 大小",
     "seed": "随机种子",
     "the recipe's own": "按训练方案",
     "none": "无",
     "the paper's": "论文的",
-    "fast (modern)": "快速（现代）",
+    "fast (modern)": "fast（现代）",
     "fine-tune": "微调",
     "weights to start from": "起始权重",
     "in the cache": "已在缓存中",
@@ -143,7 +143,7 @@ CHINESE: Mapping[str, str] = {
     "{} waits or begins": "{} 已排队或开始",
     # runs
     "Compare": "比较",
-    "top-1 error on validation, %": "验证集 top-1 误差，%",
+    "top-1 error on validation, %": "验证集 top-1 错误率，%",
     "Confusion: the share of each class that was predicted as which": (
         "混淆矩阵：每个类别有多少被预测为哪个类别"
     ),
@@ -153,29 +153,29 @@ CHINESE: Mapping[str, str] = {
     "It has not been tested yet.": "尚未测试。",
     "at the end of training": "训练结束时",
     "state": "状态",
-    "epoch": "轮",
-    "best validation error, %": "最佳验证误差，%",
-    "test error, %": "测试误差，%",
+    "epoch": "epoch 序号",
+    "best validation error, %": "最佳验证错误率，%",
+    "test error, %": "测试错误率，%",
     "training": "训练中",
     "stopped": "已停止",
     "ended": "已结束",
     "diverged": "已发散",
     "damaged": "已损坏",
     "loss": "损失",
-    "top-1 error, %": "top-1 误差，%",
+    "top-1 error, %": "top-1 错误率，%",
     "training images": "训练图像",
     "validation images": "验证图像",
     "images per second": "每秒图像数",
     "time left": "剩余时间",
     "Stop": "停止",
-    "Resume": "继续",
+    "Resume": "续训",
     "Log": "日志",
     "Sample predictions": "预测示例",
     "Evaluate": "评估",
     "protocol": "测试方式",
     "the run's own test images": "该训练自己的测试图像",
     "own test part": "自己的测试部分",
-    "{} images": "{} 幅图像",
+    "{} images": "{} 张图像",
     "Export": "导出",
     "format": "格式",
     "precision": "精度",
@@ -208,12 +208,12 @@ CHINESE: Mapping[str, str] = {
     "Samples of each class": "各类别的样本",
     "Augmentation": "数据增强",
     "Five images as they are, and as the network sees them in four epochs.": (
-        "五幅图像的原样，以及网络在四轮训练中看到的样子。"
+        "五张图像的原样，以及网络在四个 epoch 中看到的样子。"
     ),
     "fine-tune": "微调",
     "The weights are learnt from these.": "权重从这些图像学得。",
     "They choose the best epoch and lower the learning rate, and nothing is learnt from them.": (
-        "用来选出最佳的一轮并降低学习率，不参与学习。"
+        "用来选出最佳的 epoch并降低学习率，不参与学习。"
     ),
     "They are looked at once, at the end.": "只在最后看一次。",
     "Pixels from 0 to 255. The mean over the training set is subtracted from each pixel "
@@ -259,7 +259,7 @@ CHINESE: Mapping[str, str] = {
     "not yet run": "尚未运行",
     "begun": "已开始",
     "Run": "运行",
-    "a quarter of the epochs": "四分之一的轮数",
+    "a quarter of the epochs": "四分之一的 epoch",
     "run in this folder": "在此文件夹中运行",
     "as the package has it": "软件包自带的结果",
     "time on two cores": "双核所需时间",
