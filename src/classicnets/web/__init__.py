@@ -1,4 +1,4 @@
 """The browser and HTTP: the page of `classicnets web` and the service of `classicnets serve`.
 
-Knows `api` and `support` only. Every request passes `guard`.
+Knows `api`, `studies` and `support` only. Every request passes `guard`.
 """

@@ -33,11 +33,11 @@ def declare(workspace: Workspace) -> None:
     app.timer(EVERY, workspace.begin_next)
 
     @ui.page("/train")
-    async def train(request: Request, network: str = "lenet5") -> None:
+    async def train(request: Request, network: str = "lenet5", data: str = "digits") -> None:
         with frame(request, "Train") as t:
             ui.label(t("Train")).classes("text-h5")
             form = _Form(t, workspace)
-            form.show(network)
+            form.show(network, data)
             with ui.row():
                 ui.button(t("Estimate"), on_click=form.estimate).props("outline no-caps")
                 ui.button(t("Start"), on_click=form.start).props("no-caps")
@@ -56,15 +56,17 @@ class _Form:
         self.t, self.workspace = t, workspace
         self.numbers: dict[str, Any] = {}
 
-    def show(self, network: str) -> None:
+    def show(self, network: str, data: str) -> None:
         """Lays the fields out."""
         t, workspace = self.t, self.workspace
         names = [*workspace.design_names(), *(row["name"] for row in listed())]
         recipes = {"": t("the paper's"), "fast": t("fast (modern)"), TUNED: t("fine-tune")}
         network = network if network in names else "lenet5"
+        sets = workspace.data_names()
+        data = data if data in sets else "digits"
         with ui.row().classes("gap-4 w-full"):
             self.network = ui.select(names, value=network, label=t("network"), with_input=True)
-            self.data = ui.select(workspace.data_names(), value="digits", label=t("data"))
+            self.data = ui.select(sets, value=data, label=t("data"))
             self.recipe = ui.select(recipes, value="", label=t("recipe")).classes("w-48")
             self.weights = ui.select({"": t("none")}, value="", label=t("weights to start from"))
             for each in (self.network, self.data, self.weights):
@@ -226,7 +228,9 @@ def _waiting(t: Text, workspace: Workspace) -> None:
             ui.label(t("Waiting")).classes("text-h6")
         for job in jobs:
             with ui.row().classes("items-center"):
-                ui.link(job["name"], f"/run/{quote(job['name'])}")
+                kind, name = job["words"][:2]
+                place = f"/study/{name}" if kind == "study" else f"/run/{quote(job['name'])}"
+                ui.link(job["name"], place)
                 ui.button(t("withdraw"), on_click=partial(workspace.withdraw, job["name"])).props(
                     "flat dense no-caps"
                 )
