@@ -36,6 +36,8 @@ def list_imagenette() -> Listing:
             if not unpacked.exists():
                 _unpack(archive, unpacked)
     found = list_folder(unpacked)
+    if "val" not in found.splits:
+        raise ValueError(f"{unpacked} has no folder val; delete it to unpack the archive again")
     splits = {"train": found.splits["train"], "test": found.splits["val"]}
     return Listing(unpacked, found.classes, splits, {"val": 0.1})
 

@@ -1,6 +1,7 @@
 """Tensors from files of other packages: PyTorch, safetensors, HDF5, Caffe. Reading runs no code."""
 
 import math
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -72,9 +73,10 @@ def _instead(path: Path, start: bytes) -> str:
 def _torch(path: Path) -> dict[str, Tensor]:
     """A state dict of torch.save, mapped into memory where its format allows."""
     try:
-        content = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd versions of pickle, before it fails
+            mapped = zipfile.is_zipfile(path)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file makes the reader raise nearly anything
         raise ValueError(
             f"{path} is damaged, or holds more than tensors, which could run code: "
