@@ -12,6 +12,7 @@ runs a line of a file. Results go to results/hostile.json; the exit status is 1 
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -228,7 +229,8 @@ def main() -> int:
     parser.add_argument("--case", type=int, help="one input of the part")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    platform.processor()  # starts `uname`, once
+    platform.processor()  # starts `uname`, once, and matplotlib `fc-list`
+    importlib.import_module("matplotlib.font_manager")
     for advice in (TrainingAdvice, SkippedFiles):
         warnings.simplefilter("ignore", advice)
     work = options.work.resolve()
