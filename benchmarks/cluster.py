@@ -4,10 +4,10 @@
 
 Nothing is timed here. After each step the gradients, 4 bytes for each parameter, are summed over N
 GPUs. In a ring each sends and receives 2 (N - 1) / N of them (Patarasu and Yuan, Journal of
-Parallel and Distributed Computing 69, 2009), so that it takes that many bytes over the slowest link. A step
-computes at the highest rate of the data sheet, which no training reaches: the efficiency is larger
-than this. Its first bound is that of sending nothing while computing, its second of sending as much
-as possible. Latency is left out.
+Parallel and Distributed Computing 69, 2009), so that it takes that many bytes over the slowest
+link. A step computes at the highest rate of the data sheet, which no training reaches: the
+efficiency is larger than this. Its first bound is that of sending nothing while computing, its
+second of sending as much as possible. Latency is left out.
 """
 
 import sys
