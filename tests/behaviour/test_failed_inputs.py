@@ -32,6 +32,15 @@ def test_a_checkpoint_that_lacks_the_momentum_of_one_parameter(tmp_path, stop_af
         cn.resume(tmp_path / "run", network=network, data=shapes(60))
 
 
+def test_an_optimizer_with_another_momentum_resumes(tmp_path, stop_after):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                            nn.Linear(4, 4))  # fmt: skip
+    changes = {"batch": "8", "optimizer": "CaffeSGD(momentum=0.9)"}
+    training = cn.train(network, shapes(60), out=tmp_path / "run", overrides=changes)
+    stop_after(training, 3)
+    assert cn.resume(tmp_path / "run", network=network, data=shapes(60)).state.step == 3
+
+
 class Rows(list):
     """A split of the package `datasets` whose images are this value."""
 

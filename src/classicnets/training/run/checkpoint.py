@@ -150,8 +150,9 @@ def _require_optimizer(saved: Mapping[int, Mapping[str, Any]], optimizer: Optimi
     parameters = [(p, group) for group in optimizer.param_groups for p in group["params"]]
     for index, values in saved.items():
         of, group = parameters[index]
-        # of some parameters only, a step would stumble over it
-        _require(not group.get("momentum") or values.get("momentum_buffer") is not None)
+        if isinstance(optimizer, torch.optim.SGD) and group["momentum"]:
+            # a step would stumble over that of some parameters only
+            _require(values.get("momentum_buffer") is not None)
         _require(not isinstance(optimizer, torch.optim.Adam) or values.keys() == ADAM)
         for name, value in values.items():
             if value is not None:
