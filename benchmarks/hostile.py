@@ -1,4 +1,4 @@
-"""Ten thousand hostile inputs, each of which must give a result or one clear sentence.
+"""Eleven thousand hostile inputs, each of which must give a result or one clear sentence.
 
     python benchmarks/hostile.py --part images --work DIRECTORY     a part; without --part all
     python benchmarks/hostile.py --part images --case 17            one input, with what it says
