@@ -311,8 +311,10 @@ def kind(name: str, **fields):
     return type(name, (SimpleNamespace,), {})(**fields)
 
 
-def stand_in(monkeypatch, load) -> None:
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load))
+def stand_in(monkeypatch, load, version: str = "4.0.0") -> None:
+    monkeypatch.setitem(
+        sys.modules, "datasets", SimpleNamespace(load_dataset=load, __version__=version)
+    )
 
 
 def test_a_hub_data_set_is_read_by_its_features(monkeypatch):

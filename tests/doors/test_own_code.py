@@ -60,6 +60,8 @@ class Own:
             "see": ["see", run, str(self.image), "--what", "filters"],
             "compare": ["compare", run],
             "resume": ["train", "--resume", run],
+            "serve": ["serve", run],
+            "export": ["export", run, "--out", str(self.image.with_suffix(".onnx"))],
         }[verb]
 
 
@@ -82,7 +84,7 @@ def own(trained, tmp_path) -> Own:
     return Own(tmp_path / "run", trained / "mine.py", file, tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("verb", ["predict", "evaluate", "see", "resume"])
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "see", "resume", "serve", "export"])
 def test_the_code_that_a_run_names_is_not_run_and_the_option_that_names_it_is_printed(
     run_cli, own, verb
 ):
@@ -91,6 +93,14 @@ def test_the_code_that_a_run_names_is_not_run_and_the_option_that_names_it_is_pr
     option, value = ("--recipe", "MINE") if verb == "resume" else ("--network", "net")
     assert f"whose code runs only when you name it: add {option} {own.recorded}:{value}\n" in err
     assert len(err.splitlines()) == 1
+    assert not own.ran
+
+
+def test_the_page_of_a_run_does_not_run_its_code(own):
+    from classicnets.web.pages.look import _explainer
+
+    with pytest.raises(ValueError, match="whose code runs only when you name it"):
+        _explainer(own.run)
     assert not own.ran
 
 

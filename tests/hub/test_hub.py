@@ -129,6 +129,15 @@ def test_only_the_files_of_a_run_are_fetched_and_once(pushed, run, image):
     assert not [one for one in pushed.asked if one.startswith("GET /ada")]
 
 
+def test_the_code_that_a_run_on_the_hub_names_is_not_run(run_cli, pushed, image, tmp_path):
+    files = pushed.repos["ada/photos"]["main"]
+    content = json.loads(files["run.json"])
+    (tmp_path / "evil.py").write_text("import pathlib; pathlib.Path(__file__).unlink()")
+    files["run.json"] = json.dumps({**content, "network": f"{tmp_path}/evil.py:net"}).encode()
+    assert "whose code runs only when you name it" in said(run_cli, "predict", NAME, image)
+    assert (tmp_path / "evil.py").exists()
+
+
 def test_a_place_that_exists_is_replaced_by_a_commit_only_if_wanted(run_cli, pushed, run, image):
     assert said(run_cli, "push", run, "ada/photos") == (
         "hf:ada/photos exists; add --exist-ok to replace the run there by a new commit"

@@ -94,7 +94,7 @@ def evaluate(
         scores.append(log_probabilities(module, images, shown, scale, config.scaling))
         count += count_views(shown, scale)
         names.append(name)
-        labels, files = images.labels.cpu(), images.paths
+        labels, files = images.labels.cpu(), [*map(str, images.paths or [])] or None
     evaluation = evaluate_scores(
         mean_log_probabilities(scores),
         labels,

@@ -172,7 +172,10 @@ class Inspection:
         boxes = centre_boxes(images.sizes, self.config.side, crop)
         pixels = images.crop(torch.arange(len(images)), boxes, crop).cpu()
         return Subset(
-            pixels / 255, self.config.scaling(pixels), images.labels.cpu(), images.paths or []
+            pixels / 255,
+            self.config.scaling(pixels),
+            images.labels.cpu(),
+            [*map(str, images.paths or [])],
         )
 
 

@@ -1,4 +1,4 @@
-"""The public function `pack`, which writes a data set into one file."""
+"""The public function `pack`, which writes a data set into one file, or into shards."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,13 +6,16 @@ from pathlib import Path
 
 from classicnets.data.packed import SUFFIX, write_packed
 from classicnets.data.sets import open_data
+from classicnets.data.shard_writer import write_shards
 from classicnets.support.arguments import answering
 from classicnets.support.errors import warn_skipped
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The numbers of images and classes in a packed file, its size, and why files were skipped."""
+    """The numbers of images and classes in a packed file or shards, their size, and why files were
+    skipped.
+    """
 
     images: int
     classes: int
@@ -29,16 +32,20 @@ def pack(
     progress: Callable[[int, int], None] = lambda done, total: None,
     allow_missing_classes: bool = False,
     unreadable: str = "skip",
+    shards: int | None = None,
 ) -> Packed:
     """Writes the centre squares of all images of `data`, by split, to the new file `out`.
 
-    `progress` is called with the images done and their total. `unreadable` files are skipped, or an
-    error ("refuse"). With `allow_missing_classes` validation and test images may lack classes.
-    Raises a ValueError when the file exists or the data cannot be read, and an OSError when the
-    file cannot be written.
+    With `shards`, the number of those for training, the images as they are go into tar files in the
+    new folder `out`, with an index. `progress` is called with the images done and their total.
+    `unreadable` files are skipped, or an error ("refuse"). With `allow_missing_classes` validation
+    and test images may lack classes. Raises a ValueError when the file exists or the data cannot be
+    read, and an OSError when the file cannot be written.
     """
     path = Path(out).expanduser()
-    if path.suffix != SUFFIX:
+    if shards is not None and shards < 1:
+        raise ValueError(f"shards must be at least 1, not {shards}")
+    if shards is None and path.suffix != SUFFIX:
         raise ValueError(f"the name of a packed file must end with {SUFFIX}, not {out}")
     if path.exists():
         raise ValueError(f"{out} already exists; choose another name")
@@ -54,6 +61,11 @@ def pack(
         unreadable=unreadable,
         allow_missing_classes=allow_missing_classes,
     )
+    if shards is not None:
+        index = write_shards(splits, path, shards, progress)
+        size = sum(archive.bytes for archive in index.archives)
+        others = (*splits.skipped, *splits.left_out)
+        return Packed(len(index.rows), len(splits.classes), size, others)
     skipped = write_packed(splits, path, side, progress)
     warn_skipped(skipped[len(splits.skipped) :])  # `open_data` has warned of the others
     more = len(skipped) - len(splits.skipped)

@@ -38,7 +38,8 @@ def next_commands(training: "Training", image: object = "") -> list[str]:
     `image` is a file; by default one of the test images, where they are files.
     """
     run, own = training.directory, _options(training)
-    paths = training.splits.test.paths or ["path/to/image.jpg"]
+    paths = training.splits.test.paths
+    paths = paths if paths and isinstance(paths, list) else ["path/to/image.jpg"]
     return [
         command("evaluate", run, *own),
         command("predict", run, image or paths[0], *own),

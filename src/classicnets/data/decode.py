@@ -21,6 +21,7 @@ from .image_file import (
     open_image,
     reading,
 )
+from .members import Member
 from .resample import resample
 
 Edges = tuple[int, int, int, int]  # left, top, right, bottom
@@ -33,7 +34,7 @@ TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
 def read_images(
-    paths: Sequence[str | Path | Image.Image],
+    paths: Sequence[str | Path | Member | Image.Image],
     side: int,
     channels: int,
     boxes: Sequence[Sequence[float]] | None = None,
@@ -57,7 +58,7 @@ def read_images(
 
 
 def read_sizes(
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path | Member],
     channels: int = 0,
     task: str = "",
     sizes: Sizes | None = None,
@@ -82,7 +83,7 @@ def read_sizes(
 
 
 def read_image(
-    path: str | Path, side: int, channels: int, box: Sequence[float] | None = None
+    path: str | Path | Member, side: int, channels: int, box: Sequence[float] | None = None
 ) -> UInt8[Tensor, "c side side"]:
     """A crop of the image resized to `side`; without a box, the largest centred square.
 

@@ -112,6 +112,29 @@ def gunzip(path: Path) -> BytesIO:
     return BytesIO(content)
 
 
+def retrieve(url: str, path: Path, sha256: str = "") -> None:
+    """Downloads a file of the user's own; one whose SHA-256 is known resumes where it stopped.
+
+    Raises an OSError that names the URL, a FileNotFoundError where the server has no such file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")
+    if not sha256:
+        fresh.with_name(f"{path.name}.part").unlink(missing_ok=True)
+    try:
+        _download(url, fresh, None)
+    except (OSError, HTTPException) as error:
+        missing = isinstance(error, HTTPError) and error.code in (404, 410)
+        kind = FileNotFoundError if missing else OSError
+        raise kind(f"{url} could not be downloaded ({_reason(error)})") from error
+    with fresh.open("rb") as file:
+        found = file_digest(file, "sha256").hexdigest()
+    if sha256 and found != sha256:
+        fresh.unlink()
+        raise OSError(f"{url} is another file than its index says: its SHA-256 sum is {found}")
+    fresh.replace(path)
+
+
 def _require_published(remote: Remote, path: Path) -> None:
     """Raises a ValueError for another file, before a parser sees it.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from classicnets.support.errors import one_line
 
@@ -14,6 +15,7 @@ from .images import SAMPLE, TEST, VALIDATION, Images, Splits, evenly_spaced, fin
 from .listing import MEMORY_LIMIT
 
 SPLIT_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+SAFE = 4  # the version of `datasets` that removed loading scripts
 SIZES = {"validation": VALIDATION, "test": TEST}
 
 
@@ -25,14 +27,9 @@ def read_hub(
     Raises a ValueError when `datasets` cannot be imported, there is no such data set, or it has no
     image column, no class label column, more images than the memory limit, or too few of a class.
     """
+    package = _package(name)
     try:
-        load = import_module("datasets").load_dataset
-    except ImportError as error:
-        raise ValueError(
-            f"hf:{name} needs the package datasets (pip install datasets): {error}"
-        ) from None
-    try:
-        loaded = load(name)
+        loaded = package.load_dataset(name)
     except Exception as error:  # the hub, the network or the data set may raise anything
         raise ValueError(f"hf:{name} cannot be loaded: {one_line(error)}") from error
     if "train" not in loaded:
@@ -69,6 +66,23 @@ def read_hub(
     )
 
 
+def _package(name: str) -> Any:
+    """The package `datasets`. Raises a ValueError for an old one, which runs scripts of the hub."""
+    try:
+        package = import_module("datasets")
+    except ImportError as error:
+        raise ValueError(
+            f"hf:{name} needs the package datasets (pip install datasets): {error}"
+        ) from None
+    version = str(package.__version__)
+    if int(version.partition(".")[0]) < SAFE:
+        raise ValueError(
+            f"hf:{name} needs datasets {SAFE} or later, which runs no scripts of data sets, not "
+            f"{version} (pip install --upgrade datasets)"
+        )
+    return package
+
+
 def _columns(name: str, features: Any) -> tuple[str, str, tuple[str, ...]]:
     """The names of the image and label columns, and the classes."""
     kinds = {column: type(kind).__name__ for column, kind in features.items()}
@@ -86,6 +100,9 @@ def _columns(name: str, features: Any) -> tuple[str, str, tuple[str, ...]]:
 def _read(rows: Any, image: str, label: str, side: int, channels: int) -> Images:
     pixels = torch.empty(len(rows), channels, side, side, dtype=torch.uint8)
     for k, row in enumerate(rows):
+        if not isinstance(row[image], Image.Image):
+            kind = type(row[image]).__name__
+            raise ValueError(f"row {k} of the column {image} holds no image ({kind})")
         pixels[k] = as_square(row[image], side, channels)
     return Images(pixels, torch.tensor(rows[label]))
 

@@ -9,12 +9,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Condition
-from typing import BinaryIO
 
 from PIL import Image
 
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import open_regular
+
+from .members import Member
 
 MAX_PIXELS = 2**28
 VARIABLE = "CLASSICNETS_MAX_PIXELS"  # of the environment, which worker processes inherit
@@ -50,6 +51,19 @@ SIGNATURES = {  # how the files of common formats begin; other formats are known
     "HEIF": rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)",
 }
 
+SUFFIXES = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "GIF": ".gif",
+    "TIFF": ".tif",
+    "WEBP": ".webp",
+    "BMP": ".bmp",
+    "PPM": ".ppm",
+    "JPEG2000": ".jp2",
+    "AVIF": ".avif",
+    "HEIF": ".heic",
+}
+
 
 def image_kind(path: str | Path) -> str | None:
     """The format of an image file by its first bytes, whatever its name, as in `SIGNATURES`.
@@ -65,13 +79,13 @@ def image_kind(path: str | Path) -> str | None:
 
 
 @contextmanager
-def open_image(path: str | Path) -> Iterator[Image.Image]:
+def open_image(path: str | Path | Member) -> Iterator[Image.Image]:
     """The opened image; any exception in the block becomes a ValueError that names the file.
 
     Only the header has been read. Nothing but a regular file is opened.
     """
     try:
-        with reading, open_regular(path) as file, _identify(file) as image:
+        with reading, _opened(path) as file, _identify(file) as image:
             yield image
     except FileNotFoundError:
         raise ValueError(f"no such file: {path}") from None
@@ -79,11 +93,17 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
         raise ValueError(f"{path} cannot be read as an image: {plain_reason(error)}") from error
 
 
-def _identify(file: BinaryIO) -> Image.Image:
+def _opened(path: str | Path | Member) -> io.BufferedReader:
+    return path.open() if isinstance(path, Member) else open_regular(path)
+
+
+def _identify(file: io.BufferedReader) -> Image.Image:
     """The image in the file, of which only the header is read.
 
     Raises a ValueError for an unknown or damaged format, and an image that is too large.
     """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     kind = _kind(file.read(SIGNATURE))
     if kind in PACKAGES and kind not in FORMATS:
         raise ValueError(f"{kind} needs {PACKAGES[kind]}")
@@ -99,13 +119,13 @@ def _identify(file: BinaryIO) -> Image.Image:
             f"(--max-pixels {pixels}, or {VARIABLE}, to read it)"
         )
     if isinstance(metered, _Metered):
-        metered.left += 3 * os.fstat(file.fileno()).st_size
+        metered.left += 3 * size
         if "progressive" in image.info:
             _require_few_scans(metered)
     return image
 
 
-def _require_few_scans(file: BinaryIO) -> None:
+def _require_few_scans(file: io.BufferedReader) -> None:
     """Raises a ValueError for a progressive JPEG of so many scans that decoding it takes minutes.
 
     Each takes a pass over all coefficients, however few bytes it has. The file is at the first one.
@@ -125,7 +145,7 @@ class _Metered(io.BufferedReader):
     Each read costs its length and another 256 bytes, so that the time is bounded too.
     """
 
-    def __init__(self, file: BinaryIO, enough: int):
+    def __init__(self, file: io.BufferedReader, enough: int):
         super().__init__(file.raw)  # pyright: ignore
         self.left = enough
 
@@ -156,6 +176,11 @@ def set_max_pixels(value: str) -> None:
     """Sets the limit for this process and the workers it starts; see `max_pixels`."""
     os.environ[VARIABLE] = value
     max_pixels()
+
+
+def suffix_of(content: bytes) -> str:
+    """The usual ending of a file with this content, such as `.jpg`; empty for unknown formats."""
+    return SUFFIXES.get(_kind(content[:SIGNATURE]) or "", "")
 
 
 def _kind(start: bytes) -> str | None:

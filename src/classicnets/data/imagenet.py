@@ -36,6 +36,8 @@ def list_imagenette() -> Listing:
             if not unpacked.exists():
                 _unpack(archive, unpacked)
     found = list_folder(unpacked)
+    if "val" not in found.splits:
+        raise ValueError(f"{unpacked} has no folder val; delete it to unpack the archive again")
     splits = {"train": found.splits["train"], "test": found.splits["val"]}
     return Listing(unpacked, found.classes, splits, {"val": 0.1})
 
@@ -57,7 +59,9 @@ def list_imagenet(root: Path) -> Listing:
     """
     for name in ("train", "val"):
         if not (root / name).is_dir():
-            raise ValueError(f"{root} has no folder {name}; ImageNet has train and val")
+            raise ValueError(
+                f"{root} has no folder {name}; ImageNet has train and val, or is as downloaded"
+            )
     classes = tuple(list_folders(root / "train"))
     if not classes:
         raise ValueError(f"{root / 'train'} has no class folders")
@@ -65,12 +69,12 @@ def list_imagenet(root: Path) -> Listing:
     if list_folders(root / "val"):
         test = label_files(root / "val", classes, left_out)
     else:
-        test = _label_flat(root, classes)
+        test = label_flat(root, classes)
     splits = {"train": label_files(root / "train", classes, left_out), "test": test}
     return Listing(root, classes, splits, {"val": VALIDATION}, left_out=left_out)
 
 
-def _label_flat(root: Path, classes: tuple[str, ...]) -> LabelledFiles:
+def label_flat(root: Path, classes: tuple[str, ...]) -> LabelledFiles:
     """The images directly in `val/`, labelled by Kaggle's solution or the development kit."""
     near = (root, root / "val", *root.absolute().parents[:3])
     kits = (root, root / "ILSVRC2012_devkit_t12", root.parent / "ILSVRC2012_devkit_t12")

@@ -16,6 +16,7 @@ from classicnets.support.tables import html_table, html_text
 
 from .crops import Boxes, Sizes, centre_boxes
 from .decode import read_images
+from .members import Members
 from .resample import resample
 from .transfer import to_device
 
@@ -102,11 +103,12 @@ class Images:
 class ImageFiles:
     """Image files of any size, decoded on demand, for data sets that do not fit into memory.
 
-    `sizes` are height and width after EXIF rotation. Batches arrive on the labels' device. Raises a
-    ValueError for labels or sizes of another type, or other numbers of them.
+    `paths` may also be images in tar files. `sizes` are height and width after EXIF rotation.
+    Batches arrive on the labels' device. Raises a ValueError for labels or sizes of another type,
+    or other numbers of them.
     """
 
-    paths: list[str]
+    paths: list[str] | Members
     labels: Int64[Tensor, " n"]
     sizes: Sizes
     channels: int
@@ -121,8 +123,21 @@ class ImageFiles:
         return len(self.labels)
 
     def subset(self, indices: Indices) -> "ImageFiles":
-        paths = [self.paths[int(i)] for i in indices.tolist()]
+        if isinstance(self.paths, Members):
+            paths = self.paths.take(indices)
+        else:
+            paths = [self.paths[i] for i in indices.tolist()]
         return ImageFiles(paths, self.labels[indices], self.sizes[indices], self.channels)
+
+    def sample(self, limit: int) -> Indices:
+        """The indices of at most `limit` images, evenly spaced; of shards on the web, of the first
+        ones, which are enough.
+        """
+        count = len(self)
+        if isinstance(self.paths, Members) and self.paths.on_web:
+            archives = self.paths.rows[:, 0]
+            count = min(count, max(limit, int((archives == archives[0]).sum())))
+        return evenly_spaced(count, limit)
 
     def to(self, device: torch.device) -> "ImageFiles":
         return replace(self, labels=self.labels.to(device))
@@ -203,10 +218,10 @@ class Splits:
         """
         if self.channels == 1:
             return True
-        sample = evenly_spaced(len(self.train), SAMPLE)
         if isinstance(self.train, Images):
-            x = self.train[sample]
+            x = self.train[evenly_spaced(len(self.train), SAMPLE)]
         else:
+            sample = self.train.sample(SAMPLE)
             side = 32  # small, so that a JPEG is decoded at a reduced scale; greys average to grey
             boxes = centre_boxes(self.train.sizes[sample], side, side)
             x = self.train.crop(sample, boxes, side)

@@ -24,6 +24,7 @@ from .images import (
     split_off,
 )
 from .index import FileFacts, file_facts, indexed_digests, indexed_sizes
+from .members import Members
 
 LabelledFiles = list[tuple[str, int]]
 
@@ -155,7 +156,7 @@ def _median_size(images: Images | ImageFiles) -> tuple[int, int] | None:
     if isinstance(images, ImageFiles):
         sizes = images.sizes[sample]
     else:
-        assert images.paths is not None
+        assert isinstance(images.paths, list)
         sizes, _ = read_sizes([images.paths[i] for i in sample.tolist()])
     height, width = sizes.median(0).values.tolist()
     return height, width
@@ -167,6 +168,7 @@ def _duplicates(splits: dict[str, Images | ImageFiles], classes: tuple[str, ...]
     """
     sizes: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
     for split, images in splits.items():
+        assert not isinstance(images.paths, Members)
         for path, label in zip(images.paths or [], images.labels.tolist(), strict=True):
             sizes[os.stat(path).st_size].append((split, classes[label], path))
     suspects = [
@@ -192,8 +194,10 @@ def _duplicates(splits: dict[str, Images | ImageFiles], classes: tuple[str, ...]
 
 def training_digests(data: Splits) -> list[str]:
     """Those of the training images' files, if they have any; of too many files, none."""
-    paths = data.train.paths or []
-    return indexed_digests(paths) if len(paths) <= CHECK_LIMIT else []
+    paths = data.train.paths
+    if not isinstance(paths, list) or len(paths) > CHECK_LIMIT:
+        return []
+    return indexed_digests(paths)
 
 
 def find_overlap(images: Images | ImageFiles, digests: Collection[str]) -> tuple[str, ...] | None:
@@ -201,9 +205,10 @@ def find_overlap(images: Images | ImageFiles, digests: Collection[str]) -> tuple
 
     None where that is not known: without digests, for images without files, and for too many.
     """
-    if not digests or not images.paths or len(images) > CHECK_LIMIT:
+    paths = images.paths
+    if not digests or not paths or not isinstance(paths, list) or len(paths) > CHECK_LIMIT:
         return None
-    found = zip(images.paths, indexed_digests(images.paths), strict=True)
+    found = zip(paths, indexed_digests(paths), strict=True)
     return tuple(path for path, digest in found if digest in digests)
 
 

@@ -131,8 +131,9 @@ def _centre_crops(
 
 
 def _sample_indices(train: Images | ImageFiles) -> tuple[Tensor, ...]:
-    on_disk = isinstance(train, ImageFiles) or train.memory_mapped
-    return evenly_spaced(len(train), MAX_ON_DISK if on_disk else len(train)).split(250)
+    if isinstance(train, ImageFiles):
+        return train.sample(MAX_ON_DISK).split(250)
+    return evenly_spaced(len(train), MAX_ON_DISK if train.memory_mapped else len(train)).split(250)
 
 
 def channel_moments(train: Images | ImageFiles) -> tuple[Tensor, Tensor]:

@@ -14,12 +14,17 @@ from classicnets.support.names import as_path, as_text
 from .csv_list import list_table
 from .folder import list_folder
 from .hub import read_hub
-from .imagenet import list_imagenet, list_imagenette
+from .imagenet import VALIDATION, list_imagenet, list_imagenette
+from .imagenet_tar import index_imagenet, is_downloaded
 from .images import Splits
 from .listing import UNREADABLE, Listing, TestImages, digest_of, facts_of, read_listing, read_test
+from .members import WEB
 from .packed import SUFFIX, read_packed
 from .published import PUBLISHED
+from .shard_index import Parts, ShardIndex
+from .shards import ENDING, open_shards, resolve_shards
 from .synthetic import shapes
+from .tar_images import SIZES, tar_digest, tar_splits, tar_test
 
 IMAGENET, HUB = "imagenet:", "hf:"
 SYNTHETIC = 600  # images in `synthetic`
@@ -51,7 +56,7 @@ def open_data(
     unreadable: str = "skip",
     allow_missing_classes: bool = False,
 ) -> Splits:
-    """The data set of this name, or in this folder, CSV file or packed file.
+    """The data set of this name, or in this folder, CSV file, packed file or shards.
 
     Images of a folder or CSV file become squares of `side` pixels in memory. They stay in their
     files where they need too much memory or, with `whole`, where crops need more than the centre
@@ -80,6 +85,11 @@ def _open(
         splits = read_hub(name.removeprefix(HUB), side, channels, seed, missing)
     elif _is_packed(name):
         splits = read_packed(Path(as_path(name)), channels)
+    elif _is_in_tar(name):
+        index, parts, sizes = _open_tar(name, channels)
+        about = side, channels, seed, whole, unreadable, missing
+        splits = tar_splits(index, parts, name, *about, sizes)
+        warn_skipped(splits.skipped)
     else:
         splits = read_listing(_listing(name), side, channels, seed, whole, unreadable, missing)
         splits = replace(splits, name=name)
@@ -106,6 +116,10 @@ def open_test(
     if name in READERS or name.startswith(HUB) or _is_packed(name):
         splits = open_data(name, side, channels, allow_missing_classes=True)
         found, test = splits.classes, TestImages(splits.test, which="the test part of")
+    elif _is_in_tar(name):
+        index, parts, _ = _open_tar(name, channels)
+        found, test = index.classes, tar_test(index, parts, side, channels, whole, unreadable)
+        warn_skipped(test.skipped)
     else:
         listing = _listing(name, test=True)
         found, test = listing.classes, read_test(listing, side, channels, whole, unreadable)
@@ -126,6 +140,9 @@ def fingerprint_of(spec: str) -> str:
     name = resolve(spec)
     if name in READERS or name.startswith(HUB) or _is_packed(name):
         return ""
+    if _is_in_tar(name):
+        index, parts, _ = _open_tar(name)
+        return tar_digest(index, parts)
     listing = _listing(name)
     return digest_of(listing, facts_of(listing))
 
@@ -135,8 +152,10 @@ def is_gone(name: str) -> bool:
 
     Those of a published run are never there: they have their last name only.
     """
-    if name in SETS or name.startswith(HUB):
+    if name in SETS or name.startswith((HUB, *WEB)):
         return False
+    if name.endswith(ENDING):
+        name = name.rpartition("/")[0]
     path = Path(as_path(name.removeprefix(IMAGENET)))
     return not path.is_absolute() or not path.exists()
 
@@ -149,6 +168,8 @@ def resolve(spec: str | Path) -> str:
     spec = str(spec)
     if spec in SETS or spec.startswith(HUB):
         return spec
+    if spec.endswith(ENDING) and not spec.startswith(IMAGENET):
+        return resolve_shards(spec)
     prefix = IMAGENET if spec.startswith(IMAGENET) else ""
     path = Path(as_path(spec.removeprefix(prefix))).expanduser()
     if path.is_dir():
@@ -162,7 +183,8 @@ def resolve(spec: str | Path) -> str:
     if path.exists():
         raise ValueError(
             f"{spec} is a file that cannot be read as data; data is a folder with a folder for "
-            f"each class, a CSV file of paths and labels, or a {SUFFIX} file of classicnets pack"
+            f"each class, a CSV file of paths and labels, a {SUFFIX} file of classicnets pack, or "
+            f"shards ({ENDING})"
         )
     there = suggest(spec, [*SETS, "imagenet:PATH", "hf:NAME"])
     raise ValueError(f"unknown data set or path {as_text(spec)!r}; {there}")
@@ -175,6 +197,21 @@ def _require_choice(unreadable: str) -> None:
 
 def _is_packed(name: str) -> bool:
     return name.endswith(SUFFIX) and Path(as_path(name)).is_file()
+
+
+def _is_in_tar(name: str) -> bool:
+    """Whether these are shards, or ImageNet as it is downloaded."""
+    if name.startswith(IMAGENET):
+        return is_downloaded(Path(as_path(name.removeprefix(IMAGENET))))
+    return name.endswith(ENDING)
+
+
+def _open_tar(name: str, channels: int = 0) -> tuple[ShardIndex, Parts, dict[str, float | int]]:
+    """The index, the rows of each split, and the sizes of those that are to be split off."""
+    if name.startswith(IMAGENET):
+        index = index_imagenet(Path(as_path(name.removeprefix(IMAGENET))))
+        return index, index.parts(range(2)), {"validation": VALIDATION}
+    return *open_shards(name, channels), SIZES
 
 
 def _listing(name: str, test: bool = False) -> Listing:

@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
@@ -22,7 +23,7 @@ def exists(path: str | Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110  # pathlib's raises a PermissionError
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> BufferedReader:
     """Opens a file to read. Raises a ValueError for a pipe, a socket or a device, which may never
     end, and an OSError when it cannot be opened.
     """

@@ -34,6 +34,10 @@ def init(device: torch.device) -> torch.device:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         store, number, count = next(dist.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
+        # torchrun may keep its store when it restarts, with addresses of processes that are gone
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        prefixed = dist.PrefixStore  # pyright: ignore[reportPrivateImportUsage]
+        store = prefixed(f"attempt {attempt}", store)
         _STORE.append(store)
         backend = "nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=number, world_size=count)

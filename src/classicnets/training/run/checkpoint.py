@@ -147,9 +147,12 @@ def _require_optimizer(saved: Mapping[int, Mapping[str, Any]], optimizer: Optimi
     """Raises where tensors are not what our optimizers keep of parameters; torch would cast."""
     if not isinstance(optimizer, KNOWN):
         return
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parameters = [(p, group) for group in optimizer.param_groups for p in group["params"]]
     for index, values in saved.items():
-        of = parameters[index]
+        of, group = parameters[index]
+        if isinstance(optimizer, torch.optim.SGD) and group["momentum"]:
+            # a step would stumble over that of some parameters only
+            _require(values.get("momentum_buffer") is not None)
         _require(not isinstance(optimizer, torch.optim.Adam) or values.keys() == ADAM)
         for name, value in values.items():
             if value is not None:

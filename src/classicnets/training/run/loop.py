@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from classicnets.data.crops import centre_boxes
 from classicnets.data.images import ImageFiles, Images, Splits
 from classicnets.data.loader import stream
+from classicnets.data.members import Members, shard_order
 from classicnets.support.devices import network_device
 from classicnets.support.errors import one_line
 from classicnets.support.rng import generator_for, seeded_torch
@@ -241,6 +242,9 @@ def _order(
     """The indices of the training images in the order of an epoch."""
     if balanced or config.recipe.sampler == "balanced":
         return balanced_order(data.train.labels.cpu(), data.classes, generator)
+    if isinstance(data.train, ImageFiles) and isinstance(data.train.paths, Members):
+        shards, processes = data.train.paths.rows[:, 0], distributed.world_size()
+        return shard_order(shards, config.batches(), processes, generator)
     return torch.randperm(len(data.train), generator=generator)
 
 
