@@ -99,8 +99,8 @@ def test_both_pages_are_chinese_at_phone_width(page):
     page.get_by_text(f"{len(index.STUDIES)} 项研究").wait_for()
     page.get_by_text(keeping.chinese()["lenet5-layers"][0]).first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.goto("/study/alexnet-dropout-gap")
-    page.get_by_text("此规模下无法区分").wait_for()
+    page.goto("/study/lenet5-gaussian")
+    page.get_by_text("更正", exact=True).first.wait_for()
     page.get_by_text("先于结果写明").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -112,7 +112,7 @@ def test_every_term_is_explained_in_both_languages():
 
 def test_what_the_package_has_of_studies_is_of_studies_that_exist():
     kept = keeping.published()
-    assert len(kept) > 60
+    assert len(kept) > 50
     for name, one in kept.items():
         assert one.claim == index.STUDIES[name].claim
         assert one.criterion == index.STUDIES[name].criterion

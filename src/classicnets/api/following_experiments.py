@@ -52,15 +52,14 @@ def follow_experiment(directory: str | Path) -> FollowedExperiment:
     if not (directory / PLAN).exists():
         raise ValueError(f"no experiment at {directory}")
     process = lock_holder(directory)
+    runs = list_runs(directory / RUNS)
+    done = sum(run.state in (ENDED, DIVERGED) for run in runs)
     try:
-        plan = read_plan(directory)
+        experiment = _read(directory, _changed(directory / PLAN), done)
     except (ValueError, OSError) as error:
         reason = plain_reason(error)
         return FollowedExperiment(directory, DAMAGED, process=process, reason=reason)
-    assert plan is not None
-    total = len(plan.searching()) + plan.seeds * len(plan.variants)
-    runs = list_runs(directory / RUNS)
-    done = sum(run.state in (ENDED, DIVERGED) for run in runs)
+    plan, total = experiment.plan, experiment.total
     state = TRAINING if process else ENDED if done >= total else STOPPED
     begun = tuple(run for run in runs if run.state in (TRAINING, STOPPED))
     names = tuple(plan.names)
@@ -80,13 +79,15 @@ def report_of(directory: str | Path) -> ExperimentReport | None:
     """
     directory = Path(directory)
     done = follow_experiment(directory).done
-    return _reported(directory, _changed(directory / PLAN), done)
+    return _read(directory, _changed(directory / PLAN), done).so_far()
 
 
 @lru_cache(16)
-def _reported(directory: Path, changed: int, done: int) -> ExperimentReport | None:
+def _read(directory: Path, changed: int, done: int) -> Experiment:
+    """An experiment with what has ended of it; `changed` and `done` tell whether that is new."""
     plan = read_plan(directory)
-    return None if plan is None else Experiment(directory, plan, None).so_far()
+    assert plan is not None
+    return Experiment(directory, plan, None)
 
 
 def _changed(path: Path) -> int:
