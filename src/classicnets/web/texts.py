@@ -210,7 +210,6 @@ CHINESE: Mapping[str, str] = {
     "Five images as they are, and as the network sees them in four epochs.": (
         "五张图像的原样，以及网络在四个 epoch 中看到的样子。"
     ),
-    "fine-tune": "微调",
     "The weights are learnt from these.": "权重从这些图像学得。",
     "They choose the best epoch and lower the learning rate, and nothing is learnt from them.": (
         "用来选出最佳的 epoch并降低学习率，不参与学习。"
