@@ -212,7 +212,7 @@ CHINESE: Mapping[str, str] = {
     ),
     "The weights are learnt from these.": "权重从这些图像学得。",
     "They choose the best epoch and lower the learning rate, and nothing is learnt from them.": (
-        "用来选出最佳的 epoch并降低学习率，不参与学习。"
+        "用来选出最佳的 epoch 并降低学习率，不参与学习。"
     ),
     "They are looked at once, at the end.": "只在最后看一次。",
     "Pixels from 0 to 255. The mean over the training set is subtracted from each pixel "
