@@ -1,4 +1,4 @@
-"""What 8 to 1,024 GPUs send each other: the table in docs/machines.md, from bytes and data sheets.
+"""What 8 to 1,024 GPUs send each other: the tables in docs/machines.md and its Chinese twin.
 
     python benchmarks/cluster.py
 
@@ -22,7 +22,8 @@ from classicnets.measure import measure
 from classicnets.measure.machines import MACHINES
 from classicnets.training.execution.memory import step_peak
 
-PAGE = Path(__file__).parents[1] / "docs/machines.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = {"en": DOCS / "machines.md", "zh": DOCS / "zh/machines.md"}
 BEGIN, END = "<!-- cluster.py -->\n", "<!-- end of cluster.py -->\n"
 GPUS = (8, 16, 64, 256, 1024)
 IN_A_MACHINE = 8
@@ -44,6 +45,22 @@ NVLINK = Link("NVLink", 450 * G, "NVIDIA H100 data sheet: 900 GB/s in both direc
 FAST = Link("8 x 400 Gb/s", 400 * G, "NVIDIA DGX H100 user guide: eight ports of 400 Gb/s")
 SLOW = Link("100 Gb/s", 12.5 * G, "one port of 100 Gb/s for a machine")
 GPU = MACHINES["h100"]
+HEADS = {
+    "en": (
+        "network", "GPUs", "batch", "MB that each sends", "ms of computing, at least",
+        f"ms of sending, {FAST.title}", SLOW.title, f"efficiency, {FAST.title}", SLOW.title,
+    ),
+    "zh": (
+        "网络", "GPU 数", "batch", "每块发送的 MB", "计算的毫秒数，至少",
+        f"发送的毫秒数，{FAST.title}", SLOW.title, f"效率，{FAST.title}", SLOW.title,
+    ),
+}  # fmt: skip
+BELOW = {
+    "en": "Memory does not depend on the number of GPUs: a step of 32 images in bfloat16 needs {} for "
+    "`resnet50`, {} for `googlenet`, {} for `vgg_d`. Sources: {sources}.",
+    "zh": "内存与 GPU 数无关：32 张图像的一步用 bfloat16 时，`resnet50` 需要 {}，`googlenet` 需要 {}，"
+    "`vgg_d` 需要 {}。出处：{sources}。",
+}
 
 
 def gradient_bytes(name: str) -> int:
@@ -67,7 +84,7 @@ def memory(name: str) -> int:
     entry = catalog.find(name)
     with torch.device("meta"):
         network = entry.build()
-    return step_peak(network, entry.input, IMAGES, precision="bf16").total
+    return step_peak(network, entry.input, IMAGES, precision="bf16", device="cuda").total
 
 
 def sent(size: int, gpus: int) -> float:
@@ -98,25 +115,19 @@ def rows() -> Iterator[tuple[str, ...]]:
             )  # fmt: skip
 
 
-def table() -> str:
-    heads = (
-        "network", "GPUs", "batch", "MB that each sends", "ms of computing, at least",
-        f"ms of sending, {FAST.title}", SLOW.title, f"efficiency, {FAST.title}", SLOW.title,
-    )  # fmt: skip
-    lines = [" | ".join(row) for row in (heads, ("---",) * len(heads), *rows())]
-    memories = ", ".join(f"{memory(name) / 1e9:.1f} GB for `{name}`" for name in NETWORKS)
+def table(language: str) -> str:
+    lines = [" | ".join(row) for row in (HEADS[language], ("---",) * len(HEADS["en"]), *rows())]
+    memories = [f"{memory(name) / 1e9:.1f} GB" for name in NETWORKS]
     sources = f"{GPU.source}; {NVLINK.source}; {FAST.source}"
-    return (
-        "\n".join(f"| {line} |" for line in lines)
-        + "\n\nMemory does not depend on the number of GPUs: a step of "
-        f"{IMAGES} images in bfloat16 needs {memories}. Sources: {sources}.\n"
-    )
+    below = BELOW[language].format(*memories, sources=sources)
+    return "\n".join(f"| {line} |" for line in lines) + f"\n\n{below}\n"
 
 
 def main() -> int:
-    before, rest = PAGE.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    PAGE.write_text(before + BEGIN + table() + END + after)
+    for language, page in PAGES.items():
+        before, rest = page.read_text().split(BEGIN)
+        _, after = rest.split(END)
+        page.write_text(before + BEGIN + table(language) + END + after)
     return 0
 
 

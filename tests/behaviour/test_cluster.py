@@ -17,7 +17,6 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/machines.md").read_text()
 
 
 @pytest.fixture
@@ -62,7 +61,8 @@ def test_ddp_sends_four_bytes_for_each_parameter(tmp_path):
 
 @pytest.mark.slow
 def test_the_table_is_that_of_the_script(cluster):
-    assert cluster.BEGIN + cluster.table() + cluster.END in PAGE
+    for language, page in cluster.PAGES.items():
+        assert cluster.BEGIN + cluster.table(language) + cluster.END in page.read_text()
 
 
 def stand_in(folder: Path, name: str, body: str) -> None:
@@ -73,7 +73,9 @@ def stand_in(folder: Path, name: str, body: str) -> None:
 
 def test_the_slurm_script_starts_resumes_and_is_queued_again(tmp_path):
     """With stand-ins for srun and scontrol, which write down how they are called."""
-    script = re.search(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", PAGE, re.DOTALL)[1]
+    script = re.search(
+        r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", (ROOT / "docs/machines.md").read_text(), re.DOTALL
+    )[1]
     (tmp_path / "job.sh").write_text(script)
     for line in script.splitlines():
         if line.startswith("#SBATCH"):
