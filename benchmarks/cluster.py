@@ -56,10 +56,14 @@ HEADS = {
     ),
 }  # fmt: skip
 BELOW = {
-    "en": "Memory does not depend on the number of GPUs: a step of 32 images in bfloat16 needs {} for "
-    "`resnet50`, {} for `googlenet`, {} for `vgg_d`. Sources: {sources}.",
-    "zh": "内存与 GPU 数无关：32 张图像的一步用 bfloat16 时，`resnet50` 需要 {}，`googlenet` 需要 {}，"
-    "`vgg_d` 需要 {}。出处：{sources}。",
+    "en": (
+        "Memory does not depend on the number of GPUs: a step of 32 images in bfloat16 needs {} "
+        "for `resnet50`, {} for `googlenet`, {} for `vgg_d`. Sources: {sources}."
+    ),
+    "zh": (
+        "内存与 GPU 数无关：32 张图像的一步用 bfloat16 时，`resnet50` 需要 {}，"
+        "`googlenet` 需要 {}，`vgg_d` 需要 {}。出处：{sources}。"
+    ),
 }
 
 
