@@ -132,7 +132,7 @@ def test_each_process_reads_shards_of_its_own_and_an_epoch_every_image_once():
         shared = sum(map(len, owned)) - 40
         assert shared <= processes - 1  # a shard where two parts meet
         for part in read:  # no more than MIXED shards are open at a time
-            for few in part.split(10):
+            for few in part.split(MIXED * 25 // 2):
                 assert len(set(shards[few].tolist())) <= 2 * MIXED
         again = shard_order(shards, batches, processes, torch.Generator().manual_seed(3))
         other = shard_order(shards, batches, processes, torch.Generator().manual_seed(4))

@@ -97,10 +97,10 @@ def test_the_code_that_a_run_names_is_not_run_and_the_option_that_names_it_is_pr
 
 
 def test_the_page_of_a_run_does_not_run_its_code(own):
-    from classicnets.web.pages.look import _explainer
+    from classicnets.web.pages.opened import opened
 
     with pytest.raises(ValueError, match="whose code runs only when you name it"):
-        _explainer(own.run)
+        opened(own.run)
     assert not own.ran
 
 

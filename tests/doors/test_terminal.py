@@ -66,7 +66,7 @@ def words_of(root: Path) -> dict[str, list[object]]:
         "export": ["export", run, "--out", root / f"{EVIL}.safetensors", "--exist-ok"],
         "push": ["push", run, f"ada/{EVIL}"],
         "serve": ["serve", root / EVIL],
-        "web": ["web", root / EVIL],
+        "web": ["web", root / EVIL, "--port", 0],
         "pack": ["pack", data, root / f"{EVIL}.pack", "--side", 16],
         "demo": ["demo", EVIL],
         "an option": ["train", f"--{EVIL}"],

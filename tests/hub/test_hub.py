@@ -154,7 +154,7 @@ def test_a_place_that_exists_is_replaced_by_a_commit_only_if_wanted(run_cli, pus
 
 def test_what_answers_wrongly_or_not_at_all_is_no_hub(run_cli, hub, image, monkeypatch):
     monkeypatch.setattr("classicnets.hub.client.TIMEOUT", 0.2)
-    for name, reason in (("page", "what answers is no hub"), ("silence", "timed out")):
+    for name, reason in (("page", "it does not answer as a hub does"), ("silence", "timed out")):
         assert said(run_cli, "predict", f"hf:ada/{name}", image) == (
             f"the hub cannot be reached for hf:ada/{name}: {reason}; with HF_HUB_OFFLINE=1 what "
             "was fetched before is used"

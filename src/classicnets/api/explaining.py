@@ -6,9 +6,10 @@ which images of training are like it.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import NamedTuple
+from threading import RLock
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from PIL import Image
@@ -35,6 +36,9 @@ MOST_PIXELS = 50_000_000  # of an image that is sent
 MOST_IMAGES, MOST_NUMBERS = 1000, 50_000_000
 MAPS, PATCHES, NEAREST = 6, 9, 9
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class Neighbour(NamedTuple):
     """A training image, its class, and how far its features are from those of an image."""
@@ -44,14 +48,28 @@ class Neighbour(NamedTuple):
     distance: float
 
 
+def _alone(
+    method: "Callable[Concatenate[Explainer, P], T]",
+) -> "Callable[Concatenate[Explainer, P], T]":
+    """One at a time: methods put hooks on the network, and several pages have the same."""
+
+    @wraps(method)
+    def run(self: "Explainer", *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return run
+
+
 class Explainer:
-    """A trained network, opened once to explain any number of images.
+    """A trained network, opened once to explain any number of images, in any number of threads.
 
     Raises a ValueError for an unknown device, and where `load` does.
     """
 
     def __init__(self, run: str | Path, network: Source = None, device: str = "auto"):
         where = select_device(device)
+        self.lock = RLock()
         opened = open_trained(run)
         self.network = load_best(opened, network).to(where)
         self.classes = opened.config.classes
@@ -59,6 +77,7 @@ class Explainer:
         most = min(MOST_IMAGES, max(10, MOST_NUMBERS // math.prod(opened.config.input)))
         self.of = Inspection(opened, self.network, network, [], [], None, limit=most)
 
+    @_alone
     def read(self, image: Path | Image.Image, name: str) -> Sample:
         """An image as the network reads it. Raises a ValueError where it cannot be read."""
         try:
@@ -70,11 +89,13 @@ class Explainer:
             raise ValueError(str(error).replace(str(image), name)) from None
         return sample._replace(name=name)
 
+    @_alone
     def test(self, number: int) -> Sample:
         """A test image of the run's data, by a number that goes round and round; like `validation`
         it raises a ValueError where the data are gone."""
         return self.of.sample(self.of.test, number)
 
+    @_alone
     def validation(self, number: int) -> Sample:
         """A validation image of the run's data, which may be looked at while it trains."""
         return self.of.sample(self.of.validation, number)
@@ -84,10 +105,12 @@ class Explainer:
         order = sample.probability.argsort(descending=True, stable=True)[:count].tolist()
         return [(k, self.classes[k], float(sample.probability[k])) for k in order]
 
+    @_alone
     def layers(self, sample: Sample) -> Sequence[str]:
         """Stages and fully connected layers, with the first and the last, in order."""
         return self.of.feature_layers(sample.input, MOST_LAYERS)
 
+    @_alone
     def stages(self, sample: Sample, count: int) -> Sequence[str]:
         """So many stages, evenly spaced to the last; a ValueError where none gives feature maps."""
         return self.of.map_layers(count, sample.input)
@@ -96,6 +119,7 @@ class Explainer:
         """The image as the network sees it."""
         return Image.fromarray((rgb(sample.image) * 255).round().astype("uint8"))
 
+    @_alone
     def evidence(self, sample: Sample, method: str, label: int) -> Image.Image:
         """Where the evidence for a class is, as a red image that is clear elsewhere, of the size of
         `seen`. Raises a ValueError for an unknown method, and where the method does.
@@ -110,6 +134,7 @@ class Explainer:
         red.putalpha(Image.fromarray((alpha.clamp(0, 1) * 255).round().to(torch.uint8).numpy()))
         return red
 
+    @_alone
     def maps(self, sample: Sample, layer: str) -> tuple[Image.Image, int]:
         """The strongest maps of a layer side by side, and how many it has.
 
@@ -119,6 +144,7 @@ class Explainer:
         tiles = around_grey(found.maps[list(found.order[:MOST_MAPS])])[:, None]
         return _tiled(tiles, COLUMNS), len(found.maps)
 
+    @_alone
     def deconvnet(self, sample: Sample, layer: str) -> Image.Image:
         """The strongest activations of a layer's strongest maps projected back to the pixels, side
         by side (Zeiler, Fergus, section 2.1). Raises a ValueError where `deconv` does.
@@ -126,6 +152,7 @@ class Explainer:
         found = deconv(self.network, sample.input, layer, count=PATCHES)
         return _tiled(torch.stack([around_grey(one) for one in found.reconstructions]), PATCHES)
 
+    @_alone
     def patches(self, layer: str) -> tuple[Image.Image, tuple[int, ...]]:
         """The parts of test images that activate a layer's strongest maps most, a row for each,
         and the numbers of these maps (ZFNet, Figure 2). Raises a ValueError without the data.
@@ -141,6 +168,7 @@ class Explainer:
         ]
         return _tiled(_of_one_size(cut), found.images.shape[1]), found.maps
 
+    @_alone
     def nearest(self, sample: Sample) -> list[Neighbour]:
         """The training images whose features are nearest, the nearest first.
 

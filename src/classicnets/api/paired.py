@@ -85,8 +85,8 @@ class Experiment:
     def cost(self) -> list[str]:
         """What it takes, in sentences: runs, time, and what a budget allows of it."""
         plan, total = self.plan, self.seconds(self.plan.seeds)
-        search, least = self._searching(), "at least " * (not self._searched())
-        searched = f" and {least}{len(search)} to choose the learning rates" * bool(search)
+        search, bound = self._searching(), "at least " * (not self._searched())
+        searched = f" and {bound}{len(search)} to choose the learning rates" * bool(search)
         runs = plan.seeds * len(plan.variants)
         lines = [
             f"{len(plan.variants)} variants on {plan.data}, the first is the baseline: "
@@ -94,12 +94,12 @@ class Experiment:
             f"{plan.seeds} seeds make {runs} runs{searched}, in {plan.processes} "
             f"process{'es' * (plan.processes > 1)} of {plan.threads} "
             f"thread{'s' * (plan.threads > 1)}; {len(self.outcomes)} have ended",
-            f"{least}about {format_seconds(total)} from now, by a few steps of each" * bool(total),
+            f"{bound}about {format_seconds(total)} from now, by a few steps of each" * bool(total),
         ]
-        if plan.seeds < (seeds := least_pairs(len(plan.variants) - 1)):
+        if plan.seeds < (least := least_pairs(len(plan.variants) - 1)):
             lines.append(
                 f"{plan.seeds} seeds are too few to tell: the least p of {plan.seeds} pairs is "
-                f"{2 / 2**plan.seeds:.3f}; --seeds {seeds} can"
+                f"{2 / 2**plan.seeds:.3f}; --seeds {least} can"
             )
         if self.budget is not None and total > self.budget:
             lines.append(self._short_of(total))

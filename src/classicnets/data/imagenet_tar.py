@@ -11,7 +11,7 @@ from zlib import error as DamagedError
 
 import torch
 
-from classicnets.support.errors import plain_reason
+from classicnets.support.errors import first_few, plain_reason
 from classicnets.support.files import open_regular
 from classicnets.support.names import as_text
 from classicnets.support.progress import progress
@@ -51,11 +51,10 @@ def _scan(root: Path, archives: list[Archive]) -> ShardIndex:
     labels = {name: k for k, name in enumerate(classes)}
     rows = [(0, entry.offset, entry.length, labels[name]) for name, entry in train]
     found = {Path(entry.name).name: entry for entry in _entries(root / VAL)}
-    rows += [
-        (1, found[name].offset, found[name].length, label)
-        for name, label in _labels(root, classes)
-        if name in found
-    ]
+    labelled = _labels(root, classes)
+    if missing := [name for name, _ in labelled if name not in found]:
+        raise ValueError(f"{root / VAL} lacks {first_few(missing)} of the images that have labels")
+    rows += [(1, found[name].offset, found[name].length, label) for name, label in labelled]
     table = torch.tensor(rows)
     sizes, _ = read_sizes(Members(archives, table[:, :3]), task=TASK)
     return ShardIndex(tuple(archives), SPLITS, classes, torch.cat([table, sizes], 1))

@@ -39,6 +39,9 @@ def write_shards(data: Splits, folder: Path, count: int, progress: Progress) -> 
     partial = folder.with_name(f"{folder.name}.part")
     try:
         partial.mkdir()
+    except OSError as error:
+        raise OSError(f"cannot write {folder}: {partial}: {plain_reason(error)}") from error
+    try:
         index = _write(data, partial, count, writer, progress)
         index.save(partial / INDEX)
         partial.rename(folder)
@@ -54,11 +57,13 @@ def _write(
     data: Splits, folder: Path, count: int, writer: Callable, progress: Progress
 ) -> ShardIndex:
     done, archives, splits, rows = 0, [], [], []
+    count = min(count, len(data.train))
     size = -(-len(data.train) // count)
     for split in SPLITS:
         images = getattr(data, split)
         drawn = torch.randperm(len(images), generator=Generator().manual_seed(0))
-        for number, indices in enumerate(drawn.split(size)):
+        shares = drawn.tensor_split(count) if split == SPLITS[0] else drawn.split(size)
+        for number, indices in enumerate(shares):
             path = folder / f"{split}-{number:06}.tar"
             first = done
             with path.open("wb") as file, writer(file, encoder=False, mtime=0) as tar:

@@ -42,7 +42,12 @@ def resolve_shards(spec: str) -> str:
     Raises a ValueError for one that is missing, and for names that cannot be expanded.
     """
     if spec.startswith(WEB):
-        _expand(spec)
+        folder, _, pattern = spec.rpartition("/")
+        if "{" in folder:
+            raise ValueError(
+                f"braces may stand in the last part of an address only, not in {folder}"
+            )
+        _expand(pattern)
         return spec
     place, slash, pattern = spec.rpartition("/")
     folder = Path(as_path(place or slash or ".")).expanduser()

@@ -196,7 +196,7 @@ def _in_one_sentence(place: Place, otherwise: str = "") -> Iterator[None]:
         if isinstance(cause, errors.HfHubHTTPError):
             raise ValueError(_refused(place, cause)) from error
         wrong = isinstance(cause, json.JSONDecodeError)
-        reason = "what answers is no hub" if wrong else ERRNO.sub("", plain_reason(cause))
+        reason = "it does not answer as a hub does" if wrong else ERRNO.sub("", plain_reason(cause))
         raise ValueError(f"the hub cannot be reached for {place}: {reason}{otherwise}") from error
 
 

@@ -107,8 +107,9 @@ class Intake:
 
     def reject(self, path: Path) -> None:
         """Removes a set that was adopted, after a renaming, so that nobody sees half of it."""
-        path.rename(self.place)
-        self.discard()
+        rejected = self.data / f"{PREFIX}{os.getpid()}-{secrets.token_hex(8)}"  # others may come in
+        path.rename(rejected)
+        shutil.rmtree(rejected, ignore_errors=True)
 
     def discard(self) -> None:
         """Removes what has come so far."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import IO, Any
 
 from classicnets.support.files import lock_holder, write_atomic
@@ -50,6 +51,11 @@ def _kept(part: Path, place: Path) -> str:
     return ""
 
 
+def word(option: str, value: object) -> str:
+    """An option and its value as one word of a process, which no shell reads."""
+    return f"--{option}={value}"
+
+
 @dataclass
 class Workspace:
     """A folder with `runs` and `designs`, and further folders of images by their names."""
@@ -57,6 +63,7 @@ class Workspace:
     folder: Path
     data: dict[str, Path] = field(default_factory=dict)
     started: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    changing: RLock = field(default_factory=RLock)  # the queue, which pages change in threads
 
     @classmethod
     def open(cls, folder: Path, data: Sequence[Path]) -> "Workspace":
@@ -139,19 +146,22 @@ class Workspace:
 
     def queue(self, name: str, words: Sequence[str]) -> None:
         """Lets a training wait until no other that this page began is running."""
-        self._keep([*self.waiting(), {"name": name, "words": list(words)}])
-        self.begin_next()
+        with self.changing:
+            self._keep([*self.waiting(), {"name": name, "words": list(words)}])
+            self.begin_next()
 
     def withdraw(self, name: str) -> None:
         """Takes a training out of the queue."""
-        self._keep([job for job in self.waiting() if job["name"] != name])
+        with self.changing:
+            self._keep([job for job in self.waiting() if job["name"] != name])
 
     def begin_next(self) -> None:
         """Starts the first training that waits, unless one is running."""
-        jobs = self.waiting()
-        if jobs and not self.busy():
-            self._keep(jobs[1:])
-            self._start(jobs[0]["name"], jobs[0]["words"])
+        with self.changing:
+            jobs = self.waiting()
+            if jobs and not self.busy():
+                self._keep(jobs[1:])
+                self._start(jobs[0]["name"], jobs[0]["words"])
 
     def busy(self) -> bool:
         """Whether a training of this folder is running, or about to."""
@@ -177,8 +187,8 @@ class Workspace:
     def evaluate(self, name: str, protocol: str, data: str) -> Callable[[], str]:
         """Begins to evaluate a run on its own data, or others by their name; see `_ended`."""
         run = self.run(name)
-        given = [f"--protocol={protocol}"]
-        given += [f"--data={self.dataset(data)}"] if data else []
+        given = [word("protocol", protocol)]
+        given += [word("data", self.dataset(data))] if data else []
         (stem,) = file_names([f"{data or 'own'} {protocol}"])
         place = run / EVALUATIONS / f"{stem}.json"
         place.parent.mkdir(exist_ok=True)
@@ -201,7 +211,8 @@ class Workspace:
         place = run / EXPORTS / f"{stem}{suffix}"
         place.parent.mkdir(exist_ok=True)
         log = place.with_name(f"{place.name}.log")
-        words = [f"--out={place}", f"--format={form}", f"--precision={precision}", "--exist-ok"]
+        words = [word("out", place), word("format", form), word("precision", precision)]
+        words.append("--exist-ok")
         with log.open("wb") as out:
             process = self.begin(
                 ["export", str(run), *words, *["--with-preprocessing"] * whole], out
@@ -229,8 +240,8 @@ class Workspace:
         self, words: Sequence[str], out: IO[bytes], errors: IO[bytes] | int = subprocess.STDOUT
     ) -> "subprocess.Popen[bytes]":
         """Starts `classicnets` with these words, in a session that the server's end spares."""
-        return subprocess.Popen(
-            [sys.executable, "-u", "-m", "classicnets", *words],
+        return subprocess.Popen(  # -P: a torch.py in the folder is not the one that is imported
+            [sys.executable, "-P", "-u", "-m", "classicnets", *words],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=out,

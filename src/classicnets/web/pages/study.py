@@ -13,7 +13,7 @@ from classicnets.support.units import format_seconds
 from classicnets.web.shell import computed, failed, frame
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
-from classicnets.web.workspace import Workspace
+from classicnets.web.workspace import Workspace, word
 
 from .experiment import EVERY, ExperimentView, show_figure
 
@@ -162,7 +162,7 @@ class _Page:
         if self.trains:
             words = ["study", name, "--out=studies", *["--quick"] * bool(self.quick.value)]
             if chosen := str(self.data.value or ""):
-                words.append(f"--data={workspace.dataset(chosen)}")
+                words.append(word("data", workspace.dataset(chosen)))
             workspace.queue(self.job, words)
             await self.update()
             return

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from classicnets.api.listed import listed
 from classicnets.web.shell import computed, failed, frame
 from classicnets.web.texts import Text
-from classicnets.web.workspace import Workspace
+from classicnets.web.workspace import Workspace, word
 
 from .recipe import Values
 
@@ -88,12 +88,17 @@ class _Form:
 
     async def changed(self) -> None:
         """Offers the weights that fit, and reads the recipe."""
+        asked = self._asked()
         try:
             offered, form = await computed(self._read)
         except (ValueError, OSError) as error:
+            if asked != self._asked():
+                return  # something else was chosen meanwhile, which asks again
             self.values.place.clear()
             with self.values.place:
                 failed(self.t, error)
+            return
+        if asked != self._asked():
             return
         if offered != self.weights.options:
             kept = self.weights.value if self.weights.value in offered else ""
@@ -107,6 +112,10 @@ class _Form:
             self.recipe.value = wanted  # which reads it
         else:
             await self.changed()
+
+    def _asked(self) -> tuple[Any, ...]:
+        fields = (self.network, self.data, self.recipe, self.weights)
+        return tuple(field.value for field in fields)
 
     def _read(self) -> "tuple[dict[str, str], RecipeForm]":
         offered = {"": self.t("none"), **_weights(self.t, self.workspace, self.network.value)}
@@ -195,8 +204,8 @@ class _Form:
             fetch_weights(start, workspace.network(network))  # what hinders it is said here
         name = workspace.free_name(network, data)
         options["out"] = f"runs/{name}"
-        words = [f"--{key}={value}" for key, value in options.items() if value]
-        words += [f"--set={field}={text}" for field, text in self.values.changes.items()]
+        words = [word(key, value) for key, value in options.items() if value]
+        words += [word("set", f"{field}={text}") for field, text in self.values.changes.items()]
         workspace.queue(name, ["train", workspace.network(network), *words])
         return name
 
