@@ -8,7 +8,8 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from classicnets.support.errors import plain_reason
@@ -42,7 +43,7 @@ class Intake:
         """
         if self.complete:
             raise ValueError("what was sent before is still being read; send this afterwards")
-        try:
+        with self._or_nothing():
             if at == 0:
                 self.parts, self.written = self.names.add(name), 0
             if at != self.written:
@@ -53,6 +54,12 @@ class Intake:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
                 self.written += file.write(piece)
+
+    @contextmanager
+    def _or_nothing(self) -> Iterator[None]:
+        """Removes all that came where something is refused or cannot be written."""
+        try:
+            yield
         except OSError as error:
             self.discard()
             raise OSError(f"the images cannot be kept: {plain_reason(error)}") from error
@@ -71,7 +78,7 @@ class Intake:
         then nothing is left.
         """
         self.complete = True
-        try:
+        with self._or_nothing():
             if not self.names.files:
                 raise ValueError("no file was sent")
             path = self._sent.joinpath(*self.names.files[0])
@@ -81,12 +88,6 @@ class Intake:
             folder.mkdir()
             unpack(path, folder)
             return folder
-        except OSError as error:
-            self.discard()
-            raise OSError(f"the images cannot be kept: {plain_reason(error)}") from error
-        except ValueError:
-            self.discard()
-            raise
 
     @property
     def wanted(self) -> str:
