@@ -47,8 +47,12 @@ def classicnets_step(
     batch: int,
     execution: Execution = Execution(),  # noqa: B008
     without: type[nn.Module] | None = None,
+    of_recipe: bool = False,
 ) -> Contender:
-    """A step as `classicnets train` executes it, `without` layers of one type if given."""
+    """A step as `classicnets train` executes it, `without` layers of one type if given.
+
+    Its optimizer is SGD with momentum, or that `of_recipe`.
+    """
     network = our_network(name).to(environment.device).train()
     for stage, layer in list(network.named_children()):
         if without is not None and isinstance(layer, without):
@@ -57,7 +61,9 @@ def classicnets_step(
     entry = catalog.find(name)
     execution, _ = resolve_execution(execution, network, entry.input, batch)
     model = execution.wrap(network, x.device)
-    optimizer = SGD(MOMENTUM, WEIGHT_DECAY).build(network)
+    spec = entry.recipe.optimizer if of_recipe else SGD(MOMENTUM, WEIGHT_DECAY)
+    optimizer = spec.build(network)
+    spec.before_epoch(optimizer, network, lambda count: x[:count])
     set_lr(optimizer, LR)
     loss = entry.recipe.loss
 

@@ -5,7 +5,7 @@
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
 moves in docs/moves.md, what was measured of them in docs/ideas.md, the claims in docs/claims.md,
-the same tables in docs/zh, the results of studies that the package has, the builders of networks
+predicted and measured steps in docs/planning.md, the same tables in docs/zh, the results of studies that the package has, the builders of networks
 among the public names in src/classicnets/__init__.py, what `classicnets list` shows, and
 docs/reference.md.
 """
@@ -160,6 +160,48 @@ def chinese_studies(page: str) -> str:
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
+def memory_steps() -> str:
+    """A row for each network: predicted and measured MiB of a step, and their ratio."""
+    rows = []
+    for network, cases in _planned("planning"):
+        cells = []
+        for case in cases:
+            predicted, measured = (case[name] / 2**20 for name in ("predicted", "classicnets"))
+            cells += [f"{predicted:,.0f}", f"{measured:,.0f}", f"{predicted / measured:.2f}"]
+        rows.append(f"| {' | '.join((*network, *cells))} |")
+    return "\n".join(rows)
+
+
+def time_steps() -> str:
+    """A row for each network: a step in milliseconds; the prediction and `--measure` beside it."""
+    rows = []
+    for network, cases in _planned("planning-time"):
+        cells = []
+        for case in cases:
+            step = case["classicnets"]
+            cells.append(_milliseconds(step))
+            for name in ("predicted", "five steps"):
+                cells += [_milliseconds(case[name]), f"{case[name] / step:.2f}"]
+        rows.append(f"| {' | '.join((*network, *cells))} |")
+    return "\n".join(rows)
+
+
+def _planned(benchmark: str) -> Iterable[tuple[tuple[str, str, str], list[dict[str, float]]]]:
+    """(name, batch, x if fitted) and, in fp32 and bf16, the median of each contender."""
+    path = ROOT / f"benchmarks/results/{benchmark}.json"
+    found: dict[tuple[str, str, str], list[dict[str, float]]] = {}
+    for case in json.loads(path.read_text(encoding="utf-8"))["cases"]:
+        name, batch, _, *fitted = case["name"].split(", ")
+        key = (f"`{name}`", batch.removeprefix("batch "), "x" if fitted else "")
+        medians = {name: one["median"] for name, one in case["contenders"].items()}
+        found.setdefault(key, []).append(medians)
+    return found.items()
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f}" if seconds < 0.01 else f"{1e3 * seconds:,.0f}"
+
+
 def public_names() -> str:
     """The builders among the public names."""
     quoted = " ".join(f'"{name}",' for name in sorted(builders.ENTRIES | builders.FAMILIES))
@@ -178,6 +220,7 @@ def tables() -> dict[str, dict[str, str]]:
         "index.md": {"papers": papers()},
         "moves.md": {"moves": moves(MOVES), "recipe moves": moves(RECIPE_MOVES)},
         "ideas.md": ideas,
+        "planning.md": {"memory of steps": memory_steps(), "time of steps": time_steps()},
     }
 
 

@@ -10,6 +10,8 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import classicnets as cn
 from classicnets import catalog
@@ -19,13 +21,17 @@ from classicnets.measure import roofline
 from classicnets.measure.live import Live, Work
 from classicnets.training.execution.memory import MARGIN, training_peaks
 from classicnets.training.execution.plan import (
+    CONVERTED,
     EXPONENTIAL,
+    NORMALISED,
     OTHER,
     POOLED,
+    PRODUCT,
     START,
     START_PRODUCT,
     predict_step,
 )
+from classicnets.training.recipe.optimizers import SGD, AdamW, CaffeSGD
 
 # not among those that the prediction was fitted to
 BATCHES = {"plain20": 128, "resnet32": 64}
@@ -194,15 +200,51 @@ def test_a_step_takes_the_sum_of_its_operators_and_of_the_update():
         Work("relu", flop=0.0, moved=8e6, values=10**6, exponential=False),
         Work("tanh", flop=0.0, moved=8e6, values=10**6, exponential=True),
         Work("native_batch_norm", flop=0.0, moved=8e6, values=10**6, exponential=False),
+        Work("max_pool2d", flop=0.0, moved=8e6, values=10**6, exponential=False),
+        Work("_to_copy", flop=0.0, moved=6e6, values=10**6, exponential=False),
         Work("empty", flop=0.0, moved=0.0, values=0, exponential=False),
     ]
     peaks = {"matrix product fp32": 1e9, "convolution fp32": 2e9, "copy": 1e9}
-    products = 1 + 2 + 5 + 4 * START_PRODUCT  # seconds; the backward one has two products
-    others = 3 * START + 4e-3 * (OTHER + EXPONENTIAL + POOLED)
-    update = OTHER * 5 * 1e6 / 1e9  # gradient, weight and momentum are read, two are written
-    step = predict_step(live, 10**6, 1, peaks, "fp32", "cpu")
+    # in seconds; the backward convolution has two products
+    products = 1 + 2 + 5.002 * PRODUCT + 4 * START_PRODUCT
+    others = 5 * START + 4e-3 * (OTHER + EXPONENTIAL + NORMALISED + POOLED + CONVERTED)
+    update = 5 * 1e6 / 1e9  # gradient, weight and momentum are read, two are written
+    passes = SGD(momentum=0.9).passes
+    step = predict_step(live, 10**6, passes, peaks, "fp32", "cpu")
     assert step.likely == pytest.approx(products + others + update)
     assert step.low < step.likely < step.high
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the values that operators read, and those they write in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given = {a.name: value for a, value in zip(func._schema.arguments, args, strict=False)}
+        given |= kwargs or {}
+        for argument in func._schema.arguments:
+            leaves = tree_leaves(given.get(argument.name))
+            sizes = [t.numel() for t in leaves if isinstance(t, torch.Tensor) and t.numel() > 1]
+            written = argument.alias_info is not None and argument.alias_info.is_write
+            # fused operators write gradients only to unscale them
+            self.values += sum(sizes) * (1 + (written and argument.name != "grads"))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "spec", [SGD(momentum=0.9), SGD(), CaffeSGD(momentum=0.9), AdamW()], ids=lambda s: repr(s)[:12]
+)
+def test_an_update_reads_and_writes_as_many_values_as_its_optimizer_says(spec):
+    network = nn.Linear(100, 100, bias=False)
+    optimizer = spec.build(network)
+    for _ in range(2):  # the first one makes the state
+        network(torch.ones(1, 100)).sum().backward()
+        with Traffic() as traffic:
+            optimizer.step()
+    assert traffic.values == spec.passes * 100 * 100
 
 
 def test_a_frozen_layer_is_in_the_plan_of_your_own_module():

@@ -50,7 +50,7 @@ from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.run.stages import freeze
 
 from .design import describe_network
-from .planned import optimizer_copies, read_seconds, sample_rates
+from .planned import optimizer_copies, read_seconds, sample_rates, update_passes
 from .recipes import (
     SETTINGS,
     Target,
@@ -243,7 +243,8 @@ class _Job:
         weights = sum(p.numel() * p.element_size() for p in self.network.parameters())
         kind = self.where.device.type
         peaks = self.where.peaks(precision)
-        step = predict_step(live, weights, self.copies, peaks, precision, kind) * float(parts)
+        passes = update_passes(self.recipe)
+        step = predict_step(live, weights, passes, peaks, precision, kind) * float(parts)
         return replace(step, source="estimate") if self.where.machine else step
 
     def measured(self, precision: str, parts: int) -> Seconds:

@@ -42,6 +42,12 @@ def optimizer_copies(recipe: Recipe) -> int:
     return recipe.optimizer.copies if isinstance(recipe.optimizer, OptimizerSpec) else 1
 
 
+def update_passes(recipe: Recipe) -> int:
+    """How many values an update by the recipe's optimizer reads or writes per weight."""
+    spec = recipe.optimizer if isinstance(recipe.optimizer, OptimizerSpec) else OptimizerSpec()
+    return spec.passes
+
+
 def read_seconds(splits: Splits, recipe: Recipe) -> float:
     """The seconds that the reader takes for a batch."""
     train = splits.train
@@ -74,7 +80,7 @@ def run_seconds(config: RunConfig, network: nn.Module, splits: Splits, live: Liv
     execution, device, recipe = config.execution, network_device(network), config.recipe
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     rates, precision = sample_rates(device, execution.precision), execution.precision
-    step = predict_step(live, weights, optimizer_copies(recipe), rates, precision, device.type)
+    step = predict_step(live, weights, update_passes(recipe), rates, precision, device.type)
     train = min(config.total_steps, config.steps_per_epoch)  # a run may be shorter than an epoch
     validation = len(splits.validation) / recipe.batch
     reading = read_seconds(splits, recipe) * (train + validation)

@@ -37,6 +37,7 @@ from classicnets.training.execution.step import backends_for, make_graphable, se
 from classicnets.training.recipe.recipe import Recipe
 
 ROUNDS = 5
+STEPS, SECONDS = 5, 1.0  # of `time_steps`, at least
 SMALL = 64  # pixels per side up to which the default batches are 1 and 128
 
 
@@ -114,16 +115,22 @@ def time_steps(
     batch: int,
     device: torch.device,
     execution: Execution,
-    count: int = 5,
 ) -> list[float]:
-    """The seconds of each of `count` training steps, after the first, on noise of this size."""
+    """The seconds of each of five or more training steps, on noise of this size.
+
+    They take at least a second together: single steps of a small network vary too much. Steps
+    before them are not counted.
+    """
     materialise(network, (2, *size))
     setup = _Setup(network.to(device), recipe, size, device)
     workload = setup.training(measure(network, size, batch), execution)
     workload.set_mode()
     for _ in range(1 + workload.warmup):
         workload.run()
-    return [_seconds(workload.run, 1, device) for _ in range(count)]
+    steps: list[float] = []
+    while len(steps) < STEPS or sum(steps) < SECONDS:
+        steps.append(_seconds(workload.run, 1, device))
+    return steps
 
 
 @dataclass

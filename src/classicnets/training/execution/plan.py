@@ -15,8 +15,9 @@ from classicnets.support.units import format_seconds
 from .memory import EVALUATED, MARGIN, Peak, largest_peak
 
 RANGE = 1.3  # measured steps were within this factor of the predicted ones (docs/planning.md)
-# on a CPU, in copies of the values read (as float32), fitted to the steps of six networks
-POOLED, EXPONENTIAL, OTHER = 6.0, 35.0, 2.5
+# on a CPU, fitted to the steps of six networks on two machines: a product takes so many copies of
+# its bytes, other operators so many of the values they read (as float32)
+PRODUCT, NORMALISED, POOLED, EXPONENTIAL, CONVERTED, OTHER = 3.0, 2.0, 3.0, 20.0, 2.5, 5.0
 START, START_PRODUCT = 15e-6, 100e-6  # seconds until an operator, or one product of it, starts
 # on a GPU, whose prediction has not been checked
 USUAL, LAUNCH = 1.33, 6e-6
@@ -44,17 +45,17 @@ class Seconds:
 
 
 def predict_step(
-    live: Live, weights: int, copies: int, peaks: Mapping[str, float], precision: str, device: str
+    live: Live, weights: int, passes: int, peaks: Mapping[str, float], precision: str, device: str
 ) -> Seconds:
-    """The time of a step: the sum over its operators, and the update.
+    """The time of a step: the sum over its operators, and the update, which takes `passes`.
 
-    Products take their FLOP at the peak rate of arithmetic or their bytes at that of a copy; on a
-    CPU other operators take a number of copies by kind. `source` is predicted.
+    On a CPU products take their FLOP at the peak rate of arithmetic and a number of copies, other
+    operators a number of copies by kind; on a GPU the longer of the two. `source` is predicted.
     """
     rate, copy = roofline.fastest(peaks, precision), peaks["copy"]
-    update = (3 + 2 * copies) * weights / copy  # reads and writes all of its state
+    update = passes * weights / copy
     if device == "cpu":
-        likely = OTHER * update + sum(_cpu_seconds(work, rate, copy) for work in live.work)
+        likely = update + sum(_cpu_seconds(work, rate, copy) for work in live.work)
     else:
         bound = sum(max(work.flop / rate, work.moved / copy) for work in live.work)
         likely = max(USUAL * (bound + update), LAUNCH * len(live.work))
@@ -65,13 +66,21 @@ def _cpu_seconds(work: Work, rate: float, copy: float) -> float:
     """The seconds of an operator. Those on bfloat16 take as long for a value as on float32."""
     if work.flop:
         products = 2 if work.operator.endswith("_backward") else 1
-        return START_PRODUCT * products + max(work.flop / rate, work.moved / copy)
+        return START_PRODUCT * products + work.flop / rate + PRODUCT * work.moved / copy
     if not work.values:
         return 0.0
-    name = work.operator
-    copies = POOLED if "norm" in name or "pool" in name else OTHER
-    copies = EXPONENTIAL if work.exponential else copies
-    return START + copies * 4 * work.values / copy
+    return START + _copies(work) * 4 * work.values / copy
+
+
+def _copies(work: Work) -> float:
+    """The time of an operator that is no product, in copies of the values it reads."""
+    if work.exponential:
+        return EXPONENTIAL
+    if "norm" in work.operator:
+        return NORMALISED
+    if "pool" in work.operator:
+        return POOLED
+    return CONVERTED if work.operator in ("copy", "_to_copy") else OTHER
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,11 @@ class OptimizerSpec:
         """How many values it keeps per weight."""
         return 1
 
+    @property
+    def passes(self) -> int:
+        """How many values an update reads or writes per weight."""
+        return 3 + 2 * self.copies  # the gradient is read; weight and state are read and written
+
     def build(self, network: nn.Module) -> Optimizer:
         """The optimizer of these parameters. Raises ValueError for a network without any."""
         raise NotImplementedError
@@ -131,6 +136,10 @@ class CaffeSGD(OptimizerSpec):
 
     def __post_init__(self):
         check_range(self, momentum=(0, 1), weight_decay=(0, math.inf))
+
+    @property
+    def passes(self) -> int:
+        return 2 + 3 * 3  # one operator on one tensor and three on two, where SGD's is fused
 
     def build(self, network: nn.Module) -> Optimizer:
         return CaffeSGDOptimizer(_trainable(network), self.momentum, self.weight_decay)
