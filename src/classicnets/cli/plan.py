@@ -86,7 +86,7 @@ def plan(
         typer.Option(
             "--measure",
             rich_help_panel=EXECUTION,
-            help="time five real steps, where otherwise the time is predicted",
+            help="time at least five real steps, where otherwise the time is predicted",
         ),
     ] = False,
     review: Annotated[
