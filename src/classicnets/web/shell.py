@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from nicegui import ui
 from starlette.requests import Request
 
+from classicnets.support.names import visible
+
 from .texts import Text
 
 T = TypeVar("T")
@@ -104,6 +106,11 @@ async def computed(work: Callable[[], T]) -> T:
             spinner.delete()
 
 
-def failed(t: Text, error: Exception) -> None:
-    """Says what a page cannot do, as text."""
-    ui.label(t("Something failed here: {}", error)).classes("text-negative").props("role=alert")
+def failed(t: Text, error: Exception, inside: str = "") -> None:
+    """Says what a page cannot do, as text: why something is refused, which is a ValueError, or that
+    it failed. Paths stand below the folder `inside`.
+    """
+    said = visible(str(error).replace(f"{inside}/", "") if inside else str(error))
+    if not isinstance(error, ValueError):
+        said = t("Something failed here: {}", said)
+    ui.label(said).classes("text-negative").props("role=alert")

@@ -110,7 +110,7 @@ class _Page:
 
     def _failed(self, error: Exception) -> None:
         """Says what is wrong, with paths below the folder served."""
-        failed(self.t, ValueError(visible(str(error).replace(f"{self.workspace.folder}/", ""))))
+        failed(self.t, error, str(self.workspace.folder))
 
 
 def _read(spec: str) -> "Overview":

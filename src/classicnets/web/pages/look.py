@@ -90,7 +90,9 @@ class _Looking:
                 upload = ui.upload(
                     label=t("Drop an image, or choose one"),
                     on_upload=self.receive,
-                    on_rejected=lambda: failed(t, ValueError(f"> {LARGEST:,} bytes")),
+                    on_rejected=lambda: failed(
+                        t, ValueError(t("the image has more than {} bytes", f"{LARGEST:,}"))
+                    ),
                     auto_upload=True,
                     max_file_size=LARGEST,
                 )

@@ -227,7 +227,7 @@ class _Page:
         self.result.clear()
         with self.result:
             if error:
-                failed(t, ValueError(visible(error)))
+                failed(t, ValueError(error))
             if kept is None:
                 verdict(t, NOT_RUN)
                 return
