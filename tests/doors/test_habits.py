@@ -6,11 +6,11 @@ import shlex
 import pytest
 import typer.main
 
-from classicnets.cli import app
+from classicnets.cli import application
 from classicnets.cli.habits import ABSENT, OURS, THEIRS, VERBS, answer, answer_for, setting_instead
 from classicnets.cli.verbs import verb_of
 
-GROUP = typer.main.get_command(app)
+GROUP = typer.main.get_command(application())
 CONTEXT = GROUP.make_context("classicnets", ["list"])
 COMMANDS = {verb.name: verb for verb in (verb_of(c, CONTEXT) for c in GROUP.commands.values())}
 TRAIN = COMMANDS["train"]

@@ -4,9 +4,7 @@ import re
 
 import pytest
 
-from classicnets.cli import app
-
-VERBS = [str(command.name) for command in app.registered_commands]
+from classicnets.cli import VERBS
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -28,16 +28,9 @@ from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run
 
-from .pretrained import classes_in, open_trained
-from .runs import (
-    Source,
-    for_inference,
-    is_data_of,
-    load_best,
-    place_of_data,
-    require_unchanged,
-    train_scale,
-)
+from .opened import open_trained
+from .run_data import classes_in, is_data_of, place_of_data, require_unchanged
+from .runs import Source, for_inference, load_best, train_scale
 
 
 @answering("run")

@@ -4,7 +4,7 @@ timm, torchvision's references, fastai and Ultralytics name the same things in o
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -137,7 +137,7 @@ def ours_for(verb: Verb, word: str) -> str | None:
     return next((ours for ours in THEIRS.get(option, ()) if verb.has(ours)), None)
 
 
-def answer_for(verb: Verb, word: str, verbs: Sequence[Verb]) -> str:
+def answer_for(verb: Verb, word: str, verbs: Iterable[Verb]) -> str:
     """What to say after an option that this verb does not have."""
     option = word.lower().replace("_", "-") if word.startswith("--") else word
     if ours := ours_for(verb, word):
@@ -206,7 +206,7 @@ def _takes_value(ours: str) -> bool:
     return "{" in ours or ours.isupper()
 
 
-def answer(verb: Verb, words: Sequence[str], verbs: Sequence[Verb] = ()) -> str | None:
+def answer(verb: Verb, words: Sequence[str], verbs: Iterable[Verb] = ()) -> str | None:
     """What to say about a command of another tool, with the call that does it here if all of it is
     known; None for a command as it is written here.
     """

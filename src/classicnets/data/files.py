@@ -8,7 +8,7 @@ from typing import NamedTuple
 from classicnets.support.errors import first_few
 from classicnets.support.names import as_text
 
-from .image_file import IMAGE_SUFFIXES, image_kind
+from .image_file import image_kind, image_suffixes
 
 HIDDEN = "hidden"
 OTHER = "not an image or of an unknown format"
@@ -93,7 +93,7 @@ def beside_folders(root: str | Path) -> LeftOut:
     for name in sorted(os.listdir(root)):
         if is_hidden(name):
             left_out.append((HIDDEN, os.path.join(root, name)))
-        elif _suffix(name) in IMAGE_SUFFIXES:
+        elif _suffix(name) in image_suffixes():
             left_out.append((LOOSE, os.path.join(root, name)))
     return left_out
 
@@ -117,7 +117,7 @@ def _reason_against(entry: os.DirEntry[str]) -> str:
     if not entry.is_file():
         return SPECIAL
     suffix = _suffix(entry.name)
-    if suffix in IMAGE_SUFFIXES:
+    if suffix in image_suffixes():
         return ""
     nameless = suffix.strip(".").isdecimal() or suffix in ("", ".")
     return "" if nameless and image_kind(entry.path) else OTHER

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from classicnets.support.errors import first_few, suggest, warn_skipped
-from classicnets.support.names import as_path, as_text
+from classicnets.support.names import HUB, as_path, as_text
 
 from .csv_list import list_table
 from .folder import list_folder
@@ -26,7 +26,7 @@ from .shards import ENDING, open_shards, resolve_shards
 from .synthetic import shapes
 from .tar_images import SIZES, tar_digest, tar_splits, tar_test
 
-IMAGENET, HUB = "imagenet:", "hf:"
+IMAGENET = "imagenet:"
 SYNTHETIC = 600  # images in `synthetic`
 
 READERS: dict[str, Callable[[int, int, int], Splits]] = {

@@ -20,10 +20,10 @@ from classicnets.support.files import open_regular
 from classicnets.support.names import as_path, as_text, short
 from classicnets.support.progress import progress
 
-from .decode import read_sizes
+from .decode import TASK, read_sizes
 from .download import cache, locked, retrieve
-from .image_file import IMAGE_SUFFIXES
-from .listing import CHECK_LIMIT, TASK
+from .image_file import image_suffixes
+from .listing import CHECK_LIMIT
 from .members import WEB, Archive, Members
 from .shard_index import INDEX, Parts, ShardIndex, kept_index, read_index, sized
 from .tar import entries
@@ -172,7 +172,7 @@ def _samples(archive: Archive) -> Iterator[tuple[int, int, str]]:
                 if entry and ending == ".cls":
                     file.seek(entry.offset)
                     label = file.read(min(entry.length, LABEL)).decode().strip()
-                elif entry and ending.lower() in IMAGE_SUFFIXES and not image:
+                elif entry and ending.lower() in image_suffixes() and not image:
                     image = entry.offset, entry.length
     except (OSError, ValueError) as error:
         raise ValueError(f"{archive.place} cannot be read: {plain_reason(error)}") from error

@@ -16,6 +16,7 @@ CONTROLS = re.compile(
 )
 BYTES = re.compile("[\udc80-\udcff]+")  # for bytes of a path that the locale cannot read
 UNPAIRED = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # other halves of characters
+HUB = "hf:"  # how what is on the Hugging Face hub begins
 FILE_BYTES = 120  # far below the 255 of most file systems; a whole path on Windows has 260
 
 
