@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from classicnets.support.errors import shell
 from classicnets.support.files import exists
+from classicnets.support.names import braced
 
 # Ours -> theirs. {} is the value; words in capitals are arguments of a verb. Of several lines that
 # hold a word the first that the verb has is the answer.
@@ -211,6 +212,8 @@ def answer(verb: Verb, words: Sequence[str], verbs: Iterable[Verb] = ()) -> str 
     known; None for a command as it is written here.
     """
     found = list(tokens(verb, words))
+    if reply := _torn_apart(verb, found):
+        return reply
     foreign = [t.option for t in found if t.option and t.option not in verb.options]
     several = verb.name == "train" and sum(not t.option for t in found) > 1
     if not foreign and not several:
@@ -221,6 +224,18 @@ def answer(verb: Verb, words: Sequence[str], verbs: Iterable[Verb] = ()) -> str 
         return answer_for(verb, next(unknown), verbs)
     what = f"has no {', '.join(foreign)}" if foreign else "takes one network, and data after --data"
     return f"{verb.name} {what}; write: classicnets {call}"
+
+
+def _torn_apart(verb: Verb, found: Sequence[Token]) -> str | None:
+    """What to say where the shell has made several words of the braces in the name of shards."""
+    given = [t.value for t in found if t.option in ("", "--data") and t.value]
+    names = [value for value in given if value.endswith(".tar")]
+    places = {name[: name.rfind("/") + 1] for name in names}
+    if len(names) < 2 or len(places) > 1 or not (verb.has("--data") or verb.has("DATA")):
+        return None
+    whole = places.pop() + braced(name.rpartition("/")[2] for name in names)
+    typed = shell(*["--data"] * verb.has("--data"), whole)
+    return f"the shell has made {len(names)} words of the shards; quote their name: {typed}"
 
 
 def _call(verb: Verb, found: Sequence[Token]) -> str | None:

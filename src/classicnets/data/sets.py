@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from classicnets.support.errors import first_few, suggest, warn_skipped
+from classicnets.support.errors import first_few, option, suggest, warn_skipped
 from classicnets.support.names import HUB, as_path, as_text
 
 from .csv_list import list_table
+from .files import list_folders
 from .folder import list_folder
 from .hub import read_hub
 from .imagenet import VALIDATION, list_imagenet, list_imagenette
@@ -22,7 +23,7 @@ from .members import WEB
 from .packed import SUFFIX, read_packed
 from .published import PUBLISHED
 from .shard_index import Parts, ShardIndex
-from .shards import ENDING, open_shards, resolve_shards
+from .shards import ENDING, open_shards, resolve_shards, shards_in
 from .synthetic import shapes
 from .tar_images import SIZES, tar_digest, tar_splits, tar_test
 
@@ -173,6 +174,8 @@ def resolve(spec: str | Path) -> str:
     prefix = IMAGENET if spec.startswith(IMAGENET) else ""
     path = Path(as_path(spec.removeprefix(prefix))).expanduser()
     if path.is_dir():
+        if not prefix and not list_folders(path):
+            _require_no_tar(spec, path)
         return prefix + as_text(path.resolve())
     if prefix:
         raise ValueError(
@@ -188,6 +191,19 @@ def resolve(spec: str | Path) -> str:
         )
     there = suggest(spec, [*SETS, "imagenet:PATH", "hf:NAME"])
     raise ValueError(f"unknown data set or path {as_text(spec)!r}; {there}")
+
+
+def _require_no_tar(spec: str, folder: Path) -> None:
+    """Raises a ValueError for a folder of tar files, which says how they are named."""
+    if is_downloaded(folder):
+        raise ValueError(
+            f"{spec} is ImageNet as it is downloaded; write {option('data', IMAGENET + spec)}"
+        )
+    if names := shards_in(folder):
+        whole = f"{spec.rstrip('/')}/{names}"
+        raise ValueError(
+            f"{spec} holds tar files, which are named together; write {option('data', whole)}"
+        )
 
 
 def _require_choice(unreadable: str) -> None:

@@ -15,6 +15,7 @@ CONTROLS = re.compile(
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
 BYTES = re.compile("[\udc80-\udcff]+")  # for bytes of a path that the locale cannot read
+NUMBERED = re.compile(r"(.*?)([0-9]{0,9})((?:\.[a-z]+)?)", re.DOTALL)
 UNPAIRED = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # other halves of characters
 HUB = "hf:"  # how what is on the Hugging Face hub begins
 FILE_BYTES = 120  # far below the 255 of most file systems; a whole path on Windows has 260
@@ -108,6 +109,30 @@ def _safe(name: str) -> str:
         return as_path(content.decode())
     digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return as_path(f"{content[: FILE_BYTES - 9].decode(errors='ignore')}-{digest}")
+
+
+def braced(names: Iterable[str]) -> str:
+    """Numbered names as one, in the braces that shells and WebDataset expand.
+
+    >>> braced(["b-7.tar", *(f"a-{k:02}.tar" for k in range(12))])
+    '{a-{00..11},b-7}.tar'
+    """
+    runs: list[list[str]] = []
+    found = [match.groups() for name in names if (match := NUMBERED.fullmatch(name))]
+    for begin, digits, end in sorted(found):
+        last = runs[-1] if runs else []
+        follows = last and (begin, end, len(digits)) == (last[0], last[3], len(last[2]))
+        if follows and digits and int(digits) == int(last[2]) + 1:
+            last[2] = digits
+        else:
+            runs.append([begin, digits, digits, end])
+    ends = {end for *_, end in runs}
+    shared = ends.pop() if len(ends) == 1 else ""
+    parts = [
+        begin + (first if first == last else f"{{{first}..{last}}}") + end * (not shared)
+        for begin, first, last, end in runs
+    ]
+    return (parts[0] if len(parts) == 1 else f"{{{','.join(parts)}}}") + shared
 
 
 def spelling(name: str) -> str:

@@ -74,27 +74,28 @@ class _Page:
             try:
                 if refused:
                     raise ValueError(refused)
-                path = await computed(self._adopted)
+                path, beside = await computed(self._adopted)
             except (ValueError, OSError) as error:
                 if not (refused and self.intake.complete):  # else that was sent before
                     self.intake.discard()
                 self._failed(error)
                 return
         self.workspace.data[path.name] = path
-        if not await self.show(path.name):
+        if not await self.show(path.name, beside):
             del self.workspace.data[path.name]
             self.intake.reject(path)
             return
         self.chosen.set_options(self.workspace.data_names(), value=path.name)
 
-    def _adopted(self) -> Path:
+    def _adopted(self) -> tuple[Path, tuple[str, ...]]:
+        """The set that is made of what was sent, and what was left out beside it."""
         from classicnets.api.overview import find_classes
 
-        folder = find_classes(self.intake.unpacked())
-        return self.intake.adopt(folder, self.workspace.data_names())
+        folder, beside = find_classes(self.intake.unpacked())
+        return self.intake.adopt(folder, self.workspace.data_names()), beside
 
-    async def show(self, name: str) -> bool:
-        """Reads a set, and says what it holds; whether it could be read."""
+    async def show(self, name: str, beside: Sequence[str] = ()) -> bool:
+        """Reads a set, and says what it holds and was `beside` it; whether it could be read."""
         self.below.clear()
         with self.below:
             try:
@@ -104,7 +105,7 @@ class _Page:
                 self._failed(error)
                 return False
             self.shown = name
-            _show(self.t, name, found)
+            _show(self.t, name, found, beside)
             _Augmenting(self.t, self.workspace, found).show()
         return True
 
@@ -119,7 +120,7 @@ def _read(spec: str) -> "Overview":
     return overview(spec)
 
 
-def _show(t: Text, name: str, found: "Overview") -> None:
+def _show(t: Text, name: str, found: "Overview", beside: Sequence[str]) -> None:
     ui.label(name).classes("text-h6")
     train, validation, test = found.sizes
     values = {
@@ -139,7 +140,7 @@ def _show(t: Text, name: str, found: "Overview") -> None:
         ).classes("text-negative")
     _lines(t, "Unreadable files", found.unreadable)
     _lines(t, "Duplicates", found.duplicates)
-    _lines(t, "Left out", found.left_out)
+    _lines(t, "Left out", (*beside, *found.left_out))
     _bars(t, found)
     _samples(t, found)
 
