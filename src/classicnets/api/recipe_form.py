@@ -1,17 +1,14 @@
 """A recipe as a form: every value with its source, and what is wrong with one that is typed in."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from classicnets.data.images import Splits
 from classicnets.recipes.adapt import adapt
-from classicnets.support.arguments import FIELDS
 from classicnets.support.devices import select_device
 from classicnets.support.rng import require_seed
 from classicnets.training.recipe.overrides import override
@@ -30,24 +27,20 @@ from .recipes import (
     macs_on_cpu,
     resolve_network,
     set_by_hand,
-    with_overrides,
 )
-
-NOTHING: Mapping[str, str] = MappingProxyType({})
-WHOLE = re.compile("-?[0-9]+")
 
 
 class Value(NamedTuple):
     """A field of a recipe: its value as one types it, empty where it has none, and its source.
 
-    `number` is what a field for numbers says of it, such as the rate at which a schedule starts.
+    `number` is its value in short, as the rate at which a schedule starts.
     """
 
     field: str
     text: str
+    number: str
     source: str
     adapted: bool
-    number: str
 
 
 class Weights(NamedTuple):
@@ -93,42 +86,34 @@ class RecipeForm:
         run = open_start(start, target.name) if start is not None and there else None
         return cls(target, choose_recipe(target, recipe, data, run), data, recipe, run)
 
-    def values(
-        self, changes: Mapping[str, str] = NOTHING, numbers: Mapping[str, str] = NOTHING
-    ) -> tuple[Value, ...]:
+    def values(self, overrides: Mapping[str, str]) -> tuple[Value, ...]:
         """Every field that can be set, in the order of `classicnets recipe`; see `trained`."""
-        recipe, adapted = self.trained(changes, numbers)
-        sources = {name: (cited, assumed) for name, _, cited, assumed in recipe.rows()}
+        recipe, adapted = self.trained(overrides)
         found = []
-        for field in fields(Recipe):
-            name = field.name
-            if name in ABOUT_PAPER:
-                continue
+        for name in (field.name for field in fields(Recipe) if field.name not in ABOUT_PAPER):
             value, before = getattr(recipe, name), getattr(self.recipe, name)
-            cited, assumed = sources.get(name, ("", ""))
-            source = [cited, assumed and f"assumed: {assumed}"]
+            source = [recipe.cited.get(name)]
             if name in adapted:
-                then = "" if before is None else f"the recipe has {typed(before)}"
-                source = [f"adapted: {adapted[name]}", ", ".join(filter(None, (then, cited)))]
+                then = None if before is None else f"the recipe has {typed(before)}"
+                source = [f"adapted: {adapted[name]}", ", ".join(filter(None, (then, *source)))]
+            elif name in recipe.assumed:
+                source.append(f"assumed: {recipe.assumed[name]}")
             text = "" if value is None else typed(value)
             number = f"{rate_of(value):g}" if isinstance(value, Schedule) else text
             source = "; ".join(filter(None, source))
-            found.append(Value(name, text, source, name in adapted, number))
+            found.append(Value(name, text, number, source, name in adapted))
         return tuple(found)
 
-    def trained(
-        self, changes: Mapping[str, str], numbers: Mapping[str, str]
-    ) -> tuple[Recipe, dict[str, str]]:
-        """The recipe that `train` takes with these changes and numbers, as for `check`, adapted to
-        the data; and field -> why it was.
+    def trained(self, overrides: Mapping[str, str]) -> tuple[Recipe, dict[str, str]]:
+        """The recipe that `train` takes with fields changed, adapted to the data; and field -> why.
 
         Raises a ValueError where `check` does, and for a run to start from that does not fit.
         """
-        wanted = self.check(changes, numbers, start=True)
+        wanted = self.check(overrides, start=True)
         if self.splits is None:
             return wanted, {}
         target, classes = self.target, self.splits.classes
-        by_hand = set_by_hand(self.recipe, wanted, *_taken_apart(changes, numbers))
+        by_hand = set_by_hand(self.recipe, wanted, None, overrides)
         with torch.device("meta"):
             module = target.build(classes=len(classes), channels=target.channels)
         if self.start is not None:
@@ -143,46 +128,27 @@ class RecipeForm:
         wanted, fixed = fit_to_network(wanted, module, target.name, shape, len(classes))
         return wanted, adapted | fixed
 
-    def check(
-        self, changes: Mapping[str, str], numbers: Mapping[str, str], start: bool = False
-    ) -> Recipe:
-        """The recipe with fields changed, and with the numbers of `train`: epochs, lr, batch_size.
+    def check(self, overrides: Mapping[str, str], start: bool = False) -> Recipe:
+        """The recipe with fields changed.
 
-        Raises a ValueError, as `train` does, for a value that is none or out of range (a `seed` may
-        be among the numbers), for a field that is given twice, and for layers held back where there
-        are no weights to `start` from.
+        Raises a ValueError, as `train` does, for a value that is none or out of range, and for
+        layers held back where there are no weights to `start` from.
         """
-        seed = numbers.get("seed", "0")
-        require_seed(int(seed) if WHOLE.fullmatch(seed) else float(seed))
-        for option in numbers:
-            if twice := [name for name in changes if name in FIELDS.get(option, ())]:
-                raise ValueError(f"{twice[0]} is given twice; give one")
-        changed = with_overrides(self.recipe, *_taken_apart(changes, numbers))
+        changed = override(self.recipe, overrides)
         if not start:
             require_start(changed)
         return changed
 
-    def fault(
-        self, changes: Mapping[str, str] = NOTHING, numbers: Mapping[str, str] = NOTHING
-    ) -> str:
-        """What is wrong with these fields or numbers; empty where nothing is."""
+    def fault(self, field: str, text: str) -> str:
+        """What is wrong with the text of a field, or of the seed; empty where nothing is."""
         try:
-            self.check(changes, numbers, start=True)
+            if field == "seed":
+                require_seed(int(text) if text.lstrip("-").isdecimal() else text)
+            else:
+                self.check({field: text}, start=True)
         except ValueError as error:
             return str(error)
         return ""
-
-
-def _taken_apart(
-    changes: Mapping[str, str], numbers: Mapping[str, str]
-) -> tuple[int | None, dict[str, Any]]:
-    """The epochs, and the overrides, as `train` takes them."""
-    epochs = numbers.get("epochs", "1")
-    if not WHOLE.fullmatch(epochs):
-        raise ValueError(f"epochs must be a whole number of at least 1, not {epochs}")
-    options = {name: text for name, text in numbers.items() if name not in ("epochs", "seed")}
-    given = {FIELDS[name][0]: text for name, text in options.items()}
-    return int(epochs) if "epochs" in numbers else None, given | dict(changes)
 
 
 def published_weights(network: str) -> tuple[Weights, ...]:

@@ -77,11 +77,9 @@ def classes_in(place: str, classes: tuple[str, ...]) -> tuple[str, ...]:
     """
     if len(classes) != CLASSES:
         return classes
-    from classicnets.weights.released import (  # noqa: PLC0415  # others know no WordNet ids
-        imagenet_classes,
-    )
+    from classicnets.weights import released  # noqa: PLC0415  # others know no WordNet ids
 
-    known = imagenet_classes()
+    known = released.imagenet_classes()
     root = Path(place.removeprefix(IMAGENET))
     if classes != tuple(known.values()) or not root.is_dir():
         return classes

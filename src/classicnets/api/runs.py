@@ -74,12 +74,10 @@ def build_initial(run: Run, network: Source) -> nn.Module | None:
     """
     if isinstance(network, nn.Module) or any(custom_parts(run.config.recipe.init)):
         return None
-    from classicnets.training.run.loop import (  # noqa: PLC0415  # what has learnt needs no loop
-        initialise,
-    )
+    from classicnets.training.run import loop  # noqa: PLC0415  # what has learnt needs none
 
     built = build(run, network)
-    initialise(built, run.config.recipe, run.config.seed)
+    loop.initialise(built, run.config.recipe, run.config.seed)
     return built
 
 

@@ -97,6 +97,10 @@ MaxPixels = Annotated[
         show_default="2^28",
     ),
 ]
+ReplaceFile = Annotated[
+    bool,
+    typer.Option("--exist-ok", rich_help_panel=OUTPUT, help="replace the file that --out names"),
+]
 RecipeName = Annotated[
     str,
     typer.Option(

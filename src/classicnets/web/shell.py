@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -50,7 +51,7 @@ def text_of(request: Request) -> Text:
 
 @contextmanager
 def frame(request: Request, title: str) -> Iterator[Text]:
-    """The parts that stand on every page; what is made within is its content."""
+    """The parts that stand on every page; what is made or refused within is its content."""
     t = text_of(request)
     ui.page_title(f"{title} · classicnets")
     ui.add_css(STYLE)
@@ -70,7 +71,7 @@ def frame(request: Request, title: str) -> Iterator[Text]:
         ui.button(icon="contrast", on_click=lambda: _keep("dark", dark)).props(
             f'flat color=white dense aria-label="{t("dark or light")}"'
         ).classes("shrink-0").tooltip(t("dark or light"))
-    with ui.column().classes("content q-pa-md gap-4"):
+    with ui.column().classes("content q-pa-md gap-4"), refusals(t):
         yield t
 
 
@@ -104,6 +105,26 @@ async def computed(work: Callable[[], T]) -> T:
     finally:
         if not spinner.is_deleted:  # as it is with the page, when that is left meanwhile
             spinner.delete()
+
+
+def ask_to_stop(t: Text, directory: Path) -> None:
+    """Asks the process that trains in a directory to save and end."""
+    from classicnets.api.following import stop
+
+    try:
+        stop(directory)
+        ui.notify(t("About to save and end."))
+    except ValueError as error:
+        ui.notify(str(error), type="negative")
+
+
+@contextmanager
+def refusals(t: Text) -> Iterator[None]:
+    """Says what is refused or fails within."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        failed(t, error)
 
 
 def failed(t: Text, error: Exception, inside: str = "") -> None:

@@ -13,7 +13,7 @@ from classicnets.api.listed import listed
 from classicnets.support.names import visible
 from classicnets.web.dropzone import Dropzone, declare_pieces
 from classicnets.web.intake import Intake, remove_leftovers
-from classicnets.web.shell import FAINT, computed, failed, frame
+from classicnets.web.shell import FAINT, computed, failed, frame, refusals
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
@@ -236,12 +236,8 @@ class _Augmenting:
     async def draw(self) -> None:
         """Draws anew for the network and the recipe that are chosen."""
         self.below.clear()
-        with self.below:
-            try:
-                made, strips = await computed(self._made)
-            except (ValueError, OSError) as error:
-                failed(self.t, error)
-                return
+        with self.below, refusals(self.t):
+            made, strips = await computed(self._made)
             ui.label(", ".join(made.steps)).classes("text-caption break-words")
             for strip in strips:
                 _image(strip)

@@ -86,4 +86,4 @@ class Values:
             self.changes.pop(name, None)
             return None
         self.changes[name] = typed
-        return visible(self.form.fault({name: typed})) or None if self.form else None
+        return visible(self.form.fault(name, typed)) or None if self.form else None

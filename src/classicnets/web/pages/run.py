@@ -9,6 +9,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from classicnets.support.units import format_seconds
+from classicnets.web.shell import ask_to_stop
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
@@ -157,15 +158,9 @@ class Following:
                     ui.label(value).classes("text-h6")
                     ui.label(name).classes("text-caption opacity-70")
 
-    async def ask_to_stop(self) -> None:
+    def ask_to_stop(self) -> None:
         """Asks the process that trains to save and end."""
-        from classicnets.api.following import stop
-
-        try:
-            stop(self.workspace.run(self.name))
-            ui.notify(self.t("About to save and end."))
-        except ValueError as error:
-            ui.notify(str(error), type="negative")
+        ask_to_stop(self.t, self.workspace.run(self.name))
 
     async def go_on(self) -> None:
         """Queues the rest of the training."""

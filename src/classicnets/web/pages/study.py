@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from classicnets.support.names import visible
 from classicnets.support.units import format_seconds
-from classicnets.web.shell import computed, failed, frame
+from classicnets.web.shell import computed, failed, frame, refusals
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, word
@@ -90,11 +90,7 @@ def declare_study(workspace: Workspace) -> None:
     @ui.page("/study/{name}")
     async def study(request: Request, name: str) -> None:
         with frame(request, name) as t:
-            try:
-                found = await computed(lambda: _study(name))
-            except ValueError as error:
-                failed(t, error)
-                return
+            found = await computed(lambda: _study(name))
             page = _Page(t, workspace, found)
             page.lay_out()
             await page.update()
@@ -167,11 +163,8 @@ class _Page:
             await self.update()
             return
         self.progress.clear()
-        with self.progress:
-            try:
-                await computed(lambda: _run(name, workspace.studies))
-            except (ValueError, OSError) as error:
-                failed(self.t, error)
+        with self.progress, refusals(self.t):
+            await computed(lambda: _run(name, workspace.studies))
         await self.update()
 
     async def end(self) -> None:

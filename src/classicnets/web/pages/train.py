@@ -12,7 +12,7 @@ from nicegui import app, ui
 from starlette.requests import Request
 
 from classicnets.api.listed import listed
-from classicnets.web.shell import computed, failed, frame
+from classicnets.web.shell import computed, failed, frame, refusals
 from classicnets.web.texts import Text
 from classicnets.web.workspace import NAMED_SETS, Workspace, word
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 EVERY = 2.0  # seconds after which the next training that waits may begin
 TUNED = "fine-tune"
-# option of train -> heading, and the field of a recipe
+# option of train -> heading, and the field of the form
 NUMBERS = {
     "epochs": ("epochs", "epochs"),
     "lr": ("learning rate", "lr"),
     "batch-size": ("batch size", "batch"),
-    "seed": ("seed", ""),
+    "seed": ("seed", "seed"),
 }
 
 
@@ -59,7 +59,7 @@ class _Form:
     def __init__(self, t: Text, workspace: Workspace):
         self.t, self.workspace = t, workspace
         self.numbers: dict[str, Any] = {}
-        self.followed: object = None
+        self.followed: dict[str, str] = {}
 
     def show(self, network: str, data: str) -> None:
         """Lays the fields out."""
@@ -105,17 +105,17 @@ class _Form:
             self.weights.set_options(offered, value=kept)
         self.values.show(form, values)
         self._say(values)
-        self.followed = ({}, {})
+        self.followed = {}
         await self.follow()
 
     async def follow(self) -> None:
         """Shows what the numbers and the changed values make of the others."""
-        numbers = {name: text for name, text in self._numbers().items() if name != "seed"}
-        form, given = self.values.form, (dict(self.values.changes), numbers)
-        if form is None or given == self.followed:
-            return
+        form = self.values.form
         with suppress(ValueError):  # which is said below its field
-            values = await asyncio.to_thread(form.values, *given)
+            given = self._overrides()
+            if form is None or given == self.followed:
+                return
+            values = await asyncio.to_thread(form.values, given)
             if form is self.values.form:
                 self.followed = given
                 self.values.follow(values)
@@ -125,7 +125,7 @@ class _Form:
         """Puts the recipe's own numbers into the fields of those that are not given."""
         own, said = {value.field: value.number for value in values}, self.t("the recipe's own")
         for option, (_, of) in NUMBERS.items():
-            number = own.get(of, "0")  # of the seed
+            number = own.get(of, "0")  # which is the seed
             self.numbers[option].props["placeholder"] = f"{number}, {said}" if number else said
             self.numbers[option].update()
 
@@ -148,7 +148,7 @@ class _Form:
         form, spec = self._opened(), self.workspace.dataset(self.data.value)
         if spec not in NAMED_SETS or spec == "digits":  # the others have many, to be downloaded
             form = replace(form, splits=overview(spec).splits)
-        return offered, form, form.values()
+        return offered, form, form.values({})
 
     def _opened(self) -> "RecipeForm":
         from classicnets.api.recipe_form import RecipeForm
@@ -176,56 +176,50 @@ class _Form:
             name: _text(each.value) for name, each in self.numbers.items() if each.value is not None
         }
 
-    def _numbers(self) -> dict[str, str]:
-        """The numbers that are given, as Python has them."""
-        return {name.replace("-", "_"): text for name, text in self.given().items()}
+    def _overrides(self) -> dict[str, str]:
+        """Field of the recipe -> what is given for it. Raises a ValueError where that is twice."""
+        numbers = {NUMBERS[name][1]: text for name, text in self.given().items() if name != "seed"}
+        if twice := numbers.keys() & self.values.changes.keys():
+            raise ValueError(f"{min(twice)} is given twice; give one")
+        return numbers | self.values.changes
 
     def _wrong(self, option: str, value: float | None) -> str | None:
         """What is said below a field for a number."""
-        if value is None or self.values.form is None:
+        if (form := self.values.form) is None or value is None:
             return None
-        return self.values.form.fault(numbers={option.replace("-", "_"): _text(value)}) or None
+        return form.fault(NUMBERS[option][1], _text(value)) or None
 
     def _checked(self) -> dict[str, str]:
-        """The numbers that are given, once they and the changed values are found to be legal."""
-        self._opened().check(self.values.changes, self._numbers(), bool(self.weights.value))
-        return self.given()
+        """What is given for the recipe, once all that is given is found to be legal."""
+        form, overrides = self._opened(), self._overrides()
+        if wrong := form.fault("seed", self.given().get("seed", "0")):
+            raise ValueError(wrong)
+        form.check(overrides, bool(self.weights.value))
+        return overrides
 
     async def estimate(self) -> None:
         """Shows what `plan` says."""
         self.below.clear()
-        with self.below:
-            try:
-                plan = await computed(self._plan)
-            except (ValueError, OSError) as error:
-                failed(self.t, error)
-            else:
-                ui.label(str(plan)).classes("mono w-full text-caption")
+        with self.below, refusals(self.t):
+            plan = await computed(self._plan)
+            ui.label(str(plan)).classes("mono w-full text-caption")
 
     def _plan(self) -> object:
         import classicnets as cn
 
-        given = self._checked()
-        rest = {NUMBERS[name][1]: text for name, text in given.items() if name != "epochs"}
-        overrides = {name: v for name, v in rest.items() if name} | self.values.changes
         return cn.plan(
             self.workspace.network(self.network.value),
             self.workspace.dataset(self.data.value),
             recipe=self._recipe(),
-            epochs=int(given["epochs"]) if "epochs" in given else None,
-            overrides=overrides,
+            overrides=self._checked(),
         )
 
     async def start(self) -> None:
         """Queues the training, and goes to its run."""
         self.below.clear()
-        with self.below:
-            try:
-                name = await computed(self._queued)
-            except (ValueError, OSError) as error:
-                failed(self.t, error)
-            else:
-                ui.navigate.to(f"/run/{quote(name)}")
+        with self.below, refusals(self.t):
+            name = await computed(self._queued)
+            ui.navigate.to(f"/run/{quote(name)}")
 
     def _queued(self) -> str:
         """Queues the training, and returns the name of its run."""
@@ -234,7 +228,8 @@ class _Form:
         workspace, start = self.workspace, self._start()
         network, data = str(self.network.value), str(self.data.value)
         options = {"data": workspace.dataset(data), "recipe": self._recipe(), "weights": start}
-        options |= self._checked()
+        self._checked()
+        options |= self.given()
         if start:
             fetch_weights(start, workspace.network(network))  # what hinders it is said here
         name = workspace.free_name(network, data)
