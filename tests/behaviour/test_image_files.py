@@ -168,7 +168,7 @@ def test_exif_that_is_damaged_is_refused_in_our_words(tmp_path, kind):
 def test_a_format_that_needs_a_package_says_which(tmp_path, monkeypatch):
     without = tuple({*formats()} - {"HEIF", "AVIF"})
     monkeypatch.setattr(image_file, "formats", lambda: without)
-    for kind, package in (("HEIF", r"pip install classicnets\[heif\]"), ("AVIF", "Pillow 11.3")):
+    for kind, package in (("HEIF", r"pip install 'classicnets\[heif\]'"), ("AVIF", "Pillow 11.3")):
         (tmp_path / "x").write_bytes(BYTES[kind])
         with pytest.raises(ValueError, match=rf"x cannot be read as an image: {kind} .*{package}"):
             read_image(tmp_path / "x", 8, 3)

@@ -24,7 +24,7 @@ METADATA = 2**24  # bytes before the pixels of a JPEG or PNG
 SCANS = 100  # of a progressive JPEG, which usually has about ten
 METERED = ("JPEG", "PNG")
 PACKAGES = {
-    "HEIF": "the package pillow-heif (pip install classicnets[heif])",
+    "HEIF": "the package pillow-heif (pip install 'classicnets[heif]')",
     "AVIF": "Pillow 11.3 or later, built with libavif (pip install --upgrade pillow)",
 }
 SIGNATURE = 64  # bytes at the beginning of a file that tell its format

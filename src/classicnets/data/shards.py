@@ -104,7 +104,7 @@ def _expand(pattern: str, like: str = EXAMPLE) -> list[str]:
         expand = import_module("braceexpand").braceexpand
     except ImportError:
         raise ValueError(
-            "shards need the package webdataset (pip install classicnets[shards])"
+            "shards need the package webdataset (pip install 'classicnets[shards]')"
         ) from None
     sizes = [abs(int(last) - int(first)) + 1 for first, last in RANGE.findall(pattern)]
     try:
