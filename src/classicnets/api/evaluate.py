@@ -13,7 +13,7 @@ from torch import nn
 from classicnets.data.images import ImageFiles, Images, require_labels
 from classicnets.data.listing import TestImages, find_overlap
 from classicnets.data.sets import open_data, open_test, resolve
-from classicnets.evaluation.metrics import Evaluation, Weights, evaluate_scores
+from classicnets.evaluation.metrics import Evaluation, evaluate_scores
 from classicnets.evaluation.protocols import (
     PROTOCOLS as PROTOCOLS,
     count_views,
@@ -111,10 +111,10 @@ def evaluate(
     return replace(evaluation, overlap=_overlap(images, runs))
 
 
-def _weights(run: Run) -> Weights:
+def _weights(run: Run) -> dict[str, Any]:
     with run.weights.open("rb") as content:
         digest = file_digest(content, "sha256").hexdigest()
-    return Weights(str(run.weights), digest, run.notes.get("best_epoch"))
+    return {"file": str(run.weights), "sha256": digest, "epoch": run.notes.get("best_epoch")}
 
 
 def _unfinished(run: Run) -> str:

@@ -233,7 +233,8 @@ def _torn_apart(verb: Verb, found: Sequence[Token]) -> str | None:
     places = {name[: name.rfind("/") + 1] for name in names}
     if len(names) < 2 or len(places) > 1 or not (verb.has("--data") or verb.has("DATA")):
         return None
-    whole = places.pop() + braced(name.rpartition("/")[2] for name in names)
+    stems = [name.rpartition("/")[2].removesuffix(".tar") for name in names]
+    whole = f"{places.pop()}{braced(stems)}.tar"
     typed = shell(*["--data"] * verb.has("--data"), whole)
     return f"the shell has made {len(names)} words of the shards; quote their name: {typed}"
 

@@ -174,8 +174,9 @@ def resolve(spec: str | Path) -> str:
     prefix = IMAGENET if spec.startswith(IMAGENET) else ""
     path = Path(as_path(spec.removeprefix(prefix))).expanduser()
     if path.is_dir():
-        if not prefix and not list_folders(path):
-            _require_no_tar(spec, path)
+        if not prefix and not list_folders(path) and (names := shards_in(path)):
+            whole = IMAGENET + spec if is_downloaded(path) else f"{spec.rstrip('/')}/{names}"
+            raise ValueError(f"{spec} holds tar files; write {option('data', whole)}")
         return prefix + as_text(path.resolve())
     if prefix:
         raise ValueError(
@@ -191,19 +192,6 @@ def resolve(spec: str | Path) -> str:
         )
     there = suggest(spec, [*SETS, "imagenet:PATH", "hf:NAME"])
     raise ValueError(f"unknown data set or path {as_text(spec)!r}; {there}")
-
-
-def _require_no_tar(spec: str, folder: Path) -> None:
-    """Raises a ValueError for a folder of tar files, which says how they are named."""
-    if is_downloaded(folder):
-        raise ValueError(
-            f"{spec} is ImageNet as it is downloaded; write {option('data', IMAGENET + spec)}"
-        )
-    if names := shards_in(folder):
-        whole = f"{spec.rstrip('/')}/{names}"
-        raise ValueError(
-            f"{spec} holds tar files, which are named together; write {option('data', whole)}"
-        )
 
 
 def _require_choice(unreadable: str) -> None:

@@ -92,11 +92,11 @@ def shards_in(folder: Path) -> str:
 
     With an index beside them those for training, which bring the others with them.
     """
-    names = [as_text(path.name) for path in folder.glob(f"*{ENDING}")]
+    stems = [as_text(path.stem) for path in folder.glob(f"*{ENDING}")]
     if (folder / INDEX).is_file():
-        names = [name for name in names if _split_of(name) == "train"]
-    names = [name for name in names if not set(name) & set("{},\\")]
-    return braced(names) if names else ""
+        stems = [stem for stem in stems if _split_of(stem) == "train"]
+    stems = [stem for stem in stems if not set(stem) & set("{},\\")]
+    return braced(stems) + ENDING if stems else ""
 
 
 def _expand(pattern: str, like: str = EXAMPLE) -> list[str]:

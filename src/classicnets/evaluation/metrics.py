@@ -1,6 +1,6 @@
 """Metrics of a trained network: errors, confusion, recall, precision and calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,15 +36,6 @@ class Bin:
     accuracy: float
 
 
-@dataclass(frozen=True)
-class Weights:
-    """The file of the weights of a run, its SHA-256 sum, and of which epoch they are, if known."""
-
-    file: str
-    sha256: str
-    epoch: int | None
-
-
 @dataclass(frozen=True, repr=False)
 class Evaluation:
     """The metrics of a network, or of an ensemble, over a set of images; errors are in %.
@@ -61,8 +52,8 @@ class Evaluation:
     arXiv:1706.04599, equation 3). `mistakes` are the most confident ones, at most ten. `skipped`
     and `left_out` say which files of a folder were not evaluated, and why, as in `Splits`;
     `overlap` names the files that are also among the training images, None where that is not known.
-    `data` says which images these are, `weights` of which files the network is, and `unfinished` of
-    which runs the training has not ended.
+    `data` says which images these are, and `unfinished` of which runs the training has not ended.
+    `weights` has the file of the weights of each run, its SHA-256 sum, and their epoch, if known.
     """
 
     top1_error: float
@@ -85,7 +76,7 @@ class Evaluation:
     skipped: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     data: str = ""
-    weights: tuple[Weights, ...] = ()
+    weights: tuple[Mapping[str, Any], ...] = ()
     unfinished: tuple[str, ...] = ()
 
     @property
