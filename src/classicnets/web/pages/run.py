@@ -11,7 +11,7 @@ from nicegui import ui
 from classicnets.support.units import format_seconds
 from classicnets.web.shell import ask_to_stop
 from classicnets.web.texts import Text
-from classicnets.web.workspace import Workspace
+from classicnets.web.workspace import Workspace, refusal
 
 from .curves import curves, over
 from .samples import Samples
@@ -109,8 +109,7 @@ class Following:
         for each in (self.look, self.sampled, self.evaluated, self.exported):
             each.set_visibility(ready)
         if found is None:
-            failure = next((line for line in lines if line.startswith("classicnets: ")), "")
-            self.said.set_text(failure or t("Training begins."))
+            self.said.set_text(refusal(lines) or t("Training begins."))
             return
         self.said.set_text(found.reason)
         self._facts(found)

@@ -13,7 +13,7 @@ from classicnets.support.units import format_seconds
 from classicnets.web.shell import computed, failed, frame, refusals
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
-from classicnets.web.workspace import Workspace, word
+from classicnets.web.workspace import Workspace, refusal, word
 
 from .experiment import EVERY, ExperimentView, show_figure
 
@@ -193,8 +193,7 @@ class _Page:
         self.run.set_visibility(not busy)
         self.stop.set_visibility(busy)
         lines = workspace.log(job) if self.trains else []
-        failure = next((line for line in lines[-3:] if line.startswith("classicnets: ")), "")
-        said = t("Waiting") if waits else failure if not busy else ""
+        said = t("Waiting") if waits else refusal(lines[-3:]) if not busy else ""
         for label, text in ((self.said, said), (self.log, "\n".join(lines) if busy else "")):
             label.set_text(visible(text))
             label.set_visibility(bool(text))
