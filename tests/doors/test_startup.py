@@ -33,7 +33,14 @@ UNUSED = {
     "recipe": (*ELSEWHERE, *NO_DATA, "evaluation", "api.train", "api.runs"),
     "show": (*NO_TRAINING, *NO_DATA, "weights", "evaluation", "api.runs", "training.run"),
     "compare": (*NO_TRAINING, *NO_DATA, "weights", "evaluation", "catalog", "models", "layers"),
-    "predict": (*NO_TRAINING, *NO_DATA, "weights", "evaluation.metrics", "measure", "designs"),
+    "predict": (
+        *NO_TRAINING,
+        *NO_DATA,
+        "weights",
+        "evaluation.metrics",
+        "measure",
+        "rich.progress",
+    ),
     "evaluate": (*NO_TRAINING, "weights", "measure", "designs", "PIL.TiffImagePlugin"),
     "train": ("visualize", "studies", "experiments", "web", "designs.moves"),
 }
@@ -82,6 +89,27 @@ def test_a_verb_imports_nothing_that_it_has_no_use_for(imported, verb):
     names = {name.removeprefix("classicnets.") for name in imported[verb]}
     parts = {name[: at.start()] for name in names for at in re.finditer(r"\.|$", name)}
     assert parts & {*HEAVY, *UNUSED[verb], *others} == set()
+
+
+FIRST = """
+import contextlib, json, sys
+from classicnets import cli
+def end():
+    print(words[0], "torch" in sys.modules)
+    sys.exit()
+cli.import_torch = end
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["classicnets", *words]
+    with contextlib.suppress(SystemExit):
+        cli.main()
+"""
+
+
+def test_torch_is_imported_where_it_is_fast_and_not_while_options_are_read(tmp_path):
+    verbs = [words.split() for verb, words in VERBS.items() if verb != "list"]
+    command = [sys.executable, "-c", FIRST, json.dumps(verbs)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"{words[0]} False" for words in verbs]
 
 
 def test_what_is_said_to_be_of_no_use_is_there():

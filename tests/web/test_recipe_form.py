@@ -49,7 +49,7 @@ def test_no_number_may_be_negative_and_no_count_a_fraction_or_nothing(form, name
 
 @pytest.fixture(scope="module")
 def photos(write_folder, tmp_path_factory):
-    return str(write_folder(tmp_path_factory.mktemp("few") / "photos", 30))
+    return str(write_folder(tmp_path_factory.mktemp("few") / "photos"))
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from classicnets.support.interrupts import MESSAGE, STATUS, guard_work
 from classicnets.support.machine import keep_memory
 
 from .report import is_first_to_fail
+from .startup import import_torch
 from .terminal import discard_output, flush, make_visible, sentence
 from .verbs import VerbCommand, VerbGroup, print_version
 
@@ -65,8 +66,7 @@ def _interruptible(verb: Callable[..., None], with_torch: bool) -> Callable[...,
             for printed in (SkippedFiles, TrainingAdvice):  # verbs print all of them
                 warnings.simplefilter("ignore", printed)
             if with_torch:
-                import torch  # noqa: F401  # before Ctrl-C raises
-
+                import_torch()  # before Ctrl-C raises
             guard_work()
             verb(*args, **options)
         except KeyboardInterrupt:

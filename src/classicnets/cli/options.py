@@ -79,9 +79,9 @@ Unreadable = Annotated[
 
 
 def _set_max_pixels(value: str) -> str:
-    from classicnets.data.image_file import set_max_pixels
+    if value:  # else nothing is imported before Ctrl-C is handled
+        from classicnets.data.image_file import set_max_pixels
 
-    if value:
         set_max_pixels(value)
     return value
 
