@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import classicnets as cn
-from classicnets.data.image_file import FORMATS
+from classicnets.data.image_file import formats
 from classicnets.support.errors import TrainingAdvice
 
 SAVED = {"JPEG2000": "jp2", "JPEG": "jpg", "TIFF": "tif"}
@@ -52,7 +52,7 @@ def prepare(root: Path) -> None:
 
 
 def _formats(folder: Path, image: Image.Image) -> None:
-    for name in sorted(set(FORMATS) & set(Image.SAVE)):
+    for name in sorted(set(formats()) & set(Image.SAVE)):
         for mode in ("RGB", "L", "P", "RGBA", "I;16", "1"):
             for options in ({}, {"progressive": True}) if name == "JPEG" else ({},):
                 file = io.BytesIO()

@@ -15,7 +15,7 @@ from classicnets.data import published
 from classicnets.data.augment import HorizontalFlip
 from classicnets.data.crops import centre_boxes
 from classicnets.data.decode import read_image, read_images
-from classicnets.data.image_file import IMAGE_SUFFIXES
+from classicnets.data.image_file import image_suffixes
 from classicnets.data.images import Images, Splits, evenly_spaced, stratified_split
 from classicnets.data.scaling import Between, Standardise, SubtractMean
 from classicnets.data.sets import open_data, open_test
@@ -217,8 +217,8 @@ def test_floating_point_images_must_lie_between_0_and_1(tmp_path):
 
 
 def test_only_formats_that_pillow_decodes_itself_are_images(tmp_path):
-    assert {".png", ".jpg", ".webp", ".tif"} <= IMAGE_SUFFIXES
-    assert not {".eps", ".ps", ".pdf", ".mpg", ".h5"} & IMAGE_SUFFIXES
+    assert {".png", ".jpg", ".webp", ".tif"} <= image_suffixes()
+    assert not {".eps", ".ps", ".pdf", ".mpg", ".h5"} & image_suffixes()
     Image.new("RGB", (8, 8)).save(tmp_path / "x.eps")
     (tmp_path / "x.eps").rename(tmp_path / "x.png")
     with pytest.raises(ValueError, match="unknown image format"):

@@ -16,7 +16,7 @@ from PIL import Image, features
 from classicnets.api.pack import pack
 from classicnets.data import decode, image_file
 from classicnets.data.decode import read_image, read_images, read_sizes
-from classicnets.data.image_file import FORMATS, image_kind
+from classicnets.data.image_file import formats, image_kind
 from classicnets.data.sets import open_data
 
 TURNS = {  # as the EXIF standard says where row 0 and column 0 of the stored pixels belong
@@ -166,12 +166,13 @@ def test_exif_that_is_damaged_is_refused_in_our_words(tmp_path, kind):
 
 
 def test_a_format_that_needs_a_package_says_which(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_file, "FORMATS", tuple({*FORMATS} - {"HEIF", "AVIF"}))
-    for kind, package in (("HEIF", r"pip install classicnets\[heif\]"), ("AVIF", "Pillow 11.3")):
+    without = tuple({*formats()} - {"HEIF", "AVIF"})
+    monkeypatch.setattr(image_file, "formats", lambda: without)
+    for kind, package in (("HEIF", r"pip install 'classicnets\[heif\]'"), ("AVIF", "Pillow 11.3")):
         (tmp_path / "x").write_bytes(BYTES[kind])
         with pytest.raises(ValueError, match=rf"x cannot be read as an image: {kind} .*{package}"):
             read_image(tmp_path / "x", 8, 3)
-    assert {".heic", ".HEIF".lower(), ".avif"} <= image_file.IMAGE_SUFFIXES
+    assert {".heic", ".HEIF".lower(), ".avif"} <= image_file.image_suffixes()
 
 
 PLUGIN = """

@@ -42,7 +42,8 @@ def test_what_is_not_an_image_is_counted_by_reason_and_the_first_three_named(tmp
     assert data.counts() == {"a": (3, 1, 1), "b": (3, 1, 1)}
     assert data.skipped == ()
     assert data.left_out == (
-        "hidden (7): .cache, __MACOSX, a/@eaDir and 4 more",
+        "hidden (1): .cache",
+        "left by an operating system (6): __MACOSX, a/@eaDir, b/.DS_Store and 3 more",
         "an image in no class folder (1): x.png",
         "not an image or of an unknown format (5): a/a.txt, a/b.mp4, a/c and 2 more",
         "a link that leads nowhere (2): b/gone.png, b/self.png",
@@ -249,7 +250,7 @@ def test_predict_reads_files_without_an_ending_and_names_what_it_leaves_out(run,
     found = cn.predict(run, [folder], network=net(2))
     assert [Path(p.path).name for p in found] == [*(f"{k}.png" for k in range(5)), "noending"]
     assert found.left_out == (
-        f"hidden (1): {folder}/.DS_Store",
+        f"left by an operating system (1): {folder}/.DS_Store",
         f"not an image or of an unknown format (1): {folder}/notes.txt",
     )
 
@@ -291,7 +292,7 @@ def test_training_prints_what_was_left_out_and_at_most_ten_warnings_of_a_kind(tm
         [*command, "--data", str(tmp_path / "data")], capture_output=True, text=True, check=True
     )
     assert done.stderr.count("warning: skipped: ") == 10
-    assert "left out: hidden (1): a/.DS_Store\n" in done.stderr
+    assert "left out: left by an operating system (1): a/.DS_Store\n" in done.stderr
     assert "warning: and 5 more like this (run.json names all)\n" in done.stderr
 
 

@@ -23,6 +23,7 @@ from classicnets.data.members import MIXED, shard_order
 from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.data.shard_index import INDEX, read_index
 from classicnets.data.tar import entries
+from classicnets.support.names import braced
 
 webdataset = pytest.importorskip("webdataset")
 
@@ -230,7 +231,16 @@ def write_tar(path: Path, files: dict[str, bytes]) -> Path:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("train-{000000..000003}.tar", "shards has no train-000003.tar"),
+        (
+            "train-{000000..000003}.tar",
+            r"shards has no train-000003.tar; it has train-\{000000..000002}.tar$",
+        ),
+        ("*.tar", r"has no \*.tar; it has train-\{000000..000002}.tar$"),
+        (
+            "train-{000000..000002.tar",
+            r"are not legal: Unbalanced braces; they are written as in "
+            r"data='.*/shards/train-\{000000..000002}.tar'$",
+        ),
         ("train-{0..99999999}.tar", "at most 100,000 shards are read"),
         ("{0..999}{0..999}{0..999}.tar", "at most 100,000 shards are read"),
         ("{" * 1500 + ".tar", "are not legal: "),
@@ -241,6 +251,39 @@ def write_tar(path: Path, files: dict[str, bytes]) -> Path:
 def test_names_that_cannot_be_shards_are_refused(packed, spec, message):
     with pytest.raises(ValueError, match=message):
         resolve(f"{packed}/{spec}")
+
+
+def test_a_folder_of_shards_is_answered_with_the_name_of_all_of_them(packed, tmp_path):
+    """Which is then read."""
+    with pytest.raises(ValueError, match="holds tar files") as caught:
+        open_data(packed, 8, 3)
+    assert str(caught.value).endswith(f"; write data={names(packed)!r}")
+    (packed / INDEX).unlink()  # without it all are named, of any split
+    with pytest.raises(ValueError, match="holds tar files") as caught:
+        open_test(f"{packed}/", 8, 3, ("dark", "light"))
+    whole = "{test-000000,train-{000000..000002},validation-000000}.tar"
+    assert str(caught.value).endswith(f"; write data='{packed}/{whole}'")
+    assert open_data(f"{packed}/{whole}", 8, 3).sizes == (28, 4, 8)
+    (tmp_path / "ILSVRC2012_img_train.tar").touch()
+    (tmp_path / "images").rename(tmp_path.with_name("elsewhere"))
+    (tmp_path / "shards").rename(tmp_path.with_name("moved"))
+    with pytest.raises(ValueError, match=f"holds tar files; write data='imagenet:{tmp_path}'"):
+        open_data(tmp_path, 8, 3)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["train-000000", "train-000001", "train-000002"],
+        ["train-000000", "train-000002", "val-000000"],
+        ["8", "9", "10", "11"],
+        ["a", "b-1"],
+        ["only"],
+    ],
+)
+def test_the_name_of_several_files_expands_to_these(files):
+    braceexpand = pytest.importorskip("braceexpand").braceexpand
+    assert sorted(braceexpand(braced(files))) == sorted(files)
 
 
 def test_damaged_shards_and_indices_are_refused_in_a_sentence(packed, tmp_path):

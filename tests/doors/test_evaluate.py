@@ -1,6 +1,7 @@
 """The verb evaluate as one types it: protocols, ensembles, files, tables."""
 
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -68,6 +69,19 @@ def test_several_runs_are_averaged(run_cli, runs):
     twice = cn.evaluate([runs[0], runs[0]])
     assert twice.confusion == cn.evaluate(runs[0]).confusion
     assert twice.calibration_error == pytest.approx(cn.evaluate(runs[0]).calibration_error)
+
+
+def test_it_says_from_which_weights_the_figures_are(run_cli, runs):
+    printed = json.loads(run_cli("evaluate", *runs, "--json").out)["weights"]
+    for said, run in zip(printed, runs, strict=True):
+        content = (run / "weights.safetensors").read_bytes()
+        assert said == {
+            "file": str(run / "weights.safetensors"),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "epoch": 1,
+        }
+    lines = run_cli("evaluate", runs[0]).out.splitlines()
+    assert f"weights: {runs[0]}/weights.safetensors, of epoch 1" in lines
 
 
 def test_runs_of_other_classes_or_data_are_not_averaged(runs, tmp_path, write_folder):

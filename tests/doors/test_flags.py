@@ -7,12 +7,11 @@ from importlib import metadata
 
 import pytest
 
-from classicnets.cli import app
+from classicnets.cli import VERBS
 from classicnets.cli.flags import FIELDS, recipe_changes
 from classicnets.recipes.lenet import DIGITS
 from classicnets.training.recipe.overrides import override
 
-VERBS = [str(command.name) for command in app.registered_commands]
 GIVEN = dict.fromkeys(FIELDS)
 
 

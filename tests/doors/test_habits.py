@@ -5,12 +5,13 @@ import shlex
 
 import pytest
 import typer.main
+from braceexpand import braceexpand
 
-from classicnets.cli import app
+from classicnets.cli import application
 from classicnets.cli.habits import ABSENT, OURS, THEIRS, VERBS, answer, answer_for, setting_instead
 from classicnets.cli.verbs import verb_of
 
-GROUP = typer.main.get_command(app)
+GROUP = typer.main.get_command(application())
 CONTEXT = GROUP.make_context("classicnets", ["list"])
 COMMANDS = {verb.name: verb for verb in (verb_of(c, CONTEXT) for c in GROUP.commands.values())}
 TRAIN = COMMANDS["train"]
@@ -113,11 +114,20 @@ def test_a_command_as_it_is_written_here_is_left_alone(words):
         ("train", "lenet5 --pretrained", "--weights torchvision` starts from published weights"),
         ("train", "lenet5 --num-classes 3", "classes and channels are those of the data"),
         ("train", "lenet5 --epocks 3", "train has no --epocks; did you mean --epochs?"),
+        (
+            "train",
+            "lenet5 --data s/train-{00..02}.tar",
+            "has made 3 words of the shards; quote their name: --data 's/train-{00..02}.tar'",
+        ),
+        ("evaluate", "r --data {0..1}.tar", "quote their name: --data '{0..1}.tar'"),
+        ("plan", "lenet5 --data=/s/0.tar /s/2.tar", "their name: --data '/s/{0,2}.tar'"),
+        ("pack", "s/{0..3}.tar out", "quote their name: 's/{0..3}.tar'"),
         ("train", "lenet5 --xyz", "train has no --xyz; `classicnets train --help` shows all"),
     ],
 )
 def test_the_answer_is_the_verbs_own(run_cli, verb, typed, message):
-    done = run_cli(verb, *typed.split())
+    words = [each for word in typed.split() for each in braceexpand(word)]  # as shells do
+    done = run_cli(verb, *words)
     assert (done.status, done.out) == (2, "")
     assert message in done.err
     assert len(done.err.splitlines()) == 1

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -83,6 +84,21 @@ def test_commands_name_verbs_and_networks_that_exist(page):
             named = verb in ("show", "speed", "plan", "recipe", "train") and words[0][:2] != "--"
             if named and ".py:" not in words[0] and not words[0].endswith(".net"):
                 catalog.find(words[0])
+
+
+def test_what_is_to_be_installed_is_an_extra_there_is_in_quotes():
+    """Some shells take the brackets of a word without them for a pattern."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    texts = [*(ROOT / "src").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("README*")]
+    found = [
+        named
+        for text in texts
+        for named in re.findall(r"pip install [^\n]*?(\S*\[\w+\]\S?)", text.read_text("utf-8"))
+    ]
+    assert len(found) > 20
+    legal = {f"'{name}[{extra}]'" for name in ("classicnets", ".")
+             for extra in project["optional-dependencies"]}  # fmt: skip
+    assert {*found} <= legal
 
 
 def test_every_page_can_be_reached_from_the_index():

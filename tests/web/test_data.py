@@ -70,6 +70,8 @@ def test_a_messy_archive_becomes_a_set_and_all_of_it_is_said(page, folder):
     page.get_by_text("are the same image under two labels").wait_for()
     page.get_by_text("not an image or of an unknown format (2)").wait_for()
     page.get_by_text("an image in no class folder (1): loose.png").wait_for()
+    page.get_by_text("left by an operating system (1): __MACOSX").wait_for()
+    page.get_by_text(f"left by an operating system (1): {FOX}/Thumbs.db").wait_for()
     page.get_by_text("30 x 40", exact=True).wait_for()
     assert page.locator("canvas").count() == 1
     (made,) = [p for p in (folder / "data").iterdir() if p.name != f"{HOSTILE} set"]
@@ -162,7 +164,9 @@ def test_the_classes_may_be_folders_within_folders(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     for name in ("cat", "dog"):
         (tmp_path / "a/b" / name / "1.png").write_bytes(coloured("PNG", (1, 2, 3)))
-    assert find_classes(tmp_path) == tmp_path / "a/b"
+    (tmp_path / "a" / ".DS_Store").touch()
+    left = ("left by an operating system (2): __MACOSX, a/.DS_Store",)
+    assert find_classes(tmp_path) == (tmp_path / "a/b", left)
     (tmp_path / "a/b/dog").rename(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="what was sent has only one class, 'cat'"):
         find_classes(tmp_path / "a")

@@ -28,6 +28,12 @@ def test_every_text_that_a_page_says_is_in_the_table():
     assert said - CHINESE.keys() == set()
 
 
+def test_only_a_fault_is_said_to_have_failed():
+    """A refusal is its sentence; `failed` in the shell tells them apart, for all pages."""
+    found = [path.name for path in SOURCES if "Something failed" in path.read_text("utf-8")]
+    assert found == ["shell.py"]
+
+
 def test_every_text_of_the_table_is_said():
     constants = {
         node.value for tree in TREES for node in ast.walk(tree) if isinstance(node, ast.Constant)

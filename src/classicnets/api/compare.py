@@ -20,7 +20,7 @@ from classicnets.training.recipe.recipe import ABOUT_PAPER, shown
 from classicnets.training.run.curves import VALIDATION, EpochMetrics, drawn, plot_curve
 from classicnets.training.run.directory import Run
 
-from .pretrained import open_any
+from .opened import open_any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import file_digest
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -28,16 +29,9 @@ from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run
 
-from .pretrained import classes_in, open_trained
-from .runs import (
-    Source,
-    for_inference,
-    is_data_of,
-    load_best,
-    place_of_data,
-    require_unchanged,
-    train_scale,
-)
+from .opened import open_trained
+from .run_data import classes_in, is_data_of, place_of_data, require_unchanged
+from .runs import Source, for_inference, load_best, train_scale
 
 
 @answering("run")
@@ -74,7 +68,7 @@ def evaluate(
     runs = [open_trained(path) for path in paths]
     _require_alike(runs, data)
     began = perf_counter()
-    scores, names, count = [], [], 0
+    scores, names, weights, count = [], [], [], 0
     images, read, opened = None, None, None
     is_own = [_is_own(found.config, data) for found in runs]
     labels, files = torch.empty(0), None
@@ -83,6 +77,7 @@ def evaluate(
         name = protocol or config.recipe.protocol
         shown, scale = find_protocol(name), train_scale(config)
         module = for_inference(load_best(found, source).to(where), config, execution)
+        weights.append(_weights(found))
         needed = _source(config, shown.whole)
         if isinstance(data, Images | ImageFiles):
             images = _require_fitting(data, config)
@@ -107,13 +102,19 @@ def evaluate(
     unfinished = tuple(filter(None, map(_unfinished, runs)))
     for line in unfinished:
         warn_user(line, TrainingAdvice)
-    evaluation = replace(evaluation, unfinished=unfinished)
+    evaluation = replace(evaluation, unfinished=unfinished, weights=tuple(weights))
     if opened is not None:
         found = {"skipped": opened.skipped, "left_out": opened.left_out, "data": opened.which}
         evaluation = replace(evaluation, **found)
     if images is None or is_own[0]:
         return evaluation
     return replace(evaluation, overlap=_overlap(images, runs))
+
+
+def _weights(run: Run) -> dict[str, Any]:
+    with run.weights.open("rb") as content:
+        digest = file_digest(content, "sha256").hexdigest()
+    return {"file": str(run.weights), "sha256": digest, "epoch": run.notes.get("best_epoch")}
 
 
 def _unfinished(run: Run) -> str:

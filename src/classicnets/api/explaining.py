@@ -27,7 +27,7 @@ from classicnets.visualize.predictions import Predictions, predict_all
 from classicnets.visualize.tiles import around_grey, montage, rgb
 
 from .inspection import Inspection, Sample
-from .pretrained import open_trained
+from .opened import open_trained
 from .runs import Source, load_best
 
 MOST_MAPS, COLUMNS, MOST_LAYERS = 32, 16, 8

@@ -42,8 +42,9 @@ from classicnets.support.modules import copy_network
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import DESIGN, Run
 
-from .pretrained import open_trained
-from .runs import Source, for_inference, is_data_of, load_best, place_of_data
+from .opened import open_trained
+from .run_data import is_data_of, place_of_data
+from .runs import Source, for_inference, load_best
 
 CALIBRATION, BATCH = 128, 8  # images of training that int8 sees, so many at a time
 INT8_ROUNDS = 5  # more images, since a few may answer otherwise

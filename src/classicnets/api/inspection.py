@@ -21,7 +21,8 @@ from classicnets.visualize.layers import stages, stages_and_fc
 from classicnets.visualize.predictions import Predictions, predict_all
 
 from .predict import read_or_refuse
-from .runs import Source, build_initial, place_of_data
+from .run_data import place_of_data
+from .runs import Source, build_initial
 
 
 class Sample(NamedTuple):

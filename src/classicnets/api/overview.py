@@ -11,7 +11,7 @@ from torch import Tensor
 
 from classicnets.data.crops import centre_boxes
 from classicnets.data.decode import read_sizes
-from classicnets.data.files import is_hidden, list_folders
+from classicnets.data.files import beside_folders, is_hidden, list_folders, summarise
 from classicnets.data.folder import list_folder
 from classicnets.data.images import ImageFiles, Images, Splits, evenly_spaced
 from classicnets.data.scaling import channel_moments
@@ -101,21 +101,23 @@ def _overview(name: str, content: str) -> Overview:
     )
 
 
-def find_classes(root: Path) -> Path:
-    """The folder of a data set at or below `root`: what was sent is often a folder in a folder.
+def find_classes(root: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder of a data set at or below `root`: what was sent is often a folder in a folder. And
+    what lies beside it, as in `Splits.left_out`.
 
     Raises a ValueError where that holds no data set.
     """
-    folder = root
+    folder, beside = root, []
     while len(inside := [one for one in folder.iterdir() if not is_hidden(one.name)]) == 1:
         if not inside[0].is_dir() or not list_folders(inside[0]):
             break
+        beside += beside_folders(folder)
         (folder,) = inside
     try:
         list_folder(folder)
     except ValueError as error:
         raise ValueError(str(error).replace(str(folder), "what was sent")) from None
-    return folder
+    return folder, summarise(beside, root)
 
 
 def augmented(

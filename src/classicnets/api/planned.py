@@ -25,7 +25,7 @@ from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run
 
-from .pretrained import open_any
+from .opened import open_any
 
 READ = 64  # images that are read to time the reader
 REVIEWED = {"peak_bytes": lambda n: format_bytes(int(n)), "seconds_per_epoch": format_seconds}

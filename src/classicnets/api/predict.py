@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from classicnets.data.decode import read_images
+from classicnets.data.decode import TASK, read_images
 from classicnets.data.given import Given, Item, list_items
 from classicnets.data.images import Images
-from classicnets.data.listing import TASK
 from classicnets.evaluation.protocols import find_protocol, log_probabilities
 from classicnets.support.arguments import answering
 from classicnets.support.devices import network_device, select_device
@@ -18,7 +17,7 @@ from classicnets.support.progress import progress
 from classicnets.support.tables import html_table
 from classicnets.training.run.config import RunConfig
 
-from .pretrained import open_trained
+from .opened import open_trained
 from .runs import BATCH, Source, for_inference, load_best, train_scale
 
 

@@ -17,10 +17,8 @@ import torch
 from classicnets import catalog
 from classicnets.data.download import cache, fetch, locked
 from classicnets.data.scaling import Normalise
-from classicnets.data.sets import IMAGENET
 from classicnets.exports.weights_file import read_kept
-from classicnets.hub.client import fetch_run, is_on_hub
-from classicnets.support.errors import option, suggest
+from classicnets.support.errors import suggest
 from classicnets.support.files import exists
 from classicnets.support.names import spelling
 from classicnets.support.tables import align, html_table
@@ -43,11 +41,11 @@ from classicnets.weights.released import (
     sources,
 )
 
+from .opened import open_trained
 from .restored import restore
+from .run_data import DATA
 
 FOLDER = "weights"  # of the cache
-DATA = "ImageNet (ILSVRC 2012)"
-SPLITS = ("train", "val", "test")
 IMAGES = (1_281_167, 50_000, 0)
 OF_A_RUN = ("weights.safetensors", "last.pt")
 HEADS = ("weights", "MB", "error, %", "licence", "cached", "about")
@@ -136,25 +134,11 @@ def list_weights(pattern: str = "*") -> WeightsTable:
     return WeightsTable(rows)
 
 
-def open_any(run: str | Path) -> Run:
-    """A run directory, or a run on the hub, `hf:user/name`.
-
-    Raises a ValueError for a run that is missing or damaged, and where `fetch_run` does.
-    """
-    return open_run(fetch_run(str(run)) if is_on_hub(run) else Path(run))
-
-
-def open_trained(run: str | Path) -> Run:
-    """A run directory, a run on the hub, `hf:user/name`, or published weights by the name of their
-    network: `resnet18`, or `vgg_d@keras` where there are several.
-
-    Weights are downloaded once, and kept in the cache as a run. Raises a ValueError for a run that
-    is missing or damaged, and for a file that is not the published one; an OSError that says where
-    to put it when it cannot be downloaded.
-    """
-    name = str(run)
-    if exists(Path(name)) or not (released := _released(name)):
-        return open_any(name)
+def open_published(name: str) -> Run | None:
+    """The run of published weights, by the name of their network; None for another name."""
+    released = _released(name)
+    if released is None:
+        return None
     return _kept(released.name, released.network, lambda: fetch(released.file, FOLDER), released)
 
 
@@ -319,24 +303,3 @@ def _released(name: str) -> Released | None:
         f"{name} is neither a run directory nor a network with published weights{other}; "
         f"`classicnets weights` lists those"
     )
-
-
-def classes_in(place: str, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes as the folders at a place are named: by WordNet ids where a network knows
-    ImageNet's by name, and ImageNet or a part of it, such as Imagenette, lies there.
-    """
-    known = imagenet_classes()
-    root = Path(place.removeprefix(IMAGENET))
-    if classes != tuple(known.values()) or not root.is_dir():
-        return classes
-    folders = {p.name for part in (root, *(root / s for s in SPLITS)) for p in part.glob("*/")}
-    return tuple(known) if folders & known.keys() else classes
-
-
-def require_data(config: RunConfig) -> None:
-    """Raises a ValueError for weights that were trained elsewhere, whose data are not known."""
-    if config.data == DATA and not config.digest:
-        raise ValueError(
-            f"these weights were trained elsewhere, on {DATA}; name images of its classes with "
-            f"{option('data', 'FOLDER')}"
-        )

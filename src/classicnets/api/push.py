@@ -5,16 +5,17 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
-from classicnets.data.sets import HUB, IMAGENET, SETS
+from classicnets.data.sets import IMAGENET, SETS
 from classicnets.hub.card import model_card
 from classicnets.hub.client import Pushed, parse_place, publish
 from classicnets.support.arguments import answering
 from classicnets.support.files import exists, read_named
+from classicnets.support.names import HUB
 from classicnets.training.recipe.init import FromRun
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import DESIGN, Run, create
 
-from .pretrained import open_trained
+from .opened import open_trained
 
 # the notes that are published; others are about this machine and its files
 KEPT = (

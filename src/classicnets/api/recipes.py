@@ -216,15 +216,14 @@ def _is_ours(recipe: Recipe) -> bool:
 
 
 def fit_to_network(
-    recipe: Recipe, network: nn.Module, name: str, splits: Splits
+    recipe: Recipe, network: nn.Module, name: str, image: tuple[int, int, int], classes: int
 ) -> tuple[Recipe, dict[str, str]]:
     """The recipe, without progressive resizing where the network takes one size only; and why.
 
-    Raises a ValueError when network, data and recipe do not fit together.
+    `image` is (c, h, w). Raises a ValueError when network, data and recipe do not fit together.
     """
-    classes = len(splits.classes)
     for count, images in ((2, "two images"), (1, "one image")):
-        shape = (count, splits.channels, recipe.crop, recipe.crop)
+        shape = (count, *image)
         output = scores_shape(network, shape) or _output_shape(network, shape)
         if output != (count, classes):
             raise ValueError(
@@ -235,7 +234,7 @@ def fit_to_network(
         return recipe, {}
     small = recipe.progressive_resizing(recipe.crop, 0.0)
     try:
-        scores_shape(network, (2, splits.channels, small, small))
+        scores_shape(network, (2, image[0], small, small))
     except ValueError:
         reason = f"the network takes {recipe.crop} pixels, not the {small} of the first epochs"
         return replace(recipe, progressive_resizing=None), {"progressive_resizing": reason}

@@ -10,11 +10,11 @@ from torch import nn
 from classicnets import catalog
 from classicnets.data.images import Splits
 from classicnets.data.sets import open_data
-from classicnets.hub.client import is_on_hub
 from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
 from classicnets.support.errors import option
 from classicnets.support.files import lock_directory
+from classicnets.support.names import HUB
 from classicnets.training.execution import distributed
 from classicnets.training.recipe.recipe import Recipe, custom_parts
 from classicnets.training.recipe.serialization import to_json
@@ -24,7 +24,8 @@ from classicnets.training.run.directory import Run, open_run
 from classicnets.training.run.stages import freeze
 
 from .recipes import load_recipe, with_overrides
-from .runs import Source, build, place_of_data, require_unchanged
+from .run_data import place_of_data, require_unchanged
+from .runs import Source, build
 from .train import Training, begin, check_arguments, plain, warn_of
 
 
@@ -50,7 +51,7 @@ def resume(
     and for fewer epochs than are done.
     """
     check_arguments(0, workers)
-    if is_on_hub(run):
+    if str(run).startswith(HUB):
         raise ValueError(
             f"{run} is on the hub, which has no checkpoint to resume from; a new run starts from "
             f"its weights with {option('init_from', str(run))}"

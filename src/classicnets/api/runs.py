@@ -1,4 +1,4 @@
-"""Runs read back: their networks, as they began and as they ended, and their data.
+"""Runs read back: their networks, as they began and as they ended.
 
 A run directory is data, possibly somebody else's: the Python file of a network of your own runs
 only when the user names it, never because run.json does.
@@ -14,13 +14,10 @@ from torch import nn
 
 from classicnets import catalog
 from classicnets.data.crops import ScaleJitter
-from classicnets.data.image_file import VARIABLE, max_pixels
-from classicnets.data.images import Splits
-from classicnets.data.sets import IMAGENET, fingerprint_of, is_gone, resolve
 from classicnets.evaluation.protocols import TrainScale
 from classicnets.support.arguments import answering
 from classicnets.support.devices import network_device
-from classicnets.support.errors import first_few, one_line, option
+from classicnets.support.errors import one_line, option
 from classicnets.support.meta import materialise
 from classicnets.support.modules import require_float32, require_plain, without_values
 from classicnets.training.execution.execution import Execution, resolve_execution
@@ -28,12 +25,10 @@ from classicnets.training.execution.inference import Inference
 from classicnets.training.recipe.recipe import custom_parts
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import DESIGN, Run
-from classicnets.training.run.loop import initialise
 
-from .pretrained import open_trained, require_data
+from .opened import open_trained
 
 BATCH = 64  # images evaluated together
-SHOWN_CLASSES = 20  # in a message
 
 # a module, its builder, or the name of either: your own network, where a run is of one
 Source = str | nn.Module | Callable[..., nn.Module] | None
@@ -79,8 +74,10 @@ def build_initial(run: Run, network: Source) -> nn.Module | None:
     """
     if isinstance(network, nn.Module) or any(custom_parts(run.config.recipe.init)):
         return None
+    from classicnets.training.run import loop  # noqa: PLC0415  # what has learnt needs none
+
     built = build(run, network)
-    initialise(built, run.config.recipe, run.config.seed)
+    loop.initialise(built, run.config.recipe, run.config.seed)
     return built
 
 
@@ -162,51 +159,3 @@ def train_scale(config: RunConfig) -> TrainScale:
     sampler = config.recipe.crop_sampler
     jitter = (sampler.low, sampler.high) if isinstance(sampler, ScaleJitter) else None
     return TrainScale(config.side, config.input[1], jitter)
-
-
-def place_of_data(config: RunConfig) -> str:
-    """Where the run's data are. Raises a ValueError when they are not there, or never were."""
-    require_data(config)
-    place = config.data.removeprefix(IMAGENET)
-    if is_gone(config.data) and not Path(place).is_absolute():
-        raise ValueError(
-            f"the data of the run, {place}, are not with it; name their place with "
-            f"{option('data', 'PLACE')}"
-        )
-    if is_gone(config.data):
-        raise ValueError(
-            f"the data of the run are no longer at {place}; if they "
-            f"have moved, name their new place with {option('data', 'PLACE')}"
-        )
-    return config.data
-
-
-def is_data_of(config: RunConfig, data: str) -> bool:
-    """Whether `data` names the data of the run, at their old place or where they have moved."""
-    if resolve(data) == config.data:
-        return True
-    return is_gone(config.data) and fingerprint_of(data) == config.digest
-
-
-def require_unchanged(config: RunConfig, splits: Splits, hint: str = "") -> None:
-    """Raises a ValueError when these are not the data that the run was trained on."""
-    if splits.classes != config.classes:
-        now = "now " * (splits.name == config.data)
-        raise ValueError(
-            f"{splits.name} {now}has the classes {first_few(splits.classes, SHOWN_CLASSES)}; "
-            f"the run was trained on {first_few(config.classes, SHOWN_CLASSES)}"
-        )
-    if (splits.sizes, splits.digest) != (config.images, config.digest):
-        if config.max_pixels != max_pixels():
-            more_pixels = f"add --max-pixels {config.max_pixels}, or set {VARIABLE}"
-            hint = f"; the run read images of another size: {more_pixels}"
-        then, now = sum(config.images), sum(splits.sizes)
-        if splits.name != config.data:
-            raise ValueError(
-                f"{splits.name} holds other data than the run's: {now} images, and the run was "
-                f"trained on {then} of {config.data}{hint}"
-            )
-        now = f"{now} now" if then != now else "as many, but different ones, now"
-        raise ValueError(
-            f"{splits.name} has changed since the run: {then} images then, {now}{hint}"
-        )

@@ -31,7 +31,7 @@ from classicnets.visualize.predictions import check_method, embedding
 from classicnets.visualize.probes import probes
 
 from .inspection import Inspection, Sample
-from .pretrained import open_trained
+from .opened import open_trained
 from .runs import Source, load_best
 
 TOP = 5  # likeliest classes on the page

@@ -25,6 +25,7 @@ from classicnets.support.devices import select_device
 from classicnets.support.errors import TrainingAdvice, first_few, warn_user
 from classicnets.support.files import lock_directory
 from classicnets.support.names import file_names
+from classicnets.support.rng import require_seed
 from classicnets.support.tables import html_text
 from classicnets.training.execution import distributed
 from classicnets.training.execution.batches import images_needed
@@ -280,7 +281,7 @@ def train(
     source = adaptable(target, chosen_recipe, recipe, data)
     given = set_by_hand(chosen_recipe, wanted, epochs, overrides)
     wanted, adapted = adapt(wanted, splits, source, given, macs_on_cpu(target, wanted, where))
-    wanted, fixed = fit_to_network(wanted, module, target.name, splits)
+    wanted, fixed = fit_to_network(wanted, module, target.name, shape, len(splits.classes))
     config, chosen = _configure(
         target, wanted, splits, module.to(where), execution or Execution(), seed
     )
@@ -330,8 +331,7 @@ def begin(
 
 def check_arguments(seed: int, workers: int | None) -> None:
     """Raises a ValueError for a seed or a number of workers that is out of range."""
-    if not isinstance(seed, int) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed!r}")
+    require_seed(seed)
     if workers is not None and workers < 0:
         raise ValueError(f"workers must be at least 0, not {workers}")
 

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NoReturn
 
 import typer
@@ -21,44 +22,42 @@ from classicnets.support.errors import (
 from classicnets.support.interrupts import MESSAGE, STATUS, guard_work
 from classicnets.support.machine import keep_memory
 
-from .compare import compare
-from .demo import demo
-from .design import design, diff
-from .evaluate import evaluate
-from .experiment import experiment
-from .export import export
-from .list import list_
-from .pack import pack
-from .plan import plan
-from .predict import predict
-from .push import push
-from .recipe import recipe
 from .report import is_first_to_fail
-from .see import see
-from .serve import serve
-from .show import show
-from .speed import speed
-from .study import study
-from .suggest import suggest
+from .startup import import_torch
 from .terminal import discard_output, flush, make_visible, sentence
-from .train import train
 from .verbs import VerbCommand, VerbGroup, print_version
-from .web import web
-from .weights import weights
 
-app = typer.Typer(
-    name="classicnets",
-    cls=VerbGroup,
-    help="LeNet-5, AlexNet, ZFNet, VGG, GoogLeNet and ResNet exactly as published.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
+# in the order of --help; each is a function of its name, in the file of its name but for one
+VERBS = (
+    *("list", "show", "weights", "design", "diff", "suggest", "speed", "plan", "recipe"),
+    *("train", "experiment", "study", "evaluate", "predict", "compare", "see", "export", "push"),
+    *("serve", "web", "pack", "demo"),
 )
+ELSEWHERE = {"diff": "design"}
+WITHOUT_TORCH = ("list", "web")
 
 
-def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
+def application(*verbs: str) -> typer.Typer:
+    """The command line with these verbs, of which each takes time to import; by default all."""
+    app = typer.Typer(
+        name="classicnets",
+        cls=VerbGroup,
+        help="LeNet-5, AlexNet, ZFNet, VGG, GoogLeNet and ResNet exactly as published.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(print_version)
+    for name in verbs or VERBS:
+        module = import_module(f".{ELSEWHERE.get(name, name)}", __name__)
+        verb = vars(module)["list_" if name == "list" else name]
+        app.command(name, cls=VerbCommand)(_interruptible(verb, name not in WITHOUT_TORCH))
+    return app
+
+
+def _interruptible(verb: Callable[..., None], with_torch: bool) -> Callable[..., None]:
     """Turns a Ctrl-C that the verb does not handle itself into one line and exit status 130."""
 
     @functools.wraps(verb)
@@ -66,9 +65,8 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
         try:
             for printed in (SkippedFiles, TrainingAdvice):  # verbs print all of them
                 warnings.simplefilter("ignore", printed)
-            if verb not in (list_, web):
-                import torch  # noqa: F401  # before Ctrl-C raises: all other verbs need it
-
+            if with_torch:
+                import_torch()  # before Ctrl-C raises
             guard_work()
             verb(*args, **options)
         except KeyboardInterrupt:
@@ -78,16 +76,6 @@ def _interruptible(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-VERBS = (
-    *(list_, show, weights, design, diff, suggest, speed, plan, recipe),
-    *(train, experiment, study, evaluate, predict, compare, see, export, push, serve),
-    *(web, pack, demo),
-)
-app.callback(invoke_without_command=True)(print_version)
-for verb in VERBS:
-    app.command(name=verb.__name__.strip("_"), cls=VerbCommand)(_interruptible(verb))
-
-
 def main() -> None:
     """Runs a verb. A user's mistake becomes one line on stderr and exit status 2."""
     keep_memory()
@@ -95,7 +83,7 @@ def main() -> None:
     try:
         try:
             with on_command_line():
-                app()
+                application(*(word for word in sys.argv[1:2] if word in VERBS))()
         finally:
             flush()
     except BrokenPipeError:  # the reader of our output has exited, as with `| head`

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .commands import command
-from .options import DATA, OUTPUT, Input, Json, Network, parsed_size
+from .options import DATA, OUTPUT, Input, Json, Network, ReplaceFile, parsed_size
 from .startup import without_compiler
 from .terminal import print_json
 
@@ -39,12 +39,7 @@ def design(
             help="write a new file instead of printing, such as --out my.net",
         ),
     ] = None,
-    exist_ok: Annotated[
-        bool,
-        typer.Option(
-            "--exist-ok", rich_help_panel=OUTPUT, help="replace the file that --out names"
-        ),
-    ] = False,
+    exist_ok: ReplaceFile = False,
 ) -> None:
     """Write a network as text, a line per layer: the start of a design of your own.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, OUTPUT, MaxPixels, OwnNetwork, RunDirectory
+from .options import DATA, OUTPUT, MaxPixels, OwnNetwork, ReplaceFile, RunDirectory
 from .progress import bars
 from .terminal import one_line
 
@@ -57,12 +57,7 @@ def export(
             help="put batch normalisation into the convolutions before it",
         ),
     ] = True,
-    exist_ok: Annotated[
-        bool,
-        typer.Option(
-            "--exist-ok", rich_help_panel=OUTPUT, help="replace the file that --out names"
-        ),
-    ] = False,
+    exist_ok: ReplaceFile = False,
     data: Annotated[
         str,
         typer.Option(

@@ -4,12 +4,13 @@ timm, torchvision's references, fastai and Ultralytics name the same things in o
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
 from classicnets.support.errors import shell
 from classicnets.support.files import exists
+from classicnets.support.names import braced
 
 # Ours -> theirs. {} is the value; words in capitals are arguments of a verb. Of several lines that
 # hold a word the first that the verb has is the answer.
@@ -137,7 +138,7 @@ def ours_for(verb: Verb, word: str) -> str | None:
     return next((ours for ours in THEIRS.get(option, ()) if verb.has(ours)), None)
 
 
-def answer_for(verb: Verb, word: str, verbs: Sequence[Verb]) -> str:
+def answer_for(verb: Verb, word: str, verbs: Iterable[Verb]) -> str:
     """What to say after an option that this verb does not have."""
     option = word.lower().replace("_", "-") if word.startswith("--") else word
     if ours := ours_for(verb, word):
@@ -206,11 +207,13 @@ def _takes_value(ours: str) -> bool:
     return "{" in ours or ours.isupper()
 
 
-def answer(verb: Verb, words: Sequence[str], verbs: Sequence[Verb] = ()) -> str | None:
+def answer(verb: Verb, words: Sequence[str], verbs: Iterable[Verb] = ()) -> str | None:
     """What to say about a command of another tool, with the call that does it here if all of it is
     known; None for a command as it is written here.
     """
     found = list(tokens(verb, words))
+    if reply := _torn_apart(verb, found):
+        return reply
     foreign = [t.option for t in found if t.option and t.option not in verb.options]
     several = verb.name == "train" and sum(not t.option for t in found) > 1
     if not foreign and not several:
@@ -221,6 +224,19 @@ def answer(verb: Verb, words: Sequence[str], verbs: Sequence[Verb] = ()) -> str 
         return answer_for(verb, next(unknown), verbs)
     what = f"has no {', '.join(foreign)}" if foreign else "takes one network, and data after --data"
     return f"{verb.name} {what}; write: classicnets {call}"
+
+
+def _torn_apart(verb: Verb, found: Sequence[Token]) -> str | None:
+    """What to say where the shell has made several words of the braces in the name of shards."""
+    given = [t.value for t in found if t.option in ("", "--data") and t.value]
+    names = [value for value in given if value.endswith(".tar")]
+    places = {name[: name.rfind("/") + 1] for name in names}
+    if len(names) < 2 or len(places) > 1 or not (verb.has("--data") or verb.has("DATA")):
+        return None
+    stems = [name.rpartition("/")[2].removesuffix(".tar") for name in names]
+    whole = f"{places.pop()}{braced(stems)}.tar"
+    typed = shell(*["--data"] * verb.has("--data"), whole)
+    return f"the shell has made {len(names)} words of the shards; quote their name: {typed}"
 
 
 def _call(verb: Verb, found: Sequence[Token]) -> str | None:

@@ -79,9 +79,9 @@ Unreadable = Annotated[
 
 
 def _set_max_pixels(value: str) -> str:
-    from classicnets.data.image_file import set_max_pixels
+    if value:  # else nothing is imported before Ctrl-C is handled
+        from classicnets.data.image_file import set_max_pixels
 
-    if value:
         set_max_pixels(value)
     return value
 
@@ -96,6 +96,10 @@ MaxPixels = Annotated[
         help="largest image that is read, such as --max-pixels 400000000",
         show_default="2^28",
     ),
+]
+ReplaceFile = Annotated[
+    bool,
+    typer.Option("--exist-ok", rich_help_panel=OUTPUT, help="replace the file that --out names"),
 ]
 RecipeName = Annotated[
     str,

@@ -3,10 +3,10 @@
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .terminal import console
 
@@ -31,22 +31,26 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
     Downloads and the reading of images draw bars too, which vanish at the end. Where stderr is not
     a terminal these print a line now and then.
     """
-    from rich.progress import Progress
-
     from classicnets.support.progress import progress
 
-    drawn = Progress(console=console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    drawn: Any = None  # before there is something to draw
     tasks = {}
 
     def update(name: str, done: int, total: int) -> None:
+        nonlocal drawn
+        if drawn is None:
+            from rich.progress import Progress
+
+            drawn = stack.enter_context(Progress(console=console(stderr=True), transient=True))
         if name not in tasks:
             tasks[name] = drawn.add_task(name, total=total)
         drawn.update(tasks[name], completed=done, total=total)
 
-    token = progress.set(_lines() if drawn.disable else update)
+    terminal = sys.stderr.isatty()
+    token = progress.set(update if terminal else _lines())
     try:
-        with drawn:
-            yield update
+        with ExitStack() as stack:
+            yield update if terminal else lambda name, done, total: None
     finally:
         progress.reset(token)
 

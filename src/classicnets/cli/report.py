@@ -86,6 +86,9 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     print(f"\n{evaluation}")
     if evaluation.data:
         print(one_line(f"images: {evaluation.data}"))
+    for weights in evaluation.weights:
+        of = "" if weights["epoch"] is None else f", of epoch {weights['epoch']}"
+        print(one_line(f"weights: {weights['file']}{of}"))
     print(f"balanced accuracy {evaluation.balanced_accuracy:.2f} %, the mean recall of the classes")
     _print_classes(evaluation)
     if len(evaluation.classes) <= SHOWN_CLASSES:

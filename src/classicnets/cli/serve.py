@@ -6,6 +6,14 @@ import typer
 
 from .options import DATA, EXECUTION, Device, OwnNetwork, RunDirectory
 
+MostPixels = Annotated[
+    str,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=DATA,
+        help="largest image that is read, such as --max-pixels 12000000",
+    ),
+]
 Port = Annotated[
     int,
     typer.Option(
@@ -39,14 +47,7 @@ def serve(
             help="largest request, such as --max-upload 8MB",
         ),
     ] = "32MiB",
-    max_pixels: Annotated[
-        str,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=DATA,
-            help="largest image that is read, such as --max-pixels 12000000",
-        ),
-    ] = "50000000",
+    max_pixels: MostPixels = "50000000",
     max_queue: Annotated[
         int,
         typer.Option(

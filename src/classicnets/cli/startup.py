@@ -1,11 +1,21 @@
 """What makes a command start faster."""
 
+import gc
 import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
+
+
+def import_torch() -> None:
+    """Imports torch a quarter faster: garbage is not looked for among what stays to the end."""
+    if "torch" not in sys.modules:
+        gc.disable()
+        importlib.import_module("torch")
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

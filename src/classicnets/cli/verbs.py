@@ -1,7 +1,7 @@
 """The verbs as commands: --help in plain sections, and answers to what other tools call them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,10 +26,9 @@ class VerbCommand(TyperCommand):
     context_class = typer.Context
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not {"-h", "--help"} & {*args}:
-            group = getattr(ctx.parent, "command", None)
-            if reply := answer(verb_of(self, ctx), args, _verbs(group, ctx)):
-                raise ValueError(reply)
+        helps = {"-h", "--help"} & {*args}
+        if not helps and (reply := answer(verb_of(self, ctx), args, _verbs(ctx))):
+            raise ValueError(reply)
         try:
             return super().parse_args(ctx, list(args))
         except UsageError as error:
@@ -153,6 +152,10 @@ def verb_of(command: Any, ctx: Any) -> Verb:
     return Verb(command.name, options, arguments)
 
 
-def _verbs(group: Any, ctx: Any) -> list[Verb]:
-    commands = getattr(group, "commands", {})
-    return [verb_of(command, ctx) for command in commands.values()]
+def _verbs(ctx: Any) -> Iterator[Verb]:
+    """All verbs, which are not imported before one of them is asked for."""
+    from . import application
+
+    group: Any = typer.main.get_command(application())
+    for command in group.commands.values():
+        yield verb_of(command, ctx)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .options import DATA, UNCHECKED
-from .serve import Host, Port, require_web
+from .serve import Host, MostPixels, Port, require_web
 
 
 def web(
@@ -30,14 +30,7 @@ def web(
             **UNCHECKED,
         ),
     ] = None,
-    max_pixels: Annotated[
-        str,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=DATA,
-            help="largest image that is read, such as --max-pixels 12000000",
-        ),
-    ] = "50000000",
+    max_pixels: MostPixels = "50000000",
 ) -> None:
     """Read, design, train and look inside in a browser.
 

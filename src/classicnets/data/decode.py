@@ -30,6 +30,7 @@ BAND = 2**18  # pixels that are converted at a time
 ROUNDING = 1e-2  # pixels by which rounding may push a box over the border
 WHITE_16_BIT = 65535
 MOST = 64  # files that a thread takes at a time
+TASK = "reading images"
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 

@@ -8,19 +8,21 @@ from typing import NamedTuple
 from classicnets.support.errors import first_few
 from classicnets.support.names import as_text
 
-from .image_file import IMAGE_SUFFIXES, image_kind
+from .image_file import image_kind, image_suffixes
 
 HIDDEN = "hidden"
+SYSTEM = "left by an operating system"
 OTHER = "not an image or of an unknown format"
 BROKEN = "a link that leads nowhere"
 SPECIAL = "a pipe, socket or device"
 AGAIN = "a link to a folder that is listed already"
 CLOSED = "a folder that cannot be opened"
 LOOSE = "an image in no class folder"
-# left by systems and archivers beside images, under names that do not begin with a dot
+# beside images, by systems and archivers
 LEFT_BY_SYSTEMS = {
-    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"),
-    *("__macosx", "@eadir", "lost+found"),
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("__macosx", ".ds_store", ".spotlight-v100", ".trashes", ".fseventsd"),
+    *("@eadir", "lost+found", ".directory"),
 }
 
 LeftOut = list[tuple[str, str]]  # reason and path
@@ -92,8 +94,8 @@ def beside_folders(root: str | Path) -> LeftOut:
     left_out: LeftOut = []
     for name in sorted(os.listdir(root)):
         if is_hidden(name):
-            left_out.append((HIDDEN, os.path.join(root, name)))
-        elif _suffix(name) in IMAGE_SUFFIXES:
+            left_out.append((_hidden(name), os.path.join(root, name)))
+        elif _suffix(name) in image_suffixes():
             left_out.append((LOOSE, os.path.join(root, name)))
     return left_out
 
@@ -101,6 +103,12 @@ def beside_folders(root: str | Path) -> LeftOut:
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is none of the user's."""
     return name.startswith(".") or name.casefold() in LEFT_BY_SYSTEMS
+
+
+def _hidden(name: str) -> str:
+    """Why a file or folder of this name is none of the user's; `._` begins Apple's companions."""
+    left = name.casefold() in LEFT_BY_SYSTEMS or name.startswith("._")
+    return SYSTEM if left else HIDDEN
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -111,13 +119,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _reason_against(entry: os.DirEntry[str]) -> str:
     """Why this is not an image; empty where it is one."""
     if is_hidden(entry.name):
-        return HIDDEN
+        return _hidden(entry.name)
     if entry.is_symlink() and not os.path.exists(entry):
         return BROKEN
     if not entry.is_file():
         return SPECIAL
     suffix = _suffix(entry.name)
-    if suffix in IMAGE_SUFFIXES:
+    if suffix in image_suffixes():
         return ""
     nameless = suffix.strip(".").isdecimal() or suffix in ("", ".")
     return "" if nameless and image_kind(entry.path) else OTHER

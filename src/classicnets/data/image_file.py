@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from threading import Condition
@@ -23,21 +24,14 @@ METADATA = 2**24  # bytes before the pixels of a JPEG or PNG
 SCANS = 100  # of a progressive JPEG, which usually has about ten
 METERED = ("JPEG", "PNG")
 PACKAGES = {
-    "HEIF": "the package pillow-heif (pip install classicnets[heif])",
+    "HEIF": "the package pillow-heif (pip install 'classicnets[heif]')",
     "AVIF": "Pillow 11.3 or later, built with libavif (pip install --upgrade pillow)",
 }
 SIGNATURE = 64  # bytes at the beginning of a file that tell its format
 # formats that Pillow recognises but cannot decode, or only through another program, and FITS,
 # which it unpacks whatever the size
 NOT_DECODED = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
-with suppress(ImportError):  # an optional package, which adds HEIF to the formats of Pillow
-    import_module("pillow_heif").register_heif_opener()
-IMAGE_SUFFIXES = frozenset(
-    suffix
-    for suffix, name in Image.registered_extensions().items()
-    if name in Image.OPEN and name not in NOT_DECODED
-) | {".avif", ".heic", ".heif"}  # known to be images even where nothing decodes them
-FORMATS = tuple(sorted(Image.OPEN.keys() - NOT_DECODED))
+COMMON = ("BMP", "GIF", "JPEG", "PPM", "PNG")  # which Pillow knows before it imports the others
 SIGNATURES = {  # how the files of common formats begin; other formats are known by their suffix
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",
@@ -63,6 +57,24 @@ SUFFIXES = {
     "AVIF": ".avif",
     "HEIF": ".heic",
 }
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """The formats that are read. Pillow imports forty modules for all of them."""
+    with suppress(ImportError):  # an optional package, which adds HEIF to the formats of Pillow
+        import_module("pillow_heif").register_heif_opener()
+    Image.init()
+    return tuple(sorted(Image.OPEN.keys() - NOT_DECODED))
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """How the names of images end, also of those that nothing decodes here."""
+    read, known = formats(), Image.registered_extensions()
+    return frozenset(suffix for suffix, name in known.items() if name in read) | {
+        *(".avif", ".heic", ".heif")
+    }
 
 
 def image_kind(path: str | Path) -> str | None:
@@ -105,11 +117,12 @@ def _identify(file: io.BufferedReader) -> Image.Image:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     kind = _kind(file.read(SIGNATURE))
-    if kind in PACKAGES and kind not in FORMATS:
+    if kind in PACKAGES and kind not in formats():
         raise ValueError(f"{kind} needs {PACKAGES[kind]}")
     metered = _Metered(file, enough=METADATA) if kind in METERED else file
     try:
-        image = Image.open(metered, formats=(kind,) if kind in FORMATS else FORMATS)
+        known = kind in COMMON or kind in formats()
+        image = Image.open(metered, formats=(kind,) if kind and known else formats())
     except Image.UnidentifiedImageError:
         reason = f"a damaged {kind}, or an unknown variant" if kind else "unknown image format"
         raise ValueError(reason) from None

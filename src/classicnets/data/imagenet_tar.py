@@ -16,10 +16,9 @@ from classicnets.support.files import open_regular
 from classicnets.support.names import as_text
 from classicnets.support.progress import progress
 
-from .decode import read_sizes
+from .decode import TASK, read_sizes
 from .download import gunzip
 from .imagenet import SYNSETS, TRUTH, label_flat
-from .listing import TASK
 from .members import Archive, Members
 from .shard_index import ShardIndex, kept_index, sized
 from .tar import Entry, entries

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 
 import numpy as np
@@ -210,7 +211,7 @@ class Splits:
     def channels(self) -> int:
         return self.train.channels
 
-    @property
+    @cached_property
     def grey(self) -> bool:
         """Whether the training images have no colour, judging by up to 200 of them.
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from .decode import read_images, read_sizes
+from .decode import TASK, read_images, read_sizes
 from .files import LeftOut, summarise
 from .images import (
     SAMPLE,
@@ -31,7 +31,6 @@ LabelledFiles = list[tuple[str, int]]
 MEMORY_LIMIT = 4 * 2**30  # bytes of decoded images
 CHECK_LIMIT = 200_000  # files; of more, decoding and comparing them beforehand takes too long
 SPLITS = ("train", "val", "test")
-TASK = "reading images"
 UNREADABLE = ("skip", "refuse")  # what to do with a file that cannot be read
 
 

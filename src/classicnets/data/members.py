@@ -17,7 +17,6 @@ from torch import Generator, Tensor
 from classicnets.support.files import open_regular
 from classicnets.support.names import as_path
 
-from .download import cache, locked, retrieve
 from .tar import BLOCK
 
 MOST_BYTES = 2**28  # of an image in a tar file
@@ -48,6 +47,8 @@ class Archive(NamedTuple):
         """
         if not self.place.startswith(WEB):
             return Path(as_path(self.place))
+        from .download import cache, locked, retrieve  # noqa: PLC0415  # for the web only
+
         path = cache() / self.folder / self.name
         if not path.exists():
             with locked(self.folder):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from classicnets.support.errors import first_few, suggest, warn_skipped
-from classicnets.support.names import as_path, as_text
+from classicnets.support.errors import first_few, option, suggest, warn_skipped
+from classicnets.support.names import HUB, as_path, as_text
 
 from .csv_list import list_table
+from .files import list_folders
 from .folder import list_folder
 from .hub import read_hub
 from .imagenet import VALIDATION, list_imagenet, list_imagenette
@@ -22,11 +23,11 @@ from .members import WEB
 from .packed import SUFFIX, read_packed
 from .published import PUBLISHED
 from .shard_index import Parts, ShardIndex
-from .shards import ENDING, open_shards, resolve_shards
+from .shards import ENDING, open_shards, resolve_shards, shards_in
 from .synthetic import shapes
 from .tar_images import SIZES, tar_digest, tar_splits, tar_test
 
-IMAGENET, HUB = "imagenet:", "hf:"
+IMAGENET = "imagenet:"
 SYNTHETIC = 600  # images in `synthetic`
 
 READERS: dict[str, Callable[[int, int, int], Splits]] = {
@@ -173,6 +174,9 @@ def resolve(spec: str | Path) -> str:
     prefix = IMAGENET if spec.startswith(IMAGENET) else ""
     path = Path(as_path(spec.removeprefix(prefix))).expanduser()
     if path.is_dir():
+        if not prefix and not list_folders(path) and (names := shards_in(path)):
+            whole = IMAGENET + spec if is_downloaded(path) else f"{spec.rstrip('/')}/{names}"
+            raise ValueError(f"{spec} holds tar files; write {option('data', whole)}")
         return prefix + as_text(path.resolve())
     if prefix:
         raise ValueError(

@@ -34,7 +34,7 @@ def write_shards(data: Splits, folder: Path, count: int, progress: Progress) -> 
         writer = import_module("webdataset").TarWriter
     except ImportError as error:
         raise ValueError(
-            f"shards need the package webdataset (pip install classicnets[shards]): {error}"
+            f"shards need the package webdataset (pip install 'classicnets[shards]'): {error}"
         ) from None
     partial = folder.with_name(f"{folder.name}.part")
     try:

@@ -15,20 +15,21 @@ from pathlib import Path
 
 import torch
 
-from classicnets.support.errors import first_few, plain_reason
+from classicnets.support.errors import first_few, option, plain_reason
 from classicnets.support.files import open_regular
-from classicnets.support.names import as_path, as_text, short
+from classicnets.support.names import as_path, as_text, braced, short
 from classicnets.support.progress import progress
 
-from .decode import read_sizes
+from .decode import TASK, read_sizes
 from .download import cache, locked, retrieve
-from .image_file import IMAGE_SUFFIXES
-from .listing import CHECK_LIMIT, TASK
+from .image_file import image_suffixes
+from .listing import CHECK_LIMIT
 from .members import WEB, Archive, Members
 from .shard_index import INDEX, Parts, ShardIndex, kept_index, read_index, sized
 from .tar import entries
 
 ENDING = ".tar"
+EXAMPLE = "train-{000000..000146}.tar"
 MOST = 100_000  # shards
 LONGEST = 4096  # characters
 LABEL = 1_000  # bytes
@@ -47,14 +48,17 @@ def resolve_shards(spec: str) -> str:
             raise ValueError(
                 f"braces may stand in the last part of an address only, not in {folder}"
             )
-        _expand(pattern)
+        _expand(pattern, f"{folder}/{EXAMPLE}")
         return spec
     place, slash, pattern = spec.rpartition("/")
     folder = Path(as_path(place or slash or ".")).expanduser()
     if not folder.is_dir():
         raise ValueError(f"no such folder: {folder}; shards are files of one folder")
-    if missing := [n for n in _expand(pattern) if not (folder / as_path(n)).is_file()]:
-        raise ValueError(f"{folder} has no {first_few(missing)}")
+    there = shards_in(folder)
+    names = _expand(pattern, f"{place}{slash}{there or EXAMPLE}")
+    if missing := [name for name in names if not (folder / as_path(name)).is_file()]:
+        has = f"; it has {there}" if there else ""
+        raise ValueError(f"{folder} has no {first_few(missing)}{has}")
     return f"{as_text(folder.resolve())}/{pattern}"
 
 
@@ -83,12 +87,24 @@ def open_shards(spec: str, channels: int) -> tuple[ShardIndex, Parts]:
     return index, index.parts(wanted)
 
 
-def _expand(pattern: str) -> list[str]:
+def shards_in(folder: Path) -> str:
+    """How the shards in a folder are named together, as `--data` takes them; empty without any.
+
+    With an index beside them those for training, which bring the others with them.
+    """
+    stems = [as_text(path.stem) for path in folder.glob(f"*{ENDING}")]
+    if (folder / INDEX).is_file():
+        stems = [stem for stem in stems if _split_of(stem) == "train"]
+    stems = [stem for stem in stems if not set(stem) & set("{},\\")]
+    return braced(stems) + ENDING if stems else ""
+
+
+def _expand(pattern: str, like: str = EXAMPLE) -> list[str]:
     try:
         expand = import_module("braceexpand").braceexpand
     except ImportError:
         raise ValueError(
-            "shards need the package webdataset (pip install classicnets[shards])"
+            "shards need the package webdataset (pip install 'classicnets[shards]')"
         ) from None
     sizes = [abs(int(last) - int(first)) + 1 for first, last in RANGE.findall(pattern)]
     try:
@@ -96,8 +112,11 @@ def _expand(pattern: str) -> list[str]:
             raise ValueError(f"at most {MOST:,} shards are read")
         names = list(islice(expand(pattern), MOST))
     except (ValueError, RecursionError) as error:
-        reason = plain_reason(error)
-        raise ValueError(f"the names {short(pattern, 200)} are not legal: {reason}") from None
+        reason = plain_reason(error).partition(":")[0]
+        raise ValueError(
+            f"the names {short(pattern, 200)} are not legal: {reason}; they are written as in "
+            f"{option('data', like)}"
+        ) from None
     if odd := [name for name in names if not name.endswith(ENDING) or set(name) & {"\0", "\\"}]:
         raise ValueError(f"the shard {short(odd[0], 200)!r} does not end with {ENDING}")
     return list(dict.fromkeys(names))
@@ -172,7 +191,7 @@ def _samples(archive: Archive) -> Iterator[tuple[int, int, str]]:
                 if entry and ending == ".cls":
                     file.seek(entry.offset)
                     label = file.read(min(entry.length, LABEL)).decode().strip()
-                elif entry and ending.lower() in IMAGE_SUFFIXES and not image:
+                elif entry and ending.lower() in image_suffixes() and not image:
                     image = entry.offset, entry.length
     except (OSError, ValueError) as error:
         raise ValueError(f"{archive.place} cannot be read: {plain_reason(error)}") from error

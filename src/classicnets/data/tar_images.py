@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from .decode import read_images, read_sizes
+from .decode import TASK, read_images, read_sizes
 from .images import TEST, VALIDATION, ImageFiles, Images, Splits, because, fingerprint, split_off
-from .listing import MEMORY_LIMIT, TASK, TestImages
+from .listing import MEMORY_LIMIT, TestImages
 from .members import Members
 from .shard_index import Parts, ShardIndex
 

@@ -1,6 +1,6 @@
 """Metrics of a trained network: errors, confusion, recall, precision and calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class Evaluation:
     and `left_out` say which files of a folder were not evaluated, and why, as in `Splits`;
     `overlap` names the files that are also among the training images, None where that is not known.
     `data` says which images these are, and `unfinished` of which runs the training has not ended.
+    `weights` has the file of the weights of each run, its SHA-256 sum, and their epoch, if known.
     """
 
     top1_error: float
@@ -75,6 +76,7 @@ class Evaluation:
     skipped: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     data: str = ""
+    weights: tuple[Mapping[str, Any], ...] = ()
     unfinished: tuple[str, ...] = ()
 
     @property

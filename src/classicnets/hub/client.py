@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from classicnets.data.sets import HUB
 from classicnets.support.errors import option, plain_reason
+from classicnets.support.names import HUB
 from classicnets.support.progress import progress
 from classicnets.training.run.directory import DESIGN, MEAN
 
@@ -55,11 +55,6 @@ class Pushed:
     def __str__(self) -> str:
         size = sum(self.files.values()) / 10**6
         return f"{self.name}: {len(self.files)} files, {size:,.1f} MB, at {self.url}"
-
-
-def is_on_hub(run: str | Path) -> bool:
-    """Whether a run is named `hf:user/name`."""
-    return str(run).startswith(HUB)
 
 
 def parse_place(name: str) -> Place:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 
 # control characters but newline and tab, what changes the direction or the line of text, invisible
@@ -15,7 +16,9 @@ CONTROLS = re.compile(
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
 BYTES = re.compile("[\udc80-\udcff]+")  # for bytes of a path that the locale cannot read
+NUMBERED = re.compile("(.*?)([0-9]{0,9})", re.DOTALL)
 UNPAIRED = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # other halves of characters
+HUB = "hf:"  # how what is on the Hugging Face hub begins
 FILE_BYTES = 120  # far below the 255 of most file systems; a whole path on Windows has 260
 
 
@@ -107,6 +110,23 @@ def _safe(name: str) -> str:
         return as_path(content.decode())
     digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return as_path(f"{content[: FILE_BYTES - 9].decode(errors='ignore')}-{digest}")
+
+
+def braced(names: Iterable[str]) -> str:
+    """Names that end in numbers as one, in the braces that shells and WebDataset expand.
+
+    >>> braced(["b-7", *(f"a-{k:02}" for k in range(12))])
+    '{a-{00..11},b-7}'
+    """
+    found = sorted(match.groups() for name in names if (match := NUMBERED.fullmatch(name)))
+    # the difference to the place stays the same while numbers follow each other
+    keys = [(begin, len(n), int(n or 0) - k) for k, (begin, n) in enumerate(found)]
+    parts = []
+    for (begin, *_), run in groupby(zip(keys, found, strict=True), lambda pair: pair[0]):
+        numbers = [number for _, (_, number) in run]
+        span = numbers[0] if len(numbers) == 1 else f"{{{numbers[0]}..{numbers[-1]}}}"
+        parts.append(f"{begin}{span}")
+    return parts[0] if len(parts) == 1 else f"{{{','.join(parts)}}}"
 
 
 def spelling(name: str) -> str:

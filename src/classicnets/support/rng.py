@@ -16,6 +16,12 @@ def generator_for(seed: int, purpose: str, number: int) -> Generator:
     return Generator().manual_seed(_mixed(seed, purpose, number))
 
 
+def require_seed(seed: object) -> None:
+    """Raises a ValueError for a seed that torch does not take."""
+    if not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed!r}")
+
+
 @contextmanager
 def seeded_torch(seed: int, purpose: str, number: int, device: torch.device) -> Iterator[None]:
     """Seeds torch's global generators inside, as for dropout, and restores them afterwards."""

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
 from nicegui import ui
 from starlette.requests import Request
+
+from classicnets.support.names import visible
 
 from .texts import Text
 
@@ -48,7 +51,7 @@ def text_of(request: Request) -> Text:
 
 @contextmanager
 def frame(request: Request, title: str) -> Iterator[Text]:
-    """The parts that stand on every page; what is made within is its content."""
+    """The parts that stand on every page; what is made or refused within is its content."""
     t = text_of(request)
     ui.page_title(f"{title} · classicnets")
     ui.add_css(STYLE)
@@ -68,7 +71,7 @@ def frame(request: Request, title: str) -> Iterator[Text]:
         ui.button(icon="contrast", on_click=lambda: _keep("dark", dark)).props(
             f'flat color=white dense aria-label="{t("dark or light")}"'
         ).classes("shrink-0").tooltip(t("dark or light"))
-    with ui.column().classes("content q-pa-md gap-4"):
+    with ui.column().classes("content q-pa-md gap-4"), refusals(t):
         yield t
 
 
@@ -104,6 +107,31 @@ async def computed(work: Callable[[], T]) -> T:
             spinner.delete()
 
 
-def failed(t: Text, error: Exception) -> None:
-    """Says what a page cannot do, as text."""
-    ui.label(t("Something failed here: {}", error)).classes("text-negative").props("role=alert")
+def ask_to_stop(t: Text, directory: Path) -> None:
+    """Asks the process that trains in a directory to save and end."""
+    from classicnets.api.following import stop
+
+    try:
+        stop(directory)
+        ui.notify(t("About to save and end."))
+    except ValueError as error:
+        ui.notify(str(error), type="negative")
+
+
+@contextmanager
+def refusals(t: Text) -> Iterator[None]:
+    """Says what is refused or fails within."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        failed(t, error)
+
+
+def failed(t: Text, error: Exception, inside: str = "") -> None:
+    """Says what a page cannot do, as text: why something is refused, which is a ValueError, or that
+    it failed. Paths stand below the folder `inside`.
+    """
+    said = visible(str(error).replace(f"{inside}/", "") if inside else str(error))
+    if not isinstance(error, ValueError):
+        said = t("Something failed here: {}", said)
+    ui.label(said).classes("text-negative").props("role=alert")

@@ -93,6 +93,7 @@ CHINESE: Mapping[str, str] = {
     "Take a photo": "拍照",
     "the browser gives no camera: {}": "浏览器没有提供摄像头：{}",
     "is {}": "实为 {}",
+    "the image has more than {} bytes": "图像超过 {} 字节",
     "{} of {} maps, the strongest first; zero is middle grey": (
         "{} / {} 张特征图，从最强开始；零为中灰"
     ),
@@ -135,6 +136,7 @@ CHINESE: Mapping[str, str] = {
     "Change a value as the list writes it; what is emptied is the recipe's own.": (
         "按列表的写法修改；清空则恢复训练方案的值。"
     ),
+    "Adapted to these images, as the list says: {}": "已按这些图像调整（理由见列表）：{}",
     "not set": "未设定",
     "Estimate": "估计",
     "Start": "开始",

@@ -19,6 +19,7 @@ from classicnets.support.names import file_names
 
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
 LOG_LINES = 40
+PROGRAM = "classicnets: "  # before each sentence of a process on its errors
 EVALUATIONS, EXPORTS = "evaluations", "exports"  # folders of a run
 
 
@@ -42,8 +43,13 @@ def _ended(process: "subprocess.Popen[bytes]", log: Path) -> str:
     if not process.wait():
         return ""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line for line in lines if line.startswith("classicnets: ")]
-    return (said or lines or [f"status {process.returncode}"])[-1]
+    return refusal(lines) or [f"status {process.returncode}", *lines][-1]
+
+
+def refusal(lines: Sequence[str]) -> str:
+    """The sentence in which a process refused its work, of the lines it printed; empty for none."""
+    said = [line.removeprefix(PROGRAM) for line in lines if line.startswith(PROGRAM)]
+    return next((line for line in reversed(said) if not line.startswith("warning: ")), "")
 
 
 def _kept(part: Path, place: Path) -> str:

@@ -10,33 +10,12 @@ from .progressive import ProgressiveResizing
 from .recipe import Recipe, by_place
 from .schedules import Constant, EpochTable, MultiStep, OneCycle, ReduceOnPlateau, WarmupUntil
 
+# fmt: off
 __all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "AsBuilt",
-    "CaffeSGD",
-    "Constant",
-    "CrossEntropy",
-    "Ema",
-    "EpochTable",
-    "FilterRms",
-    "FromRun",
-    "Gaussian",
-    "Glorot",
-    "HeNormal",
-    "HeadFirst",
-    "LecunUniform",
-    "LevenbergMarquardt",
-    "MapLoss",
-    "MultiStep",
-    "OneCycle",
-    "OptimizerSpec",
-    "Polyak",
-    "ProgressiveResizing",
-    "Recipe",
-    "ReduceOnPlateau",
-    "WarmupUntil",
-    "WithAuxiliaries",
-    "by_place",
+    "SGD", "Adam", "AdamW", "AsBuilt", "CaffeSGD", "Constant", "CrossEntropy", "Ema",
+    "EpochTable", "FilterRms", "FromRun", "Gaussian", "Glorot", "HeNormal", "HeadFirst",
+    "LecunUniform", "LevenbergMarquardt", "MapLoss", "MultiStep", "OneCycle", "OptimizerSpec",
+    "Polyak", "ProgressiveResizing", "Recipe", "ReduceOnPlateau", "WarmupUntil",
+    "WithAuxiliaries", "by_place",
 ]
+# fmt: on

@@ -13,7 +13,7 @@ from classicnets.api.listed import listed
 from classicnets.support.names import visible
 from classicnets.web.dropzone import Dropzone, declare_pieces
 from classicnets.web.intake import Intake, remove_leftovers
-from classicnets.web.shell import FAINT, computed, failed, frame
+from classicnets.web.shell import FAINT, computed, failed, frame, refusals
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
@@ -74,27 +74,28 @@ class _Page:
             try:
                 if refused:
                     raise ValueError(refused)
-                path = await computed(self._adopted)
+                path, beside = await computed(self._adopted)
             except (ValueError, OSError) as error:
                 if not (refused and self.intake.complete):  # else that was sent before
                     self.intake.discard()
                 self._failed(error)
                 return
         self.workspace.data[path.name] = path
-        if not await self.show(path.name):
+        if not await self.show(path.name, beside):
             del self.workspace.data[path.name]
             self.intake.reject(path)
             return
         self.chosen.set_options(self.workspace.data_names(), value=path.name)
 
-    def _adopted(self) -> Path:
+    def _adopted(self) -> tuple[Path, tuple[str, ...]]:
+        """The set that is made of what was sent, and what was left out beside it."""
         from classicnets.api.overview import find_classes
 
-        folder = find_classes(self.intake.unpacked())
-        return self.intake.adopt(folder, self.workspace.data_names())
+        folder, beside = find_classes(self.intake.unpacked())
+        return self.intake.adopt(folder, self.workspace.data_names()), beside
 
-    async def show(self, name: str) -> bool:
-        """Reads a set, and says what it holds; whether it could be read."""
+    async def show(self, name: str, beside: Sequence[str] = ()) -> bool:
+        """Reads a set, and says what it holds and was `beside` it; whether it could be read."""
         self.below.clear()
         with self.below:
             try:
@@ -104,13 +105,13 @@ class _Page:
                 self._failed(error)
                 return False
             self.shown = name
-            _show(self.t, name, found)
+            _show(self.t, name, found, beside)
             _Augmenting(self.t, self.workspace, found).show()
         return True
 
     def _failed(self, error: Exception) -> None:
         """Says what is wrong, with paths below the folder served."""
-        failed(self.t, ValueError(visible(str(error).replace(f"{self.workspace.folder}/", ""))))
+        failed(self.t, error, str(self.workspace.folder))
 
 
 def _read(spec: str) -> "Overview":
@@ -119,7 +120,7 @@ def _read(spec: str) -> "Overview":
     return overview(spec)
 
 
-def _show(t: Text, name: str, found: "Overview") -> None:
+def _show(t: Text, name: str, found: "Overview", beside: Sequence[str]) -> None:
     ui.label(name).classes("text-h6")
     train, validation, test = found.sizes
     values = {
@@ -139,7 +140,7 @@ def _show(t: Text, name: str, found: "Overview") -> None:
         ).classes("text-negative")
     _lines(t, "Unreadable files", found.unreadable)
     _lines(t, "Duplicates", found.duplicates)
-    _lines(t, "Left out", found.left_out)
+    _lines(t, "Left out", (*beside, *found.left_out))
     _bars(t, found)
     _samples(t, found)
 
@@ -235,12 +236,8 @@ class _Augmenting:
     async def draw(self) -> None:
         """Draws anew for the network and the recipe that are chosen."""
         self.below.clear()
-        with self.below:
-            try:
-                made, strips = await computed(self._made)
-            except (ValueError, OSError) as error:
-                failed(self.t, error)
-                return
+        with self.below, refusals(self.t):
+            made, strips = await computed(self._made)
             ui.label(", ".join(made.steps)).classes("text-caption break-words")
             for strip in strips:
                 _image(strip)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from classicnets.api.listed import listed
 from classicnets.support.names import visible
 from classicnets.support.units import format_change
-from classicnets.web.shell import computed, failed, frame
+from classicnets.web.shell import computed, frame, refusals
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
 
@@ -42,11 +42,7 @@ def declare(workspace: Workspace) -> None:
         with frame(request, "Design") as t:
             ui.add_css(STYLE)
             ui.label(t("Design")).classes("text-h5")
-            try:
-                text = await computed(lambda: _text(workspace, network))
-            except (ValueError, OSError) as error:
-                failed(t, error)
-                return
+            text = await computed(lambda: _text(workspace, network))
             name = network if network.endswith(".net") else f"{network}-mine.net"
             _Designing(t, workspace, name).show(text)
 
@@ -173,13 +169,8 @@ class _Designing:
 
         text = self.editor.value
         self.moves.clear()
-        with self.moves:
-            try:
-                found = await computed(lambda: moves_of(text))
-            except ValueError as error:
-                failed(self.t, error)
-                return
-            for move in found:
+        with self.moves, refusals(self.t):
+            for move in await computed(lambda: moves_of(text)):
                 self._move(move)
 
     def _move(self, found: "Suggestion") -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
 
+from classicnets.support.names import visible
 from classicnets.web.texts import Text
 
 from .opened import as_url
@@ -83,7 +84,7 @@ class Evidence:
             over = as_url(await asyncio.to_thread(self.explainer.evidence, sample, method, label))
             problem = ""
         except ValueError as error:
-            over, problem = "", self.t("Something failed here: {}", error)
+            over, problem = "", visible(str(error))
         if asked[1:] == (self.method, self.label) and sample is self.sample:
             self.title.set_text(self.t("Evidence for {}", self.explainer.classes[label]))
             self.over.set_source(over)

@@ -8,7 +8,7 @@ from nicegui import ui
 from PIL import Image
 
 from classicnets.support.names import visible
-from classicnets.web.shell import computed, failed
+from classicnets.web.shell import ask_to_stop, computed, failed
 from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 
@@ -118,13 +118,7 @@ class ExperimentView:
 
     def ask_to_stop(self) -> None:
         """Asks the process that trains to end."""
-        from classicnets.api.following import stop
-
-        try:
-            stop(self.directory)
-            ui.notify(self.t("About to save and end."))
-        except ValueError as error:
-            ui.notify(str(error), type="negative")
+        ask_to_stop(self.t, self.directory)
 
 
 def show_figure(png: bytes) -> None:

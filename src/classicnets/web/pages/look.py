@@ -11,7 +11,7 @@ from nicegui import events, ui
 from PIL import Image
 from starlette.requests import Request
 
-from classicnets.web.shell import computed, failed, frame
+from classicnets.web.shell import computed, failed, frame, refusals
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
@@ -53,14 +53,10 @@ def declare(workspace: Workspace) -> None:
 
             async def open_run() -> None:
                 below.clear()
-                with below:
-                    try:
-                        name = str(chosen.value)
-                        explainer = await computed(lambda: opened(workspace.run(name)))
-                    except (ValueError, OSError) as error:
-                        failed(t, error)
-                    else:
-                        _Looking(t, explainer).show()
+                with below, refusals(t):
+                    name = str(chosen.value)
+                    explainer = await computed(lambda: opened(workspace.run(name)))
+                    _Looking(t, explainer).show()
 
             chosen.on_value_change(open_run)
             await open_run()
@@ -90,7 +86,9 @@ class _Looking:
                 upload = ui.upload(
                     label=t("Drop an image, or choose one"),
                     on_upload=self.receive,
-                    on_rejected=lambda: failed(t, ValueError(f"> {LARGEST:,} bytes")),
+                    on_rejected=lambda: failed(
+                        t, ValueError(t("the image has more than {} bytes", f"{LARGEST:,}"))
+                    ),
                     auto_upload=True,
                     max_file_size=LARGEST,
                 )

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from classicnets.support.tables import format_bytes
-from classicnets.web.shell import FAINT, NAVIGATION, computed, failed
+from classicnets.web.shell import FAINT, NAVIGATION, computed, refusals
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
@@ -226,13 +226,9 @@ def _beside(t: Text, found: Found, workspace: Workspace) -> None:
         import classicnets as cn
 
         below.clear()
-        with below:
-            try:
-                other = workspace.network(str(chosen.value))
-                difference = await computed(lambda: cn.diff(found.entry, other))
-            except (ValueError, OSError) as error:
-                failed(t, error)
-                return
+        with below, refusals(t):
+            other = workspace.network(str(chosen.value))
+            difference = await computed(lambda: cn.diff(found.entry, other))
             _both(t, difference.before, difference.after)
             ui.label(t("The lines that differ, and what each costs")).classes("text-caption")
             ui.label(difference.text()).classes("mono w-full text-caption")

@@ -5,7 +5,7 @@ from starlette.requests import Request
 
 from classicnets.api.listed import listed
 from classicnets.support.units import format_count
-from classicnets.web.shell import computed, failed, frame
+from classicnets.web.shell import computed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
@@ -49,12 +49,8 @@ def declare(workspace: Workspace) -> None:
     @ui.page("/network/{name}")
     async def network(request: Request, name: str) -> None:
         with frame(request, name) as t:
-            try:
-                found = await computed(lambda: _read(workspace, name))
-            except (ValueError, OSError) as error:
-                failed(t, error)
-            else:
-                show_network(t, found, workspace)
+            found = await computed(lambda: _read(workspace, name))
+            show_network(t, found, workspace)
 
 
 def _read(workspace: Workspace, name: str) -> Found:

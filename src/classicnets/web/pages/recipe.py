@@ -1,5 +1,6 @@
 """The recipe of a training on its page: every value with its source, to be changed."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,41 +12,78 @@ from classicnets.web.texts import Text
 if TYPE_CHECKING:
     from classicnets.api.recipe_form import RecipeForm, Value
 
+LABELS = {"lr": "learning rate"}  # of fields whose name alone says too little
+
 
 class Values:
-    """The fields of a recipe, each to be changed, and checked as `train --set` checks it."""
+    """The fields of a recipe, each to be changed, and checked as `train --set` checks it.
 
-    def __init__(self, t: Text):
-        self.t = t
+    `left` is called when a field is left, so that those which depend on it can follow.
+    """
+
+    def __init__(self, t: Text, left: Callable[[], Awaitable[None]]):
+        self.t, self.left = t, left
         self.form: RecipeForm | None = None
         self.changes: dict[str, str] = {}
-        self.place = ui.column().classes("w-full gap-0")
+        self.own: dict[str, str] = {}  # field -> its text where it is not changed
+        self.rows: dict[str, tuple[ui.input, ui.label]] = {}
+        self.said = ui.column().classes("w-full")
+        with ui.expansion(t("Every value of the recipe, with its source")).classes("w-full"):
+            ui.label(
+                t("Change a value as the list writes it; what is emptied is the recipe's own.")
+            ).classes("text-caption")
+            self.place = ui.column().classes("w-full gap-0")
 
-    def show(self, form: "RecipeForm") -> None:
+    def show(self, form: "RecipeForm", values: "Sequence[Value]") -> None:
         """Lays out a recipe; changes of the one before are gone."""
-        self.form, self.changes = form, {}
-        self.place.clear()
+        self.emptied()
+        self.form = form
         with self.place:
             ui.label(form.recipe.cite).classes("text-caption opacity-70")
-            for value in form.values:
+            for value in values:
                 self._row(value)
+        self.follow(values)
+
+    def emptied(self) -> ui.column:
+        """Where it is said why there is no recipe."""
+        self.form, self.changes, self.own, self.rows = None, {}, {}, {}
+        self.said.clear()
+        self.place.clear()
+        return self.said
+
+    def follow(self, values: "Sequence[Value]") -> None:
+        """Shows the values that the changed ones lead to, and which are adapted to the data."""
+        for value in values:
+            field, source = self.rows[value.field]
+            source.set_text(value.source)
+            if value.field not in self.changes:
+                self.own[value.field] = value.text
+                field.set_value(value.text)
+        names = [value.field for value in values if value.adapted]
+        self.said.clear()
+        with self.said:
+            if names:
+                ui.label(self.t("Adapted to these images, as the list says: {}", ", ".join(names)))
 
     def _row(self, value: "Value") -> None:
         with ui.element("div").classes("grid w-full gap-x-4 grid-cols-1 md:grid-cols-[2fr_3fr]"):
+            name, said = value.field, LABELS.get(value.field)
             field = ui.input(
-                value.field,
+                f"{self.t(said)} ({name})" if said else name,
                 value=value.text,
                 placeholder=self.t("not set"),
-                validation=partial(self._changed, value),
+                validation=partial(self._changed, name),
             )
+            field.on("blur", self.left, [])
             field.props("dense stack-label").classes("mono w-full")
-            ui.label(value.source).classes("text-caption opacity-70 self-center")
+            source = ui.label().classes("text-caption opacity-70 self-center")
+            self.rows[name] = field, source
 
-    def _changed(self, value: "Value", text: Any) -> str | None:
+    def _changed(self, name: str, text: Any) -> str | None:
         """Takes a change down; what is wrong with it is said below the field."""
         typed = str(text or "").strip()
-        if typed in ("", value.text):
-            self.changes.pop(value.field, None)
+        if typed in ("", self.own.get(name)):
+            self.changes.pop(name, None)
             return None
-        self.changes[value.field] = typed
-        return visible(self.form.fault(value.field, typed)) or None if self.form else None
+        self.changes[name] = typed
+        return visible(self.form.fault(name, typed)) or None if self.form else None

@@ -9,8 +9,9 @@ from urllib.parse import quote
 from nicegui import ui
 
 from classicnets.support.units import format_seconds
+from classicnets.web.shell import ask_to_stop
 from classicnets.web.texts import Text
-from classicnets.web.workspace import Workspace
+from classicnets.web.workspace import Workspace, refusal
 
 from .curves import curves, over
 from .samples import Samples
@@ -108,8 +109,7 @@ class Following:
         for each in (self.look, self.sampled, self.evaluated, self.exported):
             each.set_visibility(ready)
         if found is None:
-            failure = next((line for line in lines if line.startswith("classicnets: ")), "")
-            self.said.set_text(failure or t("Training begins."))
+            self.said.set_text(refusal(lines) or t("Training begins."))
             return
         self.said.set_text(found.reason)
         self._facts(found)
@@ -157,15 +157,9 @@ class Following:
                     ui.label(value).classes("text-h6")
                     ui.label(name).classes("text-caption opacity-70")
 
-    async def ask_to_stop(self) -> None:
+    def ask_to_stop(self) -> None:
         """Asks the process that trains to save and end."""
-        from classicnets.api.following import stop
-
-        try:
-            stop(self.workspace.run(self.name))
-            ui.notify(self.t("About to save and end."))
-        except ValueError as error:
-            ui.notify(str(error), type="negative")
+        ask_to_stop(self.t, self.workspace.run(self.name))
 
     async def go_on(self) -> None:
         """Queues the rest of the training."""

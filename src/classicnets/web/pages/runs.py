@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import ui
 from starlette.requests import Request
 
-from classicnets.web.shell import computed, failed, frame
+from classicnets.web.shell import computed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
 
@@ -57,13 +57,9 @@ def declare(workspace: Workspace) -> None:
     @ui.page("/run/{name}")
     async def run(request: Request, name: str) -> None:
         with frame(request, name) as t:
-            try:
-                inside(workspace.runs, name)
-                found = await computed(lambda: read_run(workspace, name))
-            except (ValueError, OSError) as error:
-                failed(t, error)
-            else:
-                Following(t, workspace, name).show(found)
+            inside(workspace.runs, name)
+            found = await computed(lambda: read_run(workspace, name))
+            Following(t, workspace, name).show(found)
 
 
 def _compare(t: Text, workspace: Workspace, names: list[str]) -> None:

@@ -7,7 +7,7 @@ from nicegui import ui
 from starlette.requests import Request
 
 from classicnets.support.names import visible
-from classicnets.web.shell import computed, failed, frame
+from classicnets.web.shell import computed, frame
 from classicnets.web.terms import term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
@@ -41,12 +41,8 @@ def declare(workspace: Workspace) -> None:
     @ui.page("/experiment/{name}")
     async def experiment(request: Request, name: str) -> None:
         with frame(request, name) as t:
-            try:
-                directory = inside(workspace.experiments, name)
-                found = await computed(lambda: follow(directory))
-            except (ValueError, OSError) as error:
-                failed(t, error)
-                return
+            directory = inside(workspace.experiments, name)
+            found = await computed(lambda: follow(directory))
             ui.label(name).classes("text-h5")
             view = ExperimentView(t, directory)
             view.lay_out()

@@ -10,10 +10,10 @@ from starlette.requests import Request
 
 from classicnets.support.names import visible
 from classicnets.support.units import format_seconds
-from classicnets.web.shell import computed, failed, frame
+from classicnets.web.shell import computed, failed, frame, refusals
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
-from classicnets.web.workspace import Workspace, word
+from classicnets.web.workspace import Workspace, refusal, word
 
 from .experiment import EVERY, ExperimentView, show_figure
 
@@ -90,11 +90,7 @@ def declare_study(workspace: Workspace) -> None:
     @ui.page("/study/{name}")
     async def study(request: Request, name: str) -> None:
         with frame(request, name) as t:
-            try:
-                found = await computed(lambda: _study(name))
-            except ValueError as error:
-                failed(t, error)
-                return
+            found = await computed(lambda: _study(name))
             page = _Page(t, workspace, found)
             page.lay_out()
             await page.update()
@@ -167,11 +163,8 @@ class _Page:
             await self.update()
             return
         self.progress.clear()
-        with self.progress:
-            try:
-                await computed(lambda: _run(name, workspace.studies))
-            except (ValueError, OSError) as error:
-                failed(self.t, error)
+        with self.progress, refusals(self.t):
+            await computed(lambda: _run(name, workspace.studies))
         await self.update()
 
     async def end(self) -> None:
@@ -200,8 +193,7 @@ class _Page:
         self.run.set_visibility(not busy)
         self.stop.set_visibility(busy)
         lines = workspace.log(job) if self.trains else []
-        failure = next((line for line in lines[-3:] if line.startswith("classicnets: ")), "")
-        said = t("Waiting") if waits else failure if not busy else ""
+        said = t("Waiting") if waits else refusal(lines[-3:]) if not busy else ""
         for label, text in ((self.said, said), (self.log, "\n".join(lines) if busy else "")):
             label.set_text(visible(text))
             label.set_visibility(bool(text))
@@ -227,7 +219,7 @@ class _Page:
         self.result.clear()
         with self.result:
             if error:
-                failed(t, ValueError(visible(error)))
+                failed(t, ValueError(error))
             if kept is None:
                 verdict(t, NOT_RUN)
                 return

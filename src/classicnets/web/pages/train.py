@@ -1,5 +1,9 @@
 """Train: a network, data and a recipe are chosen, estimated, and started as `classicnets train`."""
 
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -8,24 +12,24 @@ from nicegui import app, ui
 from starlette.requests import Request
 
 from classicnets.api.listed import listed
-from classicnets.web.shell import computed, failed, frame
+from classicnets.web.shell import computed, failed, frame, refusals
 from classicnets.web.texts import Text
-from classicnets.web.workspace import Workspace, word
+from classicnets.web.workspace import NAMED_SETS, Workspace, word
 
 from .recipe import Values
 
 if TYPE_CHECKING:
-    from classicnets.api.recipe_form import RecipeForm
+    from classicnets.api.recipe_form import RecipeForm, Value
 
 EVERY = 2.0  # seconds after which the next training that waits may begin
 TUNED = "fine-tune"
-# heading, option of train, smallest value
-NUMBERS = (
-    ("epochs", "epochs", 1),
-    ("learning rate", "lr", None),
-    ("batch size", "batch-size", 1),
-    ("seed", "seed", 0),
-)
+# option of train -> heading, and the field of the form
+NUMBERS = {
+    "epochs": ("epochs", "epochs"),
+    "lr": ("learning rate", "lr"),
+    "batch-size": ("batch size", "batch"),
+    "seed": ("seed", "seed"),
+}
 
 
 def declare(workspace: Workspace) -> None:
@@ -55,6 +59,7 @@ class _Form:
     def __init__(self, t: Text, workspace: Workspace):
         self.t, self.workspace = t, workspace
         self.numbers: dict[str, Any] = {}
+        self.followed: dict[str, str] = {}
 
     def show(self, network: str, data: str) -> None:
         """Lays the fields out."""
@@ -71,17 +76,13 @@ class _Form:
             self.weights = ui.select({"": t("none")}, value="", label=t("weights to start from"))
             for each in (self.network, self.data, self.weights):
                 each.classes("w-64")
-            for heading, option, least in NUMBERS:
-                value = 0 if option == "seed" else None
-                whole = None if option == "lr" else 0  # decimals
-                field = ui.number(t(heading), min=least, value=value, precision=whole)
-                field.props["placeholder"] = t("the recipe's own")
+            for option, (heading, of) in NUMBERS.items():
+                # without limits of its own, which would be put in place of what was typed
+                wrong = partial(self._wrong, option)
+                field = ui.number(t(heading), value=None if of else 0, validation=wrong)
+                field.on("blur", self.follow, [])
                 self.numbers[option] = field.props("clearable stack-label").classes("w-48")
-        with ui.expansion(t("Every value of the recipe, with its source")).classes("w-full"):
-            ui.label(
-                t("Change a value as the list writes it; what is emptied is the recipe's own.")
-            ).classes("text-caption")
-            self.values = Values(t)
+        self.values = Values(t, self.follow)
         for each in (self.network, self.data, self.recipe):
             each.on_value_change(self.changed)
         self.weights.on_value_change(self.started_from)
@@ -90,12 +91,11 @@ class _Form:
         """Offers the weights that fit, and reads the recipe."""
         asked = self._asked()
         try:
-            offered, form = await computed(self._read)
+            offered, form, values = await computed(self._read)
         except (ValueError, OSError) as error:
             if asked != self._asked():
                 return  # something else was chosen meanwhile, which asks again
-            self.values.place.clear()
-            with self.values.place:
+            with self.values.emptied():
                 failed(self.t, error)
             return
         if asked != self._asked():
@@ -103,7 +103,31 @@ class _Form:
         if offered != self.weights.options:
             kept = self.weights.value if self.weights.value in offered else ""
             self.weights.set_options(offered, value=kept)
-        self.values.show(form)
+        self.values.show(form, values)
+        self._say(values)
+        self.followed = {}
+        await self.follow()
+
+    async def follow(self) -> None:
+        """Shows what the numbers and the changed values make of the others."""
+        form = self.values.form
+        with suppress(ValueError):  # which is said below its field
+            given = self._overrides()
+            if form is None or given == self.followed:
+                return
+            values = await asyncio.to_thread(form.values, given)
+            if form is self.values.form:
+                self.followed = given
+                self.values.follow(values)
+                self._say(values)
+
+    def _say(self, values: "Sequence[Value]") -> None:
+        """Puts the recipe's own numbers into the fields of those that are not given."""
+        own, said = {value.field: value.number for value in values}, self.t("the recipe's own")
+        for option, (_, of) in NUMBERS.items():
+            number = own.get(of, "0")  # which is the seed
+            self.numbers[option].props["placeholder"] = f"{number}, {said}" if number else said
+            self.numbers[option].update()
 
     async def started_from(self) -> None:
         """Fine-tunes where there are weights, as `train --weights` does."""
@@ -117,9 +141,14 @@ class _Form:
         fields = (self.network, self.data, self.recipe, self.weights)
         return tuple(field.value for field in fields)
 
-    def _read(self) -> "tuple[dict[str, str], RecipeForm]":
+    def _read(self) -> "tuple[dict[str, str], RecipeForm, tuple[Value, ...]]":
+        from classicnets.api.overview import overview
+
         offered = {"": self.t("none"), **_weights(self.t, self.workspace, self.network.value)}
-        return offered, self._opened()
+        form, spec = self._opened(), self.workspace.dataset(self.data.value)
+        if spec not in NAMED_SETS or spec == "digits":  # the others have many, to be downloaded
+            form = replace(form, splits=overview(spec).splits)
+        return offered, form, form.values({})
 
     def _opened(self) -> "RecipeForm":
         from classicnets.api.recipe_form import RecipeForm
@@ -144,53 +173,53 @@ class _Form:
     def given(self) -> dict[str, str]:
         """Option -> value, of the numbers that are not the recipe's own."""
         return {
-            name: f"{each.value:.15g}"
-            for name, each in self.numbers.items()
-            if each.value is not None
+            name: _text(each.value) for name, each in self.numbers.items() if each.value is not None
         }
 
+    def _overrides(self) -> dict[str, str]:
+        """Field of the recipe -> what is given for it. Raises a ValueError where that is twice."""
+        numbers = {NUMBERS[name][1]: text for name, text in self.given().items() if name != "seed"}
+        if twice := numbers.keys() & self.values.changes.keys():
+            raise ValueError(f"{min(twice)} is given twice; give one")
+        return numbers | self.values.changes
+
+    def _wrong(self, option: str, value: float | None) -> str | None:
+        """What is said below a field for a number."""
+        if (form := self.values.form) is None or value is None:
+            return None
+        return form.fault(NUMBERS[option][1], _text(value)) or None
+
     def _checked(self) -> dict[str, str]:
-        """The numbers that are given, once they and the changed values are found to be legal."""
-        given = self.given()
-        numbers = {name.replace("-", "_"): v for name, v in given.items() if name != "seed"}
-        self._opened().check(self.values.changes, numbers, bool(self.weights.value))
-        return given
+        """What is given for the recipe, once all that is given is found to be legal."""
+        form, overrides = self._opened(), self._overrides()
+        if wrong := form.fault("seed", self.given().get("seed", "0")):
+            raise ValueError(wrong)
+        form.check(overrides, bool(self.weights.value))
+        return overrides
 
     async def estimate(self) -> None:
         """Shows what `plan` says."""
         self.below.clear()
-        with self.below:
-            try:
-                plan = await computed(self._plan)
-            except (ValueError, OSError) as error:
-                failed(self.t, error)
-            else:
-                ui.label(str(plan)).classes("mono w-full text-caption")
+        with self.below, refusals(self.t):
+            plan = await computed(self._plan)
+            ui.label(str(plan)).classes("mono w-full text-caption")
 
     def _plan(self) -> object:
         import classicnets as cn
 
-        given = self._checked()
-        rest = {{"lr": "lr", "batch-size": "batch"}.get(k): v for k, v in given.items()}
-        overrides = {name: v for name, v in rest.items() if name} | self.values.changes
         return cn.plan(
             self.workspace.network(self.network.value),
             self.workspace.dataset(self.data.value),
             recipe=self._recipe(),
-            epochs=int(given["epochs"]) if "epochs" in given else None,
-            overrides=overrides,
+            overrides=self._checked(),
         )
 
     async def start(self) -> None:
         """Queues the training, and goes to its run."""
         self.below.clear()
-        with self.below:
-            try:
-                name = await computed(self._queued)
-            except (ValueError, OSError) as error:
-                failed(self.t, error)
-            else:
-                ui.navigate.to(f"/run/{quote(name)}")
+        with self.below, refusals(self.t):
+            name = await computed(self._queued)
+            ui.navigate.to(f"/run/{quote(name)}")
 
     def _queued(self) -> str:
         """Queues the training, and returns the name of its run."""
@@ -199,7 +228,8 @@ class _Form:
         workspace, start = self.workspace, self._start()
         network, data = str(self.network.value), str(self.data.value)
         options = {"data": workspace.dataset(data), "recipe": self._recipe(), "weights": start}
-        options |= self._checked()
+        self._checked()
+        options |= self.given()
         if start:
             fetch_weights(start, workspace.network(network))  # what hinders it is said here
         name = workspace.free_name(network, data)
@@ -208,6 +238,10 @@ class _Form:
         words += [word("set", f"{field}={text}") for field, text in self.values.changes.items()]
         workspace.queue(name, ["train", workspace.network(network), *words])
         return name
+
+
+def _text(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else repr(number)
 
 
 def _weights(t: Text, workspace: Workspace, network: str) -> dict[str, str]:
