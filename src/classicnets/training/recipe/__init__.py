@@ -4,7 +4,7 @@ from .averaging import Ema, Polyak
 from .constraint import FilterRms
 from .init import AsBuilt, FromRun, Gaussian, Glorot, HeNormal, LecunUniform
 from .layer_rates import HeadFirst
-from .loss import CrossEntropy, MapLoss, WithAuxiliaries
+from .loss import CrossEntropy, MapLoss, PenaltyLoss, WithAuxiliaries
 from .optimizers import SGD, Adam, AdamW, CaffeSGD, LevenbergMarquardt, OptimizerSpec
 from .progressive import ProgressiveResizing
 from .recipe import Recipe, by_place
@@ -32,6 +32,7 @@ __all__ = [
     "MultiStep",
     "OneCycle",
     "OptimizerSpec",
+    "PenaltyLoss",
     "Polyak",
     "ProgressiveResizing",
     "Recipe",
