@@ -4,9 +4,10 @@
     python docs/generate.py --check    exits with status 1 and names the files that are out of date
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
-moves in docs/moves.md, what was measured of them in docs/ideas.md, the claims in docs/claims.md,
-predicted and measured steps in docs/planning.md, the same tables in docs/zh, the results of studies that the package has, the builders of networks
-among the public names in src/classicnets/__init__.py, what `classicnets list` shows, and
+moves in docs/moves.md, what was measured of them in docs/ideas.md, the claims in docs/claims.md
+and the pictures of trainings in docs/claims, predicted and measured steps in docs/planning.md, the
+same tables in docs/zh, the results of studies that the package has, the builders of networks among
+the public names in src/classicnets/__init__.py, what `classicnets list` shows, and
 docs/reference.md.
 """
 
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))  # the catalogue of this checkout
 
 from chinese import finding_in_chinese, rows_in_chinese  # noqa: E402
+from pictures import pictures  # noqa: E402
 from reference import reference  # noqa: E402
 
 from classicnets import builders, catalog  # noqa: E402
@@ -131,6 +133,8 @@ def _found(study: Study) -> tuple[str, str]:
     if (path := CLAIMS / f"{study.name}.json").exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
         return f"**{kept['verdict']}**", kept["answer"]
+    if study.needs_gpu:
+        return "**not yet run**", f"for a GPU: `classicnets study {study.name} --device cuda`"
     return "**not yet run**", f"about {study.minutes:,g} minute{'s' * (study.minutes > 1)}"
 
 
@@ -246,6 +250,7 @@ def generated() -> dict[Path, str]:
     texts[page] = _with_tables(page, {family: claims(family) for family in index.FAMILIES})
     page = ROOT / "docs/zh/claims.md"
     texts[page] = chinese_claims(page.read_text(encoding="utf-8"))
+    texts |= {ROOT / "docs/claims" / name: text for name, text in pictures().items()}
     texts[ROOT / "src/classicnets/studies/chinese.json"] = chinese_studies(texts[page])
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from classicnets.data.synthetic import shapes
 from classicnets.recipes.fast import fast
 from classicnets.training.execution.execution import Execution
 from classicnets.training.recipe.balance import balanced_order, class_weights
-from classicnets.training.recipe.loss import CrossEntropy, MapLoss, WithAuxiliaries
+from classicnets.training.recipe.loss import CrossEntropy, MapLoss, PenaltyLoss, WithAuxiliaries
 from classicnets.training.recipe.overrides import override
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.loop import start, train
@@ -63,6 +63,7 @@ def test_a_weighted_loss_is_the_one_worked_out_by_hand():
         (WithAuxiliaries(0.3), 3),
         (WithAuxiliaries(0.3), 1),
         (MapLoss(j=2.0), 1),
+        (PenaltyLoss(), 1),
     ],
 )
 def test_each_image_counts_as_often_as_its_class_weighs(loss, heads):

@@ -23,7 +23,12 @@ from classicnets.training.recipe.init import (
     HeNormal,
     LecunUniform,
 )
-from classicnets.training.recipe.loss import CrossEntropy, MapLoss, WithAuxiliaries
+from classicnets.training.recipe.loss import (
+    CrossEntropy,
+    MapLoss,
+    PenaltyLoss,
+    WithAuxiliaries,
+)
 from classicnets.training.recipe.optimizers import SGD, LevenbergMarquardt
 from classicnets.training.recipe.recipe import ABOUT_PAPER, Recipe, differences
 from classicnets.training.recipe.schedules import (
@@ -176,6 +181,11 @@ def test_equation_9_equals_what_the_paper_prints():
         for p in (0, 1)
     ]
     assert MapLoss(j)(-y, torch.tensor(d)).item() == pytest.approx(sum(printed) / 2, rel=1e-6)
+
+
+def test_equation_8_is_the_mean_penalty_of_the_right_class():
+    y = torch.tensor([[3.0, 0.5, 7.0], [1.0, 2.0, 0.1]])
+    assert PenaltyLoss()(-y, torch.tensor([2, 0])).item() == (7 + 1) / 2
 
 
 def test_auxiliary_heads_count_three_tenths_in_training_only():

@@ -60,6 +60,9 @@ def test_the_interval_is_that_of_bca_written_out(seed):
 
 def test_equal_differences_are_their_own_interval():
     assert stats.interval([2.5] * 6) == (2.5, 2.5)
+    rounded = [10 + error - error for error in (0.1, 0.7, 3.3, 12.9, 90.1, 4.4)]
+    assert len(set(rounded)) > 1
+    assert stats.interval(rounded) == pytest.approx((10, 10))
     (compared,) = decide({"b": [2.5] * 6})
     assert (compared.verdict, compared.p) == ("worse", 2 / 64)
     (compared,) = decide({"b": [0.0] * 6})

@@ -5,7 +5,10 @@ That the tables are what docs/generate.py makes of the kept data is checked with
 
 import json
 import re
+import runpy
+import xml.etree.ElementTree as ET
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -21,6 +24,7 @@ KEPT = {
     path.stem: from_json(json.loads(path.read_text(encoding="utf-8")), Kept)
     for path in sorted((ROOT / "benchmarks/results/studies").glob("*.json"))
 }
+PICTURES = runpy.run_path(str(ROOT / "docs/pictures.py"))["PICTURES"]
 AT_ONCE = [one.name for one in index.STUDIES.values() if one.kind != TRAINING]
 
 
@@ -120,3 +124,20 @@ def test_the_commands_of_the_page_name_studies():
 def test_what_is_kept_names_no_path_of_a_machine():
     for path in (ROOT / "benchmarks/results/studies").glob("*.json"):
         assert not re.search(r'"/|/tmp|/work|/home', path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_has_a_dot_for_each_run_at_its_height(name):
+    drawn = ET.fromstring((ROOT / f"docs/claims/{name}.svg").read_text(encoding="utf-8"))
+    svg = "{http://www.w3.org/2000/svg}"
+    marks = [m for m in drawn.iter(f"{svg}text") if m.get("text-anchor") == "end"]
+    (y0, v0), *_, (y1, v1) = [(float(m.get("y", "")) - 4, float(m.text or "")) for m in marks]
+    *dots, _legend = drawn.iter(f"{svg}circle")
+    found = sorted(v0 + (float(d.get("cy", "")) - y0) * (v1 - v0) / (y1 - y0) for d in dots)
+    values = KEPT[name].runs["values"]
+    assert found == pytest.approx(sorted(v for runs in values.values() for v in runs), abs=v1 / 400)
+    assert (v0, v1 >= max(found)) == (0, True)
+    for page in (PAGE, CHINESE):
+        (said,) = re.findall(rf"!\[(.*)\]\(.*claims/{name}\.svg\)", page)
+        means = {str(round(fmean(runs))) for runs in values.values()}
+        assert means <= set(re.findall(r"\d+", said))

@@ -23,7 +23,7 @@ from classicnets.studies import lenet, resnet
 from classicnets.studies.index import STUDIES, select
 from classicnets.studies.keeping import read_kept
 from classicnets.studies.lab import Lab, Variant
-from classicnets.studies.verdicts import VERDICTS
+from classicnets.studies.verdicts import CANNOT_TELL, CONFIRMED, LOWER, VERDICTS
 
 TRAINING = select(kind="training")
 by_themselves = ("lenet5-collapse", "resnet-gradients")  # without the experiment machinery
@@ -130,6 +130,21 @@ def test_a_study_that_is_killed_resumes_and_ends_the_same(script, tmp_path):
     assert "What was shrunk, and is therefore not shown: all of it" in report
 
 
+@pytest.mark.slow
+def test_no_claim_is_confirmed_by_a_network_that_gives_one_answer(tmp_path):
+    text = "[16x16x1] input\nconv1: 16 5x5 filters at stride 4\nfc: 10 neurons\n"
+    learns = Variant(text, {"size": "16", "lr": "0.02"})
+    silent = Variant(text, {"size": "16", "lr": "Constant(1e-9)", "init": "Gaussian(1e-30)"})
+    lab = Lab("x", tmp_path, processes=1)
+    variants, expected = {"silent": silent, "learns": learns}, {("silent", "learns"): LOWER}
+    how = {"epochs": 1, "search_lr": False}
+    found = lab.compare(variants, expected, **how)
+    assert found.verdict == CANNOT_TELL
+    assert found.answer.endswith("; silent: learnt nothing, at least half of the runs guess")
+    found = lab.compare(variants, expected, may_fail=["silent"], **how)  # nothing is trained again
+    assert found.verdict == CONFIRMED
+
+
 def test_the_full_length_study_is_made_of_ordinary_runs(tmp_path):
     with pytest.raises(Stopped) as stopped:
         STUDIES["resnet-degradation"].run(Looking("resnet-degradation", tmp_path, device="cuda"))
@@ -182,6 +197,8 @@ def test_too_few_seeds_and_missing_data_are_refused_in_a_sentence(run_cli, tmp_p
     assert "if you have it, put it at" in err
     with pytest.raises(ValueError, match="needs at least 6 seeds, not 2"):
         cn.study("lenet5-collapse", out, seeds=2)
+    with pytest.raises(ValueError, match="needs at least 7 seeds, not 6"):
+        cn.study("zfnet-planted", out, seeds=6)
     assert not out.exists()
 
 

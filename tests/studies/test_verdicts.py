@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from scipy.stats import binom
 
 from classicnets.studies.lab import conclude
 from classicnets.studies.verdicts import (
@@ -15,7 +16,9 @@ from classicnets.studies.verdicts import (
     at_most,
     effects,
     equal,
+    guarded,
     holding,
+    learnt_nothing,
     near,
     no_higher,
     require_pairs,
@@ -149,3 +152,68 @@ def test_a_finding_names_the_networks_whose_learning_rate_is_at_the_edge():
     )
     found = conclude(values, {("a", "b"): LOWER}, "test error, points", edge={"b"})
     assert found.verdict == CONFIRMED
+
+
+@pytest.mark.parametrize("images", [100, 359, 10_000])
+@pytest.mark.parametrize("chance", [50.0, 75.0, 89.7])
+def test_as_few_errors_as_one_guess_in_a_thousand_makes_are_the_least_of_guessing(chance, images):
+    seldom, hardly_ever = (
+        100 * float(binom.ppf(p, images, chance / 100)) / images for p in (0.005, 1e-5)
+    )
+    assert learnt_nothing([seldom] * 6, chance, images)
+    assert not learnt_nothing([hardly_ever] * 6, chance, images)
+
+
+@pytest.mark.parametrize(
+    ("errors", "nothing"),
+    [
+        ([90.0] * 6, True),
+        ([100.0, 88.0, 91.5, 3.0, 2.0, 4.0], True),  # half of the runs, one diverged
+        ([90.0, 90.0, 3.0, 2.0, 4.0, 5.0], False),
+        ([75.5, 65.5, 58.2, 55.7, 51.0, 50.4], False),  # bad, but something was learnt
+    ],
+)
+def test_a_network_has_learnt_nothing_where_half_of_its_runs_guess(errors, nothing):
+    assert learnt_nothing(errors, 90, 359) is nothing
+
+
+GUESSES = [90.0 + x for x in SMALL]
+
+
+@pytest.mark.parametrize(
+    ("expected", "good", "decided"),
+    [
+        (LOWER, "b", CONFIRMED),
+        (LOWER, "a", CORRECTED),
+        (HIGHER, "a", CONFIRMED),
+        (HIGHER, "b", CORRECTED),
+        (same(0.5), "a", CORRECTED),
+        (no_higher(0.5), "b", CONFIRMED),
+        (same(0.5), "", CONFIRMED),  # both guess, equally well
+    ],
+)
+def test_nothing_is_decided_by_a_network_that_has_learnt_nothing(expected, good, decided):
+    values = {name: [5.0 + x for x in SMALL] if name == good else GUESSES for name in "ab"}
+    found = conclude(values, {("a", "b"): expected}, "test error, points")
+    assert found.verdict == decided
+    failed = [name for name, errors in values.items() if learnt_nothing(errors, 90, 359)]
+    assert failed == [name for name in "ab" if name != good]
+    found = conclude(values, {("a", "b"): expected}, "test error, points", failed=failed)
+    assert found.verdict == CANNOT_TELL
+    assert f"{', '.join(failed)}: learnt nothing" in found.answer
+    assert "confirmed" not in found.answer
+    assert "corrected" not in found.answer
+
+
+def test_what_other_networks_have_shown_holds_in_part_and_no_limit_counts_of_one_that_guesses():
+    good = {name: [level + x for x in SMALL] for name, level in (("a", 20.0), ("b", 10.0))}
+    values, expected = {**good, "c": GUESSES}, {("a", "b"): LOWER, ("a", "c"): LOWER}
+    assert conclude(values, expected, "x").verdict == PARTLY
+    found = conclude(values, expected, "x", {"c": 50.0}, failed={"c"})
+    assert found.verdict == PARTLY
+    assert "c: 90.00, at most 50 not distinguishable" in found.answer
+    expected = {("a", "b"): HIGHER, ("a", "c"): LOWER}
+    assert conclude(values, expected, "x").verdict == CORRECTED
+    assert conclude(values, expected, "x", failed={"c"}).verdict == CANNOT_TELL
+    assert guarded(PARTLY, {"c"}) == PARTLY
+    assert guarded(CONFIRMED, ()) == CONFIRMED

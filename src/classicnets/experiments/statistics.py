@@ -19,12 +19,13 @@ MOST_PAIRS = 1000  # a number beyond is not worth printing
 def interval(differences: Sequence[float]) -> tuple[float, float]:
     """The 95 % interval of the mean, by the BCa bootstrap (Efron 1987).
 
-    Differences that are all equal have no spread to resample: both ends are their value. Needs two.
+    Differences that are all equal, but for rounding, have no spread to resample: both ends are
+    their value. Needs two.
     """
     from scipy.stats import bootstrap
 
     data = np.asarray(differences, dtype=float)
-    if np.ptp(data) == 0:
+    if np.ptp(data) < 1e-9:
         return float(data[0]), float(data[0])
     found = bootstrap(
         (data,),

@@ -7,12 +7,12 @@ from typing import Any
 from classicnets.api.paired import Experiment
 from classicnets.support.errors import first_few, plain_reason, shell, suggest
 
-from . import alexnet, googlenet, history, lenet, resnet, vgg, zfnet
+from . import alexnet, googlenet, history, lenet, resnet, vgg, zfnet, zfnet_layers
 from .keeping import QUICK, Kept, keep, read_kept
 from .lab import Lab
 from .study import FAMILIES, KINDS, TRAINING, Study
 
-FILES = (history, lenet, alexnet, zfnet, vgg, googlenet, resnet)
+FILES = (history, lenet, alexnet, zfnet, zfnet_layers, vgg, googlenet, resnet)
 STUDIES = {one.name: one for file in FILES for one in vars(file).values() if isinstance(one, Study)}
 
 

@@ -23,6 +23,7 @@ QUICK = "-quick"  # ends the name of the directory of a quick study
 PUBLISHED = Path(__file__).with_name("kept.jsonl")
 CHINESE = Path(__file__).with_name("chinese.json")
 REPORT, FIGURE, DATA, EXPERIMENT = "report.md", "figure.png", "data.json", "experiment"
+IMAGES = "images.pack"  # that a study makes for itself
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,7 +155,7 @@ def _require_ours(directory: Path) -> None:
         return
     if not directory.is_dir():
         raise ValueError(f"{directory} is a file; a study is kept in a directory of that name")
-    ours = {REPORT, FIGURE, DATA, EXPERIMENT}
+    ours = {REPORT, FIGURE, DATA, EXPERIMENT, IMAGES}
     names = {path.name.removesuffix(".part") for path in directory.iterdir()}
     if names - ours - {".lock"}:
         raise ValueError(f"{directory} is not empty, and no study: it has no {DATA}")

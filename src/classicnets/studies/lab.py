@@ -8,6 +8,7 @@ from typing import Any
 
 from classicnets.api.paired import Experiment
 from classicnets.api.prepare import Terms, prepare
+from classicnets.data.sets import open_test
 from classicnets.experiments.outcomes import RUNS, Outcome
 from classicnets.experiments.search import EDGES
 from classicnets.experiments.statistics import least_pairs
@@ -24,6 +25,7 @@ from .verdicts import CANNOT_TELL, Expected
 Measure = Callable[[Outcome, Run], float]
 Pair = tuple[str, str]  # two variants: the second minus the first
 QUICK = 4  # by which --quick divides the epochs
+NOTHING = "learnt nothing, at least half of the runs guess"
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,20 @@ class Lab:
         measure: Measure | None = None,
         unit: str = "test error, points",
         limits: Mapping[str, float | int] | None = None,
+        may_fail: Collection[str] = (),
         **how: Any,
     ) -> Finding:
         """Trains the variants by pairs of seeds, and decides on the differences between them.
 
         `expected` says of pairs of variants what the claim does, `limits` of single ones the most
-        that the mean of `measure` may be, by default the test error in %. `how` they are trained,
+        that the mean of `measure` may be, by default the test error in %. Where a variant learns
+        nothing nothing is decided, unless the claim is that it `may_fail`. `how` they are trained,
         and what is raised, is as in `trained`.
         """
         experiment = self.trained(variants, len(expected), **how)
         values = measured(experiment, measure or _test_error)
-        runs = runs_of(experiment, values)
-        return conclude(values, expected, unit, limits or {}, runs, at_edge(experiment))
+        runs, failed = runs_of(experiment, values), at_chance(experiment) - {*may_fail}
+        return conclude(values, expected, unit, limits, runs, at_edge(experiment), failed)
 
     def trained(
         self,
@@ -170,6 +174,18 @@ def at_edge(experiment: Experiment) -> set[str]:
     return {row.variant for row, one in searched if one.rates and row.factor in EDGES}
 
 
+def at_chance(experiment: Experiment) -> set[str]:
+    """The variants that have learnt nothing: on these data guessing does as well."""
+    plan, report = experiment.plan, experiment.report
+    assert report is not None
+    run = open_run(experiment.directory / RUNS / report.runs[0].member.name)
+    channels, side, _ = run.config.input
+    labels = open_test(plan.data, side, channels, plan.classes).images.labels
+    chance = 100 - 100 * float(labels.bincount().max() / len(labels))
+    return {one.variant for one in report.rows
+            if verdicts.learnt_nothing(one.counted, chance, plan.images[2])}  # fmt: skip
+
+
 def conclude(
     values: Mapping[str, Sequence[float | int]],
     expected: Mapping[Pair, Expected],
@@ -177,8 +193,12 @@ def conclude(
     limits: Mapping[str, float | int] | None = None,
     runs: Mapping[str, Any] | None = None,
     edge: Collection[str] = (),
+    failed: Collection[str] = (),
 ) -> Finding:
-    """The finding from the values of each variant, one for each seed; `edge` is as in `at_edge`."""
+    """The finding from the values of each variant, one for each seed.
+
+    `edge` is as in `at_edge`; values of networks that have `failed` to learn decide nothing.
+    """
     named = {f"{b} - {a}": (a, b) for a, b in expected}
     differences = {
         name: [y - x for x, y in zip(values[a], values[b], strict=True)]
@@ -186,17 +206,21 @@ def conclude(
     }
     wanted = {name: expected[pair] for name, pair in named.items()}
     tuned = {name: (a not in edge, b not in edge) for name, (a, b) in named.items()}
-    verdict, each, compared = verdicts.effects(differences, wanted, tuned)
-    within = {name: verdicts.at_most(limit, values[name]) for name, limit in (limits or {}).items()}
-    verdict = verdicts.together([verdict, *within.values()])
+    _, each, compared = verdicts.effects(differences, wanted, tuned)
+    each = {name: verdicts.guarded(one, {*named[name]} & {*failed}) for name, one in each.items()}
+    kept = {name: verdicts.guarded(verdicts.at_most(limit, values[name]), {name} & {*failed})
+            for name, limit in (limits or {}).items()}  # fmt: skip
+    verdict = verdicts.guarded(verdicts.together([*each.values(), *kept.values()]), failed)
     sentences = [
         _sentence(one, each[one.variant], [name for name in named[one.variant] if name in edge])
         for one in compared
     ]
     sentences += [
-        f"{name}: {fmean(values[name]):.2f}, at most {limit:g} {within[name]}"
+        f"{name}: {fmean(values[name]):.2f}, at most {limit:g} {kept[name]}"
         for name, limit in (limits or {}).items()
     ]
+    if failed:
+        sentences.append(f"{', '.join(sorted(failed))}: {NOTHING}")
     figures: dict[str, Any] = {
         f"{name} ({unit.partition(',')[0]})": f"{fmean(v):.2f} ± {stdev(v):.2f}"
         for name, v in values.items()

@@ -197,6 +197,29 @@ def lenet5_output(lab: Lab) -> Finding:
 
 
 @training(
+    claim="Equation 9, in which the classes compete, does better than equation 8, the mean penalty "
+    "of the right class; softmax does as well.",
+    by="the paper, for the first",
+    source="LeCun et al. 1998, section II-C",
+    criterion="confirmed if the test error is lower with equation 9 than with 8, and that of "
+    "softmax differs from equation 9's by at most 1 point with the whole interval",
+    minutes=4,
+    shrunk=SHORT,
+)
+def lenet5_competition(lab: Lab) -> Finding:
+    """Fixed centres, so that equation 8 cannot collapse; each loss with its own learning rate."""
+    text, init = design("lenet5"), {"init": "HeNormal()"}
+    softmax = text.replace("output: 10 prototypes", "output: 10 neurons")
+    variants = {
+        "equation 8": Variant(text, {**init, "lr": "0.004", "loss": "PenaltyLoss()"}),
+        "equation 9": Variant(text, {**init, "lr": "0.004", "loss": "MapLoss(20.0)"}),
+        "softmax": Variant(softmax, {**init, "lr": "0.032", "loss": "CrossEntropy()"}),
+    }
+    expected = {("equation 8", "equation 9"): LOWER, ("equation 9", "softmax"): same(1.0)}
+    return lab.compare(variants, expected, epochs=12)
+
+
+@training(
     claim="Equation 8 alone would collapse if the centres of the output were trained too.",
     by="the paper",
     source="LeCun et al. 1998, section II-C",

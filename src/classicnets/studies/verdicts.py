@@ -7,6 +7,7 @@ be distinguishable at this scale.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from classicnets.experiments.statistics import interval, least_pairs
 from classicnets.experiments.verdicts import BETTER, WORSE, Comparison, decide
@@ -100,6 +101,23 @@ def at_most(limit: float | int, values: Sequence[float | int]) -> str:
     """Whether the mean of the runs is at most a limit, with the whole interval."""
     low, high = interval(values)
     return CONFIRMED if high <= limit else CORRECTED if low > limit else CANNOT_TELL
+
+
+def learnt_nothing(errors: Sequence[float | int], chance: float | int, images: int) -> bool:
+    """Whether at least half of the runs do no better than guessing, by their test errors in %.
+
+    `chance` is the error of the commonest class as the only answer, on so many `images`.
+
+    >>> learnt_nothing([89.0, 90.2, 12.0], 90, 1000), learnt_nothing([89.0, 35.1, 12.0], 90, 1000)
+    (True, False)
+    """
+    rare = chance - 3.09 * sqrt(chance * (100 - chance) / images)  # of a thousand guesses one
+    return 2 * sum(error >= rare for error in errors) >= len(errors)
+
+
+def guarded(verdict: str, failed: Collection[str]) -> str:
+    """Where networks have learnt nothing, a claim is neither confirmed nor corrected."""
+    return CANNOT_TELL if failed and verdict in (CONFIRMED, CORRECTED) else verdict
 
 
 def effects(

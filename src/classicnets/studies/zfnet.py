@@ -13,10 +13,10 @@ from classicnets.training.run.directory import Run
 from classicnets.visualize.deconv import deconv
 from classicnets.visualize.probes import probes
 
-from . import narrow
+from . import lab as labs, narrow
 from .charts import Bars
 from .facts import built, layers, measured, some_digits
-from .lab import Lab, Measure, Pair, Variant, conclude, measured as measured_runs, runs_of
+from .lab import Lab, Measure, Pair, Variant
 from .narrow import EIGHTH, smalls
 from .study import NOTES, TEXT, Finding, history, structure, training
 from .verdicts import HIGHER, LOWER, equal, holding
@@ -212,8 +212,9 @@ def _within(lab: Lab, pair: Pair, measure: Callable[[str], Measure], unit: str) 
     widths = {"as published": narrow.zfnet(), "wider": narrow.zfnet(middle=(64, 128, 64))}
     variants = {name: Variant(text, {"size": "16"}) for name, text in widths.items()}
     trained = lab.trained(variants, 1, epochs=6, search_lr=False)
-    values = {name: measured_runs(trained, measure(name))["as published"] for name in pair}
-    return conclude(values, {pair: LOWER}, unit, runs=runs_of(trained, values))
+    values = {name: labs.measured(trained, measure(name))["as published"] for name in pair}
+    failed, runs = labs.at_chance(trained) & {"as published"}, labs.runs_of(trained, values)
+    return labs.conclude(values, {pair: LOWER}, unit, runs=runs, failed=pair if failed else ())
 
 
 def _probe(layer: str) -> Measure:

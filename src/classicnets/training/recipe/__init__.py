@@ -4,7 +4,7 @@ from .averaging import Ema, Polyak
 from .constraint import FilterRms
 from .init import AsBuilt, FromRun, Gaussian, Glorot, HeNormal, LecunUniform
 from .layer_rates import HeadFirst
-from .loss import CrossEntropy, MapLoss, WithAuxiliaries
+from .loss import CrossEntropy, MapLoss, PenaltyLoss, WithAuxiliaries
 from .optimizers import SGD, Adam, AdamW, CaffeSGD, LevenbergMarquardt, OptimizerSpec
 from .progressive import ProgressiveResizing
 from .recipe import Recipe, by_place
@@ -15,7 +15,7 @@ __all__ = [
     "SGD", "Adam", "AdamW", "AsBuilt", "CaffeSGD", "Constant", "CrossEntropy", "Ema",
     "EpochTable", "FilterRms", "FromRun", "Gaussian", "Glorot", "HeNormal", "HeadFirst",
     "LecunUniform", "LevenbergMarquardt", "MapLoss", "MultiStep", "OneCycle", "OptimizerSpec",
-    "Polyak", "ProgressiveResizing", "Recipe", "ReduceOnPlateau", "WarmupUntil",
+    "PenaltyLoss", "Polyak", "ProgressiveResizing", "Recipe", "ReduceOnPlateau", "WarmupUntil",
     "WithAuxiliaries", "by_place",
 ]
 # fmt: on

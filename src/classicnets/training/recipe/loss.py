@@ -74,7 +74,21 @@ class MapLoss:
         return _cross_entropy(rubbish_included, labels, weights)
 
 
-Loss = CrossEntropy | WithAuxiliaries | MapLoss
+@dataclass(frozen=True)
+class PenaltyLoss:
+    """LeCun et al. 1998, equation 8: y_D alone, the penalty of the right class.
+
+    The other classes do not count, so that nothing pushes them away.
+    """
+
+    def __call__(
+        self, scores: Scores, labels: Int64[Tensor, " n"], weights: Weights = None
+    ) -> Float[Tensor, ""]:
+        each = F.nll_loss(main_head(scores), labels, reduction="none")
+        return (each if weights is None else weights[labels] * each).mean()
+
+
+Loss = CrossEntropy | WithAuxiliaries | MapLoss | PenaltyLoss
 
 
 def takes_weights(loss: Callable[..., Tensor]) -> bool:
