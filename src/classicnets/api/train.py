@@ -255,7 +255,7 @@ def train(
     """
     check_arguments(seed, workers)
     data = str(data) if isinstance(data, Path) else data
-    where = distributed.init(select_device(device))
+    where = distributed.init(select_device(device), "a new run")
     target = resolve_network(network, data)
     start = None if init_from is None else open_start(init_from, target.name)
     chosen_recipe = choose_recipe(target, recipe, data, start)
@@ -268,6 +268,7 @@ def train(
         options = {"unreadable": unreadable, "allow_missing_classes": allow_missing_classes}
         whole = wanted.crop_sampler.whole
         splits = open_data(data, wanted.side, target.channels, whole=whole, **options)
+    distributed.require_same("their data", splits.digest)
     shape = (splits.channels, wanted.crop, wanted.crop)
     module = build_seeded(target.build, len(splits.classes), shape, seed)
     if start is not None:
