@@ -41,7 +41,7 @@ def init(device: torch.device, what: str) -> torch.device:
         try:
             name = _agree(store, number, count)
         except RuntimeError:  # as the store's
-            raise OSError(f"not all {count} processes have come in {store.timeout}") from None
+            raise OSError(f"not all {count} processes have come") from None
         store = dist.PrefixStore(name, store)  # pyright: ignore[reportPrivateImportUsage]
         _STORE.append(store)
         backend = "nccl" if device.type == "cuda" else "gloo"
