@@ -207,11 +207,11 @@ def test_two_machines_go_on_when_a_process_is_killed(tmp_path, write_folder):
     ]
     try:
         for machine in machines:
-            _, err = machine.communicate(timeout=120)
+            _, err = machine.communicate(timeout=300)
             assert machine.returncode == 0, err[-3000:]
     finally:
         for machine in machines:
-            machine.kill()
+            machine.terminate()  # it ends what it has started
     assert [(tmp_path / f"restarts of {rank}").read_text() for rank in "01"] == ["0", "1"]
     whole, killed = (
         load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed")

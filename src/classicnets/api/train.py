@@ -125,14 +125,15 @@ class Training:
         )
 
     def __iter__(self) -> Iterator[Record]:
-        began = saved = perf_counter()
+        began, saved, kept = perf_counter(), perf_counter(), True
         if distributed.rank() == 0:
             lock_directory(self.directory)
         try:
             for record in loop.train(self.state, self.config, self.splits, self.workers):
                 if record.validation is not None:
+                    kept = False
                     self._end_epoch(record, perf_counter() - began)
-                    began = saved = perf_counter()
+                    began, saved, kept = perf_counter(), perf_counter(), True
                 elif perf_counter() - saved > SAVE_EVERY:
                     self.save()
                     saved = perf_counter()
@@ -144,7 +145,8 @@ class Training:
             if distributed.rank() > 0:  # another process writes
                 raise
             with suppress(ValueError, OSError):
-                self.save()
+                if kept:  # the metrics and weights of an epoch that has ended
+                    self.save()
             held = "no checkpoint" if self.saved is None else f"a checkpoint of step {self.saved}"
             kind = OSError if isinstance(error, OSError) else ValueError
             raise kind(f"{error}; {self.directory} holds {held}") from error
