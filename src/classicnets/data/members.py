@@ -50,13 +50,10 @@ def shard_order(
     sizes = torch.tensor(batches)
     place = torch.arange(n) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
     process = place % processes
+    counts = torch.bincount(process, minlength=processes).tolist()
+    mixed = [_mixed(part, turn[part], generator) for part in line.split(counts)]
     order = torch.empty(n, dtype=torch.long)
-    start = 0
-    for rank in range(processes):
-        mine = (process == rank).nonzero()[:, 0]
-        part = line[start : start + len(mine)]
-        start += len(mine)
-        order[mine] = _mixed(part, turn[part], generator)
+    order[process.argsort(stable=True)] = torch.cat(mixed)
     return order
 
 
