@@ -1,14 +1,16 @@
 """Trainings killed at random moments, resumed, and compared with ones that nobody killed.
 
     python benchmarks/kill.py --kills 100 --work DIRECTORY
+    python benchmarks/kill.py --kills 25 --case shards
 
-Four trainings: LeNet-5; ResNet-20 with augmentation, averaged weights and accumulated gradients; a
-design with dropout; and fine-tuning. Each is trained once without being disturbed. Then processes
-of it are started, killed (SIGKILL) at a random moment of their life or, every second time, in the
-next write after one, and resumed, three times in a row; the fourth process runs to its end. The
-weights, the whole saved state and the metrics but their times must equal those of the undisturbed
-training, byte for byte. A process that is killed before there is a run starts it anew. Results go
-to results/kill.json; the exit status is 1 if one training differs.
+Five trainings: LeNet-5; ResNet-20 with augmentation, averaged weights and accumulated gradients; a
+design with dropout; fine-tuning; and one from shards, which saves in the middle of an epoch too.
+Each is trained once without being disturbed. Then processes of it are started, killed (SIGKILL) at
+a random moment of their life or, every second time, in the next write after one, and resumed, three
+times in a row; the fourth process runs to its end. The weights, the whole saved state and the
+metrics but their times must equal those of the undisturbed training, byte for byte. A process that
+is killed before there is a run starts it anew. Results go to results/kill.json, of one case to
+results/kill-CASE.json; the exit status is 1 if one training differs.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from typing import Any
 import torch
 
 import classicnets as cn
+from classicnets.api import train
 from classicnets.api.train import Training, versions
 from classicnets.support.errors import TrainingAdvice
 from classicnets.training.execution.execution import Execution
@@ -58,7 +61,13 @@ CASES: dict[str, dict[str, Any]] = {
         "init_from": "learnt",
         "overrides": {"steps": "24", "size": "16"},
     },
+    "shards": {
+        "network": "lenet5",
+        "data": "shards/train-{000000..000005}.tar",
+        "overrides": {"steps": "400", "batch": "8", "crop_sampler": "RandomCrop(whole=True)"},
+    },
 }
+SAVE_EVERY = {"shards": 0.2}  # seconds; ten minutes otherwise, so at the end of an epoch
 
 
 def begin(name: str, directory: Path) -> Training:
@@ -69,9 +78,11 @@ def begin(name: str, directory: Path) -> Training:
 
 
 def prepare() -> None:
-    """Writes the design, and the run that fine-tuning starts from."""
+    """Writes the design, the shards, and the run that fine-tuning starts from."""
     if not Path(DESIGN).exists():
         Path(DESIGN).write_text(cn.design("alexnet", "1/8", (3, 64, 64), 4))
+    if not Path("shards").exists():
+        cn.pack("digits", "shards", side=32, channels=1, shards=6)
     if not Path("learnt/weights.safetensors").exists():
         cn.train("resnet20", "synthetic", "fast", epochs=1, out="learnt", exist_ok=True).finish()
 
@@ -140,36 +151,43 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--work", type=Path, default=Path("killed"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--case", choices=CASES, help="this one only")
     parser.add_argument("--train", choices=CASES, help="trains one case in this process")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore", TrainingAdvice)
     torch.set_num_threads(1)  # sums of parts round by their number
     if options.train:
+        train.SAVE_EVERY = SAVE_EVERY.get(options.train, train.SAVE_EVERY)
         begin(options.train, options.out).finish()
         return 0
     options.work.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(options.work):
-        found = run(options.kills, random.Random(options.seed))
-    content = {"command": f"python benchmarks/kill.py --kills {options.kills}", **found}
-    RESULTS.write_text(json.dumps({**content, "versions": versions()}, indent=1) + "\n")
+        names = [options.case] if options.case else list(CASES)
+        found = run(names, options.kills, random.Random(options.seed))
+    command, results = f"python benchmarks/kill.py --kills {options.kills}", RESULTS
+    if options.case:
+        command += f" --case {options.case}"
+        results = RESULTS.with_stem(f"{RESULTS.stem}-{options.case}")
+    content = {"command": command, **found}
+    results.write_text(json.dumps({**content, "versions": versions()}, indent=1) + "\n")
     print(json.dumps(content, indent=1))
     return 0 if not found["differing"] else 1
 
 
-def run(kills: int, chance: random.Random) -> dict[str, Any]:
+def run(names: list[str], kills: int, chance: random.Random) -> dict[str, Any]:
     prepare()
     seconds = {}
-    for name in CASES:
+    for name in names:
         began = time.perf_counter()
         whole = Path(f"whole-{name}")
         assert process(name, whole).wait() == 0, f"{name} does not train"
         seconds[name] = time.perf_counter() - began
-    done: dict[str, Counter[str]] = {name: Counter() for name in CASES}
+    done: dict[str, Counter[str]] = {name: Counter() for name in names}
     different: dict[str, list[str]] = {}
     trainings = 0
     while sum(count for stages in done.values() for count in stages.values()) < kills:
-        name = list(CASES)[trainings % len(CASES)]
+        name = names[trainings % len(names)]
         directory = Path(f"killed-{trainings}")
         for _ in range(IN_A_ROW):
             after, writing = chance.uniform(0, seconds[name]), chance.random() < 0.5
@@ -178,8 +196,8 @@ def run(kills: int, chance: random.Random) -> dict[str, Any]:
                 break
             done[name][where] += 1
         assert process(name, directory).wait() == 0, f"{directory} does not resume"
-        if names := differing(Path(f"whole-{name}"), directory):
-            different[str(directory)] = names
+        if parts_of := differing(Path(f"whole-{name}"), directory):
+            different[str(directory)] = parts_of
         trainings += 1
         print(f"{trainings} trainings, {dict(done[name])}, {len(different)} differ", flush=True)
     return {"kills": done, "trainings": trainings, "differing": different}

@@ -3,11 +3,14 @@
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -15,6 +18,9 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+import classicnets as cn
+from classicnets.training.execution import distributed
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,39 +121,104 @@ def test_the_slurm_script_starts_resumes_and_is_queued_again(tmp_path):
         (Path(run) / "run.json").touch()
 
 
+def in_threads(store, count: int) -> list[str]:
+    """The names that so many processes agree on by this store."""
+    found: dict[int, str] = {}
+
+    def join(number: int) -> None:
+        found[number] = distributed._agree(store, number, count)
+
+    threads = [Thread(target=join, args=(number,)) for number in reversed(range(count))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    return [found[number] for number in range(count)]
+
+
+def test_processes_that_start_again_agree_whatever_is_left_in_the_store():
+    """And each time on another name: the last start left questions, as if it had been killed."""
+    store = dist.HashStore()
+    store.set_timeout(timedelta(seconds=10))
+    starts = []
+    for count in (3, 3, 2, 4, 1):
+        names = in_threads(store, count)
+        assert len(set(names)) == 1
+        starts.append(names[0])
+        for number in range(1, 4):
+            store.set(f"asking {number}", f"a process that has gone {len(starts)}")
+    assert len(set(starts)) == 5
+    store.set_timeout(timedelta(seconds=0.1))
+    for number in (0, 1):
+        with pytest.raises(RuntimeError):
+            distributed._agree(store, number, 2)
+
+
 SCRIPT = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 import torch
 import classicnets as cn
-from classicnets.data.synthetic import shapes
+from classicnets.api import train
 
-out, kills = Path(sys.argv[1]), sys.argv[2] == "kill"
+root, rank = Path(sys.argv[1]), os.environ["RANK"]
 torch.set_num_threads(1)
-data = shapes(150, channels=1)
-if (out / "run.json").exists():
-    training = cn.resume(out, data=data)
-else:
-    changes = {"batch": "15", "epochs": "3"}
-    training = cn.train("lenet5", data, out=out, recipe="fast", overrides=changes)
-for record in training:
-    if kills and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
-        if record.step == record.steps // 2:
+train.SAVE_EVERY = 0  # after each step
+data = f"{root}/shards/train-{{000000..000003}}.tar"
+changes = {"batch": "12", "epochs": "2", "crop_sampler": "RandomCrop(whole=True)"}
+
+def new(name):
+    return cn.train("lenet5", data, out=root / name, recipe="fast", overrides=changes)
+
+again = (root / "killed/run.json").exists()
+training = cn.resume(root / "killed") if again else new("killed")
+epoch = training.config.steps_per_epoch
+assert again == (epoch < training.state.step < 2 * epoch)
+try:
+    for record in training:
+        if record.step == epoch + 4 and rank == "1" and not again:
             os.kill(os.getpid(), signal.SIGKILL)
+except RuntimeError:  # the other has gone; as under NCCL this one waits
+    time.sleep(60)
+new("whole").finish()
+(root / f"restarts of {rank}").write_text(os.environ["TORCHELASTIC_RESTART_COUNT"])
+try:
+    cn.resume(root / "killed") if rank == "0" else new("other")
+except ValueError as error:
+    (root / f"error of {rank}").write_text(str(error))
 """
 
 
-def test_torchrun_goes_on_when_a_process_is_killed(tmp_path):
+@pytest.mark.slow
+def test_two_machines_go_on_when_a_process_is_killed(tmp_path, write_folder):
+    """Each has a torchrun of its own, and only one counts a restart; they train on shards."""
+    pytest.importorskip("webdataset")
+    cn.pack(write_folder(tmp_path / "images", 60), tmp_path / "shards", shards=4)
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    for name, restarts in (("whole", "0"), ("kill", "1")):
-        done = subprocess.run(
-            [*command, f"--max-restarts={restarts}", str(tmp_path / "script.py"),
-             str(tmp_path / name), name],
-            capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    command += ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=1"]
+    command += ["--local-addr=127.0.0.1", "--max-restarts=1", tmp_path / "script.py", tmp_path]
+    machines = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        for machine in machines:
+            _, err = machine.communicate(timeout=300)
+            assert machine.returncode == 0, err[-3000:]
+    finally:
+        for machine in machines:
+            machine.terminate()  # it ends what it has started
+    assert [(tmp_path / f"restarts of {rank}").read_text() for rank in "01"] == ["0", "1"]
     whole, killed = (
-        load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "kill")
+        load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed")
     )
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    for rank in "01":
+        assert (tmp_path / f"error of {rank}").read_text() == (
+            "the processes differ in what to do: a run to resume in process 0, a new run in "
+            "process 1; all machines need the same command, data and run directory"
+        )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from classicnets.data import decode
+from classicnets.data import decode, readers
 from classicnets.data.sets import open_data, open_test, resolve
 
 
@@ -116,7 +116,7 @@ def test_reading_stops_at_once_when_interrupted(tmp_path, monkeypatch):
         return torch.zeros(1, 8, 8, dtype=torch.uint8)
 
     monkeypatch.setattr(decode, "read_image", slow)
-    monkeypatch.setattr(decode, "ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(readers, "ThreadPoolExecutor", Interrupted)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # with one, none are started
     with pytest.raises(KeyboardInterrupt):
         decode.read_images([tmp_path / f"{k}.png" for k in range(4000)], 8, 1)

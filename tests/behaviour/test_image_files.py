@@ -208,9 +208,9 @@ def test_an_image_is_the_same_whether_converted_whole_or_in_bands(monkeypatch, m
         image = image.point(lambda v: v / 255)
     if mode == "P":
         image.info["transparency"] = 3
-    monkeypatch.setattr(decode, "BAND", 300)  # 3 rows
+    monkeypatch.setattr(image_file, "BAND", 300)  # 3 rows
     banded = decode.as_square(image, 20, channels)
-    monkeypatch.setattr(decode, "BAND", 10**9)
+    monkeypatch.setattr(image_file, "BAND", 10**9)
     assert torch.equal(banded, decode.as_square(image, 20, channels))
 
 

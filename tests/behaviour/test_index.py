@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from classicnets.data import decode, index
+from classicnets.data import image_file, index
 from classicnets.data.image_file import open_image
 from classicnets.data.index import NAME, indexed_digests
 from classicnets.data.listing import find_overlap, training_digests
@@ -48,7 +48,7 @@ def opened(monkeypatch) -> list[str]:
         names.append(Path(path).name)
         return open_image(path)
 
-    monkeypatch.setattr(decode, "open_image", note)
+    monkeypatch.setattr(image_file, "open_image", note)
     return names
 
 
@@ -184,31 +184,51 @@ def test_a_locked_index_does_not_stop_a_start(folder, monkeypatch):
         other.close()
 
 
-def test_two_processes_index_the_same_folder_at_once(folder):
+def test_of_two_processes_at_once_one_reads_and_the_other_recalls(folder):
     script = (
-        "import sys; from classicnets.data import index; index.LEAST = 1\n"
+        "import sys; from classicnets.data import image_file, index; index.LEAST = 1\n"
         "from classicnets.data.sets import open_data\n"
-        "print(open_data(sys.argv[1], 8, 3, whole=True).train.sizes.tolist())"
+        "opened, open_image = [], image_file.open_image\n"
+        "image_file.open_image = lambda path: opened.append(path) or open_image(path)\n"
+        "print(open_data(sys.argv[1], 8, 3, whole=True).train.sizes.tolist(), len(opened))"
     )
     command = [sys.executable, "-c", script, str(folder)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    answers = [process.communicate(timeout=120)[0] for process in both]
-    assert answers[0] == answers[1] == f"{start(folder)[0][0]}\n"
+    answers = [process.communicate(timeout=120)[0].rpartition(" ") for process in both]
+    assert answers[0][0] == answers[1][0] == str(start(folder)[0][0])
+    assert sum(int(opened) for _, _, opened in answers) == 18
+
+
+def test_a_start_asks_for_the_size_of_each_file_once(folder, monkeypatch):
+    (folder / "val/a/0.png").write_bytes((folder / "train/a/0.png").read_bytes())
+    settle(folder)
+    start(folder)  # the next opens none, which would ask too
+    asked: list[str] = []
+    stat = os.stat
+
+    def note(path, *args, **options):
+        asked.append(str(path))
+        return stat(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", note)
+    start(folder)
+    images = [path for path in asked if path.endswith(".png")]
+    assert len(images) == len(set(images)) == 18
 
 
 def test_what_was_read_until_ctrl_c_is_kept(folder, monkeypatch, opened):
-    monkeypatch.setattr(decode.torch, "get_num_threads", lambda: 1)
-    note = decode.open_image
+    monkeypatch.setattr(index.torch, "get_num_threads", lambda: 1)
+    note = image_file.open_image
 
     def interrupted(path):
         if len(opened) == 4:
             raise KeyboardInterrupt
         return note(path)
 
-    monkeypatch.setattr(decode, "open_image", interrupted)
+    monkeypatch.setattr(image_file, "open_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         start(folder)
-    monkeypatch.setattr(decode, "open_image", note)
+    monkeypatch.setattr(image_file, "open_image", note)
     opened.clear()
     start(folder)
     assert len(opened) == 18 - 4

@@ -1,6 +1,7 @@
 """A run that is killed, without a chance to save, ends as one that never was."""
 
 import functools
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from torch import nn
 
 import classicnets as cn
 from classicnets.api.train import Training
+from classicnets.data.images import ImageFiles
 
 # a network with dropout and batch normalisation, in a file as a stranger's would be
 NETWORK = """
@@ -91,6 +93,44 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path, trained, rows, more):
         for path in (whole.directory, out)
     ]
     assert columns[0] == columns[1]
+
+
+SHARDS = """
+import os, signal, sys
+import torch
+import classicnets as cn
+from classicnets.api import train
+
+torch.set_num_threads({threads})
+train.SAVE_EVERY = 0  # after each step
+training = cn.train(**{words!r})
+for record in training:
+    if record.step == training.config.steps_per_epoch + 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_on_shards_that_is_killed_in_the_middle_of_an_epoch_resumes_bit_for_bit(
+    tmp_path, write_folder
+):
+    pytest.importorskip("webdataset")
+    cn.pack(write_folder(tmp_path / "images", 60), tmp_path / "shards", shards=4)
+    changes = {"batch": "12", "crop_sampler": "RandomCrop(whole=True)"}
+    words = {"network": "lenet5", "data": f"{tmp_path}/shards/train-{{000000..000003}}.tar",
+             "recipe": "fast", "epochs": 2, "overrides": changes}  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    cn.train(**words, out=whole).finish()
+    words["out"] = str(killed)
+    script = SHARDS.format(threads=torch.get_num_threads(), words=words)
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+    resumed = cn.resume(killed)
+    per_epoch = resumed.config.steps_per_epoch
+    assert per_epoch < resumed.state.step < 2 * per_epoch
+    assert isinstance(resumed.splits.train, ImageFiles)
+    resumed.finish()
+    for name in ("weights.safetensors", "last.pt"):
+        assert (whole / name).read_bytes() == (killed / name).read_bytes()
 
 
 def test_a_module_of_your_own_without_a_saved_state_cannot_resume(tmp_path):

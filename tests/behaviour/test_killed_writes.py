@@ -147,6 +147,40 @@ def test_a_copy_that_lacks_a_file_is_not_resumed_and_stays_as_it_is(
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_a_run_whose_metrics_lack_an_epoch_that_has_ended_is_not_resumed(tmp_path, stop_after):
+    training = start(tmp_path / "run")
+    stop_after(training, training.config.steps_per_epoch + 1)
+    (tmp_path / "run/metrics.jsonl").unlink()
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is incomplete: it has 0 epochs of 1$"):
+        cn.resume(tmp_path / "run", data=DATA)
+
+
+@pytest.mark.parametrize("write", [1, 2, 3])
+def test_an_epoch_that_is_not_kept_is_not_in_the_checkpoint(tmp_path, whole, write):
+    """One write of the second epoch fails (weights, run.json, metrics.csv), the next would not."""
+    training, fsync, count = start(tmp_path / "run"), files.os.fsync, 0
+
+    def once(descriptor: int) -> None:
+        nonlocal count
+        count += 1
+        if count == write:
+            raise OSError(5, "Input/output error")
+        fsync(descriptor)
+
+    steps = iter(training)
+    while next(steps).step < 2 * training.config.steps_per_epoch - 1:
+        pass
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files.os, "fsync", once)
+        with pytest.raises(OSError, match="Input/output error"):
+            list(steps)
+    cn.resume(tmp_path / "run", data=DATA).finish()
+    for name in ("weights.safetensors", "last.pt"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
+    rows = [[e.step for e in open_run(out).epochs] for out in (tmp_path / "run", whole)]
+    assert rows[0] == rows[1]
+
+
 def test_a_copy_without_the_mean_image_is_refused(tmp_path):
     recipe = _with_mean_image()
     cn.train("lenet5", DATA, recipe, out=tmp_path / "run").finish()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import tarfile
 import threading
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import classicnets as cn
+from classicnets.data import index
 from classicnets.data.image_file import open_image
 from classicnets.data.images import ImageFiles
 from classicnets.data.members import MIXED, shard_order
@@ -305,6 +307,34 @@ def test_damaged_shards_and_indices_are_refused_in_a_sentence(packed, tmp_path):
     (packed / "train-000001.tar").write_bytes(whole + bytes(512))
     with pytest.raises(ValueError, match=r"train-000001.tar has .* bytes, and by index"):
         open_data(names(packed), 8, 3)
+
+
+def test_a_shard_with_another_byte_is_refused_where_damage_is(packed):
+    """It is read as before by default; `refuse` reads all of it first, and the test's too."""
+    assert len(open_data(names(packed), 8, 3, whole=True, unreadable="refuse").train) == 28
+    for name in ("train-000002.tar", "test-000000.tar"):
+        path = packed / name
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"x")
+        assert len(open_data(names(packed), 8, 3, whole=True).train) == 28
+        for opening in (open_data, partial(open_test, classes=("dark", "light"))):
+            with pytest.raises(ValueError, match=f"{name} is damaged: its SHA-256 sum is "):
+                opening(names(packed), 8, 3, whole=True, unreadable="refuse")
+        path.write_bytes(content)
+
+
+def test_the_sums_of_large_shards_that_have_not_changed_are_kept(packed, monkeypatch):
+    for path in packed.glob("*.tar"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    read: list[str] = []
+    digest = index.content_digest
+    monkeypatch.setattr(index, "content_digest", lambda path: read.append(path) or digest(path))
+    for large, times in ((2**30, 2), (1, 1)):
+        monkeypatch.setattr(index, "LARGE", large)
+        read.clear()
+        for _ in range(2):
+            open_data(names(packed), 8, 3, whole=True, unreadable="refuse")
+        assert len(read) == times * 5
 
 
 def rewrite(path: Path, change) -> None:

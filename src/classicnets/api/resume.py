@@ -56,7 +56,7 @@ def resume(
             f"{run} is on the hub, which has no checkpoint to resume from; a new run starts from "
             f"its weights with {option('init_from', str(run))}"
         )
-    where = distributed.init(select_device(device))
+    where = distributed.init(select_device(device), "a run to resume")
     open_run(Path(run))  # or an error, before anything is written there
     if distributed.rank() == 0:
         lock_directory(Path(run))  # before what another process may be writing is read
@@ -95,6 +95,7 @@ def resume(
         training.saved = training.state.step
         if training.state.validation and not found.weights.exists():
             raise ValueError(f"no {found.weights}, the best weights so far; train again")
+    distributed.require_same("the step of their checkpoint", training.state.step)
     training.adapted = dict(found.notes.get("adapted") or {})
     training.chosen = f"as the run began: {execution}"
     training.given = {name.partition(".")[0] for name in _origin(found).get("overrides") or ()}

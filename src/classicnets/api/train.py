@@ -126,14 +126,15 @@ class Training:
         )
 
     def __iter__(self) -> Iterator[Record]:
-        began = saved = perf_counter()
+        began, saved, kept = perf_counter(), perf_counter(), True
         if distributed.rank() == 0:
             lock_directory(self.directory)
         try:
             for record in loop.train(self.state, self.config, self.splits, self.workers):
                 if record.validation is not None:
+                    kept = False
                     self._end_epoch(record, perf_counter() - began)
-                    began = saved = perf_counter()
+                    began, saved, kept = perf_counter(), perf_counter(), True
                 elif perf_counter() - saved > SAVE_EVERY:
                     self.save()
                     saved = perf_counter()
@@ -145,7 +146,8 @@ class Training:
             if distributed.rank() > 0:  # another process writes
                 raise
             with suppress(ValueError, OSError):
-                self.save()
+                if kept:  # the metrics and weights of an epoch that has ended
+                    self.save()
             held = "no checkpoint" if self.saved is None else f"a checkpoint of step {self.saved}"
             kind = OSError if isinstance(error, OSError) else ValueError
             raise kind(f"{error}; {self.directory} holds {held}") from error
@@ -256,7 +258,7 @@ def train(
     """
     check_arguments(seed, workers)
     data = str(data) if isinstance(data, Path) else data
-    where = distributed.init(select_device(device))
+    where = distributed.init(select_device(device), "a new run")
     target = resolve_network(network, data)
     start = None if init_from is None else open_start(init_from, target.name)
     chosen_recipe = choose_recipe(target, recipe, data, start)
@@ -269,6 +271,7 @@ def train(
         options = {"unreadable": unreadable, "allow_missing_classes": allow_missing_classes}
         whole = wanted.crop_sampler.whole
         splits = open_data(data, wanted.side, target.channels, whole=whole, **options)
+    distributed.require_same("their data", splits.digest)
     shape = (splits.channels, wanted.crop, wanted.crop)
     module = build_seeded(target.build, len(splits.classes), shape, seed)
     if start is not None:

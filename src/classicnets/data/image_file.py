@@ -1,4 +1,6 @@
-"""Opens image files: which formats are read, and how much time and memory one may take."""
+"""Image files: which formats are read, how much time and memory one may take, and the image upright
+in mode L or RGB. Needs no torch.
+"""
 
 import io
 import os
@@ -11,15 +13,21 @@ from importlib import import_module
 from pathlib import Path
 from threading import Condition
 
-from PIL import Image
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
 
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import open_regular
 
-from .members import Member
+from .tar import Member
+
+Edges = tuple[int, int, int, int]  # left, top, right, bottom
 
 MAX_PIXELS = 2**28
 VARIABLE = "CLASSICNETS_MAX_PIXELS"  # of the environment, which worker processes inherit
+BAND = 2**18  # pixels that are converted at a time
+WHITE_16_BIT = 65535
+TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 METADATA = 2**24  # bytes before the pixels of a JPEG or PNG
 SCANS = 100  # of a progressive JPEG, which usually has about ten
 METERED = ("JPEG", "PNG")
@@ -249,3 +257,82 @@ class Reading:
 reading = Reading()
 if hasattr(os, "register_at_fork"):  # a worker process has none of these threads
     os.register_at_fork(after_in_child=lambda: reading.__init__())
+
+
+def image_size(path: str | Path | Member, channels: int = 0) -> tuple[int, int]:
+    """Height and width of an image file after EXIF rotation.
+
+    With `channels` it is decoded far enough to find damage, else only its header is read. Raises a
+    ValueError that names the file when it is not an image or is damaged.
+    """
+    with open_image(path) as image:
+        size = upright_size(image)
+        if channels:
+            with load(image, (1, 1)):  # a JPEG at 1/8, but to its end
+                convert(image, channels)
+    return size
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width after EXIF rotation."""
+    width, height = image.size
+    # Pillow turns the size of a TIFF when it reads the tag, and the pixels when it decodes them
+    done = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation) in TURNED
+    turned = not done and _orientation(image) in TURNED
+    return (width, height) if turned else (height, width)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8. Raises a ValueError where it cannot be told."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except TooMuchMetadata:
+        raise
+    except Exception as error:  # as for damaged pixels
+        raise ValueError("its EXIF data, which say how it is turned, are damaged") from error
+
+
+@contextmanager
+def load(image: Image.Image, enough: tuple[int, int]) -> Iterator[None]:
+    """Decodes the pixels and turns them upright; a JPEG as small as `enough` allows."""
+    full = image.width * image.height
+    image.draft(None, enough)
+    whole = "progressive" in image.info  # whose coefficients are all kept until the last scan
+    with reading.room(full if whole else image.width * image.height):
+        image.load()
+        if _orientation(image) != 1:
+            ImageOps.exif_transpose(image, in_place=True)
+        yield
+
+
+def bands(edges: Edges) -> Iterator[Edges]:
+    """A rectangle in parts of whole rows, so that what is computed from it needs little memory."""
+    left, top, right, bottom = edges
+    rows = max(1, BAND // max(1, right - left))
+    return ((left, y, right, min(y + rows, bottom)) for y in range(top, bottom, rows))
+
+
+def convert(image: Image.Image, channels: int) -> Image.Image:
+    """The image in mode L or RGB."""
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    converted = Image.new(mode, image.size)
+    for band in bands((0, 0, *image.size)):
+        converted.paste(_convert_band(image.crop(band), mode), band)
+    return converted
+
+
+def _convert_band(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        white = 1 if image.mode == "F" else WHITE_16_BIT
+        light = np.asarray(image, dtype=np.float64) / white
+        if not ((light >= 0) & (light <= 1)).all():
+            nan = ", and some are NaN" if np.isnan(light).any() else ""
+            raise ValueError(f"its values do not lie between 0 and {white}{nan}")
+        image = Image.fromarray((light * 255).round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == mode else image.convert(mode)

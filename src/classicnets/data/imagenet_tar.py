@@ -19,9 +19,9 @@ from classicnets.support.progress import progress
 from .decode import TASK, read_sizes
 from .download import gunzip
 from .imagenet import SYNSETS, TRUTH, label_flat
-from .members import Archive, Members
+from .members import Members
 from .shard_index import ShardIndex, kept_index, sized
-from .tar import Entry, entries
+from .tar import Archive, Entry, entries
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 KIT = "ILSVRC2012_devkit_t12.tar.gz"

@@ -17,6 +17,7 @@ from classicnets.support.tables import html_table, html_text
 
 from .crops import Boxes, Sizes, centre_boxes
 from .decode import read_images
+from .index import FileFacts
 from .members import Members
 from .resample import resample
 from .transfer import to_device
@@ -34,14 +35,15 @@ class Images:
     """Images of one size in memory, as bytes, with their labels, and their files if they have any.
 
     Grey images may also be (n, h, w). With `memory_mapped` the pixels stay in their file when the
-    labels move to a device. Raises a ValueError for another type or shape, or for other numbers of
-    images and labels.
+    labels move to a device. `facts` are the sizes and times of the files when they were listed.
+    Raises a ValueError for another type or shape, or for other numbers of images and labels.
     """
 
     pixels: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"]
     memory_mapped: bool = False
     paths: list[str] | None = None
+    facts: FileFacts | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.pixels, Tensor) and self.pixels.ndim == 3:
@@ -67,7 +69,9 @@ class Images:
 
     def subset(self, indices: Indices) -> "Images":
         paths = self.paths and [self.paths[i] for i in indices.tolist()]
-        return replace(self, pixels=self.pixels[indices], labels=self.labels[indices], paths=paths)
+        labels = self.labels[indices]
+        facts = None if self.facts is None else self.facts[indices.cpu().numpy()]
+        return replace(self, pixels=self.pixels[indices], labels=labels, paths=paths, facts=facts)
 
     def to(self, device: torch.device) -> "Images":
         pixels = self.pixels if self.memory_mapped else self.pixels.to(device)
@@ -104,15 +108,16 @@ class Images:
 class ImageFiles:
     """Image files of any size, decoded on demand, for data sets that do not fit into memory.
 
-    `paths` may also be images in tar files. `sizes` are height and width after EXIF rotation.
-    Batches arrive on the labels' device. Raises a ValueError for labels or sizes of another type,
-    or other numbers of them.
+    `paths` may also be images in tar files. `sizes` are height and width after EXIF rotation,
+    `facts` as in `Images`. Batches arrive on the labels' device. Raises a ValueError for labels or
+    sizes of another type, or other numbers of them.
     """
 
     paths: list[str] | Members
     labels: Int64[Tensor, " n"]
     sizes: Sizes
     channels: int
+    facts: FileFacts | None = None
 
     def __post_init__(self) -> None:
         _require("labels", self.labels, torch.int64, 1, "(n,)")
@@ -128,7 +133,9 @@ class ImageFiles:
             paths = self.paths.take(indices)
         else:
             paths = [self.paths[i] for i in indices.tolist()]
-        return ImageFiles(paths, self.labels[indices], self.sizes[indices], self.channels)
+        labels, sizes = self.labels[indices], self.sizes[indices]
+        facts = None if self.facts is None else self.facts[indices.cpu().numpy()]
+        return ImageFiles(paths, labels, sizes, self.channels, facts)
 
     def sample(self, limit: int) -> Indices:
         """The indices of at most `limit` images, evenly spaced; of shards on the web, of the first

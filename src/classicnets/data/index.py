@@ -9,9 +9,9 @@ read.
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from hashlib import file_digest
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from time import time_ns
@@ -22,13 +22,17 @@ import PIL
 import torch
 from jaxtyping import Int64
 
+from classicnets.support.machine import cpu_count
+
 from .crops import Sizes
 from .decode import read_sizes
-from .download import cache
+from .download import cache, locked
 from .image_file import max_pixels
+from .readers import asking, content_digest, for_each
 
 NAME = "files.sqlite"
 LEAST = 1_000  # files; fewer are read as fast
+LARGE = 2**30  # bytes that fewer files may have
 SETTLED = 2 * 10**9  # ns since a file changed, since the clocks of some file systems are coarse
 CHUNK = 10_000  # rows that are written together
 WAIT = 5.0  # seconds for another process that writes
@@ -41,6 +45,7 @@ create table if not exists files (
 ) without rowid;
 """
 
+Index = sqlite3.Connection | None
 FileFacts = Int64[np.ndarray, "n 2"]  # bytes, and ns of the last change; -1 of a missing file
 
 
@@ -63,15 +68,18 @@ def indexed_sizes(
     """As `read_sizes`, without opening files that have not changed since an earlier start."""
     sizes, most = torch.zeros(len(paths), 2, dtype=torch.long), max_pixels()
     rows = sizes.numpy()
-    with _index(paths) as index:
+
+    def recall(index: Index) -> list[int]:
         for i, (height, width, decoded) in _find(index, paths, facts, "height, width, decoded"):
             sound = type(height) is type(width) is int and 0 < height * width <= most
             if sound and (decoded or not channels):
                 rows[i] = height, width
-        new = np.flatnonzero(rows[:, 0] == 0).tolist()
+        return np.flatnonzero(rows[:, 0] == 0).tolist()
+
+    with _recalled(paths, facts, recall) as (index, new, cores):
         read = torch.zeros(len(new), 2, dtype=torch.long)
         try:
-            _, reasons = read_sizes([paths[i] for i in new], channels, task, read)
+            _, reasons = read_sizes([paths[i] for i in new], channels, task, read, cores)
         finally:  # Ctrl-C leaves what has been read until then
             decoded = int(channels > 0)
             known = ((new[k], (*read[k].tolist(), decoded)) for k in read[:, 0].nonzero().flatten())
@@ -80,42 +88,56 @@ def indexed_sizes(
     return sizes, {new[i]: reason for i, reason in reasons.items()}
 
 
-def indexed_digests(paths: Sequence[str]) -> list[str]:
+def indexed_digests(
+    paths: Sequence[str], known_facts: FileFacts | None = None, task: str = ""
+) -> list[str]:
     """The SHA-256 of the bytes of each file, without reading those that have not changed since an
     earlier start.
     """
-    facts = file_facts(paths)
-    with _index(paths) as index:
+    facts, digests = file_facts(paths) if known_facts is None else known_facts, dict[int, str]()
+
+    def recall(index: Index) -> list[int]:
         found = _find(index, paths, facts, "digest")
-        digests = {i: digest.hex() for i, (digest,) in found if isinstance(digest, bytes)}
-        new = [i for i in range(len(paths)) if i not in digests]
+        digests.update((i, digest.hex()) for i, (digest,) in found if isinstance(digest, bytes))
+        return [i for i in range(len(paths)) if i not in digests]
+
+    def look(k: int) -> str:
+        return content_digest(paths[new[k]])
+
+    with _recalled(paths, facts, recall) as (index, new, cores):
+        read: dict[int, str] = {}
         try:
-            for i in new:
-                digests[i] = content_digest(paths[i])
+            with asking([paths[i] for i in new], None, cores) as ask:
+                for_each(look, read.__setitem__, len(new), cores, task, ask)
         finally:
-            known = ((i, (bytes.fromhex(digests[i]),)) for i in new if i in digests)
+            known = ((new[k], (bytes.fromhex(digest),)) for k, digest in read.items())
             _store(index, paths, facts, known, ("digest",))
+    digests.update((new[k], digest) for k, digest in read.items())
     return [digests[i] for i in range(len(paths))]
 
 
-def content_digest(path: str) -> str:
-    """The SHA-256 of the bytes of a file."""
-    with Path(path).open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
-def _index(paths: Sequence[str]) -> Iterator[sqlite3.Connection | None]:
-    """The index; None for few files, and where there cannot be one."""
-    opened = _open(cache() / NAME) if len(paths) >= LEAST else None
-    if opened is None:
-        yield None
-        return
-    with closing(opened) as index:
-        yield index
+def _recalled(
+    paths: Sequence[str], facts: FileFacts, recall: Callable[[Index], list[int]]
+) -> Iterator[tuple[Index, list[int], int]]:
+    """The index, if it is worth one, what it does not know as `recall` says, and the cores for it.
+
+    Of the processes of a machine that want to know the same, as under torchrun, one reads the
+    files, with all cores, while the others wait, and recall what it has found.
+    """
+    worth = len(paths) >= LEAST or facts[:, 0].sum() >= LARGE
+    index, cores = _open(cache() / NAME) if worth else None, torch.get_num_threads()
+    with closing(index) if index else nullcontext(), ExitStack() as stack:
+        new = recall(index)
+        if index and new:
+            name = sha256(paths[0].encode("utf-8", "surrogatepass")).hexdigest()[:16]
+            stack.enter_context(locked(f"files-{name}"))
+            new = recall(index)
+            cores = cpu_count() if "LOCAL_WORLD_SIZE" in os.environ else cores
+        yield index, new, cores
 
 
-def _open(file: Path) -> sqlite3.Connection | None:
+def _open(file: Path) -> Index:
     for _ in range(2):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +168,7 @@ def _drop(file: str | Path) -> None:
 
 
 def _find(
-    index: sqlite3.Connection | None, paths: Sequence[str], facts: FileFacts, columns: str
+    index: Index, paths: Sequence[str], facts: FileFacts, columns: str
 ) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """The index in `paths` and these columns of each file that has not changed."""
     if index is None:
@@ -175,7 +197,7 @@ def _find(
 
 
 def _store(
-    index: sqlite3.Connection | None,
+    index: Index,
     paths: Sequence[str],
     facts: FileFacts,
     known: Iterable[tuple[int, tuple[Any, ...]]],

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from .decode import TASK, read_images, read_sizes
@@ -24,13 +25,13 @@ from .images import (
     split_off,
 )
 from .index import FileFacts, file_facts, indexed_digests, indexed_sizes
-from .members import Members
 
 LabelledFiles = list[tuple[str, int]]
 
 MEMORY_LIMIT = 4 * 2**30  # bytes of decoded images
 CHECK_LIMIT = 200_000  # files; of more, decoding and comparing them beforehand takes too long
 SPLITS = ("train", "val", "test")
+COMPARING = "comparing images"
 UNREADABLE = ("skip", "refuse")  # what to do with a file that cannot be read
 
 
@@ -137,10 +138,10 @@ def _read(
     labels = torch.tensor([label for _, label in files], dtype=torch.long)
     if whole or len(files) * channels * side**2 > MEMORY_LIMIT:
         sizes, reasons = indexed_sizes(paths, facts, channels if check else 0, TASK)
-        images = ImageFiles(paths, labels, sizes, channels)
+        images = ImageFiles(paths, labels, sizes, channels, facts)
     else:
         pixels, reasons = read_images(paths, side, channels, task=TASK)
-        images = Images(pixels, labels, paths=paths)
+        images = Images(pixels, labels, paths=paths, facts=facts)
     if reasons:
         readable = [i for i in range(len(files)) if i not in reasons]
         images = images.subset(torch.tensor(readable).long())
@@ -165,21 +166,24 @@ def _duplicates(splits: dict[str, Images | ImageFiles], classes: tuple[str, ...]
     """Files with the same bytes in two splits, which leak training images into the evaluation, or
     with two labels, of which one is wrong.
     """
-    sizes: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
+    sizes: dict[int, list[tuple[str, str, str, int]]] = defaultdict(list)
     for split, images in splits.items():
-        assert not isinstance(images.paths, Members)
-        for path, label in zip(images.paths or [], images.labels.tolist(), strict=True):
-            sizes[os.stat(path).st_size].append((split, classes[label], path))
+        assert isinstance(images.paths, list)
+        assert images.facts is not None
+        files = zip(images.paths, images.labels.tolist(), images.facts.tolist(), strict=True)
+        for path, label, (size, changed) in files:
+            sizes[size].append((split, classes[label], path, changed))
     suspects = [
-        one
-        for same_size in sizes.values()
-        if len({(split, label) for split, label, _ in same_size}) > 1
+        (*one, size)
+        for size, same_size in sizes.items()
+        if len({one[:2] for one in same_size}) > 1
         for one in same_size
     ]
     first: dict[str, tuple[str, str, str]] = {}
     duplicates = []
-    digests = indexed_digests([path for _, _, path in suspects])
-    for (split, label, path), digest in zip(suspects, digests, strict=True):
+    facts = np.array([(size, changed) for *_, changed, size in suspects], np.int64).reshape(-1, 2)
+    digests = indexed_digests([one[2] for one in suspects], facts, COMPARING)
+    for (split, label, path, _, _), digest in zip(suspects, digests, strict=True):
         other, wrong, twin = first.setdefault(digest, (split, label, path))
         if label != wrong:
             duplicates.append(
@@ -196,7 +200,7 @@ def training_digests(data: Splits) -> list[str]:
     paths = data.train.paths
     if not isinstance(paths, list) or len(paths) > CHECK_LIMIT:
         return []
-    return indexed_digests(paths)
+    return indexed_digests(paths, data.train.facts, COMPARING)
 
 
 def find_overlap(images: Images | ImageFiles, digests: Collection[str]) -> tuple[str, ...] | None:
@@ -207,7 +211,7 @@ def find_overlap(images: Images | ImageFiles, digests: Collection[str]) -> tuple
     paths = images.paths
     if not digests or not paths or not isinstance(paths, list) or len(paths) > CHECK_LIMIT:
         return None
-    found = zip(paths, indexed_digests(paths), strict=True)
+    found = zip(paths, indexed_digests(paths, images.facts, COMPARING), strict=True)
     return tuple(path for path, digest in found if digest in digests)
 
 

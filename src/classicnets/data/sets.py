@@ -19,12 +19,12 @@ from .imagenet import VALIDATION, list_imagenet, list_imagenette
 from .imagenet_tar import index_imagenet, is_downloaded
 from .images import Splits
 from .listing import UNREADABLE, Listing, TestImages, digest_of, facts_of, read_listing, read_test
-from .members import WEB
 from .packed import SUFFIX, read_packed
 from .published import PUBLISHED
 from .shard_index import Parts, ShardIndex
 from .shards import ENDING, open_shards, resolve_shards, shards_in
 from .synthetic import shapes
+from .tar import WEB
 from .tar_images import SIZES, tar_digest, tar_splits, tar_test
 
 IMAGENET = "imagenet:"
@@ -62,11 +62,12 @@ def open_data(
     Images of a folder or CSV file become squares of `side` pixels in memory. They stay in their
     files where they need too much memory or, with `whole`, where crops need more than the centre
     square. Published sets of small images and packed files keep their size. Unreadable files are
-    skipped and named in `skipped`, or refused if `unreadable` is "refuse"; of more than 200,000
-    files on disk only the headers are read. `seed` decides missing splits, independently of a run's
-    seed. Validation and test images must have every class unless `allow_missing_classes`. Raises a
-    ValueError for unknown data, with the nearest names, and for data that cannot be trained on, and
-    an OSError when a download fails. Skipped files are also a warning.
+    skipped and named in `skipped`, or refused if `unreadable` is "refuse", which also compares
+    shards with the sums of their index; of more than 200,000 files on disk only the headers are
+    read. `seed` decides missing splits, independently of a run's seed. Validation and test images
+    must have every class unless `allow_missing_classes`. Raises a ValueError for unknown data, with
+    the nearest names, and for data that cannot be trained on, and an OSError when a download fails.
+    Skipped files are also a warning.
     """
     _require_choice(unreadable)
     asked = (resolve(spec), side, channels, seed, whole, unreadable, allow_missing_classes)
@@ -87,7 +88,7 @@ def _open(
     elif _is_packed(name):
         splits = read_packed(Path(as_path(name)), channels)
     elif _is_in_tar(name):
-        index, parts, sizes = _open_tar(name, channels)
+        index, parts, sizes = _open_tar(name, channels, unreadable)
         about = side, channels, seed, whole, unreadable, missing
         splits = tar_splits(index, parts, name, *about, sizes)
         warn_skipped(splits.skipped)
@@ -118,7 +119,7 @@ def open_test(
         splits = open_data(name, side, channels, allow_missing_classes=True)
         found, test = splits.classes, TestImages(splits.test, which="the test part of")
     elif _is_in_tar(name):
-        index, parts, _ = _open_tar(name, channels)
+        index, parts, _ = _open_tar(name, channels, unreadable)
         found, test = index.classes, tar_test(index, parts, side, channels, whole, unreadable)
         warn_skipped(test.skipped)
     else:
@@ -210,12 +211,14 @@ def _is_in_tar(name: str) -> bool:
     return name.endswith(ENDING)
 
 
-def _open_tar(name: str, channels: int = 0) -> tuple[ShardIndex, Parts, dict[str, float | int]]:
+def _open_tar(
+    name: str, channels: int = 0, unreadable: str = ""
+) -> tuple[ShardIndex, Parts, dict[str, float | int]]:
     """The index, the rows of each split, and the sizes of those that are to be split off."""
     if name.startswith(IMAGENET):
         index = index_imagenet(Path(as_path(name.removeprefix(IMAGENET))))
         return index, index.parts(range(2)), {"validation": VALIDATION}
-    return *open_shards(name, channels), SIZES
+    return *open_shards(name, channels, unreadable == "refuse"), SIZES
 
 
 def _listing(name: str, test: bool = False) -> Listing:

@@ -24,7 +24,7 @@ from classicnets.support.files import write_atomic
 
 from .download import cache
 from .image_file import max_pixels
-from .members import Archive
+from .tar import Archive
 
 INDEX = "index.safetensors"
 FORMAT = "1"

@@ -16,9 +16,8 @@ from classicnets.support.files import read_named
 
 from .image_file import suffix_of
 from .images import ImageFiles, Images, Splits
-from .members import Archive, Member
 from .shard_index import INDEX, SPLITS, ShardIndex
-from .tar import entries
+from .tar import Archive, Member, entries
 
 Progress = Callable[[int, int], None]  # called with the images done, and their total
 

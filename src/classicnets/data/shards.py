@@ -23,10 +23,11 @@ from classicnets.support.progress import progress
 from .decode import TASK, read_sizes
 from .download import cache, locked, retrieve
 from .image_file import image_suffixes
+from .index import indexed_digests
 from .listing import CHECK_LIMIT
-from .members import WEB, Archive, Members
+from .members import Members
 from .shard_index import INDEX, Parts, ShardIndex, kept_index, read_index, sized
-from .tar import entries
+from .tar import WEB, Archive, entries
 
 ENDING = ".tar"
 EXAMPLE = "train-{000000..000146}.tar"
@@ -62,12 +63,13 @@ def resolve_shards(spec: str) -> str:
     return f"{as_text(folder.resolve())}/{pattern}"
 
 
-def open_shards(spec: str, channels: int) -> tuple[ShardIndex, Parts]:
+def open_shards(spec: str, channels: int, compare: bool = False) -> tuple[ShardIndex, Parts]:
     """The index of these shards, and the rows of each split.
 
     With an index beside them, training shards bring its validation and test images with them.
-    Raises a ValueError for shards that are damaged or are not those of the index, and for images
-    without a label, and an OSError when one cannot be fetched.
+    With `compare` they are read as a whole and compared with the sums of the index, as those on the
+    web are when they are fetched. Raises a ValueError for shards that are damaged or are not those
+    of the index, and for images without a label, and an OSError when one cannot be fetched.
     """
     folder, _, pattern = spec.rpartition("/")
     names = _expand(pattern)
@@ -84,6 +86,8 @@ def open_shards(spec: str, channels: int) -> tuple[ShardIndex, Parts]:
         wanted |= {i for i, split in enumerate(index.splits) if split != "train"}
     if not folder.startswith(WEB):
         _require_same(index, wanted)
+        if compare:
+            _require_sums([index.archives[i] for i in sorted(wanted)])
     return index, index.parts(wanted)
 
 
@@ -147,6 +151,18 @@ def _require_same(index: ShardIndex, wanted: set[int]) -> None:
         if found != archive.bytes:
             raise ValueError(
                 f"{path} has {found:,} bytes, and by {INDEX} beside it {archive.bytes:,}"
+            )
+
+
+def _require_sums(archives: Sequence[Archive]) -> None:
+    """Raises a ValueError for a shard that has other bytes than when its index was made."""
+    paths = [str(archive.path()) for archive in archives]
+    digests = indexed_digests(paths, task="comparing shards")
+    for archive, found in zip(archives, digests, strict=True):
+        if archive.sha256 not in ("", found):
+            raise ValueError(
+                f"{archive.place} is damaged: its SHA-256 sum is {found}, and by {INDEX} beside it "
+                f"{archive.sha256}"
             )
 
 

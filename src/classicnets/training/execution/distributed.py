@@ -5,7 +5,9 @@ Each process takes its shard of every batch and of all that is evaluated; rank 0
 
 import os
 from inspect import signature
+from time import monotonic, sleep
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
+POLL = 0.002  # seconds
 _STORE: list[Any] = []  # shared by the processes
 # torch 2.13 renamed it
 SYNC_BUFFERS = next(
@@ -22,10 +25,11 @@ SYNC_BUFFERS = next(
 )
 
 
-def init(device: torch.device) -> torch.device:
+def init(device: torch.device, what: str) -> torch.device:
     """Joins the process group that torchrun has started, and returns this process's device.
 
-    Does nothing in a single process.
+    Does nothing in a single process. Raises a ValueError in all where one is to do something else
+    than `what` the first does.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return device
@@ -34,14 +38,50 @@ def init(device: torch.device) -> torch.device:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         store, number, count = next(dist.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
-        # torchrun may keep its store when it restarts, with addresses of processes that are gone
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        prefixed = dist.PrefixStore  # pyright: ignore[reportPrivateImportUsage]
-        store = prefixed(f"attempt {attempt}", store)
+        try:
+            name = _agree(store, number, count)
+        except RuntimeError:  # as the store's
+            raise OSError(f"not all {count} processes have come") from None
+        store = dist.PrefixStore(name, store)  # pyright: ignore[reportPrivateImportUsage]
         _STORE.append(store)
         backend = "nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=number, world_size=count)
+    require_same("what to do", what)
     return device
+
+
+def _agree(store: Any, number: int, count: int) -> str:
+    """A name for this start of the processes, which no earlier start has had.
+
+    torchrun may keep its store when it restarts them, with addresses of processes that are gone,
+    and each machine counts restarts of its own. So the first process draws the name, and tells it
+    to each other one that asks under a name of its own, until that has heard it.
+    """
+    name, deadline = uuid4().hex, monotonic() + store.timeout.total_seconds()
+    if number:
+        store.set(f"asking {number}", name)
+        name = store.get(f"answer to {name}").decode()
+        store.set(f"{number} knows {name}", "")
+    for other in range(1, 1 if number else count):
+        while not store.check([f"{other} knows {name}"]):
+            if monotonic() > deadline:
+                raise RuntimeError
+            store.set(f"answer to {store.get(f'asking {other}').decode()}", name)
+            sleep(POLL)
+    return name
+
+
+def require_same(about: str, value: object) -> None:
+    """Raises a ValueError in all processes where one has another value than the first."""
+    if not _is_distributed():
+        return
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, str(value))
+    if (other := next((k for k, one in enumerate(found) if one != found[0]), 0)) != 0:
+        raise ValueError(
+            f"the processes differ in {about}: {found[0]} in process 0, {found[other]} in process "
+            f"{other}; all machines need the same command, data and run directory"
+        )
 
 
 def rank() -> int:

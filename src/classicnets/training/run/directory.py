@@ -150,7 +150,13 @@ class Run:
         self._rests = perf_counter() + 9 * (perf_counter() - began)
 
     def forget_epochs_after(self, last: int) -> None:
-        """Drops the epochs after this one, of the saved state; they will run again."""
+        """Drops the epochs after this one, of the saved state; they will run again.
+
+        Raises a ValueError where one before is missing.
+        """
+        if len(self.epochs) < last:
+            metrics, count = self.directory / "metrics.jsonl", len(self.epochs)
+            raise ValueError(f"{metrics} is incomplete: it has {count} epochs of {last}")
         self.keep_epochs([epoch for epoch in self.epochs if epoch.epoch <= last])
 
     def keep_epochs(self, epochs: Sequence[EpochMetrics]) -> None:
