@@ -78,11 +78,12 @@ Unreadable = Annotated[
 ]
 
 
-def _set_max_pixels(value: str) -> str:
-    from classicnets.data.image_file import set_max_pixels
+def set_max_pixels(value: str) -> str:
+    """Sets it for this process as soon as it is read; returns what was typed."""
+    from classicnets.data import image_file
 
     if value:
-        set_max_pixels(value)
+        image_file.set_max_pixels(value)
     return value
 
 
@@ -92,7 +93,7 @@ MaxPixels = Annotated[
         "--max-pixels",
         metavar="N",
         rich_help_panel=DATA,
-        callback=_set_max_pixels,
+        callback=set_max_pixels,
         help="largest image that is read, such as --max-pixels 400000000",
         show_default="2^28",
     ),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .options import DATA, UNCHECKED
-from .serve import Host, Port, require_web
+from .serve import MOST_PIXELS, Host, MaxPixels, Port, require_web
 
 
 def web(
@@ -30,14 +30,7 @@ def web(
             **UNCHECKED,
         ),
     ] = None,
-    max_pixels: Annotated[
-        str,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=DATA,
-            help="largest image that is read, such as --max-pixels 12000000",
-        ),
-    ] = "50000000",
+    max_pixels: MaxPixels = MOST_PIXELS,
 ) -> None:
     """Read, design, train and look inside in a browser.
 
@@ -48,9 +41,6 @@ def web(
       classicnets web
       classicnets web projects/birds --data path/to/photos
     """
-    from classicnets.data.image_file import set_max_pixels
-
-    set_max_pixels(max_pixels)
     require_web()
     from classicnets.web.app import application
     from classicnets.web.server import listen, run

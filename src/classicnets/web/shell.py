@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from nicegui import ui
 from starlette.requests import Request
 
+from classicnets.support.names import visible
+
 from .texts import Text
 
 T = TypeVar("T")
@@ -37,6 +39,7 @@ STYLE = """
 .mono { font-family: ui-monospace, monospace; white-space: pre; overflow-x: auto }
 .body--dark .text-negative { color: #ff7b72 !important }
 :focus-visible { outline: 2px solid #5898d4; outline-offset: 2px }
+.q-header :focus-visible { outline-color: white }
 """
 
 
@@ -48,10 +51,16 @@ def text_of(request: Request) -> Text:
 
 @contextmanager
 def frame(request: Request, title: str) -> Iterator[Text]:
-    """The parts that stand on every page; what is made within is its content."""
+    """The parts that stand on every page; what is made within is its content.
+
+    What it cannot show is said there, and what any of its handlers raises in a notice.
+    """
     t = text_of(request)
+    ui.on_exception(noticed)
     ui.page_title(f"{title} · classicnets")
     ui.add_css(STYLE)
+    if t.language == "zh":
+        ui.query("html").props("lang=zh-CN")  # for who has it read aloud
     chosen = request.cookies.get("dark")
     dark = ui.dark_mode(None if chosen is None else chosen == "1")
     with ui.header().classes("items-center q-py-sm bg-primary"):
@@ -69,7 +78,17 @@ def frame(request: Request, title: str) -> Iterator[Text]:
             f'flat color=white dense aria-label="{t("dark or light")}"'
         ).classes("shrink-0").tooltip(t("dark or light"))
     with ui.column().classes("content q-pa-md gap-4"):
-        yield t
+        try:
+            yield t
+        except (ValueError, OSError) as error:
+            failed(t, error)
+
+
+def noticed(error: Exception) -> None:
+    """Says what a handler could not do, until that is closed; several times only once."""
+    mistake = isinstance(error, ValueError | OSError)
+    said = str(error) if mistake else f"{type(error).__name__}: {error}"
+    ui.notify(visible(said), type="negative", multi_line=True, timeout=0, close_button="OK")
 
 
 async def _keep(name: str, value: Any) -> None:
@@ -102,6 +121,36 @@ async def computed(work: Callable[[], T]) -> T:
     finally:
         if not spinner.is_deleted:  # as it is with the page, when that is left meanwhile
             spinner.delete()
+
+
+class Answer:
+    """A place for what takes a while, of which only the last that was asked for is shown there, or
+    why it cannot be had."""
+
+    def __init__(self, t: Text, gap: str = "gap-2"):
+        self.t, self.asked = t, 0
+        self.place = ui.column().classes("w-full").classes(gap)
+
+    def clear(self) -> None:
+        """Empties the place; an answer that is still to come is dropped."""
+        self.asked += 1
+        self.place.clear()
+
+    async def show(self, work: Callable[[], T], draw: Callable[[T], object]) -> bool:
+        """Has it worked out in a thread, and then draws it; whether that came to pass."""
+        self.clear()
+        asked = self.asked
+        with self.place:
+            try:
+                found = await computed(work)
+                if asked != self.asked:
+                    return False
+                draw(found)
+            except (ValueError, OSError) as error:
+                if asked == self.asked:
+                    failed(self.t, ValueError(visible(str(error))))
+                return False
+        return True
 
 
 def failed(t: Text, error: Exception) -> None:
