@@ -395,5 +395,7 @@ def _round(x: float, middle: float, w: float, name: str) -> str:
 FIGURES = {f"{draw.__name__}.svg": draw for draw in (lenet, alexnet, zfnet, vgg, googlenet, resnet)}
 
 if __name__ == "__main__":
-    for name, draw in FIGURES.items():
-        Path(__file__).with_name(name).write_text(draw(), encoding="utf-8")
+    here = Path(__file__).parent
+    for place in (here, here.parents[1] / "src/classicnets/web/drawings"):  # the cards of the page
+        for name, draw in FIGURES.items():
+            (place / name).write_text(draw(), encoding="utf-8")

@@ -42,9 +42,9 @@ def squares(folder, write_folder) -> Path:
 class Site:
     """`classicnets web` in a process of its own, and the address of its pages."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, errors: Any = None):
         command = [sys.executable, "-m", "classicnets", "web", str(folder), "--port", "0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert self.process.stdout
         line = self.process.stdout.readline()
         self.url = re.search(r"http://127\.0\.0\.1:\d+", line)[0]  # pyright: ignore

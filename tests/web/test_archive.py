@@ -1,7 +1,6 @@
 """What a browser sends: names and zip archives that attack, each refused in one sentence."""
 
 import io
-import os
 import re
 import stat
 import struct
@@ -12,7 +11,7 @@ import pytest
 
 from classicnets.web import archive
 from classicnets.web.archive import Names, parts_of, unpack
-from classicnets.web.intake import Intake, remove_leftovers
+from classicnets.web.intake import Intake
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 
@@ -207,12 +206,3 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         intake.take("a/2.png", 0, PNG)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_killed_server_left_is_removed_and_what_a_running_one_takes_is_not(tmp_path):
-    left = tmp_path / f".upload-{2**22 + 1}-abc"  # more than Linux gives by default
-    running = tmp_path / f".upload-{os.getppid()}-abc"
-    for path in (left, running, tmp_path / "photos"):
-        path.mkdir()
-    remove_leftovers(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {running.name, "photos"}

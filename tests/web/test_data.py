@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import shutil
 import zipfile
 from typing import Any
 from urllib.parse import urlsplit
@@ -102,6 +103,18 @@ def test_what_is_refused_is_said_and_nothing_is_left(page, folder, files, why):
     page.get_by_role("alert").wait_for()
     assert why in page.get_by_role("alert").inner_text()
     assert sorted((folder / "data").iterdir()) == before
+
+
+def test_images_that_are_gone_meanwhile_are_said(page, folder):
+    page.goto("/data")
+    page.get_by_role("button", name="Choose a zip file").wait_for()
+    many = {f"{n:02}/{k}.png": coloured("PNG", (n, k, 0)) for n in range(12) for k in range(3)}
+    send(page, "many.zip", archive(many))
+    page.get_by_text("00 · 1 / 1 / 1").wait_for()
+    (folder / "data" / "many").rename(folder / "elsewhere")
+    page.get_by_role("button", name="2", exact=True).click()
+    page.get_by_role("alert").filter(has_text="no such file").wait_for()
+    shutil.rmtree(folder / "elsewhere")
 
 
 def choose(page, path: str) -> None:

@@ -1,6 +1,7 @@
 """An image is dropped or drawn, and explained; class names and file names are text."""
 
 import io
+import re
 import struct
 import zlib
 from typing import Any
@@ -32,6 +33,26 @@ def test_an_image_is_explained_and_names_stay_text(page):
     for method in ("occlusion", "gradients"):
         page.get_by_role("button", name=method).click()
         page.locator("[aria-pressed=true]", has_text=method).wait_for()
+
+
+def test_the_evidence_lies_over_the_image_as_strongly_as_one_likes(page):
+    page.goto("/look?run=squares")
+    page.get_by_role("button", name="One of the test images").click()
+    page.get_by_text(re.compile("^Evidence for")).wait_for()
+    over = page.locator("[style*='position: absolute'][style*='opacity']").first
+    sources = set()
+    for method in ("Grad-CAM", "occlusion", "gradients"):
+        page.get_by_role("button", name=method).click()
+        page.locator("[aria-pressed=true]", has_text=method).wait_for()
+        page.wait_for_timeout(500)
+        sources.add(over.locator("img").last.get_attribute("src"))
+    assert len(sources) == 3  # each method has its own
+    slider = page.get_by_role("slider", name="opacity")
+    slider.focus()
+    for key, opacity in (("Home", "0"), ("End", "1")):
+        page.keyboard.press(key)
+        wanted = [over.element_handle(), opacity]
+        page.wait_for_function("([e, opacity]) => e.style.opacity === opacity", arg=wanted)
 
 
 def test_what_is_not_an_image_is_said_by_its_name(page):

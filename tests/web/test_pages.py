@@ -2,21 +2,62 @@
 
 import http.client
 import re
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
 
+from classicnets.catalog import find
+from classicnets.studies.index import select
+from classicnets.web.pages.networks import DRAWINGS, TITLES
+
 from .conftest import HOSTILE
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_paper_has_a_card_and_its_networks_lead_to_their_pages(page):
     page.goto("/")
     for title in ("LeNet-5", "AlexNet", "ZFNet", "VGG", "GoogLeNet", "ResNet"):
         assert page.get_by_text(title, exact=True).count() == 1
+        figure = page.get_by_role("link", name=title, exact=True).get_by_role("img")
+        figure.scroll_into_view_if_needed()
+        page.wait_for_function("image => image.naturalWidth > 0", arg=figure.element_handle())
     page.get_by_role("link", name="vgg_d", exact=True).click()
     page.get_by_text("138,357,544").first.wait_for()
     page.get_by_role("button", name=re.compile("conv5_1.*7x7")).click()
     page.get_by_text(re.compile("conv5_3 +Conv2d +512x14x14")).wait_for()
+
+
+def test_the_figures_of_the_cards_are_those_of_the_documentation():
+    drawn = {path.name: path.read_bytes() for path in (ROOT / "docs/figures").glob("*.svg")}
+    shown = {path.name: path.read_bytes() for path in DRAWINGS.glob("*.svg")}
+    assert drawn == shown
+    assert {f"{name}.svg" for _, name in TITLES.values()} == drawn.keys()
+
+
+def test_what_is_said_of_a_family_stands_on_its_networks_with_verdicts(page):
+    page.goto("/network/lenet5")
+    page.get_by_text("Where the paper leaves a choice", exact=True).click()
+    paper = find("lenet5").paper
+    assert paper
+    page.get_by_text(paper.choices).first.wait_for()
+    page.get_by_text("What is said of these networks", exact=True).click()
+    claims = page.get_by_role("link", name=re.compile("^lenet5-"))
+    claims.first.wait_for()
+    assert claims.count() == len(select(family="lenet"))
+    page.get_by_role("link", name="Studies").last.click()
+    page.wait_for_url("**/studies?family=lenet")
+    page.get_by_text(f"{claims.count()} studies").wait_for()
+
+
+def test_the_source_of_a_network_is_its_file_with_the_papers_table_or_its_design(page):
+    page.goto("/network/vgg_d")
+    page.get_by_text("Source code: classicnets.models.vgg").click()
+    page.get_by_text(re.compile(r"TABLE_1 = .*def vgg", re.DOTALL)).wait_for()
+    page.goto(f"/network/{quote(HOSTILE, safe='')}.net")
+    page.get_by_text(f"Source code: {HOSTILE}.net").click()
+    page.get_by_text("conv1: 4 3x3 filters").wait_for()
 
 
 def test_the_layers_are_sorted_by_a_column_and_the_receptive_field_moves(page):
@@ -56,6 +97,7 @@ def test_the_language_and_the_colours_are_kept(page):
     page.goto("/")
     page.get_by_role("button", name="中文").click()
     page.get_by_text("六篇论文").wait_for()
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
     page.goto("/network/lenet5")
     page.get_by_text("感受野").first.wait_for()
     before = page.evaluate("Quasar.Dark.isActive")
@@ -93,6 +135,21 @@ def test_other_sites_reach_neither_pages_nor_messages(site, headers, status):
     connection.request("GET", path, headers=headers)
     assert connection.getresponse().status == status
     connection.close()
+
+
+def test_to_get_a_page_changes_nothing(site, folder, squares):
+    """As by an image of another site's page; without a websocket, which has an Origin."""
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    paths = ("/", "/design?network=vgg_d", "/data?name=digits", "/train", "/runs", "/run/squares")
+    for path in (*paths, "/look?run=squares", "/studies", "/study/vgg-average", "/experiment/x"):
+        connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+        connection.request("GET", path)
+        assert connection.getresponse().status == 200
+        connection.close()
+        connection.request("HEAD", path)
+        connection.getresponse()
+        connection.close()
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
 def test_a_page_says_what_it_may_load(site):

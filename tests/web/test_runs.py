@@ -1,6 +1,8 @@
 """A run is evaluated, exported and compared in its page."""
 
 import json
+import re
+import shutil
 
 import pytest
 
@@ -29,7 +31,7 @@ def test_a_run_is_evaluated_by_a_protocol_and_the_result_is_kept(run_page, squar
     line.wait_for()
     line.click()
     run_page.locator("canvas:visible").nth(2).wait_for()  # after the two of the curves
-    kept = json.loads((squares / "evaluations" / "own-ten-crop.json").read_text())
+    kept = json.loads((squares / "evaluations" / "ten-crop.json").read_text())
     assert kept["confusion"] == [list(row) for row in expected.confusion]
 
 
@@ -40,7 +42,7 @@ def test_what_evaluate_refuses_is_said(run_page, squares):
     run_page.get_by_role("alert").wait_for()
     said = run_page.get_by_role("alert").inner_text()
     assert said.startswith("digits has the classes ")
-    assert not list((squares / "evaluations").glob("digits*.json"))
+    assert not list((squares / "evaluations").glob("*digits*.json"))
 
 
 def test_a_run_is_exported_and_its_file_downloaded(run_page, squares):
@@ -51,6 +53,29 @@ def test_a_run_is_exported_and_its_file_downloaded(run_page, squares):
     with run_page.expect_download() as download:
         run_page.get_by_role("button", name=file.name).click()
     assert download.value.path().read_bytes() == file.read_bytes()
+
+
+def test_runs_are_sorted_by_a_column(page, squares, folder):
+    for name, error in (("worse", 40.0), ("better", 2.0)):
+        (folder / "runs" / name).mkdir()
+        (folder / "runs" / name / "run.json").write_bytes((squares / "run.json").read_bytes())
+        epoch = json.loads((squares / "metrics.jsonl").read_text().splitlines()[0])
+        lines = [json.dumps(epoch | {"epoch": k, "step": k, "validation_top1_error": error})
+                 for k in (1, 2, 3)]  # fmt: skip
+        (folder / "runs" / name / "metrics.jsonl").write_text("\n".join(lines))
+    page.goto("/runs")
+    heading = page.get_by_role("columnheader", name="best validation error")
+    for order in (["better", "worse"], ["worse", "better"]):
+        heading.click()
+        named = page.locator("tbody tr").filter(has_text=re.compile("^(better|worse)"))
+        page.wait_for_function(
+            "name => [...document.querySelectorAll('tbody tr td:first-child')].map("
+            "e => e.innerText).filter(n => ['better', 'worse'].includes(n))[0] === name",
+            arg=order[0],
+        )
+        assert named.locator("td:first-child").all_inner_texts() == order
+    for name in ("worse", "better"):
+        shutil.rmtree(folder / "runs" / name)
 
 
 def test_confusion_matrices_stand_side_by_side(page, squares, folder):

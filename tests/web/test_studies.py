@@ -1,10 +1,12 @@
 """Claims are listed, run and reported in the page, and so are the experiments of the folder."""
 
+import re
 import shutil
 
 import pytest
 
 import classicnets as cn
+from classicnets.api import following_experiments
 from classicnets.studies import index, keeping
 from classicnets.web.terms import MEANINGS
 from classicnets.web.texts import CHINESE
@@ -81,6 +83,40 @@ def test_experiments_of_the_folder_are_shown_with_their_reports(page, experiment
     assert page.get_by_role("button", name="Stop").count() == 0
     page.goto("/experiment/broken")
     page.get_by_text("plan.json is damaged").first.wait_for()
+
+
+@pytest.fixture
+def search(folder, write_folder, tmp_path):
+    """A search of the learning rate, and the folder as it is before its trials have ended all."""
+    data = write_folder(tmp_path / "squares", 5)
+    (tmp_path / "tiny.net").write_text("[8x8x1] input\nconv1: 2 3x3 filters\nfc2: 2 neurons\n")
+    made = cn.experiment(
+        tmp_path / "tiny.net", data, overrides={"lr": "0.01..0.02", "batch": 4}, trials=2, seeds=2,
+        epochs=1, processes=1, out=tmp_path / "made",
+    )  # fmt: skip
+    made.finish()
+    place = folder / "experiments" / "search"
+    ignored = shutil.ignore_patterns(".lock", "trials.csv")
+    shutil.copytree(tmp_path / "made" / "trials", place / "trials", ignore=ignored)
+    yield made
+    shutil.rmtree(place)
+
+
+def test_an_experiment_that_still_searches_is_listed_with_its_trials(page, search, folder):
+    page.goto("/studies")
+    row = page.locator(".q-pa-md > div").filter(has_text="2 trials have ended").last
+    row.wait_for()
+    assert "stopped" in row.inner_text()
+    page.get_by_role("link", name="search", exact=True).click()
+    page.get_by_text("lr=0.01..0.02").wait_for()
+    best = min(outcome.validation for _, outcome in search.done)
+    page.get_by_text(re.compile(rf"^{best:.2f} \(trial[12]-lr")).wait_for()
+    page.get_by_text("A report needs two pairs").wait_for()
+    (folder / "experiments" / "search" / "trials" / "trials.csv").write_text("")
+    page.get_by_text("ended", exact=True).wait_for()
+    followed = following_experiments.follow_experiment(folder / "experiments" / "search")
+    assert (followed.searching, followed.done, followed.total) == (True, 2, 0)
+    assert following_experiments.follow_experiment(search.directory).searching is False
 
 
 @pytest.mark.parametrize(

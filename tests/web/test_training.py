@@ -20,7 +20,7 @@ def choose(page, label: str, option: str) -> None:
     page.get_by_role("option", name=option, exact=True).click()
 
 
-def test_a_training_is_estimated_and_started_and_its_run_is_shown(page):
+def test_a_training_is_estimated_and_started_and_its_run_is_shown(page, folder):
     page.goto("/train")
     choose(page, "recipe", "fast (modern)")
     page.get_by_role("spinbutton", name="epochs").fill("2")
@@ -35,8 +35,15 @@ def test_a_training_is_estimated_and_started_and_its_run_is_shown(page):
     page.goto("/runs")
     page.get_by_role("link", name="lenet5-digits-1").click()
     page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="cancel").click()
+    page.get_by_role("dialog").wait_for(state="hidden")
+    assert (folder / "runs" / "lenet5-digits-1" / "run.json").exists()
+    page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url("**/runs")
+    assert not (folder / "runs" / "lenet5-digits-1").exists()
+    (thrown,) = (folder / "trash").glob("lenet5-digits-1-*")
+    assert (thrown / "weights.safetensors").exists()
 
 
 def test_every_value_has_its_source_and_a_changed_one_is_checked_and_used(page, folder):
@@ -174,6 +181,30 @@ def test_lenet5_learns_the_digits_though_the_server_is_killed_meanwhile(browser,
         page.close()
         _end(tmp_path / "runs" / "lenet5-digits-1")
         assert second.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_second_training_waits_for_the_first_and_is_withdrawn(browser, tmp_path):
+    site = Site(tmp_path)
+    page = browser.new_page(base_url=site.url)
+    try:
+        for _ in range(2):
+            page.goto("/train")
+            page.get_by_role("spinbutton", name="epochs").fill("500")
+            page.get_by_role("button", name="Start").click()
+            page.wait_for_url("**/run/*")
+        page.get_by_text("Waiting", exact=True).wait_for()
+        page.goto("/train")
+        page.get_by_text("Waiting", exact=True).wait_for()
+        page.get_by_role("link", name="lenet5-digits-2").wait_for()
+        page.get_by_role("button", name="withdraw").click()
+        page.get_by_text("Waiting", exact=True).wait_for(state="detached")
+        assert json.loads((tmp_path / "runs" / "queue.json").read_text()) == []
+        assert not (tmp_path / "runs" / "lenet5-digits-2").exists()
+    finally:
+        page.close()
+        assert site.stop() == 0
+        _end(tmp_path / "runs" / "lenet5-digits-1")
 
 
 def _end(directory: Path) -> None:

@@ -31,7 +31,6 @@ from .opened import open_trained
 from .runs import Source, load_best
 
 MOST_MAPS, COLUMNS, MOST_LAYERS = 32, 16, 8
-MOST_PIXELS = 50_000_000  # of an image that is sent
 # images of the data that are looked at, and numbers that they may hold together
 MOST_IMAGES, MOST_NUMBERS = 1000, 50_000_000
 MAPS, PATCHES, NEAREST = 6, 9, 9
@@ -82,8 +81,8 @@ class Explainer:
         """An image as the network reads it. Raises a ValueError where it cannot be read."""
         try:
             if isinstance(image, Path):
-                with open_image(image) as opened:
-                    _require_few_pixels(opened)
+                with open_image(image):  # says what is wrong, and of one image does not count
+                    pass
             (sample,) = self.of.read(image)
         except ValueError as error:
             raise ValueError(str(error).replace(str(image), name)) from None
@@ -208,11 +207,6 @@ def _of_one_size(patches: Sequence[Tensor]) -> Tensor:
     """Patches enlarged to the size of the largest of them."""
     size = [max(patch.shape[axis] for patch in patches) for axis in (1, 2)]
     return torch.cat([F.interpolate(patch[None], size, mode="nearest") for patch in patches])
-
-
-def _require_few_pixels(image: Image.Image) -> None:
-    if image.width * image.height > MOST_PIXELS:
-        raise ValueError(f"{image.width} x {image.height} pixels; at most {MOST_PIXELS:,} are read")
 
 
 METHODS: dict[str, Callable[[Explainer, Sample, int], Tensor]] = {

@@ -3,12 +3,13 @@
 All of it is read from their directories, as `following` does for runs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from classicnets.experiments.outcomes import RUNS
-from classicnets.experiments.plan import PLAN, read_plan
+from classicnets.experiments.plan import PLAN, TABLE, TRIALS, read_plan
 from classicnets.experiments.report import ExperimentReport
 from classicnets.support.errors import plain_reason
 from classicnets.support.files import lock_holder
@@ -22,7 +23,8 @@ class FollowedExperiment:
     """An experiment: what it compares on what, and how many of its runs have ended.
 
     `state` is as in `Followed`, and so are `process` and `reason`; `runs` are those in training
-    now.
+    now. While values are searched, `searching` is true, the runs are trials of which `best` is the
+    best so far by validation, and `total` is 0: how many there will be is not kept.
     """
 
     directory: Path
@@ -34,6 +36,8 @@ class FollowedExperiment:
     runs: tuple[Followed, ...] = ()
     process: int = 0
     reason: str = ""
+    searching: bool = False
+    best: Followed | None = None
 
     @property
     def name(self) -> str:
@@ -49,27 +53,58 @@ class FollowedExperiment:
 def follow_experiment(directory: str | Path) -> FollowedExperiment:
     """An experiment as it is now. Raises a ValueError where there is none."""
     directory = Path(directory)
-    if not (directory / PLAN).exists():
+    searching = not (directory / PLAN).exists()
+    place = directory / TRIALS if searching else directory
+    if not (place / PLAN).exists():
         raise ValueError(f"no experiment at {directory}")
     process = lock_holder(directory)
-    runs = list_runs(directory / RUNS)
+    runs = list_runs(place / RUNS)
     done = sum(run.state in (ENDED, DIVERGED) for run in runs)
+    begun = tuple(run for run in runs if run.state in (TRAINING, STOPPED))
     try:
+        if searching:
+            return _search(directory, runs, done, begun, process)
         experiment = _read(directory, _changed(directory / PLAN), done)
     except (ValueError, OSError) as error:
         reason = plain_reason(error)
         return FollowedExperiment(directory, DAMAGED, process=process, reason=reason)
     plan, total = experiment.plan, experiment.total
     state = TRAINING if process else ENDED if done >= total else STOPPED
-    begun = tuple(run for run in runs if run.state in (TRAINING, STOPPED))
     names = tuple(plan.names)
     return FollowedExperiment(directory, state, names, plan.data, done, total, begun, process)
 
 
+def _search(
+    directory: Path, runs: Sequence[Followed], done: int, begun: tuple[Followed, ...], process: int
+) -> FollowedExperiment:
+    """A search as it is now, before its best values are compared with the recipe's own."""
+    plan = read_plan(directory / TRIALS)
+    assert plan is not None
+    over = (directory / TRIALS / TABLE).exists()
+    return FollowedExperiment(
+        directory,
+        TRAINING if process else ENDED if over else STOPPED,
+        (plan.names[0], plan.search),
+        plan.data,
+        done,
+        runs=begun,
+        process=process,
+        searching=True,
+        best=min(
+            (run for run in runs if run.state == ENDED and run.epochs),
+            key=lambda run: run.best_error or 0.0,
+            default=None,
+        ),
+    )
+
+
 def list_experiments(folder: str | Path) -> list[FollowedExperiment]:
-    """The experiments in a folder, the one that changed last first."""
-    plans = sorted(Path(folder).glob(f"*/{PLAN}"), key=_changed, reverse=True)
-    return [follow_experiment(path.parent) for path in plans]
+    """The experiments in a folder, also those that search, the one that changed last first."""
+    folder = Path(folder)
+    plans = [*folder.glob(f"*/{PLAN}"), *folder.glob(f"*/{TRIALS}/{PLAN}")]
+    plans.sort(key=_changed, reverse=True)
+    names = dict.fromkeys(path.relative_to(folder).parts[0] for path in plans)
+    return [follow_experiment(folder / name) for name in names]
 
 
 def report_of(directory: str | Path) -> ExperimentReport | None:
@@ -78,8 +113,10 @@ def report_of(directory: str | Path) -> ExperimentReport | None:
     Raises a ValueError for an experiment that is damaged.
     """
     directory = Path(directory)
-    done = follow_experiment(directory).done
-    return _read(directory, _changed(directory / PLAN), done).so_far()
+    found = follow_experiment(directory)
+    if found.searching:
+        return None
+    return _read(directory, _changed(directory / PLAN), found.done).so_far()
 
 
 @lru_cache(16)

@@ -90,8 +90,8 @@ def plan(
     Without `data` the images are as many as the paper's, or 1,000. `memory` (bytes, or text such as
     "8GB") is by default what is free, and `time` (seconds, or "2h") has no default. `device` may be
     one that is not here, such as "h100", for an estimate from its data sheet. With `measure` at
-    least five real steps are timed. Raises a ValueError where `train` does, for other units and unknown
-    devices, and for a network that cannot run without values.
+    least five real steps are timed. Raises a ValueError where `train` does, for other units and
+    unknown devices, and for a network that cannot run without values.
     """
     given = parse_bytes(memory) if memory is not None else None
     limit = parse_seconds(time) if time is not None else None

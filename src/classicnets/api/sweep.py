@@ -10,7 +10,7 @@ from time import monotonic
 
 from classicnets.experiments import plan as planning
 from classicnets.experiments.outcomes import RUNS, Outcome, outcome_of
-from classicnets.experiments.plan import LEAST_SEEDS, SEARCH_SEED, TRIALS, Member, Plan
+from classicnets.experiments.plan import LEAST_SEEDS, SEARCH_SEED, TABLE, TRIALS, Member, Plan
 from classicnets.experiments.report import ExperimentReport
 from classicnets.experiments.space import Range, Space, Study, Trial, as_space, require_optuna
 from classicnets.experiments.statistics import least_pairs
@@ -102,7 +102,7 @@ class Sweep:
                 for trial, outcome in (yield from self._train(pool, trials)):
                     study.tell(trial, outcome.validation)
                     self.done.append((trial, outcome))
-        write_atomic(self.place / "trials.csv", self._csv().encode())
+        write_atomic(self.place / TABLE, self._csv().encode())
         eligible = [one for one in self.done if not one[0].pruned and not one[1].diverged]
         if not eligible:
             raise ValueError(f"all {len(self.done)} trials diverged; try other ranges")

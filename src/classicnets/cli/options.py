@@ -78,7 +78,8 @@ Unreadable = Annotated[
 ]
 
 
-def _set_max_pixels(value: str) -> str:
+def set_max_pixels(value: str) -> str:
+    """Sets it for this process as soon as it is read; returns what was typed."""
     if value:  # else nothing is imported before Ctrl-C is handled
         from classicnets.data.image_file import set_max_pixels
 
@@ -92,7 +93,7 @@ MaxPixels = Annotated[
         "--max-pixels",
         metavar="N",
         rich_help_panel=DATA,
-        callback=_set_max_pixels,
+        callback=set_max_pixels,
         help="largest image that is read, such as --max-pixels 400000000",
         show_default="2^28",
     ),

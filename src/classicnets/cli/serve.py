@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA, EXECUTION, Device, OwnNetwork, RunDirectory
+from .options import DATA, EXECUTION, Device, OwnNetwork, RunDirectory, set_max_pixels
 
 MostPixels = Annotated[
     str,
@@ -33,6 +33,16 @@ Host = Annotated[
         "once, such as --host 0.0.0.0",
     ),
 ]
+MaxPixels = Annotated[
+    str,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=DATA,
+        callback=set_max_pixels,
+        help="largest image that is read, such as --max-pixels 12000000",
+    ),
+]
+MOST_PIXELS = "50000000"  # fewer than the other verbs read: these images come from anywhere
 
 
 def serve(
@@ -47,7 +57,7 @@ def serve(
             help="largest request, such as --max-upload 8MB",
         ),
     ] = "32MiB",
-    max_pixels: MostPixels = "50000000",
+    max_pixels: MaxPixels = MOST_PIXELS,
     max_queue: Annotated[
         int,
         typer.Option(
@@ -79,11 +89,9 @@ def serve(
       curl -F images=@a.png -F images=@b.png http://127.0.0.1:8000/predict
     """
     from classicnets.api.predict import Predictor
-    from classicnets.data.image_file import set_max_pixels
     from classicnets.support.units import parse_bytes, parse_seconds
 
     limits = int(parse_bytes(max_upload)), max_queue, parse_seconds(timeout)
-    set_max_pixels(max_pixels)
     require_web()
     from classicnets.web.server import listen, run as run_server
     from classicnets.web.service import Limits, service

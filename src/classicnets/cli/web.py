@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .options import DATA, UNCHECKED
-from .serve import Host, MostPixels, Port, require_web
+from .serve import MOST_PIXELS, Host, MaxPixels, Port, require_web
 
 
 def web(
@@ -30,7 +30,7 @@ def web(
             **UNCHECKED,
         ),
     ] = None,
-    max_pixels: MostPixels = "50000000",
+    max_pixels: MaxPixels = MOST_PIXELS,
 ) -> None:
     """Read, design, train and look inside in a browser.
 
@@ -41,9 +41,6 @@ def web(
       classicnets web
       classicnets web projects/birds --data path/to/photos
     """
-    from classicnets.data.image_file import set_max_pixels
-
-    set_max_pixels(max_pixels)
     require_web()
     from classicnets.web.app import application
     from classicnets.web.server import listen, run

@@ -11,12 +11,11 @@ from PIL import Image
 from classicnets.support.errors import one_line
 
 from .decode import as_square
-from .images import SAMPLE, TEST, VALIDATION, Images, Splits, evenly_spaced, fingerprint, split_off
+from .images import SAMPLE, SIZES, Images, Splits, completed, evenly_spaced, fingerprint
 from .listing import MEMORY_LIMIT
 
 SPLIT_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 SAFE = 4  # the version of `datasets` that removed loading scripts
-SIZES = {"validation": VALIDATION, "test": TEST}
 
 
 def read_hub(
@@ -50,17 +49,13 @@ def read_hub(
         for split, of in rows.items()
         for array in (splits[split].labels.numpy(), *_originals(of, image))
     )
-    train = splits["train"]
-    missing = {split: size for split, size in SIZES.items() if split not in splits}
-    left = split_off(f"hf:{name}", train, classes, missing, seed, allow_missing_classes)
-    if missing:
-        splits |= {split: train.subset(indices) for split, indices in left.items()}
+    whole = completed(f"hf:{name}", splits, classes, SIZES, seed, allow_missing_classes)
     return Splits(
         f"hf:{name}",
         classes,
-        splits["train"],
-        splits["validation"],
-        splits["test"],
+        whole["train"],
+        whole["validation"],
+        whole["test"],
         digest=digest,
         origin=name.rpartition("/")[2],
     )

@@ -25,6 +25,10 @@ from .transfer import to_device
 Indices = Int64[Tensor, " n"]
 
 VALIDATION, TEST = 0.1, 0.2  # fractions split off from the training images
+SIZES: Mapping[str, float | int] = {
+    "validation": VALIDATION,
+    "test": TEST,
+}  # of splits that are lacking
 SHOWN = 10  # classes that a message names
 INVISIBLE: dict[int, str | None] = {0x200B: None, 0x2060: None, 0xFEFF: None}  # of no width
 SAMPLE = 200  # images that are looked at where all would take too long
@@ -376,6 +380,30 @@ def split_off(
     require_labels(where, train, classes, 1 + least)
     indices = stratified_split(train.labels, seed, tuple(sizes.values()))
     return dict(zip(("train", *sizes), indices, strict=True))
+
+
+def completed(
+    where: str,
+    splits: Mapping[str, Images | ImageFiles],
+    classes: Sequence[str],
+    sizes: Mapping[str, float | int],
+    seed: int,
+    missing: bool = False,
+    skipped: Sequence[str] = (),
+) -> dict[str, Images | ImageFiles]:
+    """The splits, with those named in `sizes` that they lack; see `split_off`.
+
+    `skipped` says which images are not there, for which there may be too few.
+    """
+    lacking = {name: size for name, size in sizes.items() if name not in splits}
+    if not lacking:
+        return dict(splits)
+    where, train = f"{where}, train split," if len(splits) > 1 else where, splits["train"]
+    try:
+        left = split_off(where, train, classes, lacking, seed, missing)
+    except ValueError as error:
+        raise ValueError(f"{error}{because(skipped)}") from None
+    return {**splits, **{name: train.subset(indices) for name, indices in left.items()}}
 
 
 def stratified_split(

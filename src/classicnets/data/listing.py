@@ -20,9 +20,8 @@ from .images import (
     ImageFiles,
     Images,
     Splits,
-    because,
+    completed,
     evenly_spaced,
-    split_off,
 )
 from .index import FileFacts, file_facts, indexed_digests, indexed_sizes
 
@@ -90,15 +89,7 @@ def read_listing(
         if reasons and unreadable == "refuse":
             raise ValueError(reasons[0])
         skipped += reasons
-    if missing := {name: listing.sizes[name] for name in SPLITS if name not in splits}:
-        where = f"{source}, train split," if len(splits) > 1 else source
-        train = splits["train"]
-        try:
-            left = split_off(where, train, classes, missing, seed, allow_missing_classes)
-        except ValueError as error:
-            raise ValueError(f"{error}{because(skipped)}") from None
-        for name, indices in left.items():
-            splits[name] = train.subset(indices)
+    splits = completed(source, splits, classes, listing.sizes, seed, allow_missing_classes, skipped)
     return Splits(
         name=source,
         classes=classes,

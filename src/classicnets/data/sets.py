@@ -1,6 +1,6 @@
 """Opens data sets by name or path, for training or evaluation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -17,7 +17,7 @@ from .folder import list_folder
 from .hub import read_hub
 from .imagenet import VALIDATION, list_imagenet, list_imagenette
 from .imagenet_tar import index_imagenet, is_downloaded
-from .images import Splits
+from .images import SIZES, Splits
 from .listing import UNREADABLE, Listing, TestImages, digest_of, facts_of, read_listing, read_test
 from .packed import SUFFIX, read_packed
 from .published import PUBLISHED
@@ -25,7 +25,7 @@ from .shard_index import Parts, ShardIndex
 from .shards import ENDING, open_shards, resolve_shards, shards_in
 from .synthetic import shapes
 from .tar import WEB
-from .tar_images import SIZES, tar_digest, tar_splits, tar_test
+from .tar_images import tar_digest, tar_splits, tar_test
 
 IMAGENET = "imagenet:"
 SYNTHETIC = 600  # images in `synthetic`
@@ -213,7 +213,7 @@ def _is_in_tar(name: str) -> bool:
 
 def _open_tar(
     name: str, channels: int = 0, unreadable: str = ""
-) -> tuple[ShardIndex, Parts, dict[str, float | int]]:
+) -> tuple[ShardIndex, Parts, Mapping[str, float | int]]:
     """The index, the rows of each split, and the sizes of those that are to be split off."""
     if name.startswith(IMAGENET):
         index = index_imagenet(Path(as_path(name.removeprefix(IMAGENET))))

@@ -17,7 +17,6 @@ from typing import NamedTuple
 from classicnets.support.files import open_regular
 from classicnets.support.names import as_path
 
-
 BLOCK = 512  # bytes; a header, and what files are padded to
 LONGEST = 4096  # bytes of a name that has a header of its own
 MOST_BYTES = 2**28  # of an image in a tar file

@@ -1,18 +1,17 @@
 """Images in tar files as the splits of a data set."""
 
 import json
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from .decode import TASK, read_images, read_sizes
-from .images import TEST, VALIDATION, ImageFiles, Images, Splits, because, fingerprint, split_off
+from .images import SIZES, ImageFiles, Images, Splits, completed, fingerprint
 from .listing import MEMORY_LIMIT, TestImages
 from .members import Members
 from .shard_index import Parts, ShardIndex
-
-SIZES = {"validation": VALIDATION, "test": TEST}
 
 
 def tar_splits(
@@ -25,7 +24,7 @@ def tar_splits(
     whole: bool = False,
     unreadable: str = "skip",
     allow_missing_classes: bool = False,
-    sizes: dict[str, float | int] = SIZES,
+    sizes: Mapping[str, float | int] = SIZES,
 ) -> Splits:
     """The images of these parts; missing ones are split off from the training images.
 
@@ -38,13 +37,7 @@ def tar_splits(
     for split, rows in parts.items():
         splits[split], reasons = _read(index, rows, side, channels, whole, unreadable)
         skipped += reasons
-    if missing := {split: sizes[split] for split in SIZES if split not in splits}:
-        train = splits["train"]
-        try:
-            left = split_off(name, train, index.classes, missing, seed, allow_missing_classes)
-        except ValueError as error:
-            raise ValueError(f"{error}{because(skipped)}") from None
-        splits |= {split: train.subset(indices) for split, indices in left.items()}
+    splits = completed(name, splits, index.classes, sizes, seed, allow_missing_classes, skipped)
     height, width = parts["train"][:, 4:].median(0).values.tolist()
     return Splits(
         name=name,

@@ -16,6 +16,7 @@ from .search import FACTORS, Rank, factors_to_try
 
 PLAN = "plan.json"
 DESIGNS, TRIALS = "designs", "trials"
+TABLE = "trials.csv"  # once a search is over
 SEARCH_SEED = 0  # the pairs have the seeds 1, 2, ...
 LEAST_SEEDS, MOST_SEEDS = 2, 1000
 

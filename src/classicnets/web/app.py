@@ -1,10 +1,14 @@
 """`classicnets web`: the application with its pages."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
 from nicegui import app as nicegui_app, ui
+from nicegui.logging import log as nicegui_log
+
+from classicnets.support.names import visible
 
 from .guard import Address, Guard
 from .pages import PAGES
@@ -24,10 +28,20 @@ POLICY = (
 def application(folder: Path, data: Sequence[Path], address: Address) -> Guard:
     """The pages of a folder. Raises a ValueError for what is not a folder."""
     workspace = Workspace.open(folder, data)
+    workspace.remove_leftovers()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     for declare in PAGES:
         declare(workspace)
     ui.run_with(app, title="classicnets", favicon="\N{ARTIST PALETTE}", show_welcome_message=False)
     # while the first page is read; nearly all else needs torch, which takes a second to import
     nicegui_app.on_connect(begin_importing)
+    nicegui_log.addFilter(without_traceback)
     return Guard(app, address, POLICY, LARGEST)
+
+
+def without_traceback(record: logging.LogRecord) -> bool:
+    """A mistake of the user's is a line in the terminal; only of ours it says where it is."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, ValueError | OSError):
+        record.msg, record.args, record.exc_info = visible(f"classicnets: {error}"), (), None
+    return True

@@ -20,7 +20,7 @@ class Dropzone(ui.element, component="dropzone.js"):
 
     def __init__(self, t: Text, intake: Intake, sent: Callable[[str], Awaitable[None]]):
         super().__init__()
-        name = intake.place.name
+        name = intake.scratch.place.name
         self._props["url"] = f"{ADDRESS}/{name}"
         self._props["texts"] = {
             "drop": t("Drop a folder or a zip file of images here: a folder for each class"),

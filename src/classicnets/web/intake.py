@@ -4,21 +4,20 @@ All of it gathers in a hidden folder beside the data sets, which becomes one of 
 renaming, or is removed.
 """
 
-import os
-import secrets
-import shutil
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from classicnets.support.errors import plain_reason
 from classicnets.support.names import file_names
 
 from .archive import Names, Parts, require_bytes, unpack
+from .scratch import Scratch
 
-PREFIX = ".upload-"
 LOOSE = "images"  # the name of a set that has none
+NAMING = Lock()  # pages adopt in threads
 
 
 class Intake:
@@ -26,7 +25,7 @@ class Intake:
 
     def __init__(self, data: Path):
         self.data = data
-        self.place = data / f"{PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
+        self.scratch = Scratch(data)
         self._begin()
 
     def _begin(self) -> None:
@@ -50,6 +49,7 @@ class Intake:
                 raise ValueError(f"a piece of {name!r} is missing; send it again")
             self.bytes += len(piece)
             require_bytes(self.bytes)
+            self.scratch.make()
             path = self._sent.joinpath(*self.parts)
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
@@ -69,7 +69,7 @@ class Intake:
 
     @property
     def _sent(self) -> Path:
-        return self.place / "sent"
+        return self.scratch.place / "sent"
 
     def unpacked(self) -> Path:
         """The folder of the files that came, or of those in the archive that came.
@@ -84,7 +84,7 @@ class Intake:
             path = self._sent.joinpath(*self.names.files[0])
             if len(self.names.files) > 1 or not is_archive(path):
                 return self._sent
-            folder = self.place / "unpacked"
+            folder = self.scratch.place / "unpacked"
             folder.mkdir()
             unpack(path, folder)
             return folder
@@ -99,31 +99,24 @@ class Intake:
     def adopt(self, folder: Path, taken: Collection[str]) -> Path:
         """Makes a data set of what is in `folder`, under a name that none has; the rest goes."""
         try:
-            there = [one.name for one in self.data.iterdir()]
-            path = self.data / _free(self.wanted, {*taken, *there})
-            folder.rename(path)
+            with NAMING:
+                there = [one.name for one in self.data.iterdir()]
+                path = self.data / _free(self.wanted, {*taken, *there})
+                folder.rename(path)
             return path
         finally:
             self.discard()
 
     def reject(self, path: Path) -> None:
         """Removes a set that was adopted, after a renaming, so that nobody sees half of it."""
-        rejected = self.data / f"{PREFIX}{os.getpid()}-{secrets.token_hex(8)}"  # others may come in
-        path.rename(rejected)
-        shutil.rmtree(rejected, ignore_errors=True)
+        rejected = Scratch(self.data)  # others may come in
+        path.rename(rejected.make() / path.name)
+        rejected.remove()
 
     def discard(self) -> None:
         """Removes what has come so far."""
         self._begin()
-        shutil.rmtree(self.place, ignore_errors=True)
-
-
-def remove_leftovers(data: Path) -> None:
-    """Removes what servers have left that were killed while images came in."""
-    for path in data.glob(f"{PREFIX}*"):
-        process = path.name.removeprefix(PREFIX).partition("-")[0]
-        if process == str(os.getpid()) or not Path("/proc", process).exists():
-            shutil.rmtree(path, ignore_errors=True)
+        self.scratch.remove()
 
 
 def is_archive(path: Path) -> bool:

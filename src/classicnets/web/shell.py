@@ -40,6 +40,7 @@ STYLE = """
 .mono { font-family: ui-monospace, monospace; white-space: pre; overflow-x: auto }
 .body--dark .text-negative { color: #ff7b72 !important }
 :focus-visible { outline: 2px solid #5898d4; outline-offset: 2px }
+.q-header :focus-visible { outline-color: white }
 """
 
 
@@ -51,10 +52,16 @@ def text_of(request: Request) -> Text:
 
 @contextmanager
 def frame(request: Request, title: str) -> Iterator[Text]:
-    """The parts that stand on every page; what is made or refused within is its content."""
+    """The parts that stand on every page; what is made within is its content.
+
+    What it cannot show is said there, and what any of its handlers raises in a notice.
+    """
     t = text_of(request)
+    ui.on_exception(noticed)
     ui.page_title(f"{title} · classicnets")
     ui.add_css(STYLE)
+    if t.language == "zh":
+        ui.query("html").props("lang=zh-CN")  # for who has it read aloud
     chosen = request.cookies.get("dark")
     dark = ui.dark_mode(None if chosen is None else chosen == "1")
     with ui.header().classes("items-center q-py-sm bg-primary"):
@@ -71,8 +78,18 @@ def frame(request: Request, title: str) -> Iterator[Text]:
         ui.button(icon="contrast", on_click=lambda: _keep("dark", dark)).props(
             f'flat color=white dense aria-label="{t("dark or light")}"'
         ).classes("shrink-0").tooltip(t("dark or light"))
-    with ui.column().classes("content q-pa-md gap-4"), refusals(t):
-        yield t
+    with ui.column().classes("content q-pa-md gap-4"):
+        try:
+            yield t
+        except (ValueError, OSError) as error:
+            failed(t, error)
+
+
+def noticed(error: Exception) -> None:
+    """Says what a handler could not do, until that is closed; several times only once."""
+    mistake = isinstance(error, ValueError | OSError)
+    said = str(error) if mistake else f"{type(error).__name__}: {error}"
+    ui.notify(visible(said), type="negative", multi_line=True, timeout=0, close_button="OK")
 
 
 async def _keep(name: str, value: Any) -> None:
@@ -111,27 +128,45 @@ def ask_to_stop(t: Text, directory: Path) -> None:
     """Asks the process that trains in a directory to save and end."""
     from classicnets.api.following import stop
 
-    try:
-        stop(directory)
-        ui.notify(t("About to save and end."))
-    except ValueError as error:
-        ui.notify(str(error), type="negative")
+    stop(directory)
+    ui.notify(t("About to save and end."))
 
 
-@contextmanager
-def refusals(t: Text) -> Iterator[None]:
-    """Says what is refused or fails within."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        failed(t, error)
+class Answer:
+    """A place for what takes a while, of which only the last that was asked for is shown there, or
+    why it cannot be had."""
+
+    def __init__(self, t: Text, gap: str = "gap-2"):
+        self.t, self.asked = t, 0
+        self.place = ui.column().classes("w-full").classes(gap)
+
+    def clear(self) -> None:
+        """Empties the place; an answer that is still to come is dropped."""
+        self.asked += 1
+        self.place.clear()
+
+    async def show(self, work: Callable[[], T], draw: Callable[[T], object]) -> bool:
+        """Has it worked out in a thread, and then draws it; whether that came to pass."""
+        self.clear()
+        asked = self.asked
+        with self.place:
+            try:
+                found = await computed(work)
+                if asked != self.asked:
+                    return False
+                draw(found)
+            except (ValueError, OSError) as error:
+                if asked == self.asked:
+                    failed(self.t, error)
+                return False
+        return True
 
 
-def failed(t: Text, error: Exception, inside: str = "") -> None:
+def failed(t: Text, error: Exception) -> None:
     """Says what a page cannot do, as text: why something is refused, which is a ValueError, or that
-    it failed. Paths stand below the folder `inside`.
+    it failed.
     """
-    said = visible(str(error).replace(f"{inside}/", "") if inside else str(error))
+    said = visible(str(error))
     if not isinstance(error, ValueError):
         said = t("Something failed here: {}", said)
     ui.label(said).classes("text-negative").props("role=alert")

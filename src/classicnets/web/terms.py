@@ -7,6 +7,13 @@ from nicegui import ui
 from .texts import Text
 
 MEANINGS = {  # a term -> what it means
+    "parameters": "learnable values",
+    "multiply-adds": "one multiplication and one addition each",
+    "memory of a training step": (
+        "For one image: the weights, their gradients, the optimizer's values, and what the "
+        "backward pass needs."
+    ),
+    "receptive field": "The pixels that one value of the last maps sees, along a side.",
     "training images": "The weights are learnt from these.",
     "validation images": (
         "They choose the best epoch and lower the learning rate, and nothing is learnt from them."

@@ -52,6 +52,11 @@ CHINESE: Mapping[str, str] = {
     "type": "类型",
     "output": "输出",
     "stride": "步长",
+    "For one image: the weights, their gradients, the optimizer's values, and what the "
+    "backward pass needs.": "一张图像所需：权重、梯度、优化器的值，以及反向传播要用的值。",
+    "The pixels that one value of the last maps sees, along a side.": (
+        "最后一层特征图的一个值沿一边能看到多少像素。"
+    ),
     "memory": "内存",
     "saved for backward": "为反向传播保存",
     "new bytes for the output": "输出所需的新字节",
@@ -62,6 +67,7 @@ CHINESE: Mapping[str, str] = {
     "shape for one image, maps first": "一张图像的形状，特征图数在前",
     "Where the paper leaves a choice": "论文没有写明之处",
     "Not in the paper": "论文中没有",
+    "Source code": "源代码",
     "Beside another network": "与另一网络比较",
     "The lines that differ, and what each costs": "不同的行，以及各自的开销",
     "unknown": "未知",
@@ -88,6 +94,7 @@ CHINESE: Mapping[str, str] = {
     "By the distance of what the last layer reads; the class and the distance.": (
         "按最后一层输入的距离；标出类别与距离。"
     ),
+    "An image may have at most {} bytes.": "一张图像至多 {} 字节。",
     "One of the test images": "取一张测试图像",
     "Camera": "摄像头",
     "Take a photo": "拍照",
@@ -269,6 +276,7 @@ CHINESE: Mapping[str, str] = {
     "Source": "出处",
     "What was shrunk, and is therefore not shown": "缩小了什么，因而没有说明什么",
     "runs that have ended": "已结束的训练",
+    "{} trials have ended": "{} 次试验已结束",
     "A report needs two pairs of runs that have ended.": "报告至少需要两对已结束的训练。",
 }
 LANGUAGES = ("en", "zh")

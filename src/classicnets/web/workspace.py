@@ -10,12 +10,17 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from threading import RLock
 from typing import IO, Any
 
 from classicnets.support.files import lock_holder, write_atomic
 from classicnets.support.names import file_names
+
+from .scratch import Scratch, remove_leftovers
 
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
 LOG_LINES = 40
@@ -38,23 +43,24 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _ended(process: "subprocess.Popen[bytes]", log: Path) -> str:
-    """Waits until a process ends; why it failed, in a line of its own, empty where it did not."""
-    if not process.wait():
-        return ""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return refusal(lines) or [f"status {process.returncode}", *lines][-1]
+def _ended(process: "subprocess.Popen[bytes]", scratch: Scratch, kept: Path) -> str:
+    """Waits until a process ends, and keeps the file of this name that it wrote; why it failed, in
+    a line of its own, empty where it did not."""
+    try:
+        if not process.wait():
+            (scratch.place / kept.name).replace(kept)
+            return ""
+        texts = [file.read_text("utf-8", "replace") for file in scratch.place.glob("[!.]*")]
+        lines = "\n".join(texts).splitlines()
+        return refusal(lines) or [f"status {process.returncode}", *lines][-1]
+    finally:
+        scratch.remove()
 
 
 def refusal(lines: Sequence[str]) -> str:
     """The sentence in which a process refused its work, of the lines it printed; empty for none."""
     said = [line.removeprefix(PROGRAM) for line in lines if line.startswith(PROGRAM)]
     return next((line for line in reversed(said) if not line.startswith("warning: ")), "")
-
-
-def _kept(part: Path, place: Path) -> str:
-    part.replace(place)
-    return ""
 
 
 def word(option: str, value: object) -> str:
@@ -84,6 +90,12 @@ class Workspace:
         if twice := [name for name in names if [*names, *NAMED_SETS].count(name) > 1]:
             raise ValueError(f"two data sets are named {twice[0]}; rename a folder")
         return cls(folder.resolve(), dict(zip(names, paths, strict=True)))
+
+    def remove_leftovers(self) -> None:
+        """Removes what was gathering when the server before this one was killed."""
+        own = (self.runs.glob(f"*/{name}") for name in (EVALUATIONS, EXPORTS))
+        for parent in (self.folder / "data", *chain(*own)):
+            remove_leftovers(parent)
 
     @property
     def runs(self) -> Path:
@@ -150,6 +162,10 @@ class Workspace:
         except (OSError, ValueError):
             return []
 
+    def waits(self, name: str) -> bool:
+        """Whether a training is in the queue."""
+        return any(job["name"] == name for job in self.waiting())
+
     def queue(self, name: str, words: Sequence[str]) -> None:
         """Lets a training wait until no other that this page began is running."""
         with self.changing:
@@ -195,13 +211,15 @@ class Workspace:
         run = self.run(name)
         given = [word("protocol", protocol)]
         given += [word("data", self.dataset(data))] if data else []
-        (stem,) = file_names([f"{data or 'own'} {protocol}"])
-        place = run / EVALUATIONS / f"{stem}.json"
-        place.parent.mkdir(exist_ok=True)
-        part, log = place.with_suffix(".part"), place.with_suffix(".log")
-        with part.open("wb") as out, log.open("wb") as errors:
+        (stem,) = file_names([f"{protocol} {data}"])
+        if data:  # of which two may be one as a file name
+            stem += f"-{sha256(data.encode()).hexdigest()[:8]}"
+        kept = run / EVALUATIONS / f"{stem}.json"
+        scratch = Scratch(kept.parent)
+        place = scratch.make()
+        with (place / kept.name).open("wb") as out, (place / "errors").open("wb") as errors:
             process = self.begin(["evaluate", str(run), "--json", *given], out, errors)
-        return lambda: _ended(process, log) or _kept(part, place)
+        return partial(_ended, process, scratch, kept)
 
     def exports(self, name: str) -> list[Path]:
         """The files that a run was exported to."""
@@ -215,15 +233,15 @@ class Workspace:
         run = self.run(name)
         (stem,) = file_names([f"{name}-{precision}{'-bytes' * whole}"])
         place = run / EXPORTS / f"{stem}{suffix}"
-        place.parent.mkdir(exist_ok=True)
         log = place.with_name(f"{place.name}.log")
+        scratch = Scratch(place.parent)
         words = [word("out", place), word("format", form), word("precision", precision)]
         words.append("--exist-ok")
-        with log.open("wb") as out:
+        with (scratch.make() / log.name).open("wb") as out:
             process = self.begin(
                 ["export", str(run), *words, *["--with-preprocessing"] * whole], out
             )
-        return lambda: _ended(process, log)
+        return partial(_ended, process, scratch, log)
 
     def trash(self, name: str, when: str) -> None:
         """Moves a run into the folder `trash`. Raises a ValueError for one that is in training."""

@@ -1,8 +1,8 @@
 """Data: a set as it would be trained on, and a folder or a zip file that becomes one."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from nicegui import ui
@@ -12,8 +12,8 @@ from starlette.requests import Request
 from classicnets.api.listed import listed
 from classicnets.support.names import visible
 from classicnets.web.dropzone import Dropzone, declare_pieces
-from classicnets.web.intake import Intake, remove_leftovers
-from classicnets.web.shell import FAINT, computed, failed, frame, refusals
+from classicnets.web.intake import Intake
+from classicnets.web.shell import FAINT, Answer, frame
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
@@ -21,17 +21,19 @@ from classicnets.web.workspace import Workspace
 if TYPE_CHECKING:
     from classicnets.api.overview import Augmented, Overview
 
+    Shown = tuple[str, Overview, Sequence[str]]  # a set, what it holds, what was left out beside it
+
 PER_CLASS, PER_PAGE = 6, 10  # samples, classes
 MOST_LINES = 100  # files that are named
 HEIGHT, GAP = 96, 4  # pixels of images side by side
 BAR = 26  # pixels
 COLOURS = ["#3f74b5", "#e8963c", "#4d9a5b"]  # of docs/figures
+T = TypeVar("T")
 RECIPES = {"": "the paper's", "fast": "fast (modern)", "fine-tune": "fine-tune"}
 
 
 def declare(workspace: Workspace) -> None:
     """The address of this page, and that of what is sent to it."""
-    remove_leftovers(workspace.folder / "data")
     declare_pieces()
 
     @ui.page("/data")
@@ -50,7 +52,7 @@ class _Page:
     def __init__(self, t: Text, workspace: Workspace):
         self.t, self.workspace = t, workspace
         self.intake = Intake(workspace.folder / "data")
-        self.shown = ""
+        self.wanted = ""
 
     def lay_out(self, name: str) -> None:
         """The fields, with the set of this name if there is one, and the place for the rest."""
@@ -60,58 +62,60 @@ class _Page:
             self.chosen = ui.select(names, value=first, label=t("data"), on_change=self.changed)
             self.chosen.classes("w-64")
             Dropzone(t, self.intake, self.sent).classes("grow")
-        self.below = ui.column().classes("w-full gap-4")
+        self.below = Answer(t, "gap-4")
 
     async def changed(self, change: Any) -> None:
         """Another set is chosen."""
-        if change.value != self.shown:
+        if change.value != self.wanted:
             await self.show(str(change.value))
 
     async def sent(self, refused: str) -> None:
         """All is there, or was refused: makes it a set, unless that cannot be read."""
-        self.below.clear()
-        with self.below:
-            try:
-                if refused:
-                    raise ValueError(refused)
-                path, beside = await computed(self._adopted)
-            except (ValueError, OSError) as error:
-                if not (refused and self.intake.complete):  # else that was sent before
-                    self.intake.discard()
-                self._failed(error)
-                return
-        self.workspace.data[path.name] = path
-        if not await self.show(path.name, beside):
-            del self.workspace.data[path.name]
-            self.intake.reject(path)
-            return
-        self.chosen.set_options(self.workspace.data_names(), value=path.name)
+        if refused:
+            if not self.intake.complete:  # else that was sent before
+                self.intake.discard()
+            raise ValueError(refused)
+        drawn = await self.below.show(partial(self._from_here, self._adopted), self._show)
+        value = self.wanted if drawn else self.chosen.value
+        self.chosen.set_options(self.workspace.data_names(), value=value)
 
-    def _adopted(self) -> tuple[Path, tuple[str, ...]]:
-        """The set that is made of what was sent, and what was left out beside it."""
+    def _adopted(self) -> "Shown":
         from classicnets.api.overview import find_classes
 
-        folder, beside = find_classes(self.intake.unpacked())
-        return self.intake.adopt(folder, self.workspace.data_names()), beside
+        try:
+            folder, beside = find_classes(self.intake.unpacked())
+            path = self.intake.adopt(folder, self.workspace.data_names())
+        except (ValueError, OSError):
+            self.intake.discard()
+            raise
+        self.workspace.data[path.name] = path
+        try:
+            return path.name, _read(str(path)), beside
+        except (ValueError, OSError):
+            del self.workspace.data[path.name]
+            self.intake.reject(path)
+            raise
 
-    async def show(self, name: str, beside: Sequence[str] = ()) -> bool:
-        """Reads a set, and says what it holds and was `beside` it; whether it could be read."""
-        self.below.clear()
-        with self.below:
-            try:
-                spec = self.workspace.dataset(name)
-                found = await computed(lambda: _read(spec))
-            except (ValueError, OSError) as error:
-                self._failed(error)
-                return False
-            self.shown = name
-            _show(self.t, name, found, beside)
-            _Augmenting(self.t, self.workspace, found).show()
-        return True
+    async def show(self, name: str) -> None:
+        """Reads a set, and says what it holds."""
+        self.wanted = name
+        await self.below.show(partial(self._from_here, partial(self._of, name)), self._show)
 
-    def _failed(self, error: Exception) -> None:
-        """Says what is wrong, with paths below the folder served."""
-        failed(self.t, error, str(self.workspace.folder))
+    def _of(self, name: str) -> "Shown":
+        return name, _read(self.workspace.dataset(name)), ()
+
+    def _show(self, found: "Shown") -> None:
+        self.wanted, of, beside = found
+        _show(self.t, self.wanted, of, beside)
+        _Augmenting(self.t, self.workspace, of).show()
+
+    def _from_here(self, work: Callable[[], T]) -> T:
+        """Does it; paths in what is wrong are said from the folder served on."""
+        try:
+            return work()
+        except (ValueError, OSError) as error:
+            kind = ValueError if isinstance(error, ValueError) else OSError
+            raise kind(str(error).replace(f"{self.workspace.folder}/", "")) from error
 
 
 def _read(spec: str) -> "Overview":
@@ -190,19 +194,19 @@ def _samples(t: Text, found: "Overview") -> None:
     """Images of each class, ten classes at a time."""
     ui.label(t("Samples of each class")).classes("text-h6")
     names = list(found.counts)
-    rows = ui.column().classes("w-full gap-2")
+    rows = Answer(t)
+
+    def draw(strips: Sequence[tuple[str, Image.Image]]) -> None:
+        for name, strip in strips:
+            counts = " / ".join(f"{n:,}" for n in found.counts[name])
+            ui.label(f"{name} · {counts}").classes("text-caption")
+            _image(strip)
 
     async def show(page: int) -> None:
         some = names[PER_PAGE * (page - 1) : PER_PAGE * page]
-        rows.clear()
-        with rows:
-            found_here = await computed(
-                lambda: [_strip(found.samples(name, PER_CLASS)) for name in some]
-            )
-            for name, strip in zip(some, found_here, strict=True):
-                counts = " / ".join(f"{n:,}" for n in found.counts[name])
-                ui.label(f"{name} · {counts}").classes("text-caption")
-                _image(strip)
+        await rows.show(
+            lambda: [(name, _strip(found.samples(name, PER_CLASS))) for name in some], draw
+        )
 
     if (pages := -(-len(names) // PER_PAGE)) > 1:
         ui.pagination(1, pages, on_change=lambda change: show(int(change.value or 1)))
@@ -228,26 +232,27 @@ class _Augmenting:
             self.network = ui.select(names, value=first, label=t("network"), with_input=True)
             recipes = {name: t(said) for name, said in RECIPES.items()}
             self.recipe = ui.select(recipes, value="", label=t("recipe")).classes("w-48")
-        self.below = ui.column().classes("w-full gap-2")
+        self.below = Answer(t)
         for field in (self.network, self.recipe):
             field.on_value_change(self.draw)
         ui.timer(0, self.draw, once=True)
 
     async def draw(self) -> None:
         """Draws anew for the network and the recipe that are chosen."""
-        self.below.clear()
-        with self.below, refusals(self.t):
-            made, strips = await computed(self._made)
-            ui.label(", ".join(made.steps)).classes("text-caption break-words")
-            for strip in strips:
-                _image(strip)
+        chosen = str(self.network.value), str(self.recipe.value)
+        await self.below.show(partial(self._made, *chosen), self._show)
 
-    def _made(self) -> "tuple[Augmented, list[Image.Image]]":
+    def _made(self, network: str, recipe: str) -> "tuple[Augmented, list[Image.Image]]":
         from classicnets.api.overview import augmented
 
-        network = self.workspace.network(str(self.network.value))
-        made = augmented(self.found, network, str(self.recipe.value))
+        made = augmented(self.found, self.workspace.network(network), recipe)
         return made, [_strip(row) for row in made.rows]
+
+    def _show(self, found: "tuple[Augmented, list[Image.Image]]") -> None:
+        made, strips = found
+        ui.label(", ".join(made.steps)).classes("text-caption break-words")
+        for strip in strips:
+            _image(strip)
 
 
 def _strip(images: Sequence[Image.Image]) -> Image.Image:

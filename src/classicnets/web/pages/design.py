@@ -1,17 +1,18 @@
 """Design: an editor with errors and figures at the lines, the papers' moves, save and train."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 from starlette.requests import Request
 
 from classicnets.api.listed import listed
 from classicnets.support.names import visible
 from classicnets.support.units import format_change
-from classicnets.web.shell import computed, frame, refusals
+from classicnets.web.shell import Answer, computed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
 
@@ -96,7 +97,7 @@ class _Designing:
             "text-caption"
         )
         ui.button(t("Look for moves"), on_click=self.look_for_moves).props("no-caps outline")
-        self.moves = ui.column().classes("w-full gap-1")
+        self.moves = Answer(t, "gap-1")
         self.changed()
 
     def begin_with(self, change: Any) -> None:
@@ -118,7 +119,7 @@ class _Designing:
             return
         self.said.set_text("")
         self._beside(given)
-        self.measuring = asyncio.create_task(self.measure(text, given))
+        self.measuring = background_tasks.create(self.measure(text, given), context=self.totals)
 
     async def measure(self, text: str, given: dict[int, str]) -> None:
         """After a rest: what each line costs, and all of them."""
@@ -168,10 +169,11 @@ class _Designing:
         from classicnets.api.drafting import moves_of
 
         text = self.editor.value
-        self.moves.clear()
-        with self.moves, refusals(self.t):
-            for move in await computed(lambda: moves_of(text)):
-                self._move(move)
+        await self.moves.show(lambda: moves_of(text), self._list)
+
+    def _list(self, found: "Sequence[Suggestion]") -> None:
+        for move in found:
+            self._move(move)
 
     def _move(self, found: "Suggestion") -> None:
         params = format_change(found.before.params, found.after.params)

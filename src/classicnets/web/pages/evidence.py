@@ -38,6 +38,7 @@ class Evidence:
                 self.problem = ui.label().classes("text-negative").props("role=alert")
                 ui.label(t("opacity")).classes("text-caption")
                 slider = ui.slider(min=0, max=1, step=0.05, value=AT_FIRST).classes("w-80")
+                slider.props(f'aria-label="{t("opacity")}"')
                 slider.on_value_change(lambda change: self.over.style(f"opacity:{change.value}"))
                 self.over.style(f"opacity:{AT_FIRST}")
                 ui.toggle([*METHODS], value=self.method, on_change=self.explain_by).props("no-caps")

@@ -26,17 +26,6 @@ def follow(directory: Path) -> "FollowedExperiment":
     return follow_experiment(directory)
 
 
-def state_of(t: Text, found: "FollowedExperiment") -> str:
-    """The state, in the language of the page."""
-    said = {
-        "training": t("training"),
-        "stopped": t("stopped"),
-        "ended": t("ended"),
-        "damaged": t("damaged"),
-    }
-    return said[found.state]
-
-
 class ExperimentView:
     """An experiment in a page, looked at every other second; `stoppable` by a button of its own."""
 
@@ -83,12 +72,18 @@ class ExperimentView:
         with self.facts:
             ui.label(visible(", ".join(found.variants))).classes("break-all")
             values = {
-                "state": state_of(t, found),
+                "state": t(found.state),
                 "data": found.data.rpartition("/")[2],
                 "runs that have ended": f"{found.done} / {found.total}",
             }
+            if found.searching:
+                values["runs that have ended"] = f"{found.done}"
+            if found.best:
+                best = f"{found.best.best_error:.2f} ({found.best.name})"
+                values["best validation error, %"] = best
             facts(t, values)
         self.bar.set_value(found.fraction)
+        self.bar.set_visibility(not found.searching)
         self.said.set_text(visible(found.reason))
         self.stop.set_visibility(self.stoppable and bool(found.process))
 

@@ -33,16 +33,18 @@ class Layers:
     def __init__(self, t: Text, explainer: "Explainer"):
         self.t, self.explainer = t, explainer
         self.kind = MAPS
+        self.asked: object = None
         self.place = ui.column().classes("w-full gap-2")
 
     async def show(self, sample: "Sample") -> None:
         """What the layers see in an image; what does not apply to this network is said."""
         kind = self.kind
+        self.asked = asked = kind, sample
         try:
             found = await asyncio.to_thread(self._computed, kind, sample)
         except (ValueError, OSError) as error:
             found = error
-        if kind != self.kind:  # another was chosen meanwhile
+        if asked is not self.asked:  # something else was chosen meanwhile
             return
         self.place.clear()
         with self.place:

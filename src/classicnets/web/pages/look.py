@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import b64decode
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,7 @@ from nicegui import events, ui
 from PIL import Image
 from starlette.requests import Request
 
-from classicnets.web.shell import computed, failed, frame, refusals
+from classicnets.web.shell import Answer, computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
@@ -49,14 +50,14 @@ def declare(workspace: Workspace) -> None:
                 return
             first = run if run in names else names[0]
             chosen = ui.select(names, value=first, label=t("run")).classes("w-80")
-            below = ui.column().classes("w-full gap-4")
+            below = Answer(t, "gap-4")
 
             async def open_run() -> None:
-                below.clear()
-                with below, refusals(t):
-                    name = str(chosen.value)
-                    explainer = await computed(lambda: opened(workspace.run(name)))
-                    _Looking(t, explainer).show()
+                name = str(chosen.value)
+                await below.show(
+                    lambda: opened(workspace.run(name)),
+                    lambda explainer: _Looking(t, explainer).show(),
+                )
 
             chosen.on_value_change(open_run)
             await open_run()
@@ -77,6 +78,7 @@ class _Looking:
     explainer: "Explainer"
     sample: "Sample | None" = None
     number: int = 0  # of the next test image
+    asked: int = 0  # images so far, of which only the last is shown
 
     def show(self) -> None:
         """The places for what is sent, and for what is seen."""
@@ -86,9 +88,7 @@ class _Looking:
                 upload = ui.upload(
                     label=t("Drop an image, or choose one"),
                     on_upload=self.receive,
-                    on_rejected=lambda: failed(
-                        t, ValueError(t("the image has more than {} bytes", f"{LARGEST:,}"))
-                    ),
+                    on_rejected=self.reject,
                     auto_upload=True,
                     max_file_size=LARGEST,
                 )
@@ -117,17 +117,15 @@ class _Looking:
             await sent.file.save(path)
             await self.look_at(path, sent.file.name)
 
+    def reject(self) -> None:
+        """Says that a file is too large to be sent."""
+        raise ValueError(self.t("An image may have at most {} bytes.", f"{LARGEST:,}"))
+
     async def one_of_the_test(self) -> None:
         """Shows a test image of the run's data, another one each time."""
-        self.said.clear()
+        number, self.number = self.number, self.number + 1
         with self.said:
-            try:
-                sample = await computed(lambda: self.explainer.test(self.number))
-            except (ValueError, OSError) as error:
-                self._refuse(error)
-                return
-        self.number += 1
-        await self.look(sample)
+            await self._look_at(computed(lambda: self.explainer.test(number)))
 
     async def film(self) -> None:
         """Shows what the camera sees, and looks at the photo that is taken."""
@@ -148,12 +146,18 @@ class _Looking:
 
     async def look_at(self, image: Path | Image.Image, name: str) -> None:
         """Reads an image and shows all of it; what cannot be read is said."""
+        await self._look_at(asyncio.to_thread(self.explainer.read, image, name))
+
+    async def _look_at(self, reading: "Awaitable[Sample]") -> None:
+        self.asked = asked = self.asked + 1
         try:
-            sample = await asyncio.to_thread(self.explainer.read, image, name)
-        except ValueError as error:
-            self._refuse(error)
+            sample = await reading
+        except (ValueError, OSError) as error:
+            if asked == self.asked:
+                self._refuse(error)
         else:
-            await self.look(sample)
+            if asked == self.asked:
+                await self.look(sample)
 
     async def look(self, sample: "Sample") -> None:
         """Shows all of an image."""

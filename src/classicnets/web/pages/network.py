@@ -1,21 +1,26 @@
 """A network on its page: stages, layers, costs along depth, receptive field, another beside it."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nicegui import ui
 
+from classicnets.support.names import visible
 from classicnets.support.tables import format_bytes
-from classicnets.web.shell import FAINT, NAVIGATION, computed, refusals
+from classicnets.web.shell import FAINT, Answer
+from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
+from . import study
 from .stages import Field, pixels, shape, show_stages
 
 if TYPE_CHECKING:
+    from classicnets.api.diff import Difference
     from classicnets.catalog import Entry
     from classicnets.measure import Report
 
@@ -34,41 +39,25 @@ COLUMNS = (
 )
 
 
-class Claim(NamedTuple):
-    """What is said of a family, by whom, and what the study of it came to in this folder."""
-
-    claim: str
-    by: str
-    study: str
-    verdict: str
-
-
 @dataclass(frozen=True)
 class Found:
     """A network, its report, and what is said of its family."""
 
     entry: "Entry"
     report: "Report"
-    claims: Sequence[Claim]
+    claims: Sequence[study.Found]
 
 
-def read_network(name: str, studies: Path) -> Found:
+def read_network(name: str, workspace: Workspace) -> Found:
     """A network by the name or path that the package takes; see `cn.find`."""
     import classicnets as cn
 
     if name.endswith(".py") or ":" in name:
         raise ValueError("code runs only when it is named on the command line, not in a page")
     entry = cn.find(name)
-    claims = _claims_of(entry.paper.page, studies) if entry.paper else []
-    return Found(entry, cn.show(entry), claims)
-
-
-def _claims_of(family: str, studies: Path) -> list[Claim]:
-    from classicnets.studies.index import select, state
-
-    return [
-        Claim(one.claim, one.by, one.name, state(one, studies)) for one in select(family=family)
-    ]
+    claims = study.look_at_all(workspace) if entry.paper else []
+    family = entry.paper.page if entry.paper else ""
+    return Found(entry, cn.show(entry), [one for one in claims if one.study.family == family])
 
 
 def show_network(t: Text, found: Found, workspace: Workspace) -> None:
@@ -103,38 +92,33 @@ def _heading(t: Text, found: Found) -> None:
         with ui.expansion(t("Where the paper leaves a choice")).classes("w-full"):
             ui.label(entry.paper.choices)
         with ui.expansion(t("What is said of these networks")).classes("w-full"):
-            _claims(t, found)
+            for one in found.claims:
+                study.show_claim(t, one)
+            ui.link(t("Studies"), f"/studies?family={entry.paper.page}")
+    place, text = _source(entry)
+    with ui.expansion(f"{t('Source code')}: {place}").classes("w-full"):
+        ui.label(visible(text)).classes("mono w-full text-caption")
+
+
+def _source(entry: "Entry") -> tuple[str, str]:
+    """Where a network is written, and what is written there: a design, or the file of its paper."""
+    if entry.design:
+        return entry.name.rpartition("/")[2], entry.design
+    module = inspect.getmodule(getattr(entry.build, "func", entry.build))
+    assert module
+    return module.__name__, inspect.getsource(module)
 
 
 def show_totals(t: Text, report: "Report", published: str = "") -> None:
     """What a network costs in all, and the error that its paper reports."""
     totals = report.totals
     figures = {
-        t("parameters"): f"{totals.params:,}",
-        t("multiply-adds"): f"{totals.macs:,}",
-        t("memory of a training step"): format_bytes(report.training_memory.total),
-        t("receptive field"): pixels(t, totals.receptive_field),
+        "parameters": f"{totals.params:,}",
+        "multiply-adds": f"{totals.macs:,}",
+        "memory of a training step": format_bytes(report.training_memory.total),
+        "receptive field": pixels(t, totals.receptive_field),
     }
-    if published:
-        figures[t("published error, %")] = published
-    with ui.row().classes("gap-6"):
-        for name, value in figures.items():
-            with ui.column().classes("gap-0"):
-                ui.label(value).classes("text-h6")
-                ui.label(name).classes("text-caption opacity-70")
-
-
-def _claims(t: Text, found: Found) -> None:
-    """The studies of a paper's networks: the claim, who makes it, and the verdict so far."""
-    assert found.entry.paper
-    for one in found.claims:
-        with ui.column().classes("gap-0 q-mb-sm"):
-            ui.label(one.claim)
-            ui.label(f"{one.by} · {one.verdict} · classicnets study {one.study}").classes(
-                "text-caption opacity-70"
-            )
-    if "/studies" in NAVIGATION:
-        ui.link(t(NAVIGATION["/studies"]), f"/studies?family={found.entry.paper.page}")
+    facts(t, figures | ({"published error, %": published} if published else {}))
 
 
 def _bars(t: Text, report: "Report") -> None:
@@ -220,18 +204,20 @@ def _beside(t: Text, found: Found, workspace: Workspace) -> None:
     ui.label(t("Beside another network")).classes("text-h6")
     names = [*(row["name"] for row in listed()), *workspace.design_names()]
     chosen = ui.select(names, with_input=True).props("dense outlined").classes("w-64")
-    below = ui.column().classes("w-full")
+    below = Answer(t)
 
-    async def show() -> None:
+    def differing(name: str) -> "Difference":
         import classicnets as cn
 
-        below.clear()
-        with below, refusals(t):
-            other = workspace.network(str(chosen.value))
-            difference = await computed(lambda: cn.diff(found.entry, other))
-            _both(t, difference.before, difference.after)
-            ui.label(t("The lines that differ, and what each costs")).classes("text-caption")
-            ui.label(difference.text()).classes("mono w-full text-caption")
+        return cn.diff(found.entry, workspace.network(name))
+
+    def draw(difference: "Difference") -> None:
+        _both(t, difference.before, difference.after)
+        ui.label(t("The lines that differ, and what each costs")).classes("text-caption")
+        ui.label(difference.text()).classes("mono w-full text-caption")
+
+    async def show() -> None:
+        await below.show(partial(differing, str(chosen.value)), draw)
 
     chosen.on_value_change(show)
 

@@ -1,6 +1,8 @@
 """The networks: a card for each paper, and a page for each network."""
 
-from nicegui import ui
+from pathlib import Path
+
+from nicegui import app, ui
 from starlette.requests import Request
 
 from classicnets.api.listed import listed
@@ -20,18 +22,20 @@ IDEAS = {  # the first network of a paper -> its idea
     "resnet18": "The output of each block is added to its input, so that very deep networks can be "
     "trained.",
 }
-TITLES = {
-    "lenet5": "LeNet-5",
-    "alexnet": "AlexNet",
-    "zfnet": "ZFNet",
-    "vgg_a": "VGG",
-    "googlenet": "GoogLeNet",
-    "resnet18": "ResNet",
+TITLES = {  # of the papers, and their figures
+    "lenet5": ("LeNet-5", "lenet"),
+    "alexnet": ("AlexNet", "alexnet"),
+    "zfnet": ("ZFNet", "zfnet"),
+    "vgg_a": ("VGG", "vgg"),
+    "googlenet": ("GoogLeNet", "googlenet"),
+    "resnet18": ("ResNet", "resnet"),
 }
+DRAWINGS = Path(__file__).parents[1] / "drawings"  # those of docs/figures
 
 
 def declare(workspace: Workspace) -> None:
-    """The addresses of these pages."""
+    """The addresses of these pages, and of the figures."""
+    app.add_static_files("/drawings", DRAWINGS)
 
     @ui.page("/")
     def index(request: Request) -> None:
@@ -49,12 +53,11 @@ def declare(workspace: Workspace) -> None:
     @ui.page("/network/{name}")
     async def network(request: Request, name: str) -> None:
         with frame(request, name) as t:
-            found = await computed(lambda: _read(workspace, name))
-            show_network(t, found, workspace)
+            show_network(t, await computed(lambda: _read(workspace, name)), workspace)
 
 
 def _read(workspace: Workspace, name: str) -> Found:
-    return read_network(workspace.network(name), workspace.folder / "studies")
+    return read_network(workspace.network(name), workspace)
 
 
 def _families() -> list[list[dict[str, str]]]:
@@ -67,12 +70,16 @@ def _families() -> list[list[dict[str, str]]]:
 
 def _card(t: Text, rows: list[dict[str, str]]) -> None:
     first = rows[0]
+    title, drawing = TITLES[first["name"]]
     with ui.card().classes("w-full"):
         with ui.row().classes("items-baseline w-full"):
-            ui.label(TITLES.get(first["name"], first["name"])).classes("text-h6")
+            ui.label(title).classes("text-h6")
             ui.label(first["year"]).classes("opacity-70")
         if idea := IDEAS.get(first["name"]):
             ui.label(t(idea))
+        with ui.link(target=f"/network/{first['name']}").classes("w-full"):
+            image = ui.element("img").classes("w-full rounded")
+            image.props(f'src="/drawings/{drawing}.svg" alt="{title}" width=800 loading=lazy')
         ui.label(first["paper"]).classes("text-caption opacity-70")
         with ui.element("div").classes("w-full overflow-x-auto"), ui.element("table"):
             _row("th", "", t("parameters"), t("multiply-adds"), t("published error, %"))

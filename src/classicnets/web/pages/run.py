@@ -10,6 +10,7 @@ from nicegui import ui
 
 from classicnets.support.units import format_seconds
 from classicnets.web.shell import ask_to_stop
+from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, refusal
 
@@ -29,22 +30,10 @@ def read_run(workspace: Workspace, name: str) -> "Followed | None":
 
     if (workspace.runs / name / "run.json").exists():
         return follow(workspace.runs / name)
-    known = any(job["name"] == name for job in workspace.waiting())
-    if not known and not workspace.log(name) and name not in workspace.started:
+    known = workspace.waits(name) or name in workspace.started
+    if not known and not workspace.log(name):
         raise ValueError(f"no run {name!r}")
     return None
-
-
-def state_in_words(t: Text, run: "Followed") -> str:
-    """Whether a run is in training, and how it ended."""
-    said = {
-        "training": t("training"),
-        "stopped": t("stopped"),
-        "ended": t("ended"),
-        "diverged": t("diverged"),
-        "damaged": t("damaged"),
-    }
-    return said[run.state]
 
 
 class Following:
@@ -59,7 +48,7 @@ class Following:
         """The places for what changes."""
         t = self.t
         ui.label(self.name).classes("text-h5")
-        self.facts = ui.row().classes("gap-6")
+        self.facts = ui.column()
         self.said = ui.label().props("aria-live=polite")
         with ui.row():
             self.stop = ui.button(t("Stop"), on_click=self.ask_to_stop).props("no-caps")
@@ -96,22 +85,22 @@ class Following:
 
     def update(self, found: "Followed | None") -> None:
         """Shows a run as it is now."""
-        lines = self.workspace.log(self.name)
-        if (found, lines) == self.seen:
+        lines, waits = self.workspace.log(self.name), self.workspace.waits(self.name)
+        if (found, lines, waits) == self.seen:
             return
-        self.seen = (found, lines)
+        self.seen = (found, lines, waits)
         self.log.set_text("\n".join(lines))
         t, state = self.t, found.state if found else ""
         self.stop.set_visibility(state == "training")
-        self.resume.set_visibility(state == "stopped")
+        self.resume.set_visibility(state == "stopped" and not waits)
         self.delete.set_visibility(state not in ("", "training"))
         ready = bool(found and found.has_weights)
         for each in (self.look, self.sampled, self.evaluated, self.exported):
             each.set_visibility(ready)
         if found is None:
-            self.said.set_text(refusal(lines) or t("Training begins."))
+            self.said.set_text(t("Waiting") if waits else refusal(lines) or t("Training begins."))
             return
-        self.said.set_text(found.reason)
+        self.said.set_text(t("Waiting") if waits else found.reason)
         self._facts(found)
         self._fill(found)
         columns = (("train_loss", "validation_loss"), ("train_error", "validation_top1_error"))
@@ -134,28 +123,24 @@ class Following:
                 Exporting(self.t, self.workspace, self.name).show()
 
     def _facts(self, found: "Followed") -> None:
-        t = self.t
-        facts = {
-            t("state"): state_in_words(t, found),
-            t("network"): found.network.rpartition("/")[2],
-            t("data"): found.data.rpartition("/")[2],
-            t("epoch"): f"{len(found.epochs)} / {found.length}",
+        values = {
+            "state": self.t(found.state),
+            "network": found.network.rpartition("/")[2],
+            "data": found.data.rpartition("/")[2],
+            "epoch": f"{len(found.epochs)} / {found.length}",
         }
         if found.epochs:
             last = found.epochs[-1]
-            facts[t("learning rate")] = f"{last.last_lr:.4g}"
-            facts[t("images per second")] = f"{last.images_per_second:,.0f}"
-            facts[t("best validation error, %")] = f"{found.best_error:.2f}"
+            values["learning rate"] = f"{last.last_lr:.4g}"
+            values["images per second"] = f"{last.images_per_second:,.0f}"
+            values["best validation error, %"] = f"{found.best_error:.2f}"
         if found.test_error is not None:
-            facts[t("test error, %")] = f"{found.test_error:.2f}"
+            values["test error, %"] = f"{found.test_error:.2f}"
         elif found.state == "training" and found.seconds_left:
-            facts[t("time left")] = format_seconds(found.seconds_left)
+            values["time left"] = format_seconds(found.seconds_left)
         self.facts.clear()
         with self.facts:
-            for name, value in facts.items():
-                with ui.column().classes("gap-0"):
-                    ui.label(value).classes("text-h6")
-                    ui.label(name).classes("text-caption opacity-70")
+            facts(self.t, values)
 
     def ask_to_stop(self) -> None:
         """Asks the process that trains to save and end."""

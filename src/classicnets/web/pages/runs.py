@@ -13,7 +13,8 @@ from classicnets.web.workspace import Workspace, inside
 
 from .confusion import show_confusion
 from .curves import LINE, curves, over
-from .run import EVERY, Following, read_run, state_in_words
+from .run import EVERY, Following, read_run
+from .tested import in_a_line
 
 COLUMNS = {
     "name": "run",
@@ -43,7 +44,8 @@ def declare(workspace: Workspace) -> None:
             ]
             table = ui.table(columns=columns, rows=first, row_key="name", pagination=50)
             table.classes("w-full").props(
-                f'dense flat rows-per-page-label="{t("rows per page")}"'
+                f'dense flat rows-per-page-label="{t("rows per page")}" '
+                f'no-data-label="{t("There is no run yet; train a network first.")}"'
             ).add_slot("body-cell-name", LINK)
 
             async def refresh() -> None:
@@ -101,7 +103,9 @@ def _results(t: Text, name: str, results: Mapping[str, Mapping[str, Any]]) -> No
     if not known:
         ui.label(t("It has not been tested yet.")).classes("text-caption opacity-70")
         return
-    labels = {key: key or t("at the end of training") for key in known}
+    labels = {
+        key: in_a_line(t, one) if key else t("at the end of training") for key, one in known.items()
+    }
     chosen = ui.select(labels, value=next(iter(known))).props("dense").classes("w-64")
     place = ui.column().classes("w-full")
 
@@ -124,7 +128,7 @@ def _rows(t: Text, workspace: Workspace) -> list[dict[str, Any]]:
             "name": run.name,
             "network": run.network.rpartition("/")[2],
             "data": run.data.rpartition("/")[2],
-            "state": state_in_words(t, run),
+            "state": t(run.state),
             "epoch": len(run.epochs),
             "validation": _rounded(run.best_error),
             "test": _rounded(run.test_error),

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 from nicegui.element import Element
 
 from classicnets.web.texts import Text
@@ -32,7 +32,7 @@ class Samples:
             return
         if (time := self.path.stat().st_mtime_ns) != self.shown:
             self.shown = time
-            self.task = asyncio.create_task(self._look())
+            self.task = background_tasks.create(self._look(), context=self.row)
 
     async def _look(self) -> None:
         try:

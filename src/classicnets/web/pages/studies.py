@@ -12,8 +12,8 @@ from classicnets.web.terms import term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
 
-from .experiment import ExperimentView, follow, state_of
-from .study import KINDS, Found, claim, declare_study, look_at_all, verdict
+from .experiment import ExperimentView, follow
+from .study import KINDS, Found, declare_study, look_at_all, show_claim
 
 if TYPE_CHECKING:
     from classicnets.api.following_experiments import FollowedExperiment
@@ -24,13 +24,13 @@ def declare(workspace: Workspace) -> None:
     declare_study(workspace)
 
     @ui.page("/studies")
-    async def studies(request: Request) -> None:
+    async def studies(request: Request, family: str = "") -> None:
         with frame(request, "Studies") as t:
             ui.label(t("Studies")).classes("text-h5")
             ui.label(
                 t("What is said of these networks, each with a criterion stated before its result.")
             )
-            _Claims(t, await computed(lambda: look_at_all(workspace))).show()
+            _Claims(t, await computed(lambda: look_at_all(workspace))).show(family)
             ui.label(t("Experiments")).classes("text-h6")
             experiments = await computed(lambda: _experiments(workspace))
             if not experiments:
@@ -56,13 +56,14 @@ class _Claims:
     def __init__(self, t: Text, found: list[Found]):
         self.t, self.found = t, found
 
-    def show(self) -> None:
-        """The fields, and a row for each claim."""
+    def show(self, family: str) -> None:
+        """The fields, and a row for each claim of a family, or of all."""
         t = self.t
         families = {"": t("all"), **{one.study.family: one.study.family for one in self.found}}
         kinds = {"": t("all"), **{kind: t(said) for kind, said in KINDS.items()}}
         with ui.row().classes("gap-4 items-end"):
-            self.family = ui.select(families, value="", label=t("family")).classes("w-40")
+            family = family if family in families else ""
+            self.family = ui.select(families, value=family, label=t("family")).classes("w-40")
             self.kind = ui.select(kinds, value="", label=t("kind")).classes("w-40")
             for said in KINDS.values():
                 term(t, said).classes("text-caption")
@@ -84,15 +85,7 @@ class _Claims:
         self.rows.clear()
         with self.rows:
             for one in some:
-                _claim(self.t, one)
-
-
-def _claim(t: Text, one: Found) -> None:
-    with ui.column().classes("w-full gap-0"):
-        with ui.row().classes("items-center gap-2"):
-            ui.link(one.study.name, f"/study/{one.study.name}")
-            verdict(t, one.verdict)
-        ui.label(f"{claim(t, one.study)} ({one.study.by})").classes("text-body2")
+                show_claim(self.t, one)
 
 
 def _experiments(workspace: Workspace) -> "list[FollowedExperiment]":
@@ -104,6 +97,7 @@ def _experiments(workspace: Workspace) -> "list[FollowedExperiment]":
 def _row(t: Text, one: "FollowedExperiment") -> None:
     with ui.row().classes("items-center gap-2"):
         ui.link(one.name, f"/experiment/{quote(one.name, safe='')}")
-        ui.badge(state_of(t, one), color="primary").props("outline")
-        ui.label(f"{one.done} / {one.total}").classes("text-caption")
+        ui.badge(t(one.state), color="primary").props("outline")
+        far = t("{} trials have ended", one.done) if one.searching else f"{one.done} / {one.total}"
+        ui.label(far).classes("text-caption")
     ui.label(visible(", ".join(one.variants))).classes("text-caption break-all")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from classicnets.support.names import visible
 from classicnets.support.units import format_seconds
-from classicnets.web.shell import computed, failed, frame, refusals
+from classicnets.web.shell import Answer, computed, failed, frame
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, refusal, word
@@ -84,14 +84,22 @@ def verdict(t: Text, name: str) -> None:
     badge.props("outline" if not colour else "text-color=black" * (colour == "warning"))
 
 
+def show_claim(t: Text, one: Found) -> None:
+    """A claim with its verdict, as a row of a list."""
+    with ui.column().classes("w-full gap-0"):
+        with ui.row().classes("items-center gap-2"):
+            ui.link(one.study.name, f"/study/{one.study.name}")
+            verdict(t, one.verdict)
+        ui.label(f"{claim(t, one.study)} ({one.study.by})").classes("text-body2")
+
+
 def declare_study(workspace: Workspace) -> None:
     """The address of these pages."""
 
     @ui.page("/study/{name}")
     async def study(request: Request, name: str) -> None:
         with frame(request, name) as t:
-            found = await computed(lambda: _study(name))
-            page = _Page(t, workspace, found)
+            page = _Page(t, workspace, await computed(lambda: _study(name)))
             page.lay_out()
             await page.update()
 
@@ -140,7 +148,7 @@ class _Page:
             self.run = ui.button(t("Run"), on_click=self.start).props("no-caps")
             self.stop = ui.button(t("Stop"), on_click=self.end).props("no-caps outline")
         self.said = ui.label().props("aria-live=polite")
-        self.progress = ui.column().classes("w-full gap-2")
+        self.progress = Answer(t)
         self.log = ui.label().classes("mono w-full text-caption")
         _about(t, study)
         if self.trains:
@@ -162,9 +170,7 @@ class _Page:
             workspace.queue(self.job, words)
             await self.update()
             return
-        self.progress.clear()
-        with self.progress, refusals(self.t):
-            await computed(lambda: _run(name, workspace.studies))
+        await self.progress.show(lambda: _run(name, workspace.studies), lambda _: None)
         await self.update()
 
     async def end(self) -> None:
@@ -185,7 +191,7 @@ class _Page:
         """Shows how far it is."""
         t, workspace, job = self.t, self.workspace, self.job
         process = workspace.started.get(job)
-        waits = any(one["name"] == job for one in workspace.waiting())
+        waits = workspace.waits(job)
         if self.trains:
             await self._follow()
         busy = waits or bool(process and process.poll() is None)
@@ -205,7 +211,7 @@ class _Page:
         if not (directory / "plan.json").exists():
             return
         if self.view is None:
-            with self.progress:
+            with self.progress.place:
                 self.view = ExperimentView(self.t, directory, stoppable=False)
                 self.view.lay_out()
         await self.view.look_again()

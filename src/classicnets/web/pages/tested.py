@@ -69,15 +69,17 @@ class Evaluating:
         self.results.clear()
         with self.results:
             for result in [*own.values(), *self.workspace.evaluations(self.name).values()]:
-                with ui.expansion(_in_a_line(self.t, result)).classes("w-full"):
+                with ui.expansion(in_a_line(self.t, result)).classes("w-full"):
                     show_confusion(self.t, result)
 
 
-def _in_a_line(t: Text, result: Mapping[str, Any]) -> str:
+def in_a_line(t: Text, result: Mapping[str, Any]) -> str:
+    """What an evaluation came to."""
     figures = [result["top1_error"], result.get("top5_error")]  # of five classes only the first
     errors = " / ".join(f"{figure:.2f} %" for figure in figures if figure is not None)
     images = t("{} images", f"{result['images']:,}")
-    return f"{result['protocol']}: {errors} · {images} · {result.get('data') or t('own test part')}"
+    data = str(result.get("data") or "").rpartition("/")[2] or t("own test part")
+    return f"{result['protocol']}: {errors} · {images} · {data}"
 
 
 class Exporting:

@@ -12,7 +12,7 @@ from nicegui import app, ui
 from starlette.requests import Request
 
 from classicnets.api.listed import listed
-from classicnets.web.shell import computed, failed, frame, refusals
+from classicnets.web.shell import Answer, computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import NAMED_SETS, Workspace, word
 
@@ -45,7 +45,7 @@ def declare(workspace: Workspace) -> None:
             with ui.row():
                 ui.button(t("Estimate"), on_click=form.estimate).props("outline no-caps")
                 ui.button(t("Start"), on_click=form.start).props("no-caps")
-            form.below = ui.column().classes("w-full")
+            form.below = Answer(t)
             _waiting(t, workspace)
             with ui.column():  # where its spinner stands
                 await form.changed()
@@ -54,7 +54,7 @@ def declare(workspace: Workspace) -> None:
 class _Form:
     """The fields of the page, and the recipe that they lead to."""
 
-    below: ui.column
+    below: Answer
 
     def __init__(self, t: Text, workspace: Workspace):
         self.t, self.workspace = t, workspace
@@ -199,10 +199,9 @@ class _Form:
 
     async def estimate(self) -> None:
         """Shows what `plan` says."""
-        self.below.clear()
-        with self.below, refusals(self.t):
-            plan = await computed(self._plan)
-            ui.label(str(plan)).classes("mono w-full text-caption")
+        await self.below.show(
+            self._plan, lambda plan: ui.label(str(plan)).classes("mono w-full text-caption")
+        )
 
     def _plan(self) -> object:
         import classicnets as cn
@@ -216,10 +215,7 @@ class _Form:
 
     async def start(self) -> None:
         """Queues the training, and goes to its run."""
-        self.below.clear()
-        with self.below, refusals(self.t):
-            name = await computed(self._queued)
-            ui.navigate.to(f"/run/{quote(name)}")
+        await self.below.show(self._queued, lambda name: ui.navigate.to(f"/run/{quote(name)}"))
 
     def _queued(self) -> str:
         """Queues the training, and returns the name of its run."""

@@ -1,0 +1,189 @@
+"""What a page or one of its handlers raises is said in the page, never lost, never a traceback."""
+
+import ast
+import asyncio
+import shutil
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import classicnets
+from classicnets.web import shell
+from classicnets.web.texts import Text
+
+from .conftest import Site
+
+WEB = Path(classicnets.__file__).parent / "web"
+TREES = {
+    path.name: ast.parse(path.read_text(encoding="utf-8"))
+    for path in [*(WEB / "pages").glob("*.py"), WEB / "shell.py", WEB / "dropzone.py"]
+}
+# what begins something of which nobody hears what it raises; background_tasks tells the page
+LOST = {"create_task", "ensure_future", "call_soon", "call_later", "run_coroutine_threadsafe"}
+
+
+def _pages() -> list[ast.AsyncFunctionDef | ast.FunctionDef]:
+    return [
+        node
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef)
+        and any(ast.unparse(one).startswith("ui.page(") for one in node.decorator_list)
+    ]
+
+
+def test_all_of_every_page_stands_in_the_frame_that_says_what_fails():
+    pages = _pages()
+    assert len(pages) >= 11
+    for page in pages:
+        (only,) = page.body
+        assert isinstance(only, ast.With), page.name
+        assert ast.unparse(only.items[0].context_expr).startswith("frame("), page.name
+
+
+def test_no_page_begins_what_nobody_hears_of():
+    called = {
+        (name, node.attr)
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in LOST
+    }
+    assert called == set()
+
+
+class Place:
+    """A column of which only the content is looked at."""
+
+    def __init__(self) -> None:
+        self.content: list[str] = []
+
+    def classes(self, *_: str) -> "Place":
+        return self
+
+    def clear(self) -> None:
+        self.content.clear()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def answer(monkeypatch) -> Any:
+    """An answer whose work is an event to wait for, and what it then gives or raises."""
+
+    async def computed(work: Any) -> str:
+        ready, found = work
+        await ready.wait()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(shell, "computed", computed)
+    monkeypatch.setattr(shell.ui, "column", Place)
+    answer: Any = shell.Answer(Text("en"))
+    said = answer.place.content
+    monkeypatch.setattr(shell, "failed", lambda t, error: said.append(str(error)))
+    return answer
+
+
+@pytest.mark.parametrize("older", ["older", ValueError("older"), OSError("older")])
+@pytest.mark.parametrize("newer", ["newer", ValueError("newer")])
+def test_an_older_answer_that_comes_later_is_dropped(answer, older, newer):
+    async def both() -> list[bool]:
+        slow, fast = asyncio.Event(), asyncio.Event()
+        draw = answer.place.content.append
+        tasks = [
+            asyncio.create_task(answer.show((ready, found), draw))
+            for ready, found in ((slow, older), (fast, newer))
+        ]
+        await asyncio.sleep(0)
+        fast.set()
+        await tasks[1]
+        slow.set()
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(both()) == [False, newer == "newer"]
+    assert answer.place.content == ["newer"]
+
+
+def test_an_answer_to_what_is_not_asked_any_longer_is_dropped(answer):
+    async def cleared() -> bool:
+        ready = asyncio.Event()
+        task = asyncio.create_task(answer.show((ready, "late"), answer.place.content.append))
+        await asyncio.sleep(0)
+        answer.clear()
+        ready.set()
+        return await task
+
+    assert asyncio.run(cleared()) is False
+    assert answer.place.content == []
+
+
+PLACES = {  # a page -> whether a button of it needs the folder
+    "/": False,
+    "/network/lenet5": False,
+    "/design": True,
+    "/data?name=digits": False,
+    "/train": True,
+    "/runs": False,
+    "/run/squares": True,
+    "/look?run=squares": False,
+    "/studies": False,
+    "/study/vgg-average": True,
+    "/study/lenet5-partial": True,
+}
+
+
+@contextmanager
+def gone(folder: Path) -> Any:
+    """While a file stands where the folder was."""
+    away = folder.with_name("away")
+    folder.rename(away)
+    folder.write_text("")
+    try:
+        yield
+    finally:
+        folder.unlink()
+        away.rename(folder)
+
+
+@pytest.mark.slow
+def test_every_button_says_what_fails_when_the_folder_is_gone(browser, squares, tmp_path):
+    from playwright.sync_api import Error
+
+    folder, errors = tmp_path / "desk", tmp_path / "errors"
+    shutil.copytree(squares, folder / "runs" / "squares")
+    with errors.open("w") as file:
+        site = Site(folder, file)
+    page = browser.new_page(base_url=site.url)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    try:
+        for path, needs in PLACES.items():
+            page.goto(path)
+            page.locator(".content button:visible, .content a:visible").first.wait_for()
+            page.wait_for_load_state("networkidle")
+            page.wait_for_timeout(1500)
+            for opens in page.locator(".content .q-expansion-item [role=button]:visible").all():
+                opens.click()
+            page.wait_for_timeout(500)
+            with gone(folder):
+                for button in page.locator(".content button:visible").all()[:40]:
+                    with suppress(Error):  # one that another one has removed
+                        if "Look inside" not in button.inner_text(timeout=1000):  # that leads away
+                            button.click(timeout=1000, no_wait_after=True)
+                    page.wait_for_timeout(200)
+                    page.keyboard.press("Escape")
+                page.wait_for_timeout(500)
+                said = page.locator("[role=alert]:visible, [role=status].text-negative").count()
+            assert said or not needs, path
+    finally:
+        page.close()
+        assert site.stop() == 0
+    assert faults == []
+    assert "Traceback" not in errors.read_text()
