@@ -23,7 +23,6 @@ from classicnets.data.members import MIXED, shard_order
 from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.data.shard_index import INDEX, read_index
 from classicnets.data.tar import entries
-from classicnets.support.names import braced
 
 webdataset = pytest.importorskip("webdataset")
 
@@ -269,21 +268,6 @@ def test_a_folder_of_shards_is_answered_with_the_name_of_all_of_them(packed, tmp
     (place / "ILSVRC2012_img_train.tar").touch()
     with pytest.raises(ValueError, match=f"holds tar files; write data='imagenet:{place}'"):
         open_data(place, 8, 3)
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        ["train-000000", "train-000001", "train-000002"],
-        ["train-000000", "train-000002", "val-000000"],
-        ["8", "9", "10", "11"],
-        ["a", "b-1"],
-        ["only"],
-    ],
-)
-def test_the_name_of_several_files_expands_to_these(files):
-    braceexpand = pytest.importorskip("braceexpand").braceexpand
-    assert sorted(braceexpand(braced(files))) == sorted(files)
 
 
 def test_damaged_shards_and_indices_are_refused_in_a_sentence(packed, tmp_path):
