@@ -5,6 +5,7 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import nn
@@ -97,6 +98,7 @@ def _members(cls: type) -> str:
     lines = [f"- fields: {shown}"] if shown and cls is not cn.Recipe else []
     for name, member in vars(cls).items():
         call = "()" * inspect.isfunction(member)
-        if not name.startswith("_") and (call or isinstance(member, property)) and member.__doc__:
+        shown = call or isinstance(member, property | cached_property)
+        if not name.startswith("_") and shown and member.__doc__:
             lines.append(f"- `.{name}{call}`: {_one_line(member)}")
     return "\n" + "\n".join(lines) + "\n" if lines else ""

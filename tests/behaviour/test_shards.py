@@ -25,7 +25,6 @@ from classicnets.data.members import MIXED, shard_order
 from classicnets.data.sets import open_data, open_test, resolve
 from classicnets.data.shard_index import INDEX, read_index
 from classicnets.data.tar import entries
-from classicnets.support.names import braced
 
 webdataset = pytest.importorskip("webdataset")
 
@@ -266,26 +265,11 @@ def test_a_folder_of_shards_is_answered_with_the_name_of_all_of_them(packed, tmp
     whole = "{test-000000,train-{000000..000002},validation-000000}.tar"
     assert str(caught.value).endswith(f"; write data='{packed}/{whole}'")
     assert open_data(f"{packed}/{whole}", 8, 3).sizes == (28, 4, 8)
-    (tmp_path / "ILSVRC2012_img_train.tar").touch()
-    (tmp_path / "images").rename(tmp_path.with_name("elsewhere"))
-    (tmp_path / "shards").rename(tmp_path.with_name("moved"))
-    with pytest.raises(ValueError, match=f"holds tar files; write data='imagenet:{tmp_path}'"):
-        open_data(tmp_path, 8, 3)
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        ["train-000000", "train-000001", "train-000002"],
-        ["train-000000", "train-000002", "val-000000"],
-        ["8", "9", "10", "11"],
-        ["a", "b-1"],
-        ["only"],
-    ],
-)
-def test_the_name_of_several_files_expands_to_these(files):
-    braceexpand = pytest.importorskip("braceexpand").braceexpand
-    assert sorted(braceexpand(braced(files))) == sorted(files)
+    place = tmp_path / "downloaded"
+    place.mkdir()
+    (place / "ILSVRC2012_img_train.tar").touch()
+    with pytest.raises(ValueError, match=f"holds tar files; write data='imagenet:{place}'"):
+        open_data(place, 8, 3)
 
 
 def test_damaged_shards_and_indices_are_refused_in_a_sentence(packed, tmp_path):

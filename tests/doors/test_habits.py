@@ -10,6 +10,7 @@ from braceexpand import braceexpand
 from classicnets.cli import application
 from classicnets.cli.habits import ABSENT, OURS, THEIRS, VERBS, answer, answer_for, setting_instead
 from classicnets.cli.verbs import verb_of
+from classicnets.support.names import braced
 
 GROUP = typer.main.get_command(application())
 CONTEXT = GROUP.make_context("classicnets", ["list"])
@@ -131,6 +132,20 @@ def test_the_answer_is_the_verbs_own(run_cli, verb, typed, message):
     assert (done.status, done.out) == (2, "")
     assert message in done.err
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["train-000000", "train-000001", "train-000002"],
+        ["train-000000", "train-000002", "val-000000"],
+        ["8", "9", "10", "11"],
+        ["a", "b-1"],
+        ["only"],
+    ],
+)
+def test_the_name_of_several_files_expands_to_these(files):
+    assert sorted(braceexpand(braced(files))) == sorted(files)
 
 
 @pytest.mark.parametrize(
