@@ -64,7 +64,8 @@ CASES: dict[str, dict[str, Any]] = {
     "shards": {
         "network": "lenet5",
         "data": "shards/train-{000000..000005}.tar",
-        "overrides": {"steps": "400", "batch": "8", "crop_sampler": "RandomCrop(whole=True)"},
+        "recipe": "fast",
+        "overrides": {"steps": "200", "batch": "16", "crop_sampler": "RandomCrop(whole=True)"},
     },
 }
 SAVE_EVERY = {"shards": 0.2}  # seconds; ten minutes otherwise, so at the end of an epoch

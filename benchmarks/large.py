@@ -176,7 +176,13 @@ def main() -> int:
     command = f"python benchmarks/large.py {options.kind}"
     if options.kind == "files":
         found: Any = files(work, options.count, options.rounds)
-        about = {"command": command, "files": options.count, "cores": cpu_count(), "rows": found}
+        command += f" --count {options.count} --rounds {options.rounds}"
+        about = {
+            "command": command,
+            "cores": cpu_count(),
+            "load": os.getloadavg()[1],
+            "rows": found,
+        }
     else:
         shutil.rmtree(work / "shards", ignore_errors=True)
         found = once("shards", write_shards(work / "shards"), work / "cache", cpu_count(), None)

@@ -19,6 +19,7 @@ Sizes = Int64[Tensor, "n 2"]
 Boxes = Float32[Tensor, "n 4"]
 
 TRIES = 10  # draws of area and aspect before falling back to the centre
+AT_ONCE = 2**16  # images, whose tries would need much memory for a million at a time
 
 
 def centre_boxes(sizes: Sizes, side: int, crop: int) -> Boxes:
@@ -126,23 +127,26 @@ class RandomResizedCrop:
         check_range(self, low=(1e-6, self.high), high=(1e-6, 1), aspect=(1, math.inf))
 
     def sample(self, sizes: Sizes, side: int, crop: int, generator: Generator) -> Boxes:
-        n = len(sizes)
-        fraction, tilt = torch.rand(2, n, TRIES, generator=generator, dtype=torch.float64)
-        fraction = self.low + (self.high - self.low) * fraction
-        area = sizes.double().prod(1, keepdim=True) * fraction
-        aspect = self.aspect ** (2 * tilt - 1)
-        tries = torch.stack([(area / aspect).sqrt(), (area * aspect).sqrt()], 2).round()
-        fits = ((tries >= 1) & (tries <= sizes[:, None])).all(2)
-        first = tries[torch.arange(n), fits.int().argmax(1)]
+        drawn = torch.rand(2, len(sizes), TRIES, generator=generator, dtype=torch.float64)
+        some = zip(sizes.split(AT_ONCE), drawn.split(AT_ONCE, 1), strict=True)
+        first, found = map(torch.cat, zip(*(self._first(*part) for part in some), strict=True))
         heights, widths = sizes.double().unbind(1)
         largest = torch.stack(
             [heights.minimum(widths * self.aspect), widths.minimum(heights * self.aspect)], 1
         ).floor()
-        found = fits.any(1, keepdim=True)
         lengths = torch.where(found, first, largest)
         corners = _integers(sizes, sizes - lengths, generator)
         corners = torch.where(found, corners, ((sizes - lengths) / 2).floor())
         return torch.cat([corners, lengths], 1).float()
+
+    def _first(self, sizes: Sizes, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Height and width of the first rectangles that fit, and whether there is one."""
+        fraction, tilt = drawn
+        area = sizes.double().prod(1, keepdim=True) * (self.low + (self.high - self.low) * fraction)
+        aspect = self.aspect ** (2 * tilt - 1)
+        tries = torch.stack([(area / aspect).sqrt(), (area * aspect).sqrt()], 2).round()
+        fits = ((tries >= 1) & (tries <= sizes[:, None])).all(2)
+        return tries[torch.arange(len(sizes)), fits.int().argmax(1)], fits.any(1, keepdim=True)
 
 
 def _anywhere(sizes: Sizes, side: Tensor, crop: int, pad: int, generator: Generator) -> Boxes:
