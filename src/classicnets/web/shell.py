@@ -117,14 +117,16 @@ def begin_importing() -> None:
 
 async def computed(work: Callable[[], T]) -> T:
     """What takes a while, in a thread, so that pages are answered meanwhile; this one is shown."""
-    spinner = ui.spinner(size="lg")
-    await ui.context.client.connected()
+    spinner, client = ui.spinner(size="lg"), ui.context.client
+    await client.connected()
     begin_importing()
     await asyncio.to_thread(importing.join)  # two threads that import torch disturb each other
     try:
         return await asyncio.to_thread(work)
     finally:
-        if not spinner.is_deleted:  # as it is with the page, when that is left meanwhile
+        if client.is_deleted:  # the page was left meanwhile, and nobody waits for the rest
+            raise asyncio.CancelledError
+        if not spinner.is_deleted:
             spinner.delete()
 
 
