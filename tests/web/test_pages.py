@@ -45,10 +45,11 @@ def test_what_is_said_of_a_family_stands_on_its_networks_with_verdicts(page):
     page.get_by_text("What is said of these networks", exact=True).click()
     claims = page.get_by_role("link", name=re.compile("^lenet5-"))
     claims.first.wait_for()
-    assert claims.count() == len(select(family="lenet"))
+    count = len(select(family="lenet"))
+    assert claims.count() == count
     page.get_by_role("link", name="Studies").last.click()
     page.wait_for_url("**/studies?family=lenet")
-    page.get_by_text(f"{claims.count()} studies").wait_for()
+    page.get_by_text(f"{count} studies").wait_for()
 
 
 def test_the_source_of_a_network_is_its_file_with_the_papers_table_or_its_design(page):
@@ -114,6 +115,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(page, path):
     page.goto(path)
     page.get_by_role("link").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("header").bounding_box()["height"] < 120
 
 
 @pytest.mark.parametrize(

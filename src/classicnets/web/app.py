@@ -12,7 +12,7 @@ from classicnets.support.names import visible
 
 from .guard import Address, Guard
 from .pages import PAGES
-from .shell import begin_importing
+from .shell import COLOURS, begin_importing
 from .workspace import Workspace
 
 LARGEST = 2**25  # bytes of a request
@@ -35,6 +35,7 @@ def application(folder: Path, data: Sequence[Path], address: Address) -> Guard:
     ui.run_with(app, title="classicnets", favicon="\N{ARTIST PALETTE}", show_welcome_message=False)
     # while the first page is read; nearly all else needs torch, which takes a second to import
     nicegui_app.on_connect(begin_importing)
+    nicegui_app.colors(primary=COLOURS[0])  # on which one reads white
     nicegui_log.addFilter(without_traceback)
     return Guard(app, address, POLICY, LARGEST)
 

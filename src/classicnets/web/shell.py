@@ -25,6 +25,7 @@ NAVIGATION = {
     "/look": "Look inside",
     "/studies": "Studies",
 }
+COLOURS = ["#3f74b5", "#e8963c", "#4d9a5b", "#8e5ea2", "#c0504d", "#7f8790"]  # as docs/figures
 FAINT = {  # of a chart's axes, on light and on dark
     "splitLine": {"lineStyle": {"color": "rgba(128, 128, 128, 0.25)"}},
     "axisLabel": {"color": "#888"},
@@ -32,13 +33,18 @@ FAINT = {  # of a chart's axes, on light and on dark
 YEAR = 365 * 24 * 3600
 # few lines of style: all else is NiceGUI's own
 STYLE = """
+.nav { flex: 1 1 0; min-width: 0 }
 .nav a { text-decoration: none; color: inherit; padding: .4rem .7rem; border-radius: .4rem;
          white-space: nowrap }
 .nav a[aria-current], .nav a:hover { background: rgba(128, 128, 128, .25) }
 .content { max-width: 72rem; margin: 0 auto; width: 100% }
 .q-table th, .q-table td { padding: .2rem .6rem !important }
 .mono { font-family: ui-monospace, monospace; white-space: pre; overflow-x: auto }
-.body--dark .text-negative { color: #ff7b72 !important }
+.body--dark .text-negative { --q-negative: #ff7b72 }
+.body--dark .text-primary { --q-primary: #8fb4df }
+.body--dark .content .nicegui-link { color: #8fb4df }
+.q-btn-toggle { flex-wrap: wrap }
+.q-btn-toggle .q-btn { flex: 1 0 auto }
 :focus-visible { outline: 2px solid #5898d4; outline-offset: 2px }
 .q-header :focus-visible { outline-color: white }
 """
@@ -64,13 +70,12 @@ def frame(request: Request, title: str) -> Iterator[Text]:
         ui.query("html").props("lang=zh-CN")  # for who has it read aloud
     chosen = request.cookies.get("dark")
     dark = ui.dark_mode(None if chosen is None else chosen == "1")
-    with ui.header().classes("items-center q-py-sm bg-primary"):
+    with ui.header().classes("items-center no-wrap q-py-sm bg-primary"):
         with ui.element("nav").classes("nav flex items-center"):
             for path, name in NAVIGATION.items():
                 link = ui.link(t(name), path)
                 if path == request.url.path:
                     link.props("aria-current=page")
-        ui.space()
         other = "en" if t.language == "zh" else "zh"
         ui.button(t("中文"), on_click=lambda: _keep("language", other)).props(
             "flat color=white dense no-caps no-wrap"
@@ -113,14 +118,16 @@ def begin_importing() -> None:
 
 async def computed(work: Callable[[], T]) -> T:
     """What takes a while, in a thread, so that pages are answered meanwhile; this one is shown."""
-    spinner = ui.spinner(size="lg")
-    await ui.context.client.connected()
+    spinner, client = ui.spinner(size="lg"), ui.context.client
+    await client.connected()
     begin_importing()
     await asyncio.to_thread(importing.join)  # two threads that import torch disturb each other
     try:
         return await asyncio.to_thread(work)
     finally:
-        if not spinner.is_deleted:  # as it is with the page, when that is left meanwhile
+        if client.is_deleted:  # the page was left meanwhile, and nobody waits for the rest
+            raise asyncio.CancelledError
+        if not spinner.is_deleted:
             spinner.delete()
 
 

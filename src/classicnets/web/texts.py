@@ -82,6 +82,8 @@ CHINESE: Mapping[str, str] = {
     "Choose a class to see the evidence for it.": "点击一个类别，查看支持它的依据。",
     "Evidence for {}": "支持 {} 的依据",
     "opacity": "不透明度",
+    "occlusion": "遮挡",
+    "gradients": "梯度",
     "method": "方法",
     "Feature maps": "特征图",
     "Deconvnet": "反卷积网络",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from classicnets.web.shell import FAINT
+from classicnets.web.shell import COLOURS, FAINT
 
 LINE = {"type": "line", "showSymbol": True, "animation": False}
 
@@ -12,6 +12,7 @@ def curves(names: Sequence[str]) -> dict[str, Any]:
     """An empty chart of lines over the epochs; names are drawn, not parsed."""
     grey = {"color": "#888"}
     return {
+        "color": COLOURS,
         "legend": {"top": 0, "left": 0, "type": "scroll", "textStyle": grey},
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
         "grid": {"left": 45, "right": 15, "bottom": 30, "top": 40},

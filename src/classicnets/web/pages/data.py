@@ -13,7 +13,7 @@ from classicnets.api.listed import listed
 from classicnets.support.names import visible
 from classicnets.web.dropzone import Dropzone, declare_pieces
 from classicnets.web.intake import Intake
-from classicnets.web.shell import FAINT, Answer, frame
+from classicnets.web.shell import COLOURS, FAINT, Answer, frame
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
@@ -27,7 +27,6 @@ PER_CLASS, PER_PAGE = 6, 10  # samples, classes
 MOST_LINES = 100  # files that are named
 HEIGHT, GAP = 96, 4  # pixels of images side by side
 BAR = 26  # pixels
-COLOURS = ["#3f74b5", "#e8963c", "#4d9a5b"]  # of docs/figures
 T = TypeVar("T")
 RECIPES = {"": "the paper's", "fast": "fast (modern)", "fine-tune": "fine-tune"}
 

@@ -41,7 +41,8 @@ class Evidence:
                 slider.props(f'aria-label="{t("opacity")}"')
                 slider.on_value_change(lambda change: self.over.style(f"opacity:{change.value}"))
                 self.over.style(f"opacity:{AT_FIRST}")
-                ui.toggle([*METHODS], value=self.method, on_change=self.explain_by).props("no-caps")
+                names = {METHODS[0]: METHODS[0], **{name: t(name) for name in METHODS[1:]}}
+                ui.toggle(names, value=self.method, on_change=self.explain_by).props("no-caps")
             self.classes = ui.column().classes("gap-1 grow min-w-64")
 
     async def show(self, sample: "Sample") -> None:

@@ -30,6 +30,7 @@ FILM = """navigator.mediaDevices.getUserMedia({video: true})
 .then(film => { document.querySelector('video.camera').srcObject = film; return '' })
 .catch(error => String(error))"""
 TAKE = """(() => { const film = document.querySelector('video.camera');
+if (!film?.srcObject) return '';
 const still = document.createElement('canvas');
 still.width = film.videoWidth; still.height = film.videoHeight;
 still.getContext('2d').drawImage(film, 0, 0);

@@ -11,7 +11,7 @@ from nicegui import ui
 
 from classicnets.support.names import visible
 from classicnets.support.tables import format_bytes
-from classicnets.web.shell import FAINT, Answer
+from classicnets.web.shell import COLOURS, FAINT, Answer
 from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
@@ -144,6 +144,7 @@ def _bars(t: Text, report: "Report") -> None:
     ]
     ui.echart(
         {
+            "color": COLOURS,
             "legend": {"top": 0, "textStyle": {"color": "#888"}},
             "tooltip": {"trigger": "axis", "renderMode": "richText"},
             "grid": {"left": 40, "right": 10, "bottom": 70},
