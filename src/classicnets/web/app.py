@@ -16,6 +16,7 @@ from .shell import COLOURS, begin_importing
 from .workspace import Workspace
 
 LARGEST = 2**25  # bytes of a request
+PATIENCE = 30  # seconds that a page may not be heard of, as while a training takes all cores
 # NiceGUI's pages compile their templates in the browser, with scripts that stand in the page
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -32,7 +33,13 @@ def application(folder: Path, data: Sequence[Path], address: Address) -> Guard:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     for declare in PAGES:
         declare(workspace)
-    ui.run_with(app, title="classicnets", favicon="\N{ARTIST PALETTE}", show_welcome_message=False)
+    ui.run_with(
+        app,
+        title="classicnets",
+        favicon="\N{ARTIST PALETTE}",
+        show_welcome_message=False,
+        reconnect_timeout=PATIENCE,
+    )
     # while the first page is read; nearly all else needs torch, which takes a second to import
     nicegui_app.on_connect(begin_importing)
     nicegui_app.colors(primary=COLOURS[0])  # on which one reads white
