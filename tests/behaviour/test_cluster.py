@@ -165,7 +165,7 @@ root, rank = Path(sys.argv[1]), os.environ["RANK"]
 torch.set_num_threads(1)
 train.SAVE_EVERY = 0  # after each step
 data = f"{root}/shards/train-{{000000..000003}}.tar"
-changes = {"batch": "12", "epochs": "2", "crop_sampler": "RandomCrop(whole=True)"}
+changes = {"batch": "100", "epochs": "2", "crop_sampler": "RandomCrop(whole=True)"}
 
 def new(name):
     return cn.train("lenet5", data, out=root / name, recipe="fast", overrides=changes)
@@ -190,10 +190,10 @@ except ValueError as error:
 
 
 @pytest.mark.slow
-def test_two_machines_go_on_when_a_process_is_killed(tmp_path, write_folder):
+def test_two_machines_go_on_when_a_process_is_killed(tmp_path):
     """Each has a torchrun of its own, and only one counts a restart; they train on shards."""
     pytest.importorskip("webdataset")
-    cn.pack(write_folder(tmp_path / "images", 60), tmp_path / "shards", shards=4)
+    cn.pack("digits", tmp_path / "shards", side=16, channels=1, shards=4)
     (tmp_path / "script.py").write_text(SCRIPT)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
