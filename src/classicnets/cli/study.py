@@ -134,3 +134,4 @@ def _list(studies: "list[Study]", out: Path, json: bool) -> None:
         table.add_row(one.name, one.kind, minutes, state(one, out), told)
     console(width=terminal_width()).print(table)
     print(f"\n{len(studies)} studies; `classicnets study NAME` runs one, --all all of them.")
+    print(f"Verdicts are those kept in {out}, else those that come with classicnets.")

@@ -8,7 +8,7 @@ from classicnets.api.paired import Experiment
 from classicnets.support.errors import first_few, plain_reason, shell, suggest
 
 from . import alexnet, googlenet, history, lenet, resnet, vgg, zfnet, zfnet_layers
-from .keeping import QUICK, Kept, keep, read_kept
+from .keeping import QUICK, Kept, keep, published, read_kept
 from .lab import Lab
 from .study import FAMILIES, KINDS, TRAINING, Study
 
@@ -38,7 +38,9 @@ def select(names: Sequence[str] = (), kind: str = "", family: str = "") -> list[
 
 
 def state(study: Study, root: Path) -> str:
-    """The verdict of a study that is kept in a directory below `root`; else how far it is."""
+    """The verdict of a study that is kept in a directory below `root`, or how far it is there; else
+    the verdict that this version of the package has of it.
+    """
     directory = root / study.name
     try:
         kept = read_kept(directory)
@@ -46,7 +48,10 @@ def state(study: Study, root: Path) -> str:
         return "damaged"
     if kept:
         return kept.verdict
-    return "begun" if directory.exists() else "not yet run"
+    if directory.exists():
+        return "begun"
+    known = published().get(study.name)
+    return known.verdict if known else "not yet run"
 
 
 def study(

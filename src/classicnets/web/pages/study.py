@@ -37,7 +37,7 @@ GPU = "Two CPU cores would take days."
 
 @dataclass(frozen=True)
 class Found:
-    """A study with its verdict: that of the folder, else that of the package."""
+    """A study with its verdict, as in `index.state`."""
 
     study: "Study"
     verdict: str
@@ -45,15 +45,9 @@ class Found:
 
 def look_at_all(workspace: Workspace) -> list[Found]:
     """All studies, with what is known of each."""
-    from classicnets.studies import index, keeping
+    from classicnets.studies import index
 
-    kept = keeping.published()
-    found = []
-    for one in index.STUDIES.values():
-        state = index.state(one, workspace.studies)
-        known = one.name in kept and state == NOT_RUN
-        found.append(Found(one, kept[one.name].verdict if known else state))
-    return found
+    return [Found(one, index.state(one, workspace.studies)) for one in index.STUDIES.values()]
 
 
 def claim(t: Text, study: "Study") -> str:
