@@ -388,14 +388,13 @@ def _unit(y: float, title: str, layers: list) -> list[str]:
 
 
 def _round(x: float, middle: float, w: float, name: str) -> str:
-    shape = f'<rect x="{x:g}" y="{middle - 12:g}" width="{w:g}" height="24" rx="12" fill="none"'
-    return f'{shape} stroke="{FAINT}"/>' + text(x + w / 2, middle + 4, name)
+    place = f'x="{x:g}" y="{middle - 12:g}" width="{w:g}" height="24" rx="12"'
+    return f'<rect {place} fill="none" stroke="{FAINT}"/>' + text(x + w / 2, middle + 4, name)
 
 
 FIGURES = {f"{draw.__name__}.svg": draw for draw in (lenet, alexnet, zfnet, vgg, googlenet, resnet)}
 
 if __name__ == "__main__":
-    here = Path(__file__).parent
-    for place in (here, here.parents[1] / "src/classicnets/web/drawings"):  # the cards of the page
+    for place in ("docs/figures", "src/classicnets/web/drawings"):  # of pages, of the web app
         for name, draw in FIGURES.items():
-            (place / name).write_text(draw(), encoding="utf-8")
+            (Path(__file__).parents[2] / place / name).write_text(draw(), encoding="utf-8")

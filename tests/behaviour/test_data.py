@@ -16,9 +16,10 @@ from classicnets.data.augment import HorizontalFlip
 from classicnets.data.crops import centre_boxes
 from classicnets.data.decode import read_image, read_images
 from classicnets.data.image_file import image_suffixes
-from classicnets.data.images import Images, Splits, evenly_spaced, stratified_split
+from classicnets.data.images import Images, Splits, evenly_spaced
 from classicnets.data.scaling import Between, Standardise, SubtractMean
 from classicnets.data.sets import open_data, open_test
+from classicnets.data.splitting import stratified_split
 from classicnets.data.synthetic import shapes
 from classicnets.support.errors import SkippedFiles
 

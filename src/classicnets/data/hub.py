@@ -11,8 +11,9 @@ from PIL import Image
 from classicnets.support.errors import one_line
 
 from .decode import as_square
-from .images import SAMPLE, SIZES, Images, Splits, completed, evenly_spaced, fingerprint
+from .images import SAMPLE, Images, Splits, evenly_spaced, fingerprint
 from .listing import MEMORY_LIMIT
+from .splitting import SIZES, completed
 
 SPLIT_NAMES = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 SAFE = 4  # the version of `datasets` that removed loading scripts

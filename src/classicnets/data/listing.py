@@ -15,15 +15,13 @@ from .decode import TASK, read_images, read_sizes
 from .files import LeftOut, summarise
 from .images import (
     SAMPLE,
-    TEST,
-    VALIDATION,
     ImageFiles,
     Images,
     Splits,
-    completed,
     evenly_spaced,
 )
 from .index import FileFacts, file_facts, indexed_digests, indexed_sizes
+from .splitting import TEST, VALIDATION, completed
 
 LabelledFiles = list[tuple[str, int]]
 

@@ -22,8 +22,9 @@ from torch.nn import functional as F
 
 from .decode import grey
 from .download import UNPACKED, Remote, damage_reported, fetch, gunzip
-from .images import Images, Splits, fingerprint, split_off, stratified_split
+from .images import Images, Splits, fingerprint
 from .matlab import read_mat
+from .splitting import split_off, stratified_split
 
 DIGITS = tuple("0123456789")
 CLOTHES = (

@@ -17,12 +17,13 @@ from .folder import list_folder
 from .hub import read_hub
 from .imagenet import VALIDATION, list_imagenet, list_imagenette
 from .imagenet_tar import index_imagenet, is_downloaded
-from .images import SIZES, Splits
+from .images import Splits
 from .listing import UNREADABLE, Listing, TestImages, digest_of, facts_of, read_listing, read_test
 from .packed import SUFFIX, read_packed
 from .published import PUBLISHED
 from .shard_index import Parts, ShardIndex
 from .shards import ENDING, open_shards, resolve_shards, shards_in
+from .splitting import SIZES
 from .synthetic import shapes
 from .tar import WEB
 from .tar_images import tar_digest, tar_splits, tar_test

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .images import Images, Splits, stratified_split
+from .images import Images, Splits
+from .splitting import stratified_split
 
 CLASSES = ("disc", "square", "stripes", "cross")
 

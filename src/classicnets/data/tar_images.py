@@ -8,10 +8,11 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from .decode import TASK, read_images, read_sizes
-from .images import SIZES, ImageFiles, Images, Splits, completed, fingerprint
+from .images import ImageFiles, Images, Splits, fingerprint
 from .listing import MEMORY_LIMIT, TestImages
 from .members import Members
 from .shard_index import Parts, ShardIndex
+from .splitting import SIZES, completed
 
 
 def tar_splits(

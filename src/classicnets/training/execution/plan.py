@@ -73,7 +73,7 @@ def _cpu_seconds(work: Work, rate: float, copy: float) -> float:
 
 
 def _copies(work: Work) -> float:
-    """The time of an operator that is no product, in copies of the values it reads."""
+    """The time of an operator that is not a product, in copies of the values it reads."""
     if work.exponential:
         return EXPONENTIAL
     if "norm" in work.operator:
