@@ -39,6 +39,7 @@ from classicnets.support.units import format_change, format_count  # noqa: E402
 
 IDEAS = sorted((ROOT / "benchmarks/results/ideas").glob("*.json"))
 CLAIMS = ROOT / "benchmarks/results/studies"
+PLANNED = ROOT / "benchmarks/results/planning.json"
 
 
 def networks() -> str:
@@ -224,7 +225,9 @@ def tables() -> dict[str, dict[str, str]]:
         "index.md": {"papers": papers()},
         "moves.md": {"moves": moves(MOVES), "recipe moves": moves(RECIPE_MOVES)},
         "ideas.md": ideas,
-        "planning.md": {"memory of steps": memory_steps(), "time of steps": time_steps()},
+        "planning.md": {"memory of steps": memory_steps(), "time of steps": time_steps()}
+        if PLANNED.exists()  # results are left out of a copy for a new network
+        else {},
     }
 
 

@@ -302,8 +302,8 @@ def test_a_split_may_lack_a_class_unless_it_is_required():
 def test_images_of_three_equal_channels_are_grey(tmp_path):
     assert open_data("digits", 32, 1).grey
     assert open_data("digits", 32, 3).grey
+    assert splits().grey
     data = splits()
-    assert data.grey
     data.train.pixels[1, 2, 3, 3] = 1
     assert not data.grey
 

@@ -3,9 +3,11 @@
 import ast
 import asyncio
 import shutil
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -15,6 +17,7 @@ from classicnets.web.texts import Text
 
 from .conftest import Site
 
+T = TypeVar("T")
 WEB = Path(classicnets.__file__).parent / "web"
 TREES = {
     path.name: ast.parse(path.read_text(encoding="utf-8"))
@@ -91,6 +94,12 @@ def answer(monkeypatch) -> Any:
     return answer
 
 
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """What it returns; in a thread of its own, since that of the browser has a loop already."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()
+
+
 @pytest.mark.parametrize("older", ["older", ValueError("older"), OSError("older")])
 @pytest.mark.parametrize("newer", ["newer", ValueError("newer")])
 def test_an_older_answer_that_comes_later_is_dropped(answer, older, newer):
@@ -107,7 +116,7 @@ def test_an_older_answer_that_comes_later_is_dropped(answer, older, newer):
         slow.set()
         return await asyncio.gather(*tasks)
 
-    assert asyncio.run(both()) == [False, newer == "newer"]
+    assert run(both()) == [False, newer == "newer"]
     assert answer.place.content == ["newer"]
 
 
@@ -120,7 +129,7 @@ def test_an_answer_to_what_is_not_asked_any_longer_is_dropped(answer):
         ready.set()
         return await task
 
-    assert asyncio.run(cleared()) is False
+    assert run(cleared()) is False
     assert answer.place.content == []
 
 

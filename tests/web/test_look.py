@@ -47,7 +47,7 @@ def test_the_evidence_lies_over_the_image_as_strongly_as_one_likes(page):
         page.wait_for_timeout(500)
         sources.add(over.locator("img").last.get_attribute("src"))
     assert len(sources) == 3  # each method has its own
-    page.locator(".q-slider__track-container").focus()
+    page.get_by_role("slider").focus()
     for key, opacity in (("ArrowLeft", "0"), ("ArrowRight", "1")):
         for _ in range(20):
             page.keyboard.press(key)
