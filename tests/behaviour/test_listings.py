@@ -363,7 +363,7 @@ def test_the_digest_of_a_hub_data_set_depends_on_pixels_and_labels(monkeypatch):
         (
             [0, 0, 0, 1],
             [0, 1],
-            "^class 'yes' in hf:x, train split, has too few .*: 1, .* at least 2",
+            "^class 'yes' in hf:x, train split, has too few .*: 1, .*least 2",
         ),
         ([0, 0, 1, 1], [0, 0], "^class 'yes' in hf:x, test split, has too few readable images: 0"),
         ([0, 1] * 3, [0, -1], "^hf:x, test split, has the label -1; labels must be 0 to 1"),

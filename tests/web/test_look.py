@@ -35,7 +35,7 @@ def test_an_image_is_explained_and_names_stay_text(page):
         page.locator("[aria-pressed=true]", has_text=method).wait_for()
 
 
-def test_the_evidence_lies_over_the_image_as_strongly_as_one_likes(page):
+def test_each_method_has_evidence_of_its_own(page):
     page.goto("/look?run=squares")
     page.get_by_role("button", name="One of the test images").click()
     page.get_by_text(re.compile("^Evidence for")).wait_for()
@@ -44,15 +44,13 @@ def test_the_evidence_lies_over_the_image_as_strongly_as_one_likes(page):
     for method in ("Grad-CAM", "occlusion", "gradients"):
         page.get_by_role("button", name=method).click()
         page.locator("[aria-pressed=true]", has_text=method).wait_for()
-        page.wait_for_timeout(500)
-        sources.add(over.locator("img").last.get_attribute("src"))
-    assert len(sources) == 3  # each method has its own
-    page.get_by_role("slider").focus()
-    for key, opacity in (("ArrowLeft", "0"), ("ArrowRight", "1")):
-        for _ in range(20):
-            page.keyboard.press(key)
-        wanted = [over.element_handle(), opacity]
-        page.wait_for_function("([e, opacity]) => e.style.opacity === opacity", arg=wanted)
+        for _ in range(60):  # each method has its own
+            source = over.locator("img").last.get_attribute("src")
+            if source not in sources:
+                break
+            page.wait_for_timeout(500)
+        assert source not in sources
+        sources.add(source)
 
 
 def test_what_is_not_an_image_is_said_by_its_name(page):
