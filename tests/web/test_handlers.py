@@ -2,10 +2,8 @@
 
 import ast
 import asyncio
-import shutil
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +12,6 @@ import pytest
 import classicnets
 from classicnets.web import shell
 from classicnets.web.texts import Text
-
-from .conftest import Site
 
 T = TypeVar("T")
 WEB = Path(classicnets.__file__).parent / "web"
@@ -131,69 +127,3 @@ def test_an_answer_to_what_is_not_asked_any_longer_is_dropped(answer):
 
     assert run(cleared()) is False
     assert answer.place.content == []
-
-
-PLACES = {  # a page -> whether a button of it needs the folder
-    "/": False,
-    "/network/lenet5": False,
-    "/design": True,
-    "/data?name=digits": False,
-    "/train": True,
-    "/runs": False,
-    "/run/squares": True,
-    "/look?run=squares": False,
-    "/studies": False,
-    "/study/vgg-average": True,
-    "/study/lenet5-partial": True,
-}
-
-
-@contextmanager
-def gone(folder: Path) -> Any:
-    """While a file stands where the folder was."""
-    away = folder.with_name("away")
-    folder.rename(away)
-    folder.write_text("")
-    try:
-        yield
-    finally:
-        folder.unlink()
-        away.rename(folder)
-
-
-@pytest.mark.slow
-def test_every_button_says_what_fails_when_the_folder_is_gone(browser, squares, tmp_path):
-    from playwright.sync_api import Error
-
-    folder, errors = tmp_path / "desk", tmp_path / "errors"
-    shutil.copytree(squares, folder / "runs" / "squares")
-    with errors.open("w") as file:
-        site = Site(folder, file)
-    page = browser.new_page(base_url=site.url)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    try:
-        for path, needs in PLACES.items():
-            page.goto(path)
-            page.locator(".content button:visible, .content a:visible").first.wait_for()
-            page.wait_for_load_state("networkidle")
-            page.wait_for_timeout(1500)
-            for opens in page.locator(".content .q-expansion-item [role=button]:visible").all():
-                opens.click()
-            page.wait_for_timeout(500)
-            with gone(folder):
-                for button in page.locator(".content button:visible").all()[:40]:
-                    with suppress(Error):  # one that another one has removed
-                        if "Look inside" not in button.inner_text(timeout=1000):  # that leads away
-                            button.click(timeout=1000, no_wait_after=True)
-                    page.wait_for_timeout(200)
-                    page.keyboard.press("Escape")
-                if needs:
-                    said = "[role=alert]:visible, .text-negative[role=status]:not(:empty)"
-                    page.locator(said).first.wait_for()
-                page.wait_for_timeout(500)
-    finally:
-        page.close()
-        assert site.stop() == 0
-    assert faults == []
-    assert "Traceback" not in errors.read_text()
