@@ -253,7 +253,8 @@ def generated() -> dict[Path, str]:
     texts[page] = _with_tables(page, {family: claims(family) for family in index.FAMILIES})
     page = ROOT / "docs/zh/claims.md"
     texts[page] = chinese_claims(page.read_text(encoding="utf-8"))
-    texts |= {ROOT / "docs/claims" / name: text for name, text in pictures().items()}
+    drawn = pictures() if CLAIMS.exists() else {}
+    texts |= {ROOT / "docs/claims" / name: text for name, text in drawn.items()}
     texts[ROOT / "src/classicnets/studies/chinese.json"] = chinese_studies(texts[page])
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")
