@@ -39,7 +39,6 @@ from classicnets.support.units import format_change, format_count  # noqa: E402
 
 IDEAS = sorted((ROOT / "benchmarks/results/ideas").glob("*.json"))
 CLAIMS = ROOT / "benchmarks/results/studies"
-PLANNED = ROOT / "benchmarks/results/planning.json"
 
 
 def networks() -> str:
@@ -225,9 +224,7 @@ def tables() -> dict[str, dict[str, str]]:
         "index.md": {"papers": papers()},
         "moves.md": {"moves": moves(MOVES), "recipe moves": moves(RECIPE_MOVES)},
         "ideas.md": ideas,
-        "planning.md": {"memory of steps": memory_steps(), "time of steps": time_steps()}
-        if PLANNED.exists()  # results are left out of a copy for a new network
-        else {},
+        "planning.md": {"memory of steps": memory_steps(), "time of steps": time_steps()},
     }
 
 
@@ -253,8 +250,7 @@ def generated() -> dict[Path, str]:
     texts[page] = _with_tables(page, {family: claims(family) for family in index.FAMILIES})
     page = ROOT / "docs/zh/claims.md"
     texts[page] = chinese_claims(page.read_text(encoding="utf-8"))
-    drawn = pictures() if CLAIMS.exists() else {}
-    texts |= {ROOT / "docs/claims" / name: text for name, text in drawn.items()}
+    texts |= {ROOT / "docs/claims" / name: text for name, text in pictures().items()}
     texts[ROOT / "src/classicnets/studies/chinese.json"] = chinese_studies(texts[page])
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")

@@ -16,8 +16,8 @@ from PIL import Image
 from classicnets.data import readers
 from classicnets.data.decode import read_sizes
 from classicnets.data.image_file import image_size
-from classicnets.data.readers import content_digest
 from classicnets.data.tar import Archive, Member
+from classicnets.support.files import content_digest
 from classicnets.support.progress import progress
 
 LARGE = 80 * 70

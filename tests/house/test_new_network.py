@@ -107,7 +107,7 @@ CATALOG = {
 def copy(tmp_path_factory) -> Path:
     """A copy of the project with the five files of a seventh network, and what is generated."""
     root = tmp_path_factory.mktemp("project")
-    ignored = shutil.ignore_patterns("__pycache__", "results")
+    ignored = shutil.ignore_patterns("__pycache__")
     for name in ("src", "docs", "tests", "benchmarks"):
         shutil.copytree(ROOT / name, root / name, ignore=ignored)
     for name in (

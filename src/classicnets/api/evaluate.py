@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import file_digest
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,7 +23,7 @@ from classicnets.evaluation.protocols import (
 from classicnets.support.arguments import answering
 from classicnets.support.devices import select_device
 from classicnets.support.errors import TrainingAdvice, option, warn_user
-from classicnets.support.files import exists
+from classicnets.support.files import content_digest, exists
 from classicnets.training.execution.execution import Execution
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run
@@ -112,8 +111,7 @@ def evaluate(
 
 
 def _weights(run: Run) -> dict[str, Any]:
-    with run.weights.open("rb") as content:
-        digest = file_digest(content, "sha256").hexdigest()
+    digest = content_digest(run.weights)
     return {"file": str(run.weights), "sha256": digest, "epoch": run.notes.get("best_epoch")}
 
 

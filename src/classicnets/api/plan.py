@@ -46,11 +46,12 @@ from classicnets.training.execution.memory import (
     training_peaks,
 )
 from classicnets.training.execution.plan import Option, Plan, Seconds, fits, predict_step
+from classicnets.training.recipe.optimizers import as_spec
 from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.run.stages import freeze
 
 from .design import describe_network
-from .planned import optimizer_copies, read_seconds, sample_rates, update_passes
+from .planned import read_seconds, sample_rates
 from .recipes import (
     SETTINGS,
     Target,
@@ -212,7 +213,8 @@ class _Job:
         self.network = with_sizes(meta_copy(given), self.shape, seed=0)
         scores_shape(self.network, (2, *self.shape))
         freeze(self.network, recipe)
-        self.copies = optimizer_copies(recipe)
+        self.optimizer = as_spec(recipe.optimizer)
+        self.copies = self.optimizer.copies
         self.state = (self.copies, where.device.type)
 
     @property
@@ -243,7 +245,7 @@ class _Job:
         weights = sum(p.numel() * p.element_size() for p in self.network.parameters())
         kind = self.where.device.type
         peaks = self.where.peaks(precision)
-        passes = update_passes(self.recipe)
+        passes = self.optimizer.passes
         step = predict_step(live, weights, passes, peaks, precision, kind) * float(parts)
         return replace(step, source="estimate") if self.where.machine else step
 

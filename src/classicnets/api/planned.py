@@ -20,7 +20,7 @@ from classicnets.support.tables import align, format_bytes
 from classicnets.support.units import format_seconds
 from classicnets.training.execution.memory import largest_peak, training_peaks
 from classicnets.training.execution.plan import predict_step
-from classicnets.training.recipe.optimizers import OptimizerSpec
+from classicnets.training.recipe.optimizers import as_spec
 from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import Run
@@ -35,17 +35,6 @@ REVIEWED = {"peak_bytes": lambda n: format_bytes(int(n)), "seconds_per_epoch": f
 def sample_rates(device: torch.device, precision: str) -> dict[str, float]:
     """The rates of this machine, sampled once."""
     return roofline.sample(device, [precision], brief=True)
-
-
-def optimizer_copies(recipe: Recipe) -> int:
-    """How many values the recipe's optimizer keeps per weight."""
-    return recipe.optimizer.copies if isinstance(recipe.optimizer, OptimizerSpec) else 1
-
-
-def update_passes(recipe: Recipe) -> int:
-    """How many values an update by the recipe's optimizer reads or writes per weight."""
-    spec = recipe.optimizer if isinstance(recipe.optimizer, OptimizerSpec) else OptimizerSpec()
-    return spec.passes
 
 
 def read_seconds(splits: Splits, recipe: Recipe) -> float:
@@ -66,7 +55,7 @@ def run_peaks(config: RunConfig, network: nn.Module, live: Live) -> dict[str, in
     """
     execution, device = config.execution, network_device(network).type
     batch = math.ceil(config.recipe.batch / config.processes)
-    shape, copies = config.input, optimizer_copies(config.recipe)
+    shape, copies = config.input, as_spec(config.recipe.optimizer).copies
     arguments = (shape, batch, execution.accumulation_steps, copies, execution.precision, device)
     try:
         peaks = training_peaks(network, *arguments, live=live)
@@ -80,7 +69,8 @@ def run_seconds(config: RunConfig, network: nn.Module, splits: Splits, live: Liv
     execution, device, recipe = config.execution, network_device(network), config.recipe
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     rates, precision = sample_rates(device, execution.precision), execution.precision
-    step = predict_step(live, weights, update_passes(recipe), rates, precision, device.type)
+    passes = as_spec(recipe.optimizer).passes
+    step = predict_step(live, weights, passes, rates, precision, device.type)
     train = min(config.total_steps, config.steps_per_epoch)  # a run may be shorter than an epoch
     validation = len(splits.validation) / recipe.batch
     reading = read_seconds(splits, recipe) * (train + validation)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from hashlib import file_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +18,7 @@ from classicnets.data.download import cache, fetch, locked
 from classicnets.data.scaling import Normalise
 from classicnets.exports.weights_file import read_kept
 from classicnets.support.errors import suggest
-from classicnets.support.files import exists
+from classicnets.support.files import content_digest, exists
 from classicnets.support.names import spelling
 from classicnets.support.tables import align, html_table
 from classicnets.training.execution.execution import Execution
@@ -150,9 +149,8 @@ def open_start(start: str | Path, network: str) -> Run:
     """
     path = Path(start)
     if path.is_file():
-        with path.open("rb") as content:
-            digest = file_digest(content, "sha256").hexdigest()
-        return _kept(f"{_network(network) or network}@{digest[:16]}", network, lambda: path)
+        digest = content_digest(path)[:16]
+        return _kept(f"{_network(network) or network}@{digest}", network, lambda: path)
     if exists(path) or not any(one.source == str(start) for one in RELEASED):
         return open_trained(start)
     return open_trained(f"{network}@{start}")
@@ -217,9 +215,7 @@ def import_weights(
     config = _config(
         entry, pixels_of(source, family), source, next(reversed(state.values())).shape[0], path.name
     )
-    with path.open("rb") as content:
-        digest = file_digest(content, "sha256").hexdigest()
-    origin = {"source": source, "file": path.name, "sha256": digest}
+    origin = {"source": source, "file": path.name, "sha256": content_digest(path)}
     notes: dict[str, Any] = {
         "published": origin | ({"licence": released.licence} if released else {}),
         "parameters": sum(p.numel() for p in module.parameters()),

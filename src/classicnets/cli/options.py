@@ -81,9 +81,9 @@ Unreadable = Annotated[
 def set_max_pixels(value: str) -> str:
     """Sets it for this process as soon as it is read; returns what was typed."""
     if value:  # else nothing is imported before Ctrl-C is handled
-        from classicnets.data.image_file import set_max_pixels
+        from classicnets.data import image_file
 
-        set_max_pixels(value)
+        image_file.set_max_pixels(value)
     return value
 
 

@@ -6,14 +6,6 @@ import typer
 
 from .options import DATA, EXECUTION, Device, OwnNetwork, RunDirectory, set_max_pixels
 
-MostPixels = Annotated[
-    str,
-    typer.Option(
-        metavar="N",
-        rich_help_panel=DATA,
-        help="largest image that is read, such as --max-pixels 12000000",
-    ),
-]
 Port = Annotated[
     int,
     typer.Option(

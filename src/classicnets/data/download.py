@@ -20,6 +20,7 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 
 from classicnets.support.errors import plain_reason
+from classicnets.support.files import content_digest
 from classicnets.support.progress import progress
 
 TIMEOUT = 30  # seconds
@@ -127,8 +128,7 @@ def retrieve(url: str, path: Path, sha256: str = "") -> None:
         missing = isinstance(error, HTTPError) and error.code in (404, 410)
         kind = FileNotFoundError if missing else OSError
         raise kind(f"{url} could not be downloaded ({_reason(error)})") from error
-    with fresh.open("rb") as file:
-        found = file_digest(file, "sha256").hexdigest()
+    found = content_digest(fresh)
     if sha256 and found != sha256:
         fresh.unlink()
         raise OSError(f"{url} is another file than its index says: its SHA-256 sum is {found}")

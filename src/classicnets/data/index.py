@@ -22,13 +22,14 @@ import PIL
 import torch
 from jaxtyping import Int64
 
+from classicnets.support.files import content_digest
 from classicnets.support.machine import cpu_count
 
 from .crops import Sizes
 from .decode import read_sizes
 from .download import cache, locked
 from .image_file import max_pixels
-from .readers import asking, content_digest, for_each
+from .readers import asking, for_each
 
 NAME = "files.sqlite"
 LEAST = 1_000  # files; fewer are read as fast

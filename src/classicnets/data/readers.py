@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from hashlib import file_digest
 from pathlib import Path
 from queue import SimpleQueue
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
+from classicnets.support.files import content_digest
 from classicnets.support.progress import progress
 
 from .image_file import VARIABLE, image_size, max_pixels, reading
@@ -28,12 +28,6 @@ MOST = 64  # files that a thread takes at a time
 
 File = str | Path | Member
 Ask = Callable[[range], list[Any]]
-
-
-def content_digest(path: str | Path) -> str:
-    """The SHA-256 of the bytes of a file."""
-    with Path(path).open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Writes a data set as shards, with their index."""
 
 from collections.abc import Callable, Iterator
-from hashlib import file_digest
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +11,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from classicnets.support.errors import plain_reason
-from classicnets.support.files import read_named
+from classicnets.support.files import content_digest, read_named
 
 from .image_file import suffix_of
 from .images import ImageFiles, Images, Splits
@@ -110,6 +109,4 @@ def _places(path: Path) -> Iterator[tuple[int, int]]:
 
 
 def _archive(path: Path) -> Archive:
-    with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
-    return Archive(path.name, path.stat().st_size, digest)
+    return Archive(path.name, path.stat().st_size, content_digest(path))

@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import file_digest
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
@@ -56,6 +57,12 @@ def read_named(path: Path) -> bytes:
     """The content of a file; see `open_named`."""
     with open_named(path) as file:
         return file.read()
+
+
+def content_digest(path: str | Path) -> str:
+    """The SHA-256 of the bytes of a file."""
+    with Path(path).open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def identity(path: Path) -> list[int]:

@@ -102,7 +102,6 @@ CHINESE: Mapping[str, str] = {
     "Take a photo": "拍照",
     "the browser gives no camera: {}": "浏览器没有提供摄像头：{}",
     "is {}": "实为 {}",
-    "the image has more than {} bytes": "图像超过 {} 字节",
     "{} of {} maps, the strongest first; zero is middle grey": (
         "{} / {} 张特征图，从最强开始；零为中灰"
     ),

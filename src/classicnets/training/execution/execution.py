@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classicnets.support.devices import free_memory, network_device, supports_bf16
 from classicnets.support.errors import option
-from classicnets.training.recipe.optimizers import SGD, Adam, OptimizerSpec
+from classicnets.training.recipe.optimizers import SGD, Adam, as_spec
 
 from . import distributed
 
@@ -116,7 +116,7 @@ def resolve_execution(
         from .memory import accumulation_steps  # noqa: PLC0415  # only a training counts memory
 
         free = free_memory(device)
-        copies = optimizer.copies if isinstance(optimizer, OptimizerSpec) else 1
+        copies = as_spec(optimizer).copies
         steps, why = accumulation_steps(network, shape, batch, free, execution.precision, copies)
         execution = replace(execution, accumulation_steps=steps)
         reasons += [f"gradients accumulated over {steps} parts of a batch ({why})"] * (steps > 1)

@@ -43,6 +43,11 @@ class OptimizerSpec:
         """Prepares the optimizer that `build` made; `draw(n)` gives n training images."""
 
 
+def as_spec(optimizer: object) -> OptimizerSpec:
+    """A recipe's optimizer, or what is assumed of one of your own: one value per weight, fused."""
+    return optimizer if isinstance(optimizer, OptimizerSpec) else OptimizerSpec()
+
+
 @dataclass(frozen=True)
 class SGD(OptimizerSpec):
     """torch's SGD: v <- momentum v + gradient + weight_decay w; w <- w - lr v.
