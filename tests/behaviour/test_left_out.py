@@ -339,7 +339,7 @@ def test_listing_folders_takes_time_in_proportion_to_the_classes(tmp_path):
 
 
 def test_splitting_off_takes_time_in_proportion_to_the_images():
-    from classicnets.data.images import stratified_split
+    from classicnets.data.splitting import stratified_split
 
     def seconds(classes: int) -> float:
         labels = torch.arange(classes).repeat_interleave(3)
