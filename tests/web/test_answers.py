@@ -1,14 +1,19 @@
 """The pages answer while one types and while many runs are trained, and by the keyboard alone."""
 
+import io
 import json
 import re
 import shutil
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 
 import pytest
+from PIL import Image
 
 from classicnets.support.files import lock_directory
+
+from .conftest import HOSTILE
 
 LIVE = 20
 
@@ -112,6 +117,24 @@ def test_the_receptive_field_follows_the_pointer(page):
     page.get_by_text(f"conv2: {conv2} / 227").wait_for()
     box = page.locator("[style*='rgb(204, 34, 34)']")
     assert box.evaluate("box => box.style.width") == f"{280 * conv2 / 227:.1f}px"
+
+
+def test_the_receptive_field_lies_on_an_image_that_is_dropped(page):
+    page.goto("/network/alexnet")
+    page.get_by_text("conv1: 11 / 227").wait_for()
+    square = page.locator("[style*='rgb(204, 34, 34)']").locator("..")
+    photo = io.BytesIO()
+    Image.new("RGB", (300, 400), (10, 200, 30)).save(photo, "PNG")
+    for content in (b"no image", photo.getvalue()):
+        assert square.locator("img").count() == 0
+        file = {"name": f"{HOSTILE}.png", "mimeType": "image/png", "buffer": content}
+        page.set_input_files("input[type=file]", file)
+        if content == b"no image":
+            page.get_by_text(f"{HOSTILE}.png cannot be read as an image").wait_for()
+    source = square.locator("img").get_attribute("src")
+    with Image.open(io.BytesIO(b64decode(source.partition("base64,")[2]))) as seen:
+        assert seen.size == (227, 227)
+        assert seen.getpixel((113, 113)) == (10, 200, 30)
 
 
 def test_all_that_stands_on_a_page_is_reached_by_the_keyboard(page):

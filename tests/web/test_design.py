@@ -1,5 +1,7 @@
 """A design is written in the page: errors at their lines, figures, moves, saving, training."""
 
+import re
+
 import pytest
 
 
@@ -62,3 +64,20 @@ def test_a_design_is_saved_and_leads_to_training(editor, folder):
     editor.wait_for_url("**/train?network=mine.net")
     assert (folder / "designs" / "mine.net").read_text() == text
     assert not (folder / "out.net").exists()
+
+
+def test_a_design_that_is_not_saved_is_planned(editor, folder):
+    before = sorted(folder.rglob("*.net"))
+    replace_with(editor, "[28x28x1] input\nconv1: 4 3x3 filters -> relu\nfc2: 10 neurons")
+    editor.get_by_text("[26x26x4]").wait_for()
+    editor.get_by_role("button", name="Estimate").click()
+    said = editor.get_by_text("fits: the peak")
+    said.wait_for()
+    # 4 (9 + 1) + 10 (4 x 26 x 26 + 1) parameters of 4 bytes
+    weights = re.search(r"^weights +([\d.]+) KiB", said.inner_text(), flags=re.MULTILINE)
+    assert weights[1] == f"{(40 + 27_050) * 4 / 1024:.2f}"
+    assert "the design · 1,259 images of digits" in said.inner_text()
+    assert sorted(folder.rglob("*.net")) == before
+    replace_with(editor, "[28x28x1] input\nfc2: 10 neurons, group 3")
+    editor.get_by_role("button", name="Estimate").click()
+    editor.get_by_role("alert").get_by_text("the design, line 2: 'fc2' has no option").wait_for()

@@ -1,6 +1,8 @@
 """A design while it is written: errors at their lines, figures beside the lines, moves, saving."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +15,8 @@ from classicnets.support.files import write_atomic
 
 from .diff import Change, line_costs
 from .suggest import Suggestion, suggest
+
+DRAFT = "the design"
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,20 @@ def draft(text: str, name: str) -> Draft:
 
 def moves_of(text: str) -> tuple[Suggestion, ...]:
     """The papers' moves that apply to a text, the least parameters first."""
+    with as_file(text) as path:
+        return tuple(map(_named, suggest(path).moves))
+
+
+@contextmanager
+def as_file(text: str) -> Iterator[str]:
+    """The path of a file with a text, for what reads designs by their path. No error names it."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "draft.net"
         path.write_text(text, encoding="utf-8")
-        return tuple(map(_named, suggest(str(path)).moves))
+        try:
+            yield str(path)
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(path), DRAFT)) from None
 
 
 def _named(move: Suggestion) -> Suggestion:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from classicnets.data.crops import centre_boxes
-from classicnets.data.decode import read_sizes
+from classicnets.data.decode import read_image, read_sizes
 from classicnets.data.files import beside_folders, is_hidden, list_folders, summarise
 from classicnets.data.folder import list_folder
 from classicnets.data.images import ImageFiles, Images, Splits, evenly_spaced
@@ -184,6 +184,14 @@ def _centred(images: Images | ImageFiles, indices: Tensor) -> Tensor:
     if isinstance(images, Images):
         return images[indices]
     return images.crop(indices, centre_boxes(images.sizes[indices], SHOWN, SHOWN), SHOWN)
+
+
+def centred(path: Path, name: str, side: int, channels: int) -> Image.Image:
+    """The centre square of an image file. Raises a ValueError by `name` where it cannot be read."""
+    try:
+        return as_images(read_image(path, side, channels)[None])[0]
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), name)) from None
 
 
 def as_images(x: Tensor) -> list[Image.Image]:

@@ -121,6 +121,7 @@ CHINESE: Mapping[str, str] = {
     "What each would change here; nothing changes before it is applied.": (
         "每项改动在这里会改变什么；点击应用之前什么也不变。"
     ),
+    "Plan a training": "规划训练",
     "Look for moves": "寻找改动",
     "Apply": "应用",
     "{} is saved": "{} 已保存",

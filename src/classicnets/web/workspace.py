@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import RLock
 from typing import IO, Any
 
+from classicnets.api.listed import listed
 from classicnets.support.files import lock_holder, write_atomic
 from classicnets.support.names import file_names
 
@@ -130,6 +131,10 @@ class Workspace:
     def design_names(self) -> list[str]:
         """The designs there are."""
         return sorted(path.name for path in self.designs.glob("*.net"))
+
+    def network_names(self) -> list[str]:
+        """The designs and the networks of the catalogue."""
+        return [*self.design_names(), *(row["name"] for row in listed())]
 
     def network(self, name: str) -> str:
         """A network as the package takes it: a name of the catalogue, or the path of a design."""

@@ -9,7 +9,6 @@ from nicegui import ui
 from PIL import Image
 from starlette.requests import Request
 
-from classicnets.api.listed import listed
 from classicnets.support.names import visible
 from classicnets.web.dropzone import Dropzone, declare_pieces
 from classicnets.web.intake import Intake
@@ -17,6 +16,8 @@ from classicnets.web.shell import COLOURS, FAINT, Answer, frame
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
+
+from .recipe import choose_recipe
 
 if TYPE_CHECKING:
     from classicnets.api.overview import Augmented, Overview
@@ -28,7 +29,6 @@ MOST_LINES = 100  # files that are named
 HEIGHT, GAP = 96, 4  # pixels of images side by side
 BAR = 26  # pixels
 T = TypeVar("T")
-RECIPES = {"": "the paper's", "fast": "fast (modern)", "fine-tune": "fine-tune"}
 
 
 def declare(workspace: Workspace) -> None:
@@ -225,12 +225,11 @@ class _Augmenting:
         ui.label(
             t("Five images as they are, and as the network sees them in four epochs.")
         ).classes("text-caption")
-        names = [*self.workspace.design_names(), *(row["name"] for row in listed())]
+        names = self.workspace.network_names()
         with ui.row().classes("gap-4"):
             first = "lenet5" if len(self.found.mean) == 1 else "alexnet"
             self.network = ui.select(names, value=first, label=t("network"), with_input=True)
-            recipes = {name: t(said) for name, said in RECIPES.items()}
-            self.recipe = ui.select(recipes, value="", label=t("recipe")).classes("w-48")
+            self.recipe = choose_recipe(t)
         self.below = Answer(t)
         for field in (self.network, self.recipe):
             field.on_value_change(self.draw)

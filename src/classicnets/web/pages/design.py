@@ -9,7 +9,6 @@ from urllib.parse import quote
 from nicegui import background_tasks, ui
 from starlette.requests import Request
 
-from classicnets.api.listed import listed
 from classicnets.support.names import visible
 from classicnets.support.units import format_change
 from classicnets.web.shell import Answer, computed, frame
@@ -54,9 +53,18 @@ def _text(workspace: Workspace, network: str) -> str:
 
     if network.endswith(".net"):
         return workspace.design(network).read_text(encoding="utf-8")
-    if network not in {row["name"] for row in listed()}:
+    if network not in workspace.network_names():
         raise ValueError(f"no network {network!r}")
     return cn.design(network)
+
+
+def _planned(text: str, data: str) -> str:
+    """What `plan` says of a design that is not saved."""
+    import classicnets as cn
+    from classicnets.api.drafting import DRAFT, as_file
+
+    with as_file(text) as path:
+        return str(cn.plan(path, data)).replace(path, DRAFT)
 
 
 class _Designing:
@@ -70,11 +78,11 @@ class _Designing:
     def show(self, text: str) -> None:
         """The editor and what stands beside it."""
         t = self.t
-        names = [*self.workspace.design_names(), *(row["name"] for row in listed())]
         with ui.row().classes("items-end w-full"):
-            ui.select(
-                names, label=t("Begin with"), with_input=True, on_change=self.begin_with
-            ).classes("w-56")
+            names, begin = self.workspace.network_names(), self.begin_with
+            ui.select(names, label=t("Begin with"), with_input=True, on_change=begin).classes(
+                "w-56"
+            )
             self.file = ui.input(t("file"), value=self.name).classes("w-56")
             ui.button(t("Save"), on_click=self.save).props("no-caps")
             ui.button(t("Save and train"), on_click=self.train).props("no-caps outline")
@@ -92,6 +100,7 @@ class _Designing:
                 self.fault.classes("text-negative")
         self.diagram = ui.column().classes("w-full")
         self.warned = ui.column().classes("gap-0 text-caption")
+        self._planner()
         ui.label(t("The papers' moves")).classes("text-h6")
         ui.label(t("What each would change here; nothing changes before it is applied.")).classes(
             "text-caption"
@@ -99,6 +108,15 @@ class _Designing:
         ui.button(t("Look for moves"), on_click=self.look_for_moves).props("no-caps outline")
         self.moves = Answer(t, "gap-1")
         self.changed()
+
+    def _planner(self) -> None:
+        """Whether a training fits this machine, and how long it takes."""
+        t, sets = self.t, self.workspace.data_names()
+        ui.label(t("Plan a training")).classes("text-h6")
+        with ui.row().classes("items-end"):
+            self.data = ui.select(sets, value="digits", label=t("data")).classes("w-64")
+            ui.button(t("Estimate"), on_click=self.plan).props("no-caps outline")
+        self.planned = Answer(t)
 
     def begin_with(self, change: Any) -> None:
         """Opens another network or design."""
@@ -163,6 +181,14 @@ class _Designing:
         with self.warned:
             for warning in found.warnings:
                 ui.label(warning)
+
+    async def plan(self) -> None:
+        """Shows what `plan` says of the text in the editor."""
+        text, data = self.editor.value, self.workspace.dataset(str(self.data.value))
+        await self.planned.show(
+            lambda: _planned(text, data),
+            lambda found: ui.label(found).classes("mono w-full text-caption"),
+        )
 
     async def look_for_moves(self) -> None:
         """Lists the moves that apply, each with the lines it would change."""

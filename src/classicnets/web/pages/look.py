@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from nicegui import events, ui
+from nicegui import ui
 from PIL import Image
 from starlette.requests import Request
 
@@ -17,6 +17,7 @@ from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
 from .drawing import Drawing
+from .dropped import drop_image
 from .evidence import SHOWN, Evidence
 from .layers import KINDS, MAPS, Layers
 from .opened import opened
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from classicnets.api.explaining import Explainer
     from classicnets.api.inspection import Sample
 
-LARGEST = 2**25  # bytes of an image
 FILM = """navigator.mediaDevices.getUserMedia({video: true})
 .then(film => { document.querySelector('video.camera').srcObject = film; return '' })
 .catch(error => String(error))"""
@@ -86,14 +86,7 @@ class _Looking:
         t = self.t
         with ui.row().classes("w-full gap-6"):
             with ui.column().classes("gap-2"):
-                upload = ui.upload(
-                    label=t("Drop an image, or choose one"),
-                    on_upload=self.receive,
-                    on_rejected=self.reject,
-                    auto_upload=True,
-                    max_file_size=LARGEST,
-                )
-                upload.props("accept=image/* flat bordered").classes("w-80")
+                drop_image(t, self.look_at)
                 with ui.row():
                     ui.button(t("One of the test images"), on_click=self.one_of_the_test).props(
                         "no-caps outline"
@@ -110,17 +103,6 @@ class _Looking:
             ui.toggle(kinds, value=MAPS, on_change=self.show_kind).props("no-caps")
             self.layers = Layers(t, self.explainer)
         self.below.set_visibility(False)
-
-    async def receive(self, sent: events.UploadEventArguments) -> None:
-        """Reads an image that was sent, in a folder that is removed at once."""
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "image"
-            await sent.file.save(path)
-            await self.look_at(path, sent.file.name)
-
-    def reject(self) -> None:
-        """Says that a file is too large to be sent."""
-        raise ValueError(self.t("An image may have at most {} bytes.", f"{LARGEST:,}"))
 
     async def one_of_the_test(self) -> None:
         """Shows a test image of the run's data, another one each time."""

@@ -200,11 +200,12 @@ def _sortable(size: Any) -> Any:
 
 def _beside(t: Text, found: Found, workspace: Workspace) -> None:
     """What differs from another network, once one is chosen."""
-    from classicnets.api.listed import listed
-
     ui.label(t("Beside another network")).classes("text-h6")
-    names = [*(row["name"] for row in listed()), *workspace.design_names()]
-    chosen = ui.select(names, with_input=True).props("dense outlined").classes("w-64")
+    chosen = (
+        ui.select(workspace.network_names(), with_input=True)
+        .props("dense outlined")
+        .classes("w-64")
+    )
     below = Answer(t)
 
     def differing(name: str) -> "Difference":

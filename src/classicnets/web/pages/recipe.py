@@ -12,7 +12,15 @@ from classicnets.web.texts import Text
 if TYPE_CHECKING:
     from classicnets.api.recipe_form import RecipeForm, Value
 
+TUNED = "fine-tune"
+RECIPES = {"": "the paper's", "fast": "fast (modern)", TUNED: "fine-tune"}
 LABELS = {"lr": "learning rate"}  # of fields whose name alone says too little
+
+
+def choose_recipe(t: Text) -> ui.select:
+    """The recipes by name, that of the paper chosen."""
+    names = {name: t(said) for name, said in RECIPES.items()}
+    return ui.select(names, value="", label=t("recipe")).classes("w-48")
 
 
 class Values:

@@ -1,12 +1,17 @@
 """The stages of a network as a diagram, and the receptive field of the layer under the pointer."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
 
 from classicnets.web.texts import Text
+
+from .dropped import drop_image
+from .opened import as_url
 
 if TYPE_CHECKING:
     from classicnets.measure import Report
@@ -70,10 +75,10 @@ def shape(layer: "Layer") -> str:
 
 
 class Field:
-    """A square of the input, and in it what one value of a layer sees."""
+    """The input, of which one may drop an image, and in it what one value of a layer sees."""
 
     def __init__(self, t: Text, report: "Report"):
-        self.t, self.side = t, report.input[-1]
+        self.t, (self.channels, *_, self.side) = t, report.input
         self.layers = [layer for layer in report.layers if layer.receptive_field is not None]
         ui.label(t("What one value of this layer sees")).classes("text-h6")
         if not self.layers:
@@ -84,11 +89,13 @@ class Field:
                 f"position:relative;width:{SIDE}px;height:{SIDE}px;overflow:hidden;"
                 "background:linear-gradient(135deg,#7a8,#ca7 40%,#57a)"
             ):
+                self.image = ui.image().style("position:absolute;inset:0")
                 self.box = ui.element("div").style("position:absolute;border:3px solid #c22")
             with ui.column().classes("grow"):
                 self.said = ui.label().props("aria-live=polite")
                 self.slider = ui.slider(min=0, max=len(self.layers) - 1, value=0, step=1)
                 self.slider.props(f'aria-label="{t("layer")}"')
+                drop_image(t, self.put)
         self.slider.on_value_change(self._draw)
         self._draw()
 
@@ -96,6 +103,13 @@ class Field:
         """What a layer sees, if that is known."""
         if layer in self.layers:
             self.slider.value = self.layers.index(layer)
+
+    async def put(self, path: Path, name: str) -> None:
+        """Lays the centre of an image into the square, in the pixels that the network reads."""
+        from classicnets.api.overview import centred
+
+        image = await asyncio.to_thread(centred, path, name, self.side, self.channels)
+        self.image.set_source(as_url(image))
 
     def _draw(self) -> None:
         layer = self.layers[int(self.slider.value or 0)]

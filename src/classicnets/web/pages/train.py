@@ -11,18 +11,16 @@ from urllib.parse import quote
 from nicegui import app, ui
 from starlette.requests import Request
 
-from classicnets.api.listed import listed
 from classicnets.web.shell import Answer, computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import NAMED_SETS, Workspace, word
 
-from .recipe import Values
+from .recipe import TUNED, Values, choose_recipe
 
 if TYPE_CHECKING:
     from classicnets.api.recipe_form import RecipeForm, Value
 
 EVERY = 2.0  # seconds after which the next training that waits may begin
-TUNED = "fine-tune"
 # option of train -> heading, and the field of the form
 NUMBERS = {
     "epochs": ("epochs", "epochs"),
@@ -64,15 +62,14 @@ class _Form:
     def show(self, network: str, data: str) -> None:
         """Lays the fields out."""
         t, workspace = self.t, self.workspace
-        names = [*workspace.design_names(), *(row["name"] for row in listed())]
-        recipes = {"": t("the paper's"), "fast": t("fast (modern)"), TUNED: t("fine-tune")}
+        names = workspace.network_names()
         network = network if network in names else "lenet5"
         sets = workspace.data_names()
         data = data if data in sets else "digits"
         with ui.row().classes("gap-4 w-full"):
             self.network = ui.select(names, value=network, label=t("network"), with_input=True)
             self.data = ui.select(sets, value=data, label=t("data"))
-            self.recipe = ui.select(recipes, value="", label=t("recipe")).classes("w-48")
+            self.recipe = choose_recipe(t)
             self.weights = ui.select({"": t("none")}, value="", label=t("weights to start from"))
             for each in (self.network, self.data, self.weights):
                 each.classes("w-64")
