@@ -1,5 +1,6 @@
 """The Chinese of what docs/generate.py writes into README.zh-CN.md and the pages of docs/zh."""
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -206,3 +207,21 @@ def finding_in_chinese(words: str) -> str:
     for english, chinese in FINDINGS.items():
         words = words.replace(english, chinese)
     return words
+
+
+def studies_in_chinese(page: str) -> str:
+    """JSON: study -> what docs/zh/claims.md has of it: the claim, who makes it, what is right, the
+    criterion, and what was shrunk. A claim that names nobody at its end is of the case study.
+    """
+    rows = re.findall(r"^\| (.*?) \|.*?\| *(.*?) *\| `([a-z0-9-]+)` \|$", page, flags=re.MULTILINE)
+    said = {name: (claim, right) for claim, right, name in rows}
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| (.*?) \| *(.*?) *\|$", page, flags=re.MULTILINE)
+    found = {}
+    for name, criterion, shrunk in rows:
+        claim, answer = said[name]
+        by = "案例讲义"
+        if claim.endswith("）"):
+            claim, _, by = claim.removesuffix("）").rpartition("（")
+        found[name] = {"claim": claim, "by": by, "answer": answer}
+        found[name] |= {"criterion": criterion, "shrunk": shrunk}
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"

@@ -5,10 +5,10 @@
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
 moves in docs/moves.md, what was measured of them in docs/ideas.md, the claims in docs/claims.md
-and the pictures of trainings in docs/claims, predicted and measured steps in docs/planning.md, the
-same tables in docs/zh, the results of studies that the package has, the builders of networks among
-the public names in src/classicnets/__init__.py, what `classicnets list` shows, and
-docs/reference.md.
+and the pictures of trainings in docs/claims, predicted and measured steps in docs/planning.md, what
+trainings on few photos reach in docs/training.md, the same tables in docs/zh, the results of
+studies that the package has, the builders of networks among the public names in
+src/classicnets/__init__.py, what `classicnets list` shows, and docs/reference.md.
 """
 
 import csv
@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))  # the catalogue of this checkout
 
-from chinese import finding_in_chinese, rows_in_chinese  # noqa: E402
+from chinese import finding_in_chinese, rows_in_chinese, studies_in_chinese  # noqa: E402
 from pictures import pictures  # noqa: E402
 from reference import reference  # noqa: E402
 
@@ -128,6 +128,12 @@ def claims(family: str) -> str:
     return "\n".join(rows)
 
 
+def criteria() -> str:
+    """A row for each study: when it decides what, and what was shrunk."""
+    studies = [study for family in index.FAMILIES for study in index.select(family=family)]
+    return "\n".join(f"| `{one.name}` | {one.criterion} | {one.shrunk} |" for one in studies)
+
+
 def _found(study: Study) -> tuple[str, str]:
     """The verdict that is kept of a study, and its answer; or how long it takes."""
     if (path := CLAIMS / f"{study.name}.json").exists():
@@ -157,11 +163,16 @@ def kept() -> str:
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in short)
 
 
-def chinese_studies(page: str) -> str:
-    """JSON: study -> its claim in Chinese, and what is right, as the Chinese page has them."""
-    rows = re.findall(r"^\| (.*?) \|.*?\| *(.*?) *\| `([a-z0-9-]+)` \|$", page, flags=re.MULTILINE)
-    found = {name: [claim, right] for claim, right, name in rows}
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+def few_photos() -> str:
+    """A row for each training on few photos: seconds, steps, errors in % and that of chance."""
+    kept = json.loads((ROOT / "benchmarks/results/few_photos.json").read_text(encoding="utf-8"))
+    rows = []
+    for row in sorted(kept["rows"], key=lambda row: row["network"]):
+        size = f"{row['photos']:,}, {row['classes']}"
+        errors = (row["train_error"], row["new_error"], 100 - 100 / row["classes"])
+        cells = (f"`{row['network']}`", size, f"{row['seconds']:,}", f"{row['steps']:,}")
+        rows.append(f"| {' | '.join((*cells, *(f'{error:.1f}' for error in errors)))} |")
+    return "\n".join(rows)
 
 
 def memory_steps() -> str:
@@ -224,6 +235,7 @@ def tables() -> dict[str, dict[str, str]]:
         "index.md": {"papers": papers()},
         "moves.md": {"moves": moves(MOVES), "recipe moves": moves(RECIPE_MOVES)},
         "ideas.md": ideas,
+        "training.md": {"few photos": few_photos()},
         "planning.md": {"memory of steps": memory_steps(), "time of steps": time_steps()},
     }
 
@@ -247,11 +259,12 @@ def generated() -> dict[Path, str]:
         }
         texts |= {page: _with_tables(page, parts), twin: _with_tables(twin, chinese)}
     page = ROOT / "docs/claims.md"
-    texts[page] = _with_tables(page, {family: claims(family) for family in index.FAMILIES})
+    rows = {family: claims(family) for family in index.FAMILIES}
+    texts[page] = _with_tables(page, rows | {"criteria": criteria()})
     page = ROOT / "docs/zh/claims.md"
     texts[page] = chinese_claims(page.read_text(encoding="utf-8"))
     texts |= {ROOT / "docs/claims" / name: text for name, text in pictures().items()}
-    texts[ROOT / "src/classicnets/studies/chinese.json"] = chinese_studies(texts[page])
+    texts[ROOT / "src/classicnets/studies/chinese.json"] = studies_in_chinese(texts[page])
     init = ROOT / "src/classicnets/__init__.py"
     text = init.read_text(encoding="utf-8")
     names, types = r"(?<=_BUILDERS = \(\n).*?(?=\n\))", r"(?<=as Recipe\n\n).*?: Builder(?=\n\n)"

@@ -133,7 +133,7 @@ def test_both_pages_are_chinese_at_phone_width(page):
     page.goto("/studies")
     page.get_by_role("button", name="中文").click()
     page.get_by_text(f"{len(index.STUDIES)} 项研究").wait_for()
-    page.get_by_text(keeping.chinese()["lenet5-layers"][0]).first.wait_for()
+    page.get_by_text(keeping.chinese()["lenet5-layers"]["claim"]).first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.goto("/study/lenet5-gaussian")
     page.get_by_text("更正", exact=True).first.wait_for()

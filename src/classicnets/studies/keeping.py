@@ -145,8 +145,8 @@ def published() -> Mapping[str, Kept]:
 
 
 @cache
-def chinese() -> Mapping[str, list[str]]:
-    """Study -> its claim in Chinese, and what is right; of those that the Chinese page has."""
+def chinese() -> Mapping[str, Mapping[str, str]]:
+    """Study -> its claim, by whom, the answer, the criterion, and what was shrunk, in Chinese."""
     return json.loads(CHINESE.read_text(encoding="utf-8"))
 
 

@@ -50,25 +50,20 @@ def look_at_all(workspace: Workspace) -> list[Found]:
     return [Found(one, index.state(one, workspace.studies)) for one in index.STUDIES.values()]
 
 
-def claim(t: Text, study: "Study") -> str:
-    """The claim, in Chinese where it was translated."""
-    return _translated(t, study.name, 0, study.claim)
-
-
 def _answer(t: Text, kept: "Kept") -> str:
     """What is right, in Chinese where it is what the package has too, and was translated."""
     from classicnets.studies import keeping
 
     known = keeping.published().get(kept.study)
     same = known is not None and known.answer == kept.answer
-    return _translated(t, kept.study, 1, kept.answer) if same else kept.answer
+    return said(t, kept.study, "answer", kept.answer) if same else kept.answer
 
 
-def _translated(t: Text, name: str, part: int, text: str) -> str:
+def said(t: Text, name: str, part: str, english: str) -> str:
+    """A part of a study, such as its claim, in the language of the page."""
     from classicnets.studies import keeping
 
-    translated = keeping.chinese() if t.language == "zh" else {}
-    return translated[name][part] if name in translated else text
+    return keeping.chinese()[name][part] if t.language == "zh" else english
 
 
 def verdict(t: Text, name: str) -> None:
@@ -84,7 +79,9 @@ def show_claim(t: Text, one: Found) -> None:
         with ui.row().classes("items-center gap-2"):
             ui.link(one.study.name, f"/study/{one.study.name}")
             verdict(t, one.verdict)
-        ui.label(f"{claim(t, one.study)} ({one.study.by})").classes("text-body2")
+        of = one.study
+        claim, by = said(t, of.name, "claim", of.claim), said(t, of.name, "by", of.by)
+        ui.label(f"{claim} ({by})").classes("text-body2")
 
 
 def declare_study(workspace: Workspace) -> None:
@@ -131,8 +128,9 @@ class _Page:
         """What is known of it before, the fields, and the places for what changes."""
         t, study = self.t, self.study
         ui.label(study.name).classes("text-h5")
-        ui.label(claim(t, study)).classes("text-body1 font-bold")
-        ui.label(study.by).classes("opacity-70")
+        claim = said(t, study.name, "claim", study.claim)
+        ui.label(claim).classes("text-body1 font-bold")
+        ui.label(said(t, study.name, "by", study.by)).classes("opacity-70")
         self.result = ui.column().classes("w-full gap-2")
         with ui.row().classes("items-end gap-4"):
             if self.trains:
@@ -246,9 +244,12 @@ def _about(t: Text, study: "Study") -> None:
         ui.label(t(GPU))
     term(t, KINDS[study.kind])
     for heading, text in (
-        ("Criterion, stated before the result", study.criterion),
+        ("Criterion, stated before the result", said(t, study.name, "criterion", study.criterion)),
         ("Source", study.source),
-        ("What was shrunk, and is therefore not shown", study.shrunk),
+        (
+            "What was shrunk, and is therefore not shown",
+            said(t, study.name, "shrunk", study.shrunk),
+        ),
     ):
         if text:
             with ui.column().classes("gap-0"):
