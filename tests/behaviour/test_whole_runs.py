@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from classicnets.recipes import lenet
 from classicnets.recipes.fast import fast
 from classicnets.support import files
 from classicnets.training.recipe.schedules import UNKNOWN, Constant, EpochTable, History
+from classicnets.training.run import checkpoint
 
 SMALL = dataclasses.replace(fast(16), epochs=3, batch=16)
 
@@ -63,6 +65,39 @@ def test_shared_weights_are_saved_and_are_shared_when_read_back(tmp_path):
     assert one is two
     assert torch.equal(one, training.network.get_parameter("two.weight"))
     assert cn.resume(tmp_path / "run", Tied(), splits).state.step == training.state.step
+
+
+def test_a_checkpoint_that_takes_long_is_not_written_after_each_short_epoch(tmp_path, monkeypatch):
+    save, steps = checkpoint.save, []
+
+    def slow(state, path, fixed):
+        time.sleep(0.5)
+        save(state, path, fixed)
+        steps.append(state.step)
+
+    monkeypatch.setattr(checkpoint, "save", slow)
+    splits, recipe = shapes(60, side=16), dataclasses.replace(SMALL, epochs=5)
+
+    def begun(name):
+        torch.manual_seed(0)
+        return cn.train(net(), splits, recipe, out=tmp_path / name)
+
+    whole = begun("whole")
+    whole.finish()
+    each = whole.config.steps_per_epoch
+    assert steps == [each, 5 * each]
+    for record in (part := begun("part")):  # which ends without another checkpoint
+        if record.epoch == 3 and record.validation:
+            break
+    assert len(part.run.epochs) == 3
+    resumed = cn.resume(tmp_path / "part", net(), splits)
+    assert resumed.state.step == each
+    resumed.finish()
+    once, again = (
+        (tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "part")
+    )
+    assert once == again
+    assert [e.train_loss for e in resumed.run.epochs] == [e.train_loss for e in whole.run.epochs]
 
 
 def test_a_run_is_not_evaluated_on_a_folder_that_has_changed(tmp_path, write_folder):

@@ -63,6 +63,7 @@ _OWN = (
     "train({like!r}, ...) takes its paper's recipe, and recipe='fast' says that this one is meant"
 )
 SAVE_EVERY = 600  # seconds; an epoch may take hours
+QUICK = 0.1  # seconds; a checkpoint that takes longer is written in a tenth of the time at most
 
 
 @dataclass(repr=False)
@@ -88,6 +89,7 @@ class Training:
 
     def __post_init__(self) -> None:
         self.saved = self.state.step if self.run.last.exists() else None  # the step on disk
+        self.rests = 0.0  # no checkpoint after an epoch until then, in seconds
         self.test: Evaluation | None = None
         self.live = Live()  # the operators of a step, for a prediction of its time
 
@@ -139,6 +141,7 @@ class Training:
                     self.save()
                     saved = perf_counter()
                 yield record
+            self.save()
             self.test = distributed.broadcast(self._tested() if distributed.rank() == 0 else None)
         except loop.Diverged:
             raise
@@ -167,8 +170,10 @@ class Training:
         """
         loop.require_finite(self.state, weights=True)
         if self.saved != self.state.step and distributed.rank() == 0:
+            began = perf_counter()
             checkpoint.save(self.state, self.run.last, self.run.config.fixed())
-            self.saved = self.state.step
+            self.saved, taken = self.state.step, perf_counter() - began
+            self.rests = began + 10 * taken if taken > QUICK else began
         return self.run.last
 
     def _end_epoch(self, record: Record, seconds: float) -> None:
@@ -191,7 +196,9 @@ class Training:
                 seconds=seconds,
             )
         )
-        self.save()
+        loop.require_finite(self.state, weights=True)
+        if perf_counter() >= self.rests:
+            self.save()
 
     def _tested(self) -> Evaluation:
         self.run.draw()
