@@ -2,7 +2,8 @@
 
 import ast
 import asyncio
-from collections.abc import Coroutine
+import shutil
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ import pytest
 import classicnets
 from classicnets.web import shell
 from classicnets.web.texts import Text
+
+from .conftest import Site
 
 T = TypeVar("T")
 WEB = Path(classicnets.__file__).parent / "web"
@@ -127,3 +130,49 @@ def test_an_answer_to_what_is_not_asked_any_longer_is_dropped(answer):
 
     assert run(cleared()) is False
     assert answer.place.content == []
+
+
+# a page -> its buttons, of which the last cannot do what it says where the folder is gone
+NEED_THE_FOLDER = {
+    "/design": ["Save"],
+    "/train": ["Start"],
+    "/run/squares": ["Delete", "Delete"],
+    "/study/vgg-average": ["Run"],
+    "/study/lenet5-partial": ["Run"],
+}
+
+
+@pytest.fixture(scope="module")
+def desk(squares, tmp_path_factory) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address of pages that work in it."""
+    folder = tmp_path_factory.mktemp("gone") / "desk"
+    shutil.copytree(squares, folder / "runs" / "squares")
+    site = Site(folder)
+    yield folder, site.url
+    assert site.stop() == 0
+
+
+@pytest.mark.parametrize("path", NEED_THE_FOLDER)
+def test_a_button_says_what_it_cannot_do_when_the_folder_is_gone(browser, desk, path):
+    folder, address = desk
+    page = browser.new_page(base_url=address)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(path)
+    first, *others = NEED_THE_FOLDER[path]
+    page.get_by_role("button", name=first, exact=True).wait_for()
+    page.wait_for_load_state("networkidle")
+    away = folder.rename(folder.with_name("away"))
+    folder.write_text("")  # a file stands where the folder was
+    try:
+        page.get_by_role("button", name=first, exact=True).click()
+        for name in others:
+            page.get_by_role("dialog").get_by_role("button", name=name, exact=True).click()
+        said = page.locator("[role=alert]:visible, .text-negative[role=status]:not(:empty)").first
+        said.wait_for()
+        assert "Traceback" not in said.inner_text()
+    finally:
+        folder.unlink()
+        away.rename(folder)
+        page.close()
+    assert faults == []

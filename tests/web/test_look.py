@@ -113,3 +113,19 @@ def test_a_photo_by_the_camera_is_explained(page):
     page.wait_for_function("document.querySelector('video.camera')?.videoWidth > 0")
     page.get_by_role("button", name="Take a photo").click()
     page.get_by_text("Likeliest classes").wait_for()
+
+
+def test_the_opacity_of_the_evidence_is_set_by_the_keyboard(page):
+    page.goto("/look?run=squares")
+    page.get_by_role("button", name="One of the test images").click()
+    page.get_by_text(re.compile("^Evidence for")).wait_for()
+    over = page.locator(".q-img[style*='absolute']")
+    assert over.evaluate("image => image.style.opacity") == "0.6"
+    page.locator(".q-slider__track-container").focus()
+    for key, opacity in (("ArrowRight", "0.65"), ("ArrowRight", "0.7"), ("ArrowLeft", "0.65")):
+        page.keyboard.press(key)
+        for _ in range(60):
+            if (now := over.evaluate("image => image.style.opacity")) == opacity:
+                break
+            page.wait_for_timeout(250)
+        assert now == opacity
