@@ -46,6 +46,7 @@ def test_a_move_is_shown_before_it_is_applied_and_taken_back(editor):
     assert editor.locator(".cm-content", has_text="batch norm").count() == 0
     editor.get_by_role("button", name="Apply").locator("visible=true").click()
     editor.locator(".cm-content", has_text="batch norm").wait_for()
+    editor.get_by_text("batch-norm is applied").wait_for()
     editor.get_by_role("button", name="Undo the move").click()
     editor.locator(".cm-content", has_text="batch norm").wait_for(state="detached")
 
@@ -81,3 +82,36 @@ def test_a_design_that_is_not_saved_is_planned(editor, folder):
     replace_with(editor, "[28x28x1] input\nfc2: 10 neurons, group 3")
     editor.get_by_role("button", name="Estimate").click()
     editor.get_by_role("alert").get_by_text("the design, line 2: 'fc2' has no option").wait_for()
+
+
+def test_what_is_written_is_there_again_until_it_is_saved_or_begun_anew(editor, folder):
+    text = "[8x8x1] input\nconv1: 4 3x3 filters -> relu\nfc2: 3 neurons"
+    replace_with(editor, text)
+    editor.get_by_text("[6x6x4]").wait_for()
+    editor.goto("/data")
+    editor.go_back()
+    editor.get_by_text("What was written here before and not saved.").wait_for()
+    editor.locator(".cm-line", has_text="fc2: 3 neurons").wait_for()
+    editor.get_by_role("textbox", name="file").fill("kept")
+    editor.get_by_role("button", name="Save", exact=True).click()
+    editor.get_by_text("kept.net is saved").wait_for()
+    assert (folder / "designs" / "kept.net").read_text() == text
+    editor.reload()
+    editor.locator(".cm-line", has_text="F6").first.wait_for()
+    assert editor.get_by_text("not saved").count() == 0
+    replace_with(editor, text)
+    editor.get_by_text("[6x6x4]").wait_for()
+    editor.reload()
+    editor.get_by_role("button", name="Begin anew").click()
+    editor.locator(".cm-line", has_text="F6").first.wait_for()
+
+
+def test_while_there_is_an_error_figures_are_those_of_the_lines_above_it(editor):
+    replace_with(editor, "[8x8x1] input\nconv1: 4 3x3 filters -> relu\nfc2: 2 neurons, group 3")
+    editor.get_by_text("[6x6x4]").wait_for()
+    faded = editor.locator(".opacity-40", has_text="60,000")
+    faded.wait_for()
+    editor.get_by_role("button", name="Save", exact=True).click()
+    editor.get_by_text("Not saved: line 3: 'fc2' has no option 'group 3'").first.wait_for()
+    for _ in range(len(", group 3")):
+        editor.keyboard.press("Backspace")

@@ -227,7 +227,7 @@ class _Reader:
         if first == self.part_name:
             refuse(number, f"part {self.part_name} uses itself; a part uses only parts above it")
         if (line := self.below.get(first, 0)) > number:
-            refuse(number, f"part {first} is defined below, in line {line}; move it above")
+            refuse(number, f"part {first} is defined below, in line {line}; use it below that")
         if layer_written(rest):
             refuse(number, f"{quoted(head)} needs a colon after its name, as in {first}: {rest}")
         words = re.sub(r"\b\d+(x\d+)?\b *", "", head[:100]).strip() or head[:100]

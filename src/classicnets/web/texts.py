@@ -124,6 +124,10 @@ CHINESE: Mapping[str, str] = {
     "Plan a training": "规划训练",
     "Look for moves": "寻找改动",
     "Apply": "应用",
+    "{} is applied": "已应用 {}",
+    "What was written here before and not saved.": "这是之前写下、还没有保存的内容。",
+    "Begin anew": "重新开始",
+    "Not saved: {}": "没有保存：{}",
     "{} is saved": "{} 已保存",
     # training
     "network": "网络",

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from nicegui import background_tasks, ui
+from nicegui import app, background_tasks, ui
 from starlette.requests import Request
 
 from classicnets.support.names import visible
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from classicnets.api.suggest import Suggestion
 
 START = "lenet5"
+FADED = "opacity-40"
 REST = 0.4  # seconds without a keystroke after which costs are measured
 # the panel's lines stand beside those of the editor
 STYLE = """
@@ -44,7 +46,7 @@ def declare(workspace: Workspace) -> None:
             ui.label(t("Design")).classes("text-h5")
             text = await computed(lambda: _text(workspace, network))
             name = network if network.endswith(".net") else f"{network}-mine.net"
-            _Designing(t, workspace, name).show(text)
+            _Designing(t, workspace, name).show(text, f"/design?network={quote(network)}")
 
 
 def _text(workspace: Workspace, network: str) -> str:
@@ -67,17 +69,32 @@ def _planned(text: str, data: str) -> str:
         return str(cn.plan(path, data)).replace(path, DRAFT)
 
 
+def _shapes_above(text: str, fault: int) -> dict[int, str]:
+    """The shapes of the lines above one with an error, as far as they are a design."""
+    from classicnets.api.drafting import shapes_of
+
+    with suppress(ValueError):
+        return shapes_of("\n".join(text.splitlines()[: fault - 1]))
+    return {}
+
+
 class _Designing:
     """A text in the editor, what is wrong with it or what it costs, and the texts before a move."""
 
     def __init__(self, t: Text, workspace: Workspace, name: str):
         self.t, self.workspace, self.name = t, workspace, name
         self.before: list[str] = []
+        self.unsaved = ""  # where this tab keeps the text until it is saved
         self.measuring: asyncio.Task[None] | None = None
 
-    def show(self, text: str) -> None:
-        """The editor and what stands beside it."""
-        t = self.t
+    def show(self, text: str, address: str) -> None:
+        """The editor and what stands beside it; with what was written at this address before."""
+        t, self.unsaved = self.t, address
+        kept = app.storage.tab.get(address, text)
+        if kept != text:
+            with ui.row().classes("items-center"):
+                ui.label(t("What was written here before and not saved."))
+                ui.button(t("Begin anew"), on_click=lambda: self._write(text)).props("no-caps flat")
         with ui.row().classes("items-end w-full"):
             names, begin = self.workspace.network_names(), self.begin_with
             ui.select(names, label=t("Begin with"), with_input=True, on_change=begin).classes(
@@ -86,15 +103,13 @@ class _Designing:
             self.file = ui.input(t("file"), value=self.name).classes("w-56")
             ui.button(t("Save"), on_click=self.save).props("no-caps")
             ui.button(t("Save and train"), on_click=self.train).props("no-caps outline")
-            self.undo = ui.button(t("Undo the move"), on_click=self.take_back)
-            self.undo.props("no-caps flat").set_visibility(False)
         self.said = ui.label().classes("text-negative").props("role=status aria-live=polite")
         self.totals = ui.column().classes("w-full gap-1")
         ui.label(
             t("Beside each line: the shape it gives, its parameters and multiply-adds.")
         ).classes("text-caption opacity-70")
         with ui.element("div").classes("w-full grid grid-cols-1 md:grid-cols-[3fr_2fr] gap-2"):
-            self.editor = ui.codemirror(text, on_change=self.changed).classes("w-full min-w-0")
+            self.editor = ui.codemirror(kept, on_change=self.changed).classes("w-full min-w-0")
             with ui.column().classes("beside gap-0 min-w-0 overflow-x-auto font-mono"):
                 self.above, self.fault, self.below = ui.label(), ui.label(), ui.label()
                 self.fault.classes("text-negative")
@@ -105,7 +120,10 @@ class _Designing:
         ui.label(t("What each would change here; nothing changes before it is applied.")).classes(
             "text-caption"
         )
-        ui.button(t("Look for moves"), on_click=self.look_for_moves).props("no-caps outline")
+        with ui.row().classes("items-center"):
+            ui.button(t("Look for moves"), on_click=self.look_for_moves).props("no-caps outline")
+            self.undo = ui.button(t("Undo the move"), on_click=self.take_back)
+            self.undo.props("no-caps flat").set_visibility(False)
         self.moves = Answer(t, "gap-1")
         self.changed()
 
@@ -127,16 +145,23 @@ class _Designing:
         from classicnets.api.drafting import error_line, shapes_of
 
         text = self.editor.value
+        app.storage.tab[self.unsaved] = text
+        self.planned.clear()  # which was of another text
         if self.measuring:
             self.measuring.cancel()
         try:
             given = shapes_of(text)
         except ValueError as error:
             self.said.set_text(visible(str(error)))
-            self._beside({}, error_line(error))
+            fault = error_line(error)
+            self._beside(_shapes_above(text, fault), fault)
+            for each in (self.totals, self.diagram):  # of the last text without an error
+                each.classes(FADED)
             return
         self.said.set_text("")
         self._beside(given)
+        for each in (self.totals, self.diagram):
+            each.classes(remove=FADED)
         self.measuring = background_tasks.create(self.measure(text, given), context=self.totals)
 
     async def measure(self, text: str, given: dict[int, str]) -> None:
@@ -208,12 +233,14 @@ class _Designing:
         with ui.expansion(f"{found.move.name}: {costs}").classes("w-full"):
             ui.label(f"{found.move.claim} ({found.move.source})")
             ui.label(found.difference.text()).classes("mono w-full text-caption")
-            ui.button(self.t("Apply"), on_click=partial(self.apply, found.design)).props("no-caps")
+            ui.button(self.t("Apply"), on_click=partial(self.apply, found)).props("no-caps")
 
-    def apply(self, design: str) -> None:
+    def apply(self, move: "Suggestion") -> None:
         """Puts the design after a move into the editor."""
         self.before.append(self.editor.value)
-        self._write(design)
+        self._write(move.design)
+        with self.moves.place:
+            ui.label(self.t("{} is applied", move.move.name)).props("role=status")
 
     def take_back(self) -> None:
         """Puts back what was there before the last move."""
@@ -229,6 +256,7 @@ class _Designing:
         from classicnets.api.drafting import save_draft
 
         name = self.file.value or ""
+        name += ".net" * ("." not in name and name != "")
         try:
             if not name.endswith(".net") or name == ".net":
                 raise ValueError(f"a design is a file that ends in .net, not {name!r}")
@@ -237,9 +265,12 @@ class _Designing:
                 raise ValueError(f"{name} exists; name a new file")
             save_draft(self.editor.value, path)
         except (ValueError, OSError) as error:
-            self.said.set_text(visible(str(error)))
+            said = self.t("Not saved: {}", visible(str(error)))
+            self.said.set_text(said)
+            ui.notify(said, type="negative")
             return False
-        self.name = name
+        self.name = self.file.value = name
+        app.storage.tab.pop(self.unsaved, None)
         ui.notify(self.t("{} is saved", name))
         return True
 
