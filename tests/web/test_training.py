@@ -101,6 +101,33 @@ def test_few_images_have_the_values_adapted_to_them_and_others_follow_a_changed_
     assert batch.input_value() == "64"
 
 
+def test_what_is_given_is_there_again_when_one_comes_back(page):
+    page.goto("/train?network=resnet20")
+    page.get_by_text("Every value of the recipe").click()
+    epochs = page.get_by_role("spinbutton", name="epochs")
+    lr = page.get_by_label("learning rate (lr)", exact=True)
+    own = lr.input_value()
+    lr.fill("")
+    epochs.fill("2")  # 80 steps: 1,259 images in batches of 32
+    lr.click()
+    page.get_by_text("80 steps will hardly train a network").wait_for()
+    page.get_by_text("8 epochs would do").wait_for()
+    assert lr.input_value() == own
+    size = page.get_by_role("spinbutton", name="batch size")
+    assert size.get_attribute("placeholder") == "32, adapted"
+    page.get_by_label("patience", exact=True).fill("3")
+    epochs.click()
+    page.wait_for_url("**epochs=2*set.patience=3*")
+    page.goto("/runs")
+    page.go_back()
+    page.get_by_text("80 steps will hardly train a network").wait_for()
+    assert epochs.input_value() == "2"
+    page.get_by_text("Every value of the recipe").click()
+    assert page.get_by_label("patience", exact=True).input_value() == "3"
+    page.goto("/train?network=nonsense")
+    page.get_by_role("alert").filter(has_text="no network 'nonsense'").wait_for()
+
+
 def test_a_training_starts_from_the_weights_of_a_run(page, folder, squares):
     page.goto("/train")
     choose(page, "weights to start from", "squares")

@@ -1,5 +1,6 @@
 """A recipe as a form: every value with its source, and what is wrong with one that is typed in."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from classicnets.training.run.directory import Run
 from classicnets.training.run.stages import require_start
 
 from .finetune import from_run
+from .introduction import FEW_STEPS
 from .pretrained import is_kept, list_weights, open_start
 from .recipes import (
     Target,
@@ -127,6 +129,15 @@ class RecipeForm:
         shape = (target.channels, wanted.crop, wanted.crop)
         wanted, fixed = fit_to_network(wanted, module, target.name, shape, len(classes))
         return wanted, adapted | fixed
+
+    def too_short(self, overrides: Mapping[str, str]) -> tuple[int, int] | None:
+        """The steps of a training that will hardly learn, and how many epochs would; else nothing,
+        as where the data are not known, or learnt weights begin it."""
+        if self.splits is None or self.start is not None:
+            return None
+        recipe, images = self.trained(overrides)[0], len(self.splits.train)
+        total, epoch = recipe.total_steps(images), recipe.steps_per_epoch(images)
+        return (total, math.ceil(FEW_STEPS / epoch)) if total < FEW_STEPS else None
 
     def check(self, overrides: Mapping[str, str], start: bool = False) -> Recipe:
         """The recipe with fields changed.

@@ -137,6 +137,10 @@ CHINESE: Mapping[str, str] = {
     "learning rate": "学习率",
     "batch size": "batch 大小",
     "seed": "随机种子",
+    "adapted": "已调整",
+    "{} steps will hardly train a network, which takes some hundred; {} epochs would do.": (
+        "{} 步几乎训练不出什么网络，一般要几百步；{} 个 epoch 就够。"
+    ),
     "the recipe's own": "按训练方案",
     "none": "无",
     "the paper's": "论文的",

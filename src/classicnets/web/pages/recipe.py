@@ -1,6 +1,6 @@
 """The recipe of a training on its page: every value with its source, to be changed."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -82,10 +82,22 @@ class Values:
                 placeholder=self.t("not set"),
                 validation=partial(self._changed, name),
             )
-            field.on("blur", self.left, [])
+            field.on("blur", partial(self._left, name), [])
             field.props("dense stack-label").classes("mono w-full")
             source = ui.label().classes("text-caption opacity-70 self-center")
             self.rows[name] = field, source
+
+    async def _left(self, name: str) -> None:
+        """Puts the recipe's own value back where nothing is given."""
+        field, _ = self.rows[name]
+        if not str(field.value or "").strip():
+            field.set_value(self.own.get(name, ""))
+        await self.left()
+
+    def change(self, changes: Mapping[str, str]) -> None:
+        """Changes values, as if they were typed."""
+        for name in changes.keys() & self.rows.keys():
+            self.rows[name][0].set_value(changes[name])
 
     def _changed(self, name: str, text: Any) -> str | None:
         """Takes a change down; what is wrong with it is said below the field."""

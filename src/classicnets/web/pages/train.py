@@ -1,12 +1,12 @@
 """Train: a network, data and a recipe are chosen, estimated, and started as `classicnets train`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from nicegui import app, ui
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from classicnets.web.shell import Answer, computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import NAMED_SETS, Workspace, word
 
-from .recipe import TUNED, Values, choose_recipe
+from .recipe import RECIPES, TUNED, Values, choose_recipe
 
 if TYPE_CHECKING:
     from classicnets.api.recipe_form import RecipeForm, Value
@@ -39,10 +39,12 @@ def declare(workspace: Workspace) -> None:
         with frame(request, "Train") as t:
             ui.label(t("Train")).classes("text-h5")
             form = _Form(t, workspace)
-            form.show(network, data)
+            form.show(network, data, request.query_params)
             with ui.row():
                 ui.button(t("Estimate"), on_click=form.estimate).props("outline no-caps")
                 ui.button(t("Start"), on_click=form.start).props("no-caps")
+            # below the buttons, which must not move while one is pressed
+            form.short = ui.label().classes("text-warning").props("role=status")
             form.below = Answer(t)
             _waiting(t, workspace)
             with ui.column():  # where its spinner stands
@@ -52,32 +54,45 @@ def declare(workspace: Workspace) -> None:
 class _Form:
     """The fields of the page, and the recipe that they lead to."""
 
+    short: ui.label
     below: Answer
 
     def __init__(self, t: Text, workspace: Workspace):
         self.t, self.workspace = t, workspace
         self.numbers: dict[str, Any] = {}
         self.followed: dict[str, str] = {}
+        self.given_before: Mapping[str, str] = {}  # by the address, until there is a recipe
 
-    def show(self, network: str, data: str) -> None:
-        """Lays the fields out."""
+    def show(self, network: str, data: str, query: Mapping[str, str]) -> None:
+        """Lays the fields out, with what the address says: see `_keep`."""
         t, workspace = self.t, self.workspace
+        self.given_before = {k[4:]: v for k, v in query.items() if k.startswith("set.")}
         names = workspace.network_names()
-        network = network if network in names else "lenet5"
         sets = workspace.data_names()
+        for kind, asked, known in (("network", network, names), ("data", data, sets)):
+            if asked not in known:
+                failed(t, ValueError(f"no {kind} {asked!r}"))
+        network = network if network in names else "lenet5"
         data = data if data in sets else "digits"
         with ui.row().classes("gap-4 w-full"):
             self.network = ui.select(names, value=network, label=t("network"), with_input=True)
             self.data = ui.select(sets, value=data, label=t("data"))
             self.recipe = choose_recipe(t)
+            if (recipe := query.get("recipe")) in RECIPES:
+                self.recipe.value = recipe
             self.weights = ui.select({"": t("none")}, value="", label=t("weights to start from"))
             for each in (self.network, self.data, self.weights):
                 each.classes("w-64")
             for option, (heading, of) in NUMBERS.items():
                 # without limits of its own, which would be put in place of what was typed
                 wrong = partial(self._wrong, option)
-                field = ui.number(t(heading), value=None if of else 0, validation=wrong)
+                number = None if of else 0.0
+                with suppress(ValueError):
+                    number = float(query[option]) if option in query else number
+                field = ui.number(t(heading), value=number, validation=wrong)
                 field.on("blur", self.follow, [])
+                # what was said of another number is gone; browsers tell of a click before of blur
+                field.on_value_change(lambda: self.below.clear())
                 self.numbers[option] = field.props("clearable stack-label").classes("w-48")
         self.values = Values(t, self.follow)
         for each in (self.network, self.data, self.recipe):
@@ -102,8 +117,12 @@ class _Form:
             self.weights.set_options(offered, value=kept)
         self.values.show(form, values)
         self._say(values)
-        self.followed = {}
+        self.followed, given_before = {}, self.given_before
+        self.given_before = {}
+        self.values.change(given_before)
+        self._warn(await asyncio.to_thread(form.too_short, {}))
         await self.follow()
+        self._keep()
 
     async def follow(self) -> None:
         """Shows what the numbers and the changed values make of the others."""
@@ -112,17 +131,35 @@ class _Form:
             given = self._overrides()
             if form is None or given == self.followed:
                 return
-            values = await asyncio.to_thread(form.values, given)
+            values, short = await asyncio.to_thread(
+                lambda: (form.values(given), form.too_short(given))
+            )
             if form is self.values.form:
                 self.followed = given
                 self.values.follow(values)
                 self._say(values)
+                self._warn(short)
+                self._keep()
+
+    def _warn(self, short: tuple[int, int] | None) -> None:
+        """Says that a training is too short to learn."""
+        said = "{} steps will hardly train a network, which takes some hundred; {} epochs would do."
+        self.short.set_text(self.t(said, *short) if short else "")
+
+    def _keep(self) -> None:
+        """Keeps all that is given in the address, for who comes back or reads it again."""
+        fields = {"network": self.network, "data": self.data, "recipe": self.recipe}
+        given = {name: str(field.value) for name, field in fields.items() if field.value}
+        given |= self.given() | {f"set.{k}": v for k, v in self.values.changes.items()}
+        ui.navigate.history.replace(f"/train?{urlencode(given)}")
 
     def _say(self, values: "Sequence[Value]") -> None:
         """Puts the recipe's own numbers into the fields of those that are not given."""
-        own, said = {value.field: value.number for value in values}, self.t("the recipe's own")
+        own = {value.field: value for value in values}
         for option, (_, of) in NUMBERS.items():
-            number = own.get(of, "0")  # which is the seed
+            value = own.get(of)
+            said = self.t("adapted" if value and value.adapted else "the recipe's own")
+            number = value.number if value else "0"  # which is the seed
             self.numbers[option].props["placeholder"] = f"{number}, {said}" if number else said
             self.numbers[option].update()
 
