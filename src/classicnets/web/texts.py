@@ -194,6 +194,7 @@ CHINESE: Mapping[str, str] = {
         "输入原始字节，自行缩放、裁剪与归一化"
     ),
     "Training begins.": "训练即将开始。",
+    "It ended before its training began.": "训练开始之前已结束。",
     "About to save and end.": "即将保存并结束。",
     "Delete": "删除",
     "Move {} to the folder trash?": "把 {} 移到 trash 文件夹？",
