@@ -43,6 +43,8 @@ STYLE = """
 .body--dark .text-negative { --q-negative: #ff7b72 }
 .body--dark .text-primary { --q-primary: #8fb4df }
 .body--dark .content .nicegui-link { color: #8fb4df }
+.body--dark .figure { filter: invert(.9) hue-rotate(180deg) }
+.q-uploader__subtitle { display: none }
 .q-btn-toggle { flex-wrap: wrap }
 .q-btn-toggle .q-btn { flex: 1 0 auto }
 :focus-visible { outline: 2px solid #5898d4; outline-offset: 2px }
