@@ -87,6 +87,56 @@ def test_a_design_with_a_hostile_name_is_text(page):
     assert page.get_by_text(f"{HOSTILE}.net").first.is_visible()
 
 
+@pytest.mark.parametrize(
+    ("path", "said", "near"),
+    [
+        ("/network/nonsense", "no network 'nonsense'", "Networks"),
+        ("/network/vgg_dd", "no network 'vgg_dd'", "vgg_d"),
+        ("/network/wronk.net", "no design 'wronk.net'", "Networks"),
+        ("/study/vgg-batch", "no study 'vgg-batch'", "vgg-batches"),
+    ],
+)
+def test_an_unknown_address_says_so_with_the_nearest_names(page, path, said, near):
+    page.goto(path)
+    page.get_by_role("alert").wait_for()
+    assert page.get_by_role("alert").inner_text() == said
+    assert "classicnets list" not in page.locator(".content").inner_text()
+    page.get_by_role("link", name=near, exact=True).last.click()
+    page.wait_for_function("path => location.pathname !== path", arg=path)
+    page.wait_for_load_state("networkidle")
+    assert not page.get_by_role("alert").count()
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "There is no page at this address."), ("zh", "这个地址没有页面。")],
+)
+def test_an_address_without_a_page_has_the_menu_and_a_sentence(browser, site, language, said):
+    page = browser.new_page(base_url=site)
+    page.context.add_cookies([{"name": "language", "value": language, "url": site}])
+    assert page.goto("/nonsense").status == 404
+    page.get_by_text(said, exact=True).wait_for()
+    page.get_by_role("navigation").get_by_role("link").first.click()
+    page.wait_for_url(f"{site}/")
+    page.close()
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    connection.request("GET", "/drawings/nonsense.svg")  # no page
+    answer = connection.getresponse()
+    assert (answer.status, b"<html" in answer.read()) == (404, False)
+    connection.close()
+
+
+def test_figures_are_dimmed_in_the_dark(page):
+    for dark in ("0", "1"):
+        page.goto("/")
+        page.context.add_cookies([{"name": "dark", "value": dark, "url": page.url}])
+        page.reload()
+        page.wait_for_function(f"Quasar.Dark.isActive === {str(dark == '1').lower()}")
+        figure = page.get_by_role("img", name="VGG").first
+        style = figure.evaluate("image => getComputedStyle(image).filter")
+        assert style.startswith("invert") == (dark == "1")
+
+
 @pytest.mark.parametrize("name", ["..secret.net", "nothing.net", HOSTILE, "mine.py:net"])
 def test_what_is_not_offered_is_refused_in_a_sentence(page, name):
     page.goto(f"/network/{quote(name, safe='')}")

@@ -17,6 +17,7 @@ CHINESE: Mapping[str, str] = {
     "中文": "English",
     "the other language": "切换语言",
     "dark or light": "深色或浅色",
+    "There is no page at this address.": "这个地址没有页面。",
     "Something failed here: {}": "出错了：{}",
     # networks
     "Six papers, exactly as published": "六篇论文，与发表时完全一致",
