@@ -32,6 +32,7 @@ def test_a_run_is_evaluated_by_a_protocol_and_the_result_is_kept(run_page, squar
     expected = cn.evaluate(squares, protocol="ten-crop")
     line = run_page.get_by_text(f"ten-crop: {expected.top1_error:.2f} %")
     line.wait_for()
+    assert line.inner_text().endswith(f": {expected.images} of 10 images")
     line.click()
     run_page.locator("canvas:visible").nth(2).wait_for()  # after the two of the curves
     kept = json.loads((squares / "evaluations" / "ten-crop.json").read_text())

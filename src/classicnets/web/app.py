@@ -53,7 +53,7 @@ def application(folder: Path, data: Sequence[Path], address: Address) -> Guard:
 
 
 async def missing_page(request: Request, error: Exception) -> Response:
-    """The page of an address without one; what is no page, such as a file, has its own answer."""
+    """The page of an address without one; what is not a page has its own answer."""
     endpoint, answered = request.scope.get("endpoint"), request.scope.get("nicegui_page_path")
     if endpoint not in (None, nicegui_app) and not answered and isinstance(error, HTTPException):
         return await http_exception_handler(request, error)

@@ -32,6 +32,8 @@ FAINT = {  # of a chart's axes, on light and on dark
     "splitLine": {"lineStyle": {"color": "rgba(128, 128, 128, 0.25)"}},
     "axisLabel": {"color": "#888"},
 }
+# of a table, which Quasar says in English
+ROWS = ':pagination-label="(first, last, all) => `${first}-${last} / ${all}`"'
 YEAR = 365 * 24 * 3600
 # few lines of style: all else is NiceGUI's own
 STYLE = """

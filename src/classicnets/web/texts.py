@@ -188,6 +188,7 @@ CHINESE: Mapping[str, str] = {
     "the run's own test images": "该训练自己的测试图像",
     "own test part": "自己的测试部分",
     "{} images": "{} 张图像",
+    "{} of {} images": "{} / {} 张图像",
     "Export": "导出",
     "format": "格式",
     "precision": "精度",
@@ -295,3 +296,7 @@ class Text:
     def __call__(self, text: str, *values: object) -> str:
         said = CHINESE[text] if self.language == "zh" else text
         return said.format(*values) if values else said
+
+    def of(self, heading: str, value: str) -> str:
+        """A heading and what stands after its colon: `Source code: my.net`."""
+        return f"{self(heading)}{'：' if self.language == 'zh' else ': '}{value}"

@@ -93,7 +93,10 @@ def _card(t: Text, rows: list[dict[str, str]]) -> None:
             image = ui.element("img").classes("w-full rounded figure")
             image.props(f'src="/drawings/{drawing}.svg" alt="{title}" width=800 loading=lazy')
         ui.label(first["paper"]).classes("text-caption opacity-70")
-        with ui.element("div").classes("w-full overflow-x-auto"), ui.element("table"):
+        with (
+            ui.element("div").classes("w-full overflow-x-auto"),
+            ui.element("table").classes("text-xs sm:text-sm"),
+        ):
             _row("th", "", t("parameters"), t("multiply-adds"), t("published error, %"))
             for row in rows:
                 macs = int(row["multiply-adds"])
@@ -103,9 +106,9 @@ def _card(t: Text, rows: list[dict[str, str]]) -> None:
 
 def _row(kind: str, name: str, *cells: str) -> None:
     with ui.element("tr"):
-        with ui.element(kind).classes("text-left pr-4"):
+        with ui.element(kind).classes("text-left"):
             if name:
                 ui.link(name, f"/network/{name}")
         for cell in cells:
-            with ui.element(kind).classes("text-right pr-4 whitespace-nowrap font-normal"):
+            with ui.element(kind).classes("text-right align-bottom pl-2 sm:pl-3 font-normal"):
                 ui.label(cell)
