@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import struct
 import zlib
 from typing import Any
@@ -62,6 +63,33 @@ def test_what_is_not_an_image_is_said_by_its_name(page):
     alert = page.get_by_role("alert")
     alert.wait_for()
     assert f"{HOSTILE}.png cannot be read as an image: unknown image format" in alert.inner_text()
+
+
+def test_each_file_leaves_the_uploader_which_stays_as_high(page):
+    page.goto("/look?run=squares")
+    listed, uploader = page.locator(".q-uploader__file"), page.locator(".q-uploader")
+    uploader.wait_for()
+    height = uploader.evaluate("e => e.offsetHeight")
+    for light in (20, 220, 120):
+        page.set_input_files("input[type=file]", sent(light))
+        page.get_by_text(re.compile("^Evidence for")).wait_for()
+        listed.wait_for(state="detached")
+        assert uploader.evaluate("e => e.offsetHeight") == height
+    assert not page.get_by_text("0.00%").is_visible()
+
+
+def test_a_run_that_is_not_there_is_not_taken_for_another(page, folder, squares):
+    (folder / "runs" / "bare").mkdir()
+    shutil.copy(squares / "run.json", folder / "runs" / "bare")
+    page.goto("/look?run=bare")
+    page.get_by_role("alert").get_by_text("bare has no weights yet", exact=True).wait_for()
+    shutil.rmtree(folder / "runs" / "bare")
+    page.goto("/look?run=square")
+    page.get_by_role("alert").wait_for()
+    assert page.get_by_role("alert").inner_text() == "no run 'square'"
+    assert not page.get_by_role("button", name="Camera").count()
+    page.get_by_role("link", name="squares").click()
+    page.get_by_role("button", name="Camera").wait_for()
 
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(page):

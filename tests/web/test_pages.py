@@ -26,7 +26,15 @@ def test_every_paper_has_a_card_and_its_networks_lead_to_their_pages(page):
     page.get_by_role("link", name="vgg_d", exact=True).click()
     page.get_by_text("138,357,544").first.wait_for()
     page.get_by_role("button", name=re.compile("conv5_1.*7x7")).click()
-    page.get_by_text(re.compile("conv5_3 +Conv2d +512x14x14")).wait_for()
+    row = page.get_by_role("row", name="conv5_3 Conv2d 512x14x14 2,359,808", exact=True)
+    row.wait_for()
+    heads = row.locator("xpath=../tr[1]/th")
+    assert heads.all_inner_texts() == ["layer", "type", "output", "parameters"]
+    edges = [
+        [cell.bounding_box()["x"] for cell in cells]
+        for cells in (heads.all(), row.locator("td").all())
+    ]
+    assert edges[0] == edges[1]
 
 
 def test_the_figures_of_the_cards_are_those_of_the_documentation():
@@ -73,6 +81,18 @@ def test_the_layers_are_sorted_by_a_column_and_the_receptive_field_moves(page):
     page.get_by_text("S2: 6 / 32").wait_for()
 
 
+def test_the_memory_of_the_layers_is_in_mib_and_the_rows_are_counted_in_both_languages(page):
+    page.goto("/network/alexnet")
+    page.get_by_role("columnheader", name="memory, MiB").wait_for()
+    # conv1 of section 3.5 gives 96 maps of 55 x 55 float32
+    row = page.locator(".q-table tbody tr").first
+    assert f"{96 * 55 * 55 * 4 / 2**20:.3g}" in row.locator("td").all_inner_texts()
+    page.context.add_cookies([{"name": "language", "value": "zh", "url": page.url}])
+    page.reload()
+    page.get_by_text(re.compile(r"^1-\d+ / \d+$")).wait_for()
+    page.get_by_text("源代码\N{FULLWIDTH COLON}classicnets.models.alexnet").wait_for()
+
+
 def test_two_networks_are_shown_side_by_side(page):
     page.goto("/network/alexnet")
     page.get_by_role("combobox").last.fill("alexnet_merged")
@@ -85,6 +105,56 @@ def test_a_design_with_a_hostile_name_is_text(page):
     page.get_by_role("link", name=f"{HOSTILE}.net").click()
     page.get_by_text("conv1", exact=True).first.wait_for()
     assert page.get_by_text(f"{HOSTILE}.net").first.is_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "near"),
+    [
+        ("/network/nonsense", "no network 'nonsense'", "Networks"),
+        ("/network/vgg_dd", "no network 'vgg_dd'", "vgg_d"),
+        ("/network/wronk.net", "no design 'wronk.net'", "Networks"),
+        ("/study/vgg-batch", "no study 'vgg-batch'", "vgg-batches"),
+    ],
+)
+def test_an_unknown_address_says_so_with_the_nearest_names(page, path, said, near):
+    page.goto(path)
+    page.get_by_role("alert").wait_for()
+    assert page.get_by_role("alert").inner_text() == said
+    assert "classicnets list" not in page.locator(".content").inner_text()
+    page.get_by_role("link", name=near, exact=True).last.click()
+    page.wait_for_function("path => location.pathname !== path", arg=path)
+    page.wait_for_load_state("networkidle")
+    assert not page.get_by_role("alert").count()
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "There is no page at this address."), ("zh", "这个地址没有页面。")],
+)
+def test_an_address_without_a_page_has_the_menu_and_a_sentence(browser, site, language, said):
+    page = browser.new_page(base_url=site)
+    page.context.add_cookies([{"name": "language", "value": language, "url": site}])
+    assert page.goto("/nonsense").status == 404
+    page.get_by_text(said, exact=True).wait_for()
+    page.get_by_role("navigation").get_by_role("link").first.click()
+    page.wait_for_url(f"{site}/")
+    page.close()
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    connection.request("GET", "/drawings/nonsense.svg")  # no page
+    answer = connection.getresponse()
+    assert (answer.status, b"<html" in answer.read()) == (404, False)
+    connection.close()
+
+
+def test_figures_are_dimmed_in_the_dark(page):
+    for dark in ("0", "1"):
+        page.goto("/")
+        page.context.add_cookies([{"name": "dark", "value": dark, "url": page.url}])
+        page.reload()
+        page.wait_for_function(f"Quasar.Dark.isActive === {str(dark == '1').lower()}")
+        figure = page.get_by_role("img", name="VGG").first
+        style = figure.evaluate("image => getComputedStyle(image).filter")
+        assert style.startswith("invert") == (dark == "1")
 
 
 @pytest.mark.parametrize("name", ["..secret.net", "nothing.net", HOSTILE, "mine.py:net"])
@@ -116,6 +186,8 @@ def test_a_phone_shows_it_without_scrolling_sideways(page, path):
     page.get_by_role("link").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("header").bounding_box()["height"] < 120
+    for table in page.locator(".q-card table").all():  # of which nothing is cut
+        assert table.bounding_box()["width"] <= table.locator("..").bounding_box()["width"]
 
 
 @pytest.mark.parametrize(

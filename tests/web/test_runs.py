@@ -1,5 +1,6 @@
 """A run is evaluated, exported and compared in its page."""
 
+import fcntl
 import json
 import re
 import shutil
@@ -7,7 +8,9 @@ import shutil
 import pytest
 
 import classicnets as cn
+from classicnets.support.files import lock_holder
 
+from .conftest import Site
 from .test_training import choose
 
 
@@ -29,6 +32,7 @@ def test_a_run_is_evaluated_by_a_protocol_and_the_result_is_kept(run_page, squar
     expected = cn.evaluate(squares, protocol="ten-crop")
     line = run_page.get_by_text(f"ten-crop: {expected.top1_error:.2f} %")
     line.wait_for()
+    assert line.inner_text().endswith(f": {expected.images} of 10 images")
     line.click()
     run_page.locator("canvas:visible").nth(2).wait_for()  # after the two of the curves
     kept = json.loads((squares / "evaluations" / "ten-crop.json").read_text())
@@ -89,3 +93,52 @@ def test_confusion_matrices_stand_side_by_side(page, squares, folder):
         if not page.locator(".q-chip", has_text=name).count():
             choose(page, "Runs", name)
     page.locator("canvas").nth(2).wait_for()  # the curves, and a matrix for each
+
+
+@pytest.fixture
+def stopped(squares, folder):
+    """A run that was stopped after an epoch, while another process trains in the folder."""
+    run, other = folder / "runs" / "stopped", folder / "runs" / "other"
+    training = cn.train("lenet5", folder / "squares", "fast", 400, folder / "stopped run")
+    next(iter(training))
+    training.save()
+    shutil.copytree(folder / "stopped run", run)
+    other.mkdir()
+    with (other / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield run
+    for path in (run, other, folder / "stopped run"):
+        shutil.rmtree(path)
+
+
+def test_a_run_is_resumed_once_and_stop_withdraws_it_while_it_waits(page, folder, stopped):
+    page.goto("/run/stopped")
+    resume = page.get_by_role("button", name="Resume")
+    resume.dblclick()
+    page.get_by_text("Waiting", exact=True).wait_for()
+    assert not resume.is_visible()
+    assert not page.get_by_role("button", name="Delete").is_visible()
+    queue = folder / "runs" / "queue.json"
+    assert [job["name"] for job in json.loads(queue.read_text())] == ["stopped"]
+    page.get_by_role("button", name="Stop").click()
+    resume.wait_for()
+    assert json.loads(queue.read_text()) == []
+    assert not page.get_by_text("waits or is being trained").count()
+
+
+def test_a_training_that_has_only_begun_is_stopped(browser, tmp_path):
+    site = Site(tmp_path)
+    page = browser.new_page(base_url=site.url)
+    try:
+        page.goto("/train")
+        page.get_by_role("spinbutton", name="epochs").fill("500")
+        page.get_by_role("button", name="Start").click()
+        page.wait_for_url("**/run/*")
+        page.get_by_text("Training begins.").wait_for()
+        assert not page.locator("canvas").first.is_visible()
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="Stop").wait_for(state="hidden", timeout=60_000)
+        assert not lock_holder(tmp_path / "runs" / "lenet5-digits-1")
+    finally:
+        page.close()
+        assert site.stop() == 0

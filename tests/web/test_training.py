@@ -176,7 +176,8 @@ def test_a_training_outlives_the_server_and_is_stopped_and_resumed_after_it(brow
         page.get_by_text("stopped", exact=True).wait_for(timeout=60_000)
         assert not lock_holder(directory)
         page.get_by_role("button", name="Resume").click()
-        page.get_by_role("button", name="Stop").wait_for(timeout=60_000)
+        page.get_by_text("training", exact=True).first.wait_for(timeout=60_000)
+        assert page.get_by_role("button", name="Stop").is_visible()
         assert lock_holder(directory) not in (0, process)
     finally:
         page.close()

@@ -1,6 +1,8 @@
 """The folder behind the pages: names that are offered, the queue, and who trains where."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,23 @@ def test_one_training_runs_at_a_time_and_the_others_wait_in_a_file(desk, monkeyp
     again.begin_next()
     again.begin_next()
     assert began == ["a", "b", "d"]
+
+
+def test_what_waits_or_runs_is_not_queued_again_and_stop_withdraws_it(desk, monkeypatch):
+    monkeypatch.setattr(Workspace, "busy", lambda self: True)
+    desk.queue("a", ["train", "--resume", "a"])
+    with pytest.raises(ValueError, match="a waits or is being trained already"):
+        desk.queue("a", ["train", "--resume", "a"])
+    assert desk.stop("a") is False
+    assert desk.waiting() == []
+    desk.started["a"] = process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1)
+    with pytest.raises(ValueError, match="a waits or is being trained already"):
+        desk.queue("a", ["train", "--resume", "a"])
+    assert desk.stop("a") is True
+    process.communicate(timeout=20)
+    assert not desk.begun("a")
+    desk.queue("a", ["train", "--resume", "a"])
+    assert desk.waits("a")
 
 
 def test_a_run_in_training_is_not_thrown_away_and_its_process_is_known(desk):

@@ -5,14 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
-from nicegui import app as nicegui_app, ui
+from fastapi.exception_handlers import http_exception_handler
+from nicegui import Client, app as nicegui_app, ui
 from nicegui.logging import log as nicegui_log
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 from classicnets.support.names import visible
 
 from .guard import Address, Guard
 from .pages import PAGES
-from .shell import COLOURS, begin_importing
+from .shell import COLOURS, begin_importing, failed, frame
 from .workspace import Workspace
 
 LARGEST = 2**25  # bytes of a request
@@ -44,7 +48,18 @@ def application(folder: Path, data: Sequence[Path], address: Address) -> Guard:
     nicegui_app.on_connect(begin_importing)
     nicegui_app.colors(primary=COLOURS[0])  # on which one reads white
     nicegui_log.addFilter(without_traceback)
+    nicegui_app.add_exception_handler(404, missing_page)
     return Guard(app, address, POLICY, LARGEST)
+
+
+async def missing_page(request: Request, error: Exception) -> Response:
+    """The page of an address without one; what is not a page has its own answer."""
+    endpoint, answered = request.scope.get("endpoint"), request.scope.get("nicegui_page_path")
+    if endpoint not in (None, nicegui_app) and not answered and isinstance(error, HTTPException):
+        return await http_exception_handler(request, error)
+    with Client(ui.page(""), request=request) as client, frame(request, "404") as t:
+        failed(t, ValueError(t("There is no page at this address.")))
+    return client.build_response(request, 404)
 
 
 def without_traceback(record: logging.LogRecord) -> bool:

@@ -1,12 +1,14 @@
 """What all pages share: the header, the navigation, the language, dark and light."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from nicegui import ui
 from starlette.requests import Request
@@ -30,6 +32,8 @@ FAINT = {  # of a chart's axes, on light and on dark
     "splitLine": {"lineStyle": {"color": "rgba(128, 128, 128, 0.25)"}},
     "axisLabel": {"color": "#888"},
 }
+# of a table, which Quasar says in English
+ROWS = ':pagination-label="(first, last, all) => `${first}-${last} / ${all}`"'
 YEAR = 365 * 24 * 3600
 # few lines of style: all else is NiceGUI's own
 STYLE = """
@@ -43,6 +47,8 @@ STYLE = """
 .body--dark .text-negative { --q-negative: #ff7b72 }
 .body--dark .text-primary { --q-primary: #8fb4df }
 .body--dark .content .nicegui-link { color: #8fb4df }
+.body--dark .figure { filter: invert(.9) hue-rotate(180deg) }
+.q-uploader__subtitle { display: none }
 .q-btn-toggle { flex-wrap: wrap }
 .q-btn-toggle .q-btn { flex: 1 0 auto }
 :focus-visible { outline: 2px solid #5898d4; outline-offset: 2px }
@@ -88,6 +94,15 @@ def frame(request: Request, title: str) -> Iterator[Text]:
             yield t
         except (ValueError, OSError) as error:
             failed(t, error)
+
+
+class Missing(ValueError):
+    """What an address names and there is not, with links to what it may have meant."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], address: str):
+        super().__init__(f"no {kind} {name!r}")
+        near = get_close_matches(name, list(known), n=3, cutoff=0.4)
+        self.links = {one: address + quote(one, safe="") for one in near}
 
 
 def noticed(error: Exception) -> None:
@@ -177,3 +192,7 @@ def failed(t: Text, error: Exception) -> None:
     if not isinstance(error, ValueError):
         said = t("Something failed here: {}", said)
     ui.label(said).classes("text-negative").props("role=alert")
+    if isinstance(error, Missing):
+        with ui.row().classes("gap-4"):
+            for name, address in error.links.items():
+                ui.link(name, address)

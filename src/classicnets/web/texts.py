@@ -17,6 +17,7 @@ CHINESE: Mapping[str, str] = {
     "中文": "English",
     "the other language": "切换语言",
     "dark or light": "深色或浅色",
+    "There is no page at this address.": "这个地址没有页面。",
     "Something failed here: {}": "出错了：{}",
     # networks
     "Six papers, exactly as published": "六篇论文，与发表时完全一致",
@@ -195,6 +196,7 @@ CHINESE: Mapping[str, str] = {
     "the run's own test images": "该训练自己的测试图像",
     "own test part": "自己的测试部分",
     "{} images": "{} 张图像",
+    "{} of {} images": "{} / {} 张图像",
     "Export": "导出",
     "format": "格式",
     "precision": "精度",
@@ -202,6 +204,7 @@ CHINESE: Mapping[str, str] = {
         "输入原始字节，自行缩放、裁剪与归一化"
     ),
     "Training begins.": "训练即将开始。",
+    "It ended before its training began.": "训练开始之前已结束。",
     "About to save and end.": "即将保存并结束。",
     "Delete": "删除",
     "Move {} to the folder trash?": "把 {} 移到 trash 文件夹？",
@@ -301,3 +304,7 @@ class Text:
     def __call__(self, text: str, *values: object) -> str:
         said = CHINESE[text] if self.language == "zh" else text
         return said.format(*values) if values else said
+
+    def of(self, heading: str, value: str) -> str:
+        """A heading and what stands after its colon: `Source code: my.net`."""
+        return f"{self(heading)}{'：' if self.language == 'zh' else ': '}{value}"

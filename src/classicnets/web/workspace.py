@@ -5,6 +5,8 @@ time. A name that a browser sends is that of one thing in one of these folders, 
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -172,8 +174,11 @@ class Workspace:
         return any(job["name"] == name for job in self.waiting())
 
     def queue(self, name: str, words: Sequence[str]) -> None:
-        """Lets a training wait until no other that this page began is running."""
+        """Lets a training wait until no other that this page began is running. Raises a ValueError
+        for one that waits or runs already, as by a second click or from another window."""
         with self.changing:
+            if self.waits(name) or self.begun(name) or lock_holder(inside(self.runs, name)):
+                raise ValueError(f"{name} waits or is being trained already")
             self._keep([*self.waiting(), {"name": name, "words": list(words)}])
             self.begin_next()
 
@@ -181,6 +186,23 @@ class Workspace:
         """Takes a training out of the queue."""
         with self.changing:
             self._keep([job for job in self.waiting() if job["name"] != name])
+
+    def begun(self, name: str) -> bool:
+        """Whether a process that this page began for a training has not ended."""
+        process = self.started.get(name)
+        return process is not None and process.poll() is None
+
+    def stop(self, name: str) -> bool:
+        """Takes a training out of the queue, and asks the process that trains it, or is about to,
+        to save and end; whether there is one."""
+        with self.changing:
+            self.withdraw(name)
+            trains = lock_holder(inside(self.runs, name))
+            if trains:
+                os.kill(trains, signal.SIGINT)
+            elif self.begun(name):
+                self.started[name].send_signal(signal.SIGINT)
+            return bool(trains) or self.begun(name)
 
     def begin_next(self) -> None:
         """Starts the first training that waits, unless one is running."""
@@ -251,8 +273,9 @@ class Workspace:
     def trash(self, name: str, when: str) -> None:
         """Moves a run into the folder `trash`. Raises a ValueError for one that is in training."""
         path = self.run(name)
-        if lock_holder(path):
+        if self.begun(name) or lock_holder(path):
             raise ValueError(f"{name} is being trained; stop it first")
+        self.withdraw(name)
         place = self.folder / "trash"
         place.mkdir(exist_ok=True)
         path.rename(place / f"{name}-{when}")

@@ -152,7 +152,7 @@ def _lines(t: Text, heading: str, lines: Sequence[str]) -> None:
     """How many files something is wrong with, and which, if any."""
     if not lines:
         return
-    with ui.expansion(f"{t(heading)}: {len(lines):,}", value=len(lines) <= 5).classes("w-full"):
+    with ui.expansion(t.of(heading, f"{len(lines):,}"), value=len(lines) <= 5).classes("w-full"):
         if heading == "Duplicates":
             term(t, heading).classes("text-caption")
         for line in lines[:MOST_LINES]:

@@ -30,4 +30,5 @@ def drop_image(t: Text, look_at: Callable[[Path, str], Awaitable[None]]) -> ui.u
         auto_upload=True,
         max_file_size=LARGEST,
     )
+    upload.on("finish", upload.reset)  # or they pile up, one that is refused with a check mark
     return upload.props("accept=image/* flat bordered").classes("w-80")

@@ -119,4 +119,5 @@ class ExperimentView:
 def show_figure(png: bytes) -> None:
     """A figure on white, as it was drawn."""
     image = Image.open(io.BytesIO(png), formats=["PNG"])
-    ui.image(image).style(f"width:{image.width}px;max-width:100%;background:white")
+    shown = ui.image(image).classes("figure")
+    shown.style(f"width:{image.width}px;max-width:100%;background:white")

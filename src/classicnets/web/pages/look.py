@@ -12,7 +12,7 @@ from nicegui import ui
 from PIL import Image
 from starlette.requests import Request
 
-from classicnets.web.shell import Answer, computed, failed, frame
+from classicnets.web.shell import Answer, Missing, computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
@@ -49,7 +49,9 @@ def declare(workspace: Workspace) -> None:
             if not names:
                 ui.label(t("There is no run yet; train a network first."))
                 return
-            first = run if run in names else names[0]
+            if run and run not in names:
+                failed(t, _missing(workspace, run, names))
+            first = names[0] if not run else run if run in names else None
             chosen = ui.select(names, value=first, label=t("run")).classes("w-80")
             below = Answer(t, "gap-4")
 
@@ -61,7 +63,8 @@ def declare(workspace: Workspace) -> None:
                 )
 
             chosen.on_value_change(open_run)
-            await open_run()
+            if first:
+                await open_run()
 
 
 def _trained(workspace: Workspace) -> list[str]:
@@ -69,6 +72,14 @@ def _trained(workspace: Workspace) -> list[str]:
     from classicnets.api.following import list_runs
 
     return [run.name for run in list_runs(workspace.runs) if run.has_weights]
+
+
+def _missing(workspace: Workspace, name: str, names: list[str]) -> ValueError:
+    """Why nothing is seen of a run."""
+    try:
+        return ValueError(f"{workspace.run(name).name} has no weights yet")
+    except ValueError:
+        return Missing("run", name, names, "/look?run=")
 
 
 @dataclass

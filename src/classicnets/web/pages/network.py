@@ -11,7 +11,7 @@ from nicegui import ui
 
 from classicnets.support.names import visible
 from classicnets.support.tables import format_bytes
-from classicnets.web.shell import COLOURS, FAINT, Answer
+from classicnets.web.shell import COLOURS, FAINT, ROWS, Answer
 from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
@@ -37,6 +37,10 @@ COLUMNS = (
     ("receptive_field", "receptive field", "What one value of this layer sees"),
     ("stride", "stride", "pixels from one receptive field to the next"),
 )
+
+BYTES = ("activation_bytes", "saved_bytes")
+WHOLE = "v => typeof v === 'number' ? v.toLocaleString('en') : v"
+SHORT = "v => v.toLocaleString('en', {maximumSignificantDigits: 3})"
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def _heading(t: Text, found: Found) -> None:
         ui.link(t("Edit as a design"), f"/design?network={name}")
         ui.link(t("Train it"), f"/train?network={name}")
     if entry.later:
-        ui.label(f"{t('Not in the paper')}: {entry.later}")
+        ui.label(t.of("Not in the paper", entry.later))
     if entry.paper:
         with ui.expansion(t("Where the paper leaves a choice")).classes("w-full"):
             ui.label(entry.paper.choices)
@@ -96,7 +100,7 @@ def _heading(t: Text, found: Found) -> None:
                 study.show_claim(t, one)
             ui.link(t("Studies"), f"/studies?family={entry.paper.page}")
     place, text = _source(entry)
-    with ui.expansion(f"{t('Source code')}: {place}").classes("w-full"):
+    with ui.expansion(t.of("Source code", place)).classes("w-full"):
         ui.label(visible(text)).classes("mono w-full text-caption")
 
 
@@ -169,16 +173,17 @@ def _layers(t: Text, report: "Report") -> None:
         {
             "name": field,
             "field": field,
-            "label": t(heading),
+            "label": t(heading) + ", MiB" * (field in BYTES),
             "sortable": True,
             "align": "left" if field in ("name", "type", "output") else "right",
-            ":format": "v => typeof v === 'number' ? v.toLocaleString('en') : v",
+            ":format": SHORT if field in BYTES else WHOLE,
         }
         for field, heading, _ in COLUMNS
     ]
     rows = [
         {
             **{field: getattr(layer, field) for field, *_ in COLUMNS},
+            **{field: getattr(layer, field) / 2**20 for field in BYTES},
             "output": shape(layer),
             "id": k,
             "receptive_field": _sortable(layer.receptive_field),
@@ -187,11 +192,11 @@ def _layers(t: Text, report: "Report") -> None:
         for k, layer in enumerate(report.layers)
     ]
     table = ui.table(columns=columns, rows=rows, row_key="id", pagination=25).classes("w-full")
-    table.props(f'dense flat rows-per-page-label="{t("rows per page")}"')
+    table.props(f'dense flat rows-per-page-label="{t("rows per page")}" {ROWS}')
     with ui.row().classes("gap-4 text-caption opacity-70"):
         for _, heading, meaning in COLUMNS:
             if meaning:
-                ui.label(f"{t(heading)}: {t(meaning)}")
+                ui.label(t.of(heading, t(meaning)))
 
 
 def _sortable(size: Any) -> Any:
@@ -202,7 +207,7 @@ def _beside(t: Text, found: Found, workspace: Workspace) -> None:
     """What differs from another network, once one is chosen."""
     ui.label(t("Beside another network")).classes("text-h6")
     chosen = (
-        ui.select(workspace.network_names(), with_input=True)
+        ui.select(workspace.network_names(), with_input=True, label=t("network"))
         .props("dense outlined")
         .classes("w-64")
     )

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from classicnets.api.listed import listed
 from classicnets.support.units import format_count
-from classicnets.web.shell import computed, frame
+from classicnets.web.shell import Missing, computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
@@ -53,11 +53,23 @@ def declare(workspace: Workspace) -> None:
     @ui.page("/network/{name}")
     async def network(request: Request, name: str) -> None:
         with frame(request, name) as t:
-            show_network(t, await computed(lambda: _read(workspace, name)), workspace)
+            try:
+                found = await computed(lambda: _read(workspace, name))
+            except Missing as error:
+                failed(t, error)
+                ui.link(t("Networks"), "/")
+            else:
+                show_network(t, found, workspace)
 
 
 def _read(workspace: Workspace, name: str) -> Found:
-    return read_network(workspace.network(name), workspace)
+    try:
+        return read_network(workspace.network(name), workspace)
+    except ValueError as error:
+        kind = "design" if name.endswith(".net") else "network"
+        if not str(error).startswith(f"no {kind} {name!r}"):
+            raise
+        raise Missing(kind, name, workspace.network_names(), "/network/") from None
 
 
 def _families() -> list[list[dict[str, str]]]:
@@ -78,10 +90,13 @@ def _card(t: Text, rows: list[dict[str, str]]) -> None:
         if idea := IDEAS.get(first["name"]):
             ui.label(t(idea))
         with ui.link(target=f"/network/{first['name']}").classes("w-full"):
-            image = ui.element("img").classes("w-full rounded")
+            image = ui.element("img").classes("w-full rounded figure")
             image.props(f'src="/drawings/{drawing}.svg" alt="{title}" width=800 loading=lazy')
         ui.label(first["paper"]).classes("text-caption opacity-70")
-        with ui.element("div").classes("w-full overflow-x-auto"), ui.element("table"):
+        with (
+            ui.element("div").classes("w-full overflow-x-auto"),
+            ui.element("table").classes("text-xs sm:text-sm"),
+        ):
             _row("th", "", t("parameters"), t("multiply-adds"), t("published error, %"))
             for row in rows:
                 macs = int(row["multiply-adds"])
@@ -91,9 +106,9 @@ def _card(t: Text, rows: list[dict[str, str]]) -> None:
 
 def _row(kind: str, name: str, *cells: str) -> None:
     with ui.element("tr"):
-        with ui.element(kind).classes("text-left pr-4"):
+        with ui.element(kind).classes("text-left"):
             if name:
                 ui.link(name, f"/network/{name}")
         for cell in cells:
-            with ui.element(kind).classes("text-right pr-4 whitespace-nowrap font-normal"):
+            with ui.element(kind).classes("text-right align-bottom pl-2 sm:pl-3 font-normal"):
                 ui.label(cell)

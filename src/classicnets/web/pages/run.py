@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from classicnets.support.names import visible
 from classicnets.support.units import format_seconds
-from classicnets.web.shell import ask_to_stop
 from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, refusal
@@ -42,6 +42,7 @@ class Following:
     def __init__(self, t: Text, workspace: Workspace, name: str):
         self.t, self.workspace, self.name = t, workspace, name
         self.seen: object = None
+        self.trained = False  # by a process that has not ended
         self.filled = ""  # the state in which what is done with weights was laid out
 
     def show(self, found: "Followed | None") -> None:
@@ -51,7 +52,7 @@ class Following:
         self.facts = ui.column()
         self.said = ui.label().props("aria-live=polite")
         with ui.row():
-            self.stop = ui.button(t("Stop"), on_click=self.ask_to_stop).props("no-caps")
+            self.stop = ui.button(t("Stop"), on_click=self.end).props("no-caps")
             self.resume = ui.button(t("Resume"), on_click=self.go_on).props("no-caps")
             self.look = ui.button(
                 t("Look inside"), on_click=lambda: ui.navigate.to(f"/look?run={quote(self.name)}")
@@ -60,7 +61,8 @@ class Following:
                 "no-caps outline color=negative"
             )
         sets = t("training images"), t("validation images")
-        with ui.element("div").classes("grid w-full gap-4 grid-cols-1 md:grid-cols-2"):
+        self.drawn = ui.element("div").classes("grid w-full gap-4 grid-cols-1 md:grid-cols-2")
+        with self.drawn:
             self.charts = [self._chart(t(title), sets) for title in ("loss", "top-1 error, %")]
         with ui.expansion(t("Sample predictions")).classes("w-full") as self.sampled:
             self.samples = Samples(t, self.workspace, self.name, self.sampled)
@@ -86,21 +88,23 @@ class Following:
     def update(self, found: "Followed | None") -> None:
         """Shows a run as it is now."""
         lines, waits = self.workspace.log(self.name), self.workspace.waits(self.name)
-        if (found, lines, waits) == self.seen:
+        begun = self.workspace.begun(self.name)
+        if (found, lines, waits, begun) == self.seen:
             return
-        self.seen = (found, lines, waits)
+        self.seen = (found, lines, waits, begun)
         self.log.set_text("\n".join(lines))
-        t, state = self.t, found.state if found else ""
-        self.stop.set_visibility(state == "training")
-        self.resume.set_visibility(state == "stopped" and not waits)
-        self.delete.set_visibility(state not in ("", "training"))
+        state = found.state if found else ""
+        busy = waits or begun or state == "training"
+        self.stop.set_visibility(busy)
+        self.resume.set_visibility(state == "stopped" and not busy)
+        self.delete.set_visibility(bool(state) and not busy)
+        self.drawn.set_visibility(bool(found and found.epochs))
         ready = bool(found and found.has_weights)
         for each in (self.look, self.sampled, self.evaluated, self.exported):
             each.set_visibility(ready)
+        self.said.set_text(visible(self._said(found, lines, waits, begun)))
         if found is None:
-            self.said.set_text(t("Waiting") if waits else refusal(lines) or t("Training begins."))
             return
-        self.said.set_text(t("Waiting") if waits else found.reason)
         self._facts(found)
         self._fill(found)
         columns = (("train_loss", "validation_loss"), ("train_error", "validation_top1_error"))
@@ -109,6 +113,22 @@ class Following:
                 series["data"] = [[e.epoch, getattr(e, column)] for e in found.epochs]
             chart.options["xAxis"].update(over(found.length))
             chart.update()
+
+    def _said(
+        self, found: "Followed | None", lines: Sequence[str], waits: bool, begun: bool
+    ) -> str:
+        """What keeps it from training, or how far it is before its first epoch."""
+        t, state = self.t, found.state if found else ""
+        self.trained = state == "training" or (self.trained and begun)  # else it is about to
+        if waits:
+            return t("Waiting")
+        if state in ("", "stopped") and begun and not self.trained:
+            return " ".join([t("Training begins."), *lines[-1:][: not found]])
+        if state == "training" and found and not found.epochs:
+            return " ".join([t("Training begins."), *lines[-1:]])
+        if found is None:
+            return refusal(lines) or t("It ended before its training began.")
+        return found.reason
 
     def _fill(self, found: "Followed") -> None:
         """What is done with weights, once there are any; results as soon as training has ended."""
@@ -142,13 +162,24 @@ class Following:
         with self.facts:
             facts(self.t, values)
 
-    def ask_to_stop(self) -> None:
-        """Asks the process that trains to save and end."""
-        ask_to_stop(self.t, self.workspace.run(self.name))
+    async def end(self) -> None:
+        """Takes it out of the queue, or asks its process to save and end."""
+        if self.workspace.stop(self.name):
+            ui.notify(self.t("About to save and end."))
+        elif not ((self.workspace.runs / self.name).exists() or self.workspace.log(self.name)):
+            ui.navigate.to("/runs")
+            return
+        await self.look_again()
 
     async def go_on(self) -> None:
         """Queues the rest of the training."""
-        self.workspace.queue(self.name, ["train", "--resume", str(self.workspace.run(self.name))])
+        self.resume.set_visibility(False)  # of a second click nothing is heard
+        self.seen = None
+        try:
+            words = ["train", "--resume", str(self.workspace.run(self.name))]
+            self.workspace.queue(self.name, words)
+        finally:
+            await self.look_again()
         ui.notify(self.t("{} waits or begins", self.name))
 
     async def ask_to_delete(self) -> None:

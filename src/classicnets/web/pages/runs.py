@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import ui
 from starlette.requests import Request
 
-from classicnets.web.shell import computed, frame
+from classicnets.web.shell import ROWS, computed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
 
@@ -44,7 +44,7 @@ def declare(workspace: Workspace) -> None:
             ]
             table = ui.table(columns=columns, rows=first, row_key="name", pagination=50)
             table.classes("w-full").props(
-                f'dense flat rows-per-page-label="{t("rows per page")}" '
+                f'dense flat rows-per-page-label="{t("rows per page")}" {ROWS} '
                 f'no-data-label="{t("There is no run yet; train a network first.")}"'
             ).add_slot("body-cell-name", LINK)
 
@@ -113,7 +113,7 @@ def _results(t: Text, name: str, results: Mapping[str, Mapping[str, Any]]) -> No
         place.clear()
         with place:
             result = known[str(chosen.value)]
-            ui.label(f"{t('top-1 error, %')}: {result['top1_error']:.2f}").classes("text-caption")
+            ui.label(t.of("top-1 error, %", f"{result['top1_error']:.2f}")).classes("text-caption")
             show_confusion(t, result)
 
     chosen.on_value_change(show)

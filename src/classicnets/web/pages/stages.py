@@ -37,16 +37,26 @@ def show_stages(
         for label, layers in report.groups():
             stage = _stage(label, layers, lambda layers=layers: show(layers))
             stage.on("mouseenter", partial(over, layers[-1]))
-    below = ui.column().classes("w-full gap-0 mono text-caption")
+    with ui.element("div").classes("w-full overflow-x-auto"):
+        below = ui.element("table").classes("text-caption")
 
     def show(layers: "tuple[Layer, ...]") -> None:
         below.clear()
         with below:
+            _row("th", t("layer"), t("type"), t("output"), t("parameters"))
             for layer in layers:
-                line = ui.label(
-                    f"{layer.name:24} {layer.type:18} {shape(layer):14} {layer.params:>14,}"
-                )
-                line.on("mouseenter", partial(over, layer))
+                cells = layer.name, layer.type, shape(layer), f"{layer.params:,}"
+                _row("td", *cells).on("mouseenter", partial(over, layer))
+
+
+def _row(kind: str, *cells: str) -> ui.element:
+    """A row of the layers' table, of which the last column are numbers."""
+    with ui.element("tr") as row:
+        for k, cell in enumerate(cells):
+            side = "text-right" if k == len(cells) - 1 else "text-left"
+            with ui.element(kind).classes(f"{side} pr-3 sm:pr-6 whitespace-nowrap"):
+                ui.label(cell)
+    return row
 
 
 def _stage(label: str, layers: "tuple[Layer, ...]", choose: Any) -> ui.element:

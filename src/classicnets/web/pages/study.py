@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from classicnets.support.names import visible
 from classicnets.support.units import format_seconds
-from classicnets.web.shell import Answer, computed, failed, frame
+from classicnets.web.shell import Answer, Missing, computed, failed, frame
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, refusal, word
@@ -98,7 +98,9 @@ def declare_study(workspace: Workspace) -> None:
 def _study(name: str) -> "Study":
     from classicnets.studies import index
 
-    return index.select([name])[0]
+    if name not in index.STUDIES:
+        raise Missing("study", name, index.STUDIES, "/study/")
+    return index.STUDIES[name]
 
 
 class _Page:

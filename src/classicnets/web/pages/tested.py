@@ -4,6 +4,7 @@ Both are commands in processes of their own; what they write stays in the run's 
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,9 @@ from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
 from .confusion import show_confusion
+
+# what an evaluation says of the images it read
+PART = re.compile(r"(?:the test part of )?(.+): (\d+) of (\d+) images")
 
 
 async def _waited(t: Text, place: ui.column, begin: Callable[[], Callable[[], str]]) -> bool:
@@ -79,6 +83,9 @@ def in_a_line(t: Text, result: Mapping[str, Any]) -> str:
     errors = " / ".join(f"{figure:.2f} %" for figure in figures if figure is not None)
     images = t("{} images", f"{result['images']:,}")
     data = str(result.get("data") or "").rpartition("/")[2] or t("own test part")
+    if part := PART.fullmatch(data):
+        name, some, count = part.groups()
+        data = f"{name}: {t('{} of {} images', some, count)}"
     return f"{result['protocol']}: {errors} · {images} · {data}"
 
 
