@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -177,25 +177,12 @@ class Training:
         return self.run.last
 
     def _end_epoch(self, record: Record, seconds: float) -> None:
-        assert record.validation is not None
         if distributed.rank() > 0:
             return
         if record.best:
             self.run.save_weights(self.state.evaluated)
             self.run.note(best_epoch=record.epoch)
-        self.run.add_epoch(
-            EpochMetrics(
-                epoch=record.epoch,
-                step=record.step,
-                first_lr=record.first_lr,
-                last_lr=record.lr,
-                train_loss=record.loss,
-                train_error=record.error,
-                **{f"validation_{name}": v for name, v in asdict(record.validation).items()},
-                images_per_second=record.images / seconds,
-                seconds=seconds,
-            )
-        )
+        self.run.add_epoch(EpochMetrics.of(record, seconds))
         loop.require_finite(self.state, weights=True)
         if perf_counter() >= self.rests:
             self.save()

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from classicnets.support.errors import check_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from .state import Record
 
 VALIDATION = {"loss": "validation_loss", "error": "validation_top1_error"}  # their columns
 FEW = 20  # epochs, each of which gets a marker; a single one has no line
@@ -33,6 +35,22 @@ class EpochMetrics:
     validation_top5_error: float | None
     images_per_second: float
     seconds: float
+
+    @classmethod
+    def of(cls, record: "Record", seconds: float) -> "EpochMetrics":
+        """The epoch that ended with this record of its last step, and took so many seconds."""
+        assert record.validation is not None
+        return cls(
+            epoch=record.epoch,
+            step=record.step,
+            first_lr=record.first_lr,
+            last_lr=record.lr,
+            train_loss=record.loss,
+            train_error=record.error,
+            **{f"validation_{name}": v for name, v in asdict(record.validation).items()},
+            images_per_second=record.images / seconds,
+            seconds=seconds,
+        )
 
     def check(self, before: "EpochMetrics | None") -> None:
         """Raises a ValueError for values that no epoch after `before` can have."""
