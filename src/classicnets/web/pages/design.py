@@ -108,7 +108,7 @@ class _Designing:
         ui.label(
             t("Beside each line: the shape it gives, its parameters and multiply-adds.")
         ).classes("text-caption opacity-70")
-        with ui.element("div").classes("w-full grid grid-cols-1 md:grid-cols-[3fr_2fr] gap-2"):
+        with ui.element("div").classes("w-full grid grid-cols-1 md:grid-cols-[4fr_3fr] gap-2"):
             self.editor = ui.codemirror(kept, on_change=self.changed).classes("w-full min-w-0")
             with ui.column().classes("beside gap-0 min-w-0 overflow-x-auto font-mono"):
                 self.above, self.fault, self.below = ui.label(), ui.label(), ui.label()

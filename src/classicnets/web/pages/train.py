@@ -83,12 +83,12 @@ class _Form:
             self.weights = ui.select({"": t("none")}, value="", label=t("weights to start from"))
             for each in (self.network, self.data, self.weights):
                 each.classes("w-64")
-            for option, (heading, of) in NUMBERS.items():
+            for option, (heading, _) in NUMBERS.items():
                 # without limits of its own, which would be put in place of what was typed
                 wrong = partial(self._wrong, option)
-                number = None if of else 0.0
-                with suppress(ValueError):
-                    number = float(query[option]) if option in query else number
+                number = None
+                with suppress(KeyError, ValueError):
+                    number = float(query[option])
                 field = ui.number(t(heading), value=number, validation=wrong)
                 field.on("blur", self.follow, [])
                 # what was said of another number is gone; browsers tell of a click before of blur
