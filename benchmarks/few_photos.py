@@ -6,8 +6,7 @@ FOLDER has photos by class in two parts, train/CLASS/*.JPEG and val/CLASS/*.JPEG
 Imagenette. For 50, 200 and 1,000 photos of train, in 3, 5 and 10 classes, each network is trained
 by `classicnets train NETWORK --data PHOTOS`, without any option, and tested on 100 photos a class
 of val that no run has seen. Nothing else should run meanwhile: the seconds are those of the clock.
-Results go to results/few_photos.json, of which docs/generate.py writes the table of
-docs/training.md; trainings that are in it are not repeated.
+Results go to results/few_photos.json; trainings that are in it are not repeated.
 """
 
 import argparse
