@@ -90,7 +90,10 @@ class RecipeForm:
 
     def values(self, overrides: Mapping[str, str]) -> tuple[Value, ...]:
         """Every field that can be set, in the order of `classicnets recipe`; see `trained`."""
-        recipe, adapted = self.trained(overrides)
+        return self.described(*self.trained(overrides))
+
+    def described(self, recipe: Recipe, adapted: Mapping[str, str]) -> tuple[Value, ...]:
+        """Every field of what `trained` has given."""
         found = []
         for name in (field.name for field in fields(Recipe) if field.name not in ABOUT_PAPER):
             value, before = getattr(recipe, name), getattr(self.recipe, name)
@@ -130,12 +133,13 @@ class RecipeForm:
         wanted, fixed = fit_to_network(wanted, module, target.name, shape, len(classes))
         return wanted, adapted | fixed
 
-    def too_short(self, overrides: Mapping[str, str]) -> tuple[int, int] | None:
+    def too_short(self, recipe: Recipe) -> tuple[int, int] | None:
         """The steps of a training that will hardly learn, and how many epochs would; else nothing,
-        as where the data are not known, or learnt weights begin it."""
+        as where the data are not known, or learnt weights begin it. `recipe` is that of `trained`.
+        """
         if self.splits is None or self.start is not None:
             return None
-        recipe, images = self.trained(overrides)[0], len(self.splits.train)
+        images = len(self.splits.train)
         total, epoch = recipe.total_steps(images), recipe.steps_per_epoch(images)
         return (total, math.ceil(FEW_STEPS / epoch)) if total < FEW_STEPS else None
 

@@ -183,9 +183,10 @@ class Training:
             self.run.save_weights(self.state.evaluated)
             self.run.note(best_epoch=record.epoch)
         self.run.add_epoch(EpochMetrics.of(record, seconds))
-        loop.require_finite(self.state, weights=True)
         if perf_counter() >= self.rests:
             self.save()
+        else:
+            loop.require_finite(self.state, weights=True)  # as saving does
 
     def _tested(self) -> Evaluation:
         self.run.draw()

@@ -20,6 +20,8 @@ from .recipe import RECIPES, TUNED, Values, choose_recipe
 if TYPE_CHECKING:
     from classicnets.api.recipe_form import RecipeForm, Value
 
+    Short = tuple[int, int] | None  # steps, and the epochs that would do
+
 EVERY = 2.0  # seconds after which the next training that waits may begin
 # option of train -> heading, and the field of the form
 NUMBERS = {
@@ -103,7 +105,7 @@ class _Form:
         """Offers the weights that fit, and reads the recipe."""
         asked = self._asked()
         try:
-            offered, form, values = await computed(self._read)
+            offered, form, values, short = await computed(self._read)
         except (ValueError, OSError) as error:
             if asked != self._asked():
                 return  # something else was chosen meanwhile, which asks again
@@ -120,7 +122,7 @@ class _Form:
         self.followed, given_before = {}, self.given_before
         self.given_before = {}
         self.values.change(given_before)
-        self._warn(await asyncio.to_thread(form.too_short, {}))
+        self._warn(short)
         await self.follow()
         self._keep()
 
@@ -131,9 +133,7 @@ class _Form:
             given = self._overrides()
             if form is None or given == self.followed:
                 return
-            values, short = await asyncio.to_thread(
-                lambda: (form.values(given), form.too_short(given))
-            )
+            values, short = await asyncio.to_thread(_followed, form, given)
             if form is self.values.form:
                 self.followed = given
                 self.values.follow(values)
@@ -141,7 +141,7 @@ class _Form:
                 self._warn(short)
                 self._keep()
 
-    def _warn(self, short: tuple[int, int] | None) -> None:
+    def _warn(self, short: "Short") -> None:
         """Says that a training is too short to learn."""
         said = "{} steps will hardly train a network, which takes some hundred; {} epochs would do."
         self.short.set_text(self.t(said, *short) if short else "")
@@ -175,14 +175,14 @@ class _Form:
         fields = (self.network, self.data, self.recipe, self.weights)
         return tuple(field.value for field in fields)
 
-    def _read(self) -> "tuple[dict[str, str], RecipeForm, tuple[Value, ...]]":
+    def _read(self) -> "tuple[dict[str, str], RecipeForm, tuple[Value, ...], Short]":
         from classicnets.api.overview import overview
 
         offered = {"": self.t("none"), **_weights(self.t, self.workspace, self.network.value)}
         form, spec = self._opened(), self.workspace.dataset(self.data.value)
         if spec not in NAMED_SETS or spec == "digits":  # the others have many, to be downloaded
             form = replace(form, splits=overview(spec).splits)
-        return offered, form, form.values({})
+        return offered, form, *_followed(form, {})
 
     def _opened(self) -> "RecipeForm":
         from classicnets.api.recipe_form import RecipeForm
@@ -268,6 +268,12 @@ class _Form:
         words += [word("set", f"{field}={text}") for field, text in self.values.changes.items()]
         workspace.queue(name, ["train", workspace.network(network), *words])
         return name
+
+
+def _followed(form: "RecipeForm", given: Mapping[str, str]) -> "tuple[tuple[Value, ...], Short]":
+    """The values that what is given leads to, and what is said of too few steps."""
+    recipe, adapted = form.trained(given)
+    return form.described(recipe, adapted), form.too_short(recipe)
 
 
 def _text(number: float) -> str:
