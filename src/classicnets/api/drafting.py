@@ -11,6 +11,7 @@ from classicnets.designs.build import shapes, written
 from classicnets.designs.lint import warnings
 from classicnets.designs.reader import read
 from classicnets.measure import Report
+from classicnets.support.errors import calling
 from classicnets.support.files import write_atomic
 
 from .diff import Change, line_costs
@@ -68,10 +69,8 @@ def as_file(text: str) -> Iterator[str]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "draft.net"
         path.write_text(text, encoding="utf-8")
-        try:
+        with calling(path, DRAFT):
             yield str(path)
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(path), DRAFT)) from None
 
 
 def _named(move: Suggestion) -> Suggestion:

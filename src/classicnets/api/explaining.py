@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from classicnets.data.image_file import open_image
 from classicnets.support.devices import select_device
+from classicnets.support.errors import calling
 from classicnets.visualize.cam import grad_cam
 from classicnets.visualize.deconv import deconv
 from classicnets.visualize.features import cut_patch, feature_maps, strongest_activations
@@ -79,13 +80,11 @@ class Explainer:
     @_alone
     def read(self, image: Path | Image.Image, name: str) -> Sample:
         """An image as the network reads it. Raises a ValueError where it cannot be read."""
-        try:
+        with calling(image, name):
             if isinstance(image, Path):
                 with open_image(image):  # says what is wrong, and of one image does not count
                     pass
             (sample,) = self.of.read(image)
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(image), name)) from None
         return sample._replace(name=name)
 
     @_alone

@@ -17,6 +17,7 @@ from classicnets.data.images import ImageFiles, Images, Splits, evenly_spaced
 from classicnets.data.scaling import channel_moments
 from classicnets.data.sets import fingerprint_of, open_data, resolve
 from classicnets.recipes.adapt import adapt
+from classicnets.support.errors import calling
 from classicnets.support.names import as_path
 from classicnets.support.rng import generator_for
 from classicnets.training.recipe.recipe import Recipe
@@ -113,10 +114,8 @@ def find_classes(root: Path) -> tuple[Path, tuple[str, ...]]:
             break
         beside += beside_folders(folder)
         (folder,) = inside
-    try:
+    with calling(folder, "what was sent"):
         list_folder(folder)
-    except ValueError as error:
-        raise ValueError(str(error).replace(str(folder), "what was sent")) from None
     return folder, summarise(beside, root)
 
 
@@ -188,10 +187,8 @@ def _centred(images: Images | ImageFiles, indices: Tensor) -> Tensor:
 
 def centred(path: Path, name: str, side: int, channels: int) -> Image.Image:
     """The centre square of an image file. Raises a ValueError by `name` where it cannot be read."""
-    try:
+    with calling(path, name):
         return as_images(read_image(path, side, channels)[None])[0]
-    except ValueError as error:
-        raise ValueError(str(error).replace(str(path), name)) from None
 
 
 def as_images(x: Tensor) -> list[Image.Image]:

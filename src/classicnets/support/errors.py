@@ -157,3 +157,12 @@ def check_range(part: Any, **ranges: tuple[float | int, float | int]) -> None:
         if not low <= value <= high:  # NaN fails as well
             legal = f"at least {low:g}" if high == math.inf else f"{low:g} to {high:g}"
             raise ValueError(f"{name} of {type(part).__name__} must be {legal}, not {value}")
+
+
+@contextmanager
+def calling(path: object, name: str) -> Iterator[None]:
+    """Within it a ValueError calls a file by this name in place of its path."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), name)) from None
