@@ -255,6 +255,18 @@ def test_what_has_no_meaning_is_refused_in_a_sentence_by_every_verb_that_uses_it
             assert len(err.splitlines()) == 1
 
 
+def test_weights_that_are_nan_are_refused_whatever_lay_in_the_memory_they_go_to(copied, verbs):
+    damage, sentence, refusing = DAMAGED["weights that are NaN"]
+    damage(copied)
+    torch.use_deterministic_algorithms(True)  # torch then fills with NaN what it allocates
+    try:
+        assert torch.empty(3).isnan().all()
+        answers = verbs(copied)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert {verb for verb, answer in answers.items() if sentence in answer.err} == refusing
+
+
 PIPES = {
     "run.json": {"predict", "evaluate", "see", "compare", "resume"},
     "metrics.jsonl": {"predict", "evaluate", "see", "compare", "resume"},

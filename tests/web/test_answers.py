@@ -113,7 +113,8 @@ def test_the_receptive_field_follows_the_pointer(page):
         page.get_by_role("button", name=stage).hover()
         page.get_by_text(f"{last}: {size} / 227").wait_for()
     page.get_by_role("button", name="conv2").click()
-    page.get_by_role("row", name=re.compile("^conv2 +Conv2d")).first.hover()
+    opened = page.locator("table").first  # below it is the table of all layers
+    opened.get_by_role("row", name=re.compile("^conv2 +Conv2d")).hover()
     page.get_by_text(f"conv2: {conv2} / 227").wait_for()
     box = page.locator("[style*='rgb(204, 34, 34)']")
     assert box.evaluate("box => box.style.width") == f"{280 * conv2 / 227:.1f}px"

@@ -77,11 +77,12 @@ def is_finite(t: Tensor) -> bool:
 
 
 def find_not_finite(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str:
-    """The first name, if any, whose tensor holds NaN or infinite values that `here` does not."""
+    """The first name, if any, whose tensor holds NaN or infinite values that are not those of the
+    same name `here`."""
     for name, tensor in there.items():
         if not tensor.is_floating_point():
             continue
-        own = here[name].to(tensor.device)
+        own = here[name].to(tensor.device) if name in here else torch.zeros(())
         if tensor.dtype.itemsize == 1:  # 8 bits, with which torch does no arithmetic
             tensor, own = tensor.float(), own.float()
         if not is_finite(tensor):

@@ -140,6 +140,7 @@ async def computed(work: Callable[[], T]) -> T:
     try:
         return await asyncio.to_thread(work)
     finally:
+        await client.connected()  # which a busy browser may have lost meanwhile
         if client.is_deleted:  # the page was left meanwhile, and nobody waits for the rest
             raise asyncio.CancelledError
         if not spinner.is_deleted:

@@ -117,7 +117,8 @@ def load_weights(
     assign: bool = False,
     finite: bool = False,
 ) -> None:
-    """Loads tensors read from `path`, or `assign`s them; `finite` says that they are known to be.
+    """Loads tensors read from `path`, or `assign`s them to a network whose own values do not count,
+    as they may be whatever lay in memory; `finite` says that the tensors are known to be.
 
     Raises a Mismatch for those of another network, other tables of indices in our own layers, and
     values that are not finite.
@@ -129,7 +130,7 @@ def load_weights(
     for name in _tables(network):
         if not torch.equal(tensors[name], own[name].to(tensors[name].device)):
             raise Mismatch(f"{path} is damaged: {name} is not the table of indices of the network")
-    if not finite and (name := find_not_finite(tensors, own)):
+    if not finite and (name := find_not_finite(tensors, {} if assign else own)):
         raise Mismatch(f"{path} is damaged: {name} holds NaN or infinite values")
     network.load_state_dict(tensors, assign=assign)
 

@@ -84,13 +84,14 @@ class _Designing:
     def __init__(self, t: Text, workspace: Workspace, name: str):
         self.t, self.workspace, self.name = t, workspace, name
         self.before: list[str] = []
-        self.unsaved = ""  # where this tab keeps the text until it is saved
+        self.address = ""
+        self.unsaved: Any = {}  # address -> the text, kept by this tab until it is saved
         self.measuring: asyncio.Task[None] | None = None
 
     def show(self, text: str, address: str) -> None:
         """The editor and what stands beside it; with what was written at this address before."""
-        t, self.unsaved = self.t, address
-        kept = app.storage.tab.get(address, text)
+        t, self.address, self.unsaved = self.t, address, app.storage.tab
+        kept = self.unsaved.get(address, text)
         if kept != text:
             with ui.row().classes("items-center"):
                 ui.label(t("What was written here before and not saved."))
@@ -145,7 +146,7 @@ class _Designing:
         from classicnets.api.drafting import error_line, shapes_of
 
         text = self.editor.value
-        app.storage.tab[self.unsaved] = text
+        self.unsaved[self.address] = text
         self.planned.clear()  # which was of another text
         if self.measuring:
             self.measuring.cancel()
@@ -270,7 +271,7 @@ class _Designing:
             ui.notify(said, type="negative")
             return False
         self.name = self.file.value = name
-        app.storage.tab.pop(self.unsaved, None)
+        self.unsaved.pop(self.address, None)
         ui.notify(self.t("{} is saved", name))
         return True
 
