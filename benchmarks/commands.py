@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
-from functools import partial
+from functools import cache, partial
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from harness import Benchmark, Case, Contender, Target, peer
+from PIL import Image
 
 SHOW = ("-m", "classicnets", "show", "resnet152")
 HELP = ("-m", "classicnets", "--help")
@@ -59,6 +61,22 @@ def show() -> Contender:
     return Contender(partial(seconds, *SHOW), parameters)
 
 
+@cache
+def trained() -> TemporaryDirectory[str]:
+    """A folder with a run of LeNet-5 and an image for it; it is removed when this process ends."""
+    folder = TemporaryDirectory()
+    run = f"{folder.name}/lenet5"
+    python("-m", "classicnets", "train", "lenet5", "--recipe=fast", "--epochs=8", "--out", run)
+    Image.new("L", (28, 28), 40).save(f"{folder.name}/image.png")
+    return folder
+
+
+def on_a_run(verb: str, *files: str) -> Contender:
+    """A verb with files of that folder."""
+    folder = trained().name
+    return start("-m", "classicnets", verb, *(f"{folder}/{file}" for file in files))
+
+
 def start(*args: str) -> Contender:
     return Contender(partial(seconds, *args), lambda: [0.0])
 
@@ -75,9 +93,15 @@ def benchmarks(quick: bool) -> tuple[Benchmark, ...]:
         "classicnets --help": partial(start, *HELP),
         "import classicnets, after torch": import_time,
     }
+    on_runs = {
+        "classicnets predict, one image": partial(on_a_run, "predict", "lenet5", "image.png"),
+        "classicnets evaluate, 359 images": partial(on_a_run, "evaluate", "lenet5"),
+        "classicnets compare, one run": partial(on_a_run, "compare", "lenet5"),
+    }
     limits = (
         Target("classicnets --help", 1.0, 0.25),
         Target("import classicnets, after torch", 1.0, 0.020),
+        *(Target(name, 1 / 1.3, "import torch") for name in on_runs),
     )
     twice = (Target("classicnets", 2.0, "torchinfo"),)
     title = "ResNet-152 layer by layer: the whole command; other tools in a script that builds it"
@@ -86,6 +110,13 @@ def benchmarks(quick: bool) -> tuple[Benchmark, ...]:
         Benchmark(
             "start",
             "Startup time",
-            (Case("start", starts, limits, not_compared="each contender does something else"),),
+            (
+                Case(
+                    "start",
+                    starts | on_runs,
+                    limits,
+                    not_compared="each contender does something else",
+                ),
+            ),
         ),
     )

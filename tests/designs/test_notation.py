@@ -174,8 +174,7 @@ REFUSED = {
     HEAD + "c2 to c1: relu": "line 2: c2 to c1 is not a range",
     HEAD + "c1 to c1000000000: relu": "line 2: c1 to c1000000000 are more than 20,000",
     HEAD + "part p a:\n    x: a neurons\ny: p 1 2": "line 4: p takes 1 number (a) and got 2",
-    HEAD
-    + "y: p\npart p:\n    x: relu": "line 2: part p is defined below, in line 3; use it below that",
+    HEAD + "y: p\npart p:\n    x: relu": "line 2: part p is defined in line 3; define it above",
     HEAD + "part p:\n    x: p\ny: p": "line 3: part p uses itself; a part uses only parts above it",
     HEAD + "part relu:\n    x: relu\ny: relu": "line 2: 'relu' is a word of the notation",
     HEAD + "part p:\n    x: relu\npart p:\n    x: relu\ny: p": "line 4: part p is written twice",

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from .test_training import choose
+
 
 @pytest.fixture
 def editor(page):
@@ -72,12 +74,16 @@ def test_a_design_that_is_not_saved_is_planned(editor, folder):
     replace_with(editor, "[28x28x1] input\nconv1: 4 3x3 filters -> relu\nfc2: 10 neurons")
     editor.get_by_text("[26x26x4]").wait_for()
     editor.get_by_role("button", name="Estimate").click()
-    said = editor.get_by_text("fits: the peak")
-    said.wait_for()
+    editor.get_by_text("It fits.").wait_for()
+    editor.get_by_text("Memory, part by part").click()
     # 4 (9 + 1) + 10 (4 x 26 x 26 + 1) parameters of 4 bytes
-    weights = re.search(r"^weights +([\d.]+) KiB", said.inner_text(), flags=re.MULTILINE)
-    assert weights[1] == f"{(40 + 27_050) * 4 / 1024:.2f}"
-    assert "the design · 1,259 images of digits" in said.inner_text()
+    weights = editor.get_by_role("row", name=re.compile("^weights ")).inner_text()
+    assert weights.split()[1:3] == [f"{(40 + 27_050) * 4 / 1024:.2f}", "KiB"]
+    heading = "the design · 1,259 images of digits · 1x28x28 · batches of 32 · "
+    editor.get_by_text(f"{heading}32 epochs").wait_for()
+    choose(editor, "recipe", "fine-tune")
+    editor.get_by_role("button", name="Estimate").click()
+    editor.get_by_text(f"{heading}20 epochs").wait_for()
     assert sorted(folder.rglob("*.net")) == before
     replace_with(editor, "[28x28x1] input\nfc2: 10 neurons, group 3")
     editor.get_by_role("button", name="Estimate").click()

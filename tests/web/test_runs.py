@@ -11,7 +11,7 @@ import classicnets as cn
 from classicnets.support.files import lock_holder
 
 from .conftest import Site
-from .test_training import choose
+from .test_training import choose, number_field
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_training_that_has_only_begun_is_stopped(browser, tmp_path):
     page = browser.new_page(base_url=site.url)
     try:
         page.goto("/train")
-        page.get_by_role("spinbutton", name="epochs").fill("500")
+        number_field(page, "epochs").fill("500")
         page.get_by_role("button", name="Start").click()
         page.wait_for_url("**/run/*")
         page.get_by_text("Training begins.").wait_for()

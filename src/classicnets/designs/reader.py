@@ -225,9 +225,10 @@ class _Reader:
     def unknown(self, number: int, head: str) -> NoReturn:
         first, _, rest = head.partition(" ")
         if first == self.part_name:
-            refuse(number, f"part {self.part_name} uses itself; a part uses only parts above it")
+            refuse(number, f"part {first} uses itself; a part uses only parts above it")
         if (line := self.below.get(first, 0)) > number:
-            refuse(number, f"part {first} is defined below, in line {line}; use it below that")
+            inside = self.part_name and f" without using {self.part_name}"
+            refuse(number, f"part {first} is defined in line {line}; define it above{inside}")
         if layer_written(rest):
             refuse(number, f"{quoted(head)} needs a colon after its name, as in {first}: {rest}")
         words = re.sub(r"\b\d+(x\d+)?\b *", "", head[:100]).strip() or head[:100]
@@ -244,11 +245,8 @@ class _Reader:
             refuse(number, f"part {part.name} takes numbers only, not {quoted(options[0])}")
         if len(words) != len(part.parameters):
             names = f" ({' '.join(part.parameters)})" if part.parameters else ""
-            count = len(part.parameters)
-            refuse(
-                number,
-                f"{part.name} takes {count} number{'s' * (count != 1)}{names} and got {len(words)}",
-            )
+            count = f"{(n := len(part.parameters))} number{'s' * (n != 1)}"
+            refuse(number, f"{part.name} takes {count}{names} and got {len(words)}")
         return Use(part.name, tuple(self.value(number, "number", word) for word in words))
 
     def options(

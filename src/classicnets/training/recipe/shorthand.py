@@ -12,6 +12,7 @@ from classicnets.data.crops import CentreCrop, RandomCrop, ScaleJitter
 from .optimizers import SGD, Adam, AdamW
 from .recipe import Recipe
 from .schedules import Schedule, with_rate
+from .serialization import describe_type
 
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 ADAMS_RATE = 1e-3  # torch's default for Adam and AdamW
@@ -81,7 +82,10 @@ def _rate(recipe: Recipe, text: str) -> Recipe | None:
     try:
         rate = float(text)
     except ValueError:
-        return None
+        if not re.fullmatch("[a-z0-9.+-]+", text):  # a schedule, or what is said of others
+            return None
+        known = describe_type(Schedule)
+        raise ValueError(f"lr cannot be {text[:60]!r}; it takes a number, {known}") from None
     if not math.isfinite(rate):
         return None
     if rate < 0:

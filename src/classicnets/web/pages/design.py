@@ -1,9 +1,11 @@
 """Design: an editor with errors and figures at the lines, the papers' moves, save and train."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,13 +19,17 @@ from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
 
 from .network import show_totals
+from .planned import show_plan
+from .recipe import choose_recipe
 from .stages import show_stages
 
 if TYPE_CHECKING:
     from classicnets.api.drafting import Draft
     from classicnets.api.suggest import Suggestion
+    from classicnets.training.execution.plan import Plan
 
 START = "lenet5"
+CHINESE = Path(__file__).parents[1] / "moves.json"
 FADED = "opacity-40"
 REST = 0.4  # seconds without a keystroke after which costs are measured
 # the panel's lines stand beside those of the editor
@@ -60,13 +66,13 @@ def _text(workspace: Workspace, network: str) -> str:
     return cn.design(network)
 
 
-def _planned(text: str, data: str) -> str:
+def _planned(text: str, data: str, recipe: str | None) -> "Plan":
     """What `plan` says of a design that is not saved."""
     import classicnets as cn
-    from classicnets.api.drafting import DRAFT, as_file
+    from classicnets.api.drafting import as_file
 
     with as_file(text) as path:
-        return str(cn.plan(path, data)).replace(path, DRAFT)
+        return cn.plan(path, data, recipe)
 
 
 def _shapes_above(text: str, fault: int) -> dict[int, str]:
@@ -76,6 +82,12 @@ def _shapes_above(text: str, fault: int) -> dict[int, str]:
     with suppress(ValueError):
         return shapes_of("\n".join(text.splitlines()[: fault - 1]))
     return {}
+
+
+@cache
+def _in_chinese() -> dict[str, str]:
+    """The name of a move -> what its paper says of it, and where."""
+    return json.loads(CHINESE.read_text(encoding="utf-8"))
 
 
 class _Designing:
@@ -134,6 +146,7 @@ class _Designing:
         ui.label(t("Plan a training")).classes("text-h6")
         with ui.row().classes("items-end"):
             self.data = ui.select(sets, value="digits", label=t("data")).classes("w-64")
+            self.recipe = choose_recipe(t)
             ui.button(t("Estimate"), on_click=self.plan).props("no-caps outline")
         self.planned = Answer(t)
 
@@ -211,9 +224,10 @@ class _Designing:
     async def plan(self) -> None:
         """Shows what `plan` says of the text in the editor."""
         text, data = self.editor.value, self.workspace.dataset(str(self.data.value))
+        recipe = self.recipe.value or None
         await self.planned.show(
-            lambda: _planned(text, data),
-            lambda found: ui.label(found).classes("mono w-full text-caption"),
+            lambda: _planned(text, data, recipe),
+            lambda plan: show_plan(self.t, plan, self.t("the design")),
         )
 
     async def look_for_moves(self) -> None:
@@ -228,11 +242,13 @@ class _Designing:
             self._move(move)
 
     def _move(self, found: "Suggestion") -> None:
-        params = format_change(found.before.params, found.after.params)
-        macs = format_change(found.before.macs, found.after.macs)
-        costs = f"{self.t('parameters')} {params}, {self.t('multiply-adds')} {macs}"
+        t, before, after = self.t, found.before, found.after
+        params = format_change(before.params, after.params).replace("same", t("same"))
+        macs = format_change(before.macs, after.macs).replace("same", t("same"))
+        costs = f"{t('parameters')} {params}, {t('multiply-adds')} {macs}"
         with ui.expansion(f"{found.move.name}: {costs}").classes("w-full"):
-            ui.label(f"{found.move.claim} ({found.move.source})")
+            said = f"{found.move.claim} ({found.move.source})"
+            ui.label(_in_chinese()[found.move.name] if self.t.language == "zh" else said)
             ui.label(found.difference.text()).classes("mono w-full text-caption")
             ui.button(self.t("Apply"), on_click=partial(self.apply, found)).props("no-caps")
 

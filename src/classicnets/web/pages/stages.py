@@ -43,17 +43,17 @@ def show_stages(
     def show(layers: "tuple[Layer, ...]") -> None:
         below.clear()
         with below:
-            _row("th", t("layer"), t("type"), t("output"), t("parameters"))
+            table_row("th", t("layer"), t("type"), t("output"), t("parameters"))
             for layer in layers:
                 cells = layer.name, layer.type, shape(layer), f"{layer.params:,}"
-                _row("td", *cells).on("mouseenter", partial(over, layer))
+                table_row("td", *cells).on("mouseenter", partial(over, layer))
 
 
-def _row(kind: str, *cells: str) -> ui.element:
-    """A row of the layers' table, of which the last column are numbers."""
+def table_row(kind: str, *cells: str, words: int = 3) -> ui.element:
+    """A row of a table, whose columns are numbers after as many of `words`."""
     with ui.element("tr") as row:
         for k, cell in enumerate(cells):
-            side = "text-right" if k == len(cells) - 1 else "text-left"
+            side = "text-right" if k >= words else "text-left"
             with ui.element(kind).classes(f"{side} pr-3 sm:pr-6 whitespace-nowrap"):
                 ui.label(cell)
     return row

@@ -11,14 +11,17 @@ from urllib.parse import quote, urlencode
 from nicegui import app, ui
 from starlette.requests import Request
 
+from classicnets.support.names import visible
 from classicnets.web.shell import Answer, computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import NAMED_SETS, Workspace, word
 
+from .planned import show_plan
 from .recipe import RECIPES, TUNED, Values, choose_recipe
 
 if TYPE_CHECKING:
     from classicnets.api.recipe_form import RecipeForm, Value
+    from classicnets.training.execution.plan import Plan
 
     Short = tuple[int, int] | None  # steps, and the epochs that would do
 
@@ -86,12 +89,10 @@ class _Form:
             for each in (self.network, self.data, self.weights):
                 each.classes("w-64")
             for option, (heading, _) in NUMBERS.items():
-                # without limits of its own, which would be put in place of what was typed
+                # a browser's own field for numbers takes "1e-" and other beginnings for nothing
                 wrong = partial(self._wrong, option)
-                number = None
-                with suppress(KeyError, ValueError):
-                    number = float(query[option])
-                field = ui.number(t(heading), value=number, validation=wrong)
+                field = ui.input(t(heading), value=query.get(option, ""), validation=wrong)
+                field.props("inputmode=decimal")
                 field.on("blur", self.follow, [])
                 # what was said of another number is gone; browsers tell of a click before of blur
                 field.on_value_change(lambda: self.below.clear())
@@ -206,9 +207,8 @@ class _Form:
 
     def given(self) -> dict[str, str]:
         """Option -> value, of the numbers that are not the recipe's own."""
-        return {
-            name: _text(each.value) for name, each in self.numbers.items() if each.value is not None
-        }
+        typed = {name: str(each.value or "").strip() for name, each in self.numbers.items()}
+        return {name: text for name, text in typed.items() if text}
 
     def _overrides(self) -> dict[str, str]:
         """Field of the recipe -> what is given for it. Raises a ValueError where that is twice."""
@@ -217,11 +217,11 @@ class _Form:
             raise ValueError(f"{min(twice)} is given twice; give one")
         return numbers | self.values.changes
 
-    def _wrong(self, option: str, value: float | None) -> str | None:
+    def _wrong(self, option: str, value: str | None) -> str | None:
         """What is said below a field for a number."""
-        if (form := self.values.form) is None or value is None:
+        if (form := self.values.form) is None or not (value or "").strip():
             return None
-        return form.fault(NUMBERS[option][1], _text(value)) or None
+        return visible(form.fault(NUMBERS[option][1], str(value).strip())) or None
 
     def _checked(self) -> dict[str, str]:
         """What is given for the recipe, once all that is given is found to be legal."""
@@ -233,11 +233,10 @@ class _Form:
 
     async def estimate(self) -> None:
         """Shows what `plan` says."""
-        await self.below.show(
-            self._plan, lambda plan: ui.label(str(plan)).classes("mono w-full text-caption")
-        )
+        network = str(self.network.value)
+        await self.below.show(self._plan, lambda plan: show_plan(self.t, plan, network))
 
-    def _plan(self) -> object:
+    def _plan(self) -> "Plan":
         import classicnets as cn
 
         return cn.plan(
@@ -274,10 +273,6 @@ def _followed(form: "RecipeForm", given: Mapping[str, str]) -> "tuple[tuple[Valu
     """The values that what is given leads to, and what is said of too few steps."""
     recipe, adapted = form.trained(given)
     return form.described(recipe, adapted), form.too_short(recipe)
-
-
-def _text(number: float) -> str:
-    return str(int(number)) if float(number).is_integer() else repr(number)
 
 
 def _weights(t: Text, workspace: Workspace, network: str) -> dict[str, str]:
