@@ -10,6 +10,8 @@ from time import perf_counter
 from harness import Benchmark, Case, Contender, Target, peer
 from PIL import Image
 
+import classicnets as cn
+
 SHOW = ("-m", "classicnets", "show", "resnet152")
 HELP = ("-m", "classicnets", "--help")
 BUILD = "import torchvision; network = torchvision.models.resnet152()\n"
@@ -65,8 +67,7 @@ def show() -> Contender:
 def trained() -> TemporaryDirectory[str]:
     """A folder with a run of LeNet-5 and an image for it; it is removed when this process ends."""
     folder = TemporaryDirectory()
-    run = f"{folder.name}/lenet5"
-    python("-m", "classicnets", "train", "lenet5", "--recipe=fast", "--epochs=8", "--out", run)
+    cn.train("lenet5", recipe="fast", epochs=1, out=f"{folder.name}/lenet5").finish()
     Image.new("L", (28, 28), 40).save(f"{folder.name}/image.png")
     return folder
 

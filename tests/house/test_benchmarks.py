@@ -69,8 +69,18 @@ def test_every_target_names_contenders_of_its_case(harness, device):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "cases"), [("lrn", 3), ("start", 1)])
-def test_a_quick_benchmark_writes_table_json_and_chart(name, cases, tmp_path):
+def test_a_command_is_timed_with_a_run_of_its_own(harness):
+    import commands
+
+    compared = commands.on_a_run("compare", "lenet5")
+    assert compared.run() > 0.1  # Python alone takes a tenth of it
+    with pytest.raises(RuntimeError, match="no run"):
+        commands.on_a_run("compare", "alexnet").run()
+
+
+@pytest.mark.slow
+def test_a_quick_benchmark_writes_table_json_and_chart(tmp_path):
+    name, cases = "lrn", 3
     done = run(name, "--quick", "--threads", "1", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / f"{name}.md").read_text() in done.stdout
