@@ -118,6 +118,7 @@ def test_a_design_with_a_hostile_name_is_text(page):
 )
 def test_an_unknown_address_says_so_with_the_nearest_names(page, path, said, near):
     page.goto(path)
+@pytest.mark.usefixtures("squares")
     page.get_by_role("alert").wait_for()
     assert page.get_by_role("alert").inner_text() == said
     assert "classicnets list" not in page.locator(".content").inner_text()
@@ -125,6 +126,9 @@ def test_an_unknown_address_says_so_with_the_nearest_names(page, path, said, nea
     page.wait_for_function("path => location.pathname !== path", arg=path)
     page.wait_for_load_state("networkidle")
     assert not page.get_by_role("alert").count()
+        ("/run/nonsense", "no run 'nonsense'", "Runs"),
+        ("/run/square", "no run 'square'", "squares"),
+        ("/experiment/nonsense", "no experiment 'nonsense'", "Studies"),
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from nicegui import ui
 
 from classicnets.support.names import visible
 from classicnets.support.units import format_seconds
+from classicnets.web.shell import Missing
 from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, refusal
@@ -32,7 +33,8 @@ def read_run(workspace: Workspace, name: str) -> "Followed | None":
         return follow(workspace.runs / name)
     known = workspace.waits(name) or name in workspace.started
     if not known and not workspace.log(name):
-        raise ValueError(f"no run {name!r}")
+        names = (path.parent.name for path in workspace.runs.glob("*/run.json"))
+        raise Missing("run", name, names, "/run/", "/runs")
     return None
 
 
