@@ -83,6 +83,8 @@ CHINESE: Mapping[str, str] = {
     "Choose a class to see the evidence for it.": "点击一个类别，查看支持它的依据。",
     "Evidence for {}": "支持 {} 的依据",
     "opacity": "不透明度",
+    "no evidence": "无依据",
+    "most evidence": "依据最强",
     "occlusion": "遮挡",
     "gradients": "梯度",
     "method": "方法",
@@ -107,7 +109,9 @@ CHINESE: Mapping[str, str] = {
         "{} / {} 张特征图，从最强开始；零为中灰"
     ),
     "Draw a digit": "画一个数字",
-    "Draw with the mouse; the answer changes as you draw.": "用鼠标画，结果随之变化。",
+    "Draw with the mouse or a finger; the answer changes as you draw.": (
+        "用鼠标或手指画，结果随之变化。"
+    ),
     "clear": "清除",
     # designing
     "Begin with": "从此开始",
