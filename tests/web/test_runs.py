@@ -39,6 +39,40 @@ def test_a_run_is_evaluated_by_a_protocol_and_the_result_is_kept(run_page, squar
     assert kept["confusion"] == [list(row) for row in expected.confusion]
 
 
+@pytest.fixture
+def on_digits(squares, folder):
+    """A run that says that it was trained on a named set."""
+    run = folder / "runs" / "on digits"
+    shutil.copytree(squares, run, ignore=shutil.ignore_patterns(".lock", "e*"))
+    about = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(about | {"data": "digits"}))
+    yield run, about["test"]
+    shutil.rmtree(run)
+
+
+def test_data_are_offered_once_and_a_result_says_on_what_it_rests(page, on_digits):
+    run, test = on_digits
+    page.goto(f"/run/{run.name}")
+    page.get_by_text("Evaluate").first.click()
+    page.get_by_role("combobox", name="data").click()
+    page.get_by_role("option", name="mnist", exact=True).wait_for()
+    options = page.get_by_role("option").all_inner_texts()
+    assert options[0] == "the run's own test images: digits"
+    assert "digits" not in options[1:]
+    page.keyboard.press("Escape")
+    line = f"single: {test['top1_error']:.2f} % · the test part of digits: {test['images']} images"
+    page.get_by_text(f"{line} · at the end of training").wait_for()
+    kept = run / "evaluations"
+    kept.mkdir()
+    for name, which in (("one", "all images of /a/b"), ("two", "the test part of mnist")):
+        (kept / f"{name}.json").write_text(json.dumps(test | {"data": which}))
+    page.context.add_cookies([{"name": "language", "value": "zh", "url": page.url}])
+    page.reload()
+    page.get_by_text("评估", exact=True).first.click()
+    page.get_by_text(f"b 的全部图像\uff1a{test['images']} 张图像").wait_for()
+    page.get_by_text(f"mnist 的测试部分\uff1a{test['images']} 张图像").wait_for()
+
+
 def test_what_evaluate_refuses_is_said(run_page, squares):
     run_page.get_by_text("Evaluate").first.click()
     choose(run_page, "data", "digits")

@@ -139,7 +139,7 @@ class Following:
             self.filled = found.state
             self.evaluated.clear()
             with self.evaluated:
-                Evaluating(self.t, self.workspace, self.name).show(found.test)
+                Evaluating(self.t, self.workspace, self.name, found.data).show(found.test)
             self.exported.clear()
             with self.exported:
                 Exporting(self.t, self.workspace, self.name).show()
