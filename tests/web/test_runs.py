@@ -10,7 +10,7 @@ import pytest
 import classicnets as cn
 from classicnets.support.files import lock_holder
 
-from .conftest import Site
+from .conftest import Site, charts
 from .test_training import choose
 
 
@@ -71,6 +71,25 @@ def test_data_are_offered_once_and_a_result_says_on_what_it_rests(page, on_digit
     page.get_by_text("评估", exact=True).first.click()
     page.get_by_text(f"b 的全部图像\uff1a{test['images']} 张图像").wait_for()
     page.get_by_text(f"mnist 的测试部分\uff1a{test['images']} 张图像").wait_for()
+
+
+def test_the_axes_of_a_run_and_its_confusion_say_what_they_are(run_page, squares):
+    run_page.locator("canvas").nth(1).wait_for()
+    names = [(one["xAxis"][0]["name"], one["yAxis"][0]["name"]) for one in charts(run_page)]
+    assert names[:2] == [("epoch", "loss"), ("epoch", "top-1 error, %")]
+    run_page.get_by_text("Evaluate").first.click()
+    run_page.get_by_text("at the end of training").click()
+    run_page.get_by_text("Each row is a true class, each column a predicted one").wait_for()
+    run_page.get_by_text("The number in a cell counts images.").wait_for()
+    run_page.locator("canvas:visible").nth(2).wait_for()
+    matrix = charts(run_page)[2]
+    assert (matrix["xAxis"][0]["name"], matrix["yAxis"][0]["name"]) == ("predicted", "true class")
+    assert matrix["visualMap"][0]["show"]
+    counts = json.loads((squares / "run.json").read_text())["test"]["confusion"]
+    for cell in matrix["series"][0]["data"]:
+        column, row, share, count = cell["value"]
+        assert int(cell["label"]["formatter"]) == count == counts[row][column]
+        assert share == pytest.approx(100 * count / sum(counts[row]), abs=0.05)
 
 
 def test_what_evaluate_refuses_is_said(run_page, squares):

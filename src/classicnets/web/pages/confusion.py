@@ -1,4 +1,4 @@
-"""Confusion matrices: of each class, which share of its images was predicted as which class."""
+"""Confusion matrices: how many images of each class were predicted as which class."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +19,12 @@ def show_confusion(t: Text, result: Mapping[str, Any]) -> None:
     if len(classes) > MOST:
         _pairs(t, counts, classes)
         return
+    rows = (
+        "Each row is a true class, each column a predicted one; the colour is a share of the row."
+    )
+    ui.label(t(rows)).classes("text-caption")
+    if len(classes) <= NUMBERED:
+        ui.label(t("The number in a cell counts images.")).classes("text-caption")
     cells = [
         _cell(i, j, n, 100 * n / (sum(row) or 1))
         for i, row in enumerate(counts)
@@ -38,7 +44,7 @@ def _matrix(t: Text, cells: list[dict[str, Any]], classes: list[str]) -> dict[st
     axis = {"type": "category", "data": names, "nameTextStyle": grey}
     below = 25 + 6 * max(map(len, names))  # pixels that the names take, which are turned
     return {
-        "grid": {"left": 90, "right": 10, "top": 25, "bottom": below + 20},
+        "grid": {"left": 90, "right": 10, "top": 45, "bottom": below + 20},
         "xAxis": {
             **axis,
             "name": t("predicted"),
@@ -53,7 +59,19 @@ def _matrix(t: Text, cells: list[dict[str, Any]], classes: list[str]) -> dict[st
             "inverse": True,
             "axisLabel": grey,
         },
-        "visualMap": {"min": 0, "max": 100, "show": False, "dimension": 2, "inRange": BLUES},
+        "visualMap": {
+            "min": 0,
+            "max": 100,
+            "dimension": 2,
+            "inRange": BLUES,
+            "orient": "horizontal",
+            "right": 10,
+            "top": 0,
+            "itemWidth": 12,
+            "itemHeight": 100,
+            "text": ["100 %", "0 %"],
+            "textStyle": grey,
+        },
         "series": [
             {
                 "type": "heatmap",

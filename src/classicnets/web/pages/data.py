@@ -17,6 +17,7 @@ from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
+from .curves import named
 from .recipe import choose_recipe
 
 if TYPE_CHECKING:
@@ -173,8 +174,8 @@ def _bars(t: Text, found: "Overview") -> None:
         "color": COLOURS,
         "legend": {"top": 0, "textStyle": grey},
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
-        "grid": {"left": 10, "right": 30, "top": 40, "bottom": 10, "containLabel": True},
-        "xAxis": {"type": "value", "axisLabel": grey, **FAINT},
+        "grid": {"left": 10, "right": 30, "top": 40, "bottom": 30, "containLabel": True},
+        "xAxis": {"type": "value", "minInterval": 1, **FAINT, **named(t("images"), 25)},
         "yAxis": {
             "type": "category",
             "data": names,
@@ -186,7 +187,7 @@ def _bars(t: Text, found: "Overview") -> None:
     if many:
         chart["dataZoom"] = [{"type": "slider", "yAxisIndex": 0, "startValue": 0, "endValue": 39}]
     rows = min(len(names), 4 * PER_PAGE)
-    ui.echart(chart).classes("w-full").style(f"height:{80 + BAR * rows}px")
+    ui.echart(chart).classes("w-full").style(f"height:{100 + BAR * rows}px")
 
 
 def _samples(t: Text, found: "Overview") -> None:

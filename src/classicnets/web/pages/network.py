@@ -17,6 +17,7 @@ from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
 from . import study
+from .curves import named
 from .stages import Field, pixels, shape, show_stages
 
 if TYPE_CHECKING:
@@ -151,16 +152,18 @@ def _bars(t: Text, report: "Report") -> None:
             "color": COLOURS,
             "legend": {"top": 0, "textStyle": {"color": "#888"}},
             "tooltip": {"trigger": "axis", "renderMode": "richText"},
-            "grid": {"left": 40, "right": 10, "bottom": 70},
+            "grid": {"left": 65, "right": 10, "bottom": 90},
             "xAxis": {
                 "type": "category",
                 "data": [layer.name for layer in layers],
                 "axisLabel": {"rotate": 60, "color": "#888"},
+                **named(t("layer"), 70),
             },
             "yAxis": {
                 "type": "value",
                 **FAINT,
                 "axisLabel": {"formatter": "{value} %", "color": "#888"},
+                **named(t("share of the network"), 48),
             },
             "series": series,
         }

@@ -78,7 +78,7 @@ class Following:
     def _chart(self, title: str, names: Sequence[str]) -> ui.echart:
         with ui.column().classes("min-w-0 gap-1"):
             ui.label(title)
-            return ui.echart(curves(names)).classes("h-72 w-full")
+            return ui.echart(curves(self.t, title, names)).classes("h-72 w-full")
 
     async def look_again(self) -> None:
         """Reads the run's directory; shows it where it has changed."""
