@@ -77,11 +77,11 @@ def test_a_messy_archive_becomes_a_set_and_all_of_it_is_said(page, folder):
     assert page.locator("canvas").count() == 1
     (made,) = [p for p in (folder / "data").iterdir() if p.name != f"{HOSTILE} set"]
     assert {p.name for p in made.iterdir() if p.is_dir()} == {FOX, HOSTILE}
-    page.get_by_text(
-        "side 256, crop 227, RandomCrop(pad=0, whole=False), HorizontalFlip()"
-    ).wait_for()
+    page.get_by_text("side 32, crop 32, RandomCrop(pad=2").wait_for()
+    first = page.get_by_role("combobox", name="network").input_value()
     page.get_by_role("link", name="Train on it").click()
     page.wait_for_url(f"**/train?data={made.name}")
+    assert page.get_by_role("combobox", name="network").input_value() == first
     page.get_by_role("combobox", name="data").click()
     page.get_by_role("option", name=made.name, exact=True).wait_for()
 

@@ -18,6 +18,7 @@ from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
 from .curves import named
+from .design import START
 from .recipe import choose_recipe
 
 if TYPE_CHECKING:
@@ -228,8 +229,7 @@ class _Augmenting:
         ).classes("text-caption")
         names = self.workspace.network_names()
         with ui.row().classes("gap-4"):
-            first = "lenet5" if len(self.found.mean) == 1 else "alexnet"
-            self.network = ui.select(names, value=first, label=t("network"), with_input=True)
+            self.network = ui.select(names, value=START, label=t("network"), with_input=True)
             self.recipe = choose_recipe(t)
         self.below = Answer(t)
         for field in (self.network, self.recipe):
