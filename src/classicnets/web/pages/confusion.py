@@ -22,16 +22,17 @@ def show_confusion(t: Text, result: Mapping[str, Any]) -> None:
     rows = (
         "Each row is a true class, each column a predicted one; the colour is a share of the row."
     )
-    ui.label(t(rows)).classes("text-caption")
-    if len(classes) <= NUMBERED:
-        ui.label(t("The number in a cell counts images.")).classes("text-caption")
+    with ui.column().classes("gap-0 text-caption"):
+        ui.label(t(rows))
+        if len(classes) <= NUMBERED:
+            ui.label(t("The number in a cell counts images."))
     cells = [
         _cell(i, j, n, 100 * n / (sum(row) or 1))
         for i, row in enumerate(counts)
         for j, n in enumerate(row)
     ]
     size = f"min(100%, {max(320, 60 + 28 * len(classes))}px)"
-    ui.echart(_matrix(t, cells, classes)).style(f"width:{size};aspect-ratio:1")
+    ui.echart(_matrix(t, cells, classes)).style(f"width:{size};height:auto;aspect-ratio:9/10")
 
 
 def _cell(true: int, predicted: int, count: int, percent: float) -> dict[str, Any]:
@@ -41,23 +42,27 @@ def _cell(true: int, predicted: int, count: int, percent: float) -> dict[str, An
 
 def _matrix(t: Text, cells: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]:
     grey, names = {"color": "#888"}, [name[:16] for name in classes]
+    few = len(classes) <= NUMBERED
+    labels = {**grey, "interval": 0 if few else "auto"}
     axis = {"type": "category", "data": names, "nameTextStyle": grey}
-    below = 25 + 6 * max(map(len, names))  # pixels that the names take, which are turned
+    # pixels that the names take, which are turned below
+    long = max(sum(6 if each.isascii() else 12 for each in name) for name in names)
+    below = 25 + long
     return {
-        "grid": {"left": 90, "right": 10, "top": 45, "bottom": below + 20},
+        "grid": {"left": max(45, 12 + long), "right": 10, "top": 60, "bottom": below + 20},
         "xAxis": {
             **axis,
             "name": t("predicted"),
             "nameLocation": "middle",
             "nameGap": below,
-            "axisLabel": {"rotate": 60, **grey},
+            "axisLabel": {"rotate": 60, **labels},
         },
         "yAxis": {
             **axis,
             "name": t("true class"),
             "nameLocation": "start",
             "inverse": True,
-            "axisLabel": grey,
+            "axisLabel": labels,
         },
         "visualMap": {
             "min": 0,
@@ -71,13 +76,14 @@ def _matrix(t: Text, cells: list[dict[str, Any]], classes: list[str]) -> dict[st
             "itemHeight": 100,
             "text": ["100 %", "0 %"],
             "textStyle": grey,
+            "inactiveColor": "transparent",  # it lies below the scale, which is half clear
         },
         "series": [
             {
                 "type": "heatmap",
                 "data": cells,
                 "animation": False,
-                "label": {"show": len(classes) <= NUMBERED},
+                "label": {"show": few},
             }
         ],
     }
