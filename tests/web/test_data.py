@@ -154,6 +154,10 @@ def test_a_known_set_is_shown_in_chinese_at_phone_width(page):
     mean = page.get_by_text("各通道的均值")
     assert mean.get_attribute("aria-description").startswith("像素取值 0 到 255")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.mouse.wheel(0, height)
+    page.wait_for_function("[...document.images].every(image => image.naturalWidth)")
+    assert page.evaluate("document.documentElement.scrollHeight") == height  # nothing jumps
 
 
 @pytest.mark.parametrize("name", ["/etc", "../data", HOSTILE])

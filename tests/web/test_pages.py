@@ -203,6 +203,9 @@ def test_a_phone_shows_it_without_scrolling_sideways(page, path):
     assert page.locator("header").bounding_box()["height"] < 120
     for table in page.locator(".q-card table").all():  # of which nothing is cut
         assert table.bounding_box()["width"] <= table.locator("..").bounding_box()["width"]
+    assert page.evaluate(
+        "[...document.querySelectorAll('.q-card td')].every(cell => cell.offsetHeight < 24)"
+    )  # each in one line
 
 
 @pytest.mark.parametrize(

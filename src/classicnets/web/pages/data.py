@@ -175,7 +175,7 @@ def _bars(t: Text, found: "Overview") -> None:
         "color": COLOURS,
         "legend": {"top": 0, "textStyle": grey},
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
-        "grid": {"left": 10, "right": 30, "top": 40, "bottom": 30, "containLabel": True},
+        "grid": {"left": 10, "right": 30, "top": 50, "bottom": 30, "containLabel": True},
         "xAxis": {"type": "value", "minInterval": 1, **FAINT, **named(t("images"), 25)},
         "yAxis": {
             "type": "category",
@@ -188,7 +188,7 @@ def _bars(t: Text, found: "Overview") -> None:
     if many:
         chart["dataZoom"] = [{"type": "slider", "yAxisIndex": 0, "startValue": 0, "endValue": 39}]
     rows = min(len(names), 4 * PER_PAGE)
-    ui.echart(chart).classes("w-full").style(f"height:{100 + BAR * rows}px")
+    ui.echart(chart).classes("w-full").style(f"height:{110 + BAR * rows}px")
 
 
 def _samples(t: Text, found: "Overview") -> None:
@@ -264,4 +264,5 @@ def _strip(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def _image(strip: Image.Image) -> None:
-    ui.image(strip).style(f"width:{strip.width}px;max-width:100%")
+    shown = ui.image(strip).style(f"width:{strip.width}px;max-width:100%")
+    shown.props(f"no-spinner ratio={strip.width / strip.height}")  # nothing below it jumps

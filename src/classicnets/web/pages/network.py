@@ -136,6 +136,8 @@ def _bars(t: Text, report: "Report") -> None:
         "saved_bytes": t("saved for backward"),
     }
     total = report.totals
+    # pixels that the names take, which are turned
+    below = 25 + 5 * max((len(layer.name) for layer in layers), default=0)
     series = [
         {
             "type": "bar",
@@ -152,12 +154,12 @@ def _bars(t: Text, report: "Report") -> None:
             "color": COLOURS,
             "legend": {"top": 0, "textStyle": {"color": "#888"}},
             "tooltip": {"trigger": "axis", "renderMode": "richText"},
-            "grid": {"left": 65, "right": 10, "bottom": 90},
+            "grid": {"left": 65, "right": 10, "top": 50, "bottom": below + 20},
             "xAxis": {
                 "type": "category",
                 "data": [layer.name for layer in layers],
                 "axisLabel": {"rotate": 60, "color": "#888"},
-                **named(t("layer"), 70),
+                **named(t("layer"), below),
             },
             "yAxis": {
                 "type": "value",
@@ -167,7 +169,7 @@ def _bars(t: Text, report: "Report") -> None:
             },
             "series": series,
         }
-    ).classes("w-full h-72")
+    ).classes("w-full h-80")
 
 
 def _layers(t: Text, report: "Report") -> None:

@@ -105,5 +105,5 @@ def _row(kind: str, name: str, *cells: str) -> None:
             if name:
                 ui.link(name, f"/network/{name}")
         for cell in cells:
-            with ui.element(kind).classes("text-right align-bottom pl-2 sm:pl-3 font-normal"):
-                ui.label(cell)
+            with ui.element(kind).classes("text-right align-bottom pl-1 sm:pl-3 font-normal"):
+                ui.label(cell).classes("whitespace-nowrap" * (kind == "td"))
