@@ -77,6 +77,15 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+def charts(page: Any) -> list[dict[str, Any]]:
+    """The charts of a page as they are drawn, each with its axes and its lines."""
+    return page.evaluate(
+        """[...document.querySelectorAll('[_echarts_instance_]')].map(each => {
+        const {xAxis, yAxis, series, visualMap} = getElement(each).chart.getOption();
+        return JSON.parse(JSON.stringify({xAxis, yAxis, series, visualMap})) })"""
+    )
+
+
 @pytest.fixture
 def page(browser, site) -> Iterator[Any]:
     """A page, of whose requests none may leave the server, and which may log no error."""

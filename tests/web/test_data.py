@@ -77,11 +77,11 @@ def test_a_messy_archive_becomes_a_set_and_all_of_it_is_said(page, folder):
     assert page.locator("canvas").count() == 1
     (made,) = [p for p in (folder / "data").iterdir() if p.name != f"{HOSTILE} set"]
     assert {p.name for p in made.iterdir() if p.is_dir()} == {FOX, HOSTILE}
-    page.get_by_text(
-        "side 256, crop 227, RandomCrop(pad=0, whole=False), HorizontalFlip()"
-    ).wait_for()
+    page.get_by_text("side 32, crop 32, RandomCrop(pad=2").wait_for()
+    first = page.get_by_role("combobox", name="network").input_value()
     page.get_by_role("link", name="Train on it").click()
     page.wait_for_url(f"**/train?data={made.name}")
+    assert page.get_by_role("combobox", name="network").input_value() == first
     page.get_by_role("combobox", name="data").click()
     page.get_by_role("option", name=made.name, exact=True).wait_for()
 
@@ -154,6 +154,10 @@ def test_a_known_set_is_shown_in_chinese_at_phone_width(page):
     mean = page.get_by_text("各通道的均值")
     assert mean.get_attribute("aria-description").startswith("像素取值 0 到 255")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.mouse.wheel(0, height)
+    page.wait_for_function("[...document.images].every(image => image.naturalWidth)")
+    assert page.evaluate("document.documentElement.scrollHeight") == height  # nothing jumps
 
 
 @pytest.mark.parametrize("name", ["/etc", "../data", HOSTILE])

@@ -5,6 +5,7 @@ import re
 import shutil
 import struct
 import zlib
+from base64 import b64decode
 from typing import Any
 
 import pytest
@@ -52,6 +53,25 @@ def test_each_method_has_evidence_of_its_own(page):
             page.wait_for_timeout(500)
         assert source not in sources
         sources.add(source)
+
+
+def test_the_legend_has_the_colours_of_the_evidence(page):
+    page.goto("/look?run=squares")
+    page.get_by_role("button", name="One of the test images").click()
+    page.get_by_text(re.compile("^Evidence for")).wait_for()
+    page.get_by_text("no evidence").wait_for()
+    page.get_by_text("most evidence").wait_for()
+    over, scale = page.locator(".q-img[style*='absolute']"), page.locator("[style*=gradient]")
+    source = over.locator("img").last.get_attribute("src")
+    with Image.open(io.BytesIO(b64decode(source.partition("base64,")[2]))) as seen:
+        pixels = {pixel for _, pixel in seen.getcolors(10_000)}
+    (colour,) = {pixel[:3] for pixel in pixels}
+    assert max(pixel[3] for pixel in pixels) == 255
+    drawn = scale.evaluate("e => getComputedStyle(e).backgroundImage")
+    assert f"rgba{(*colour, 0)}, rgb{colour}" in drawn
+    page.locator(".q-slider__track-container").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("e => e.style.opacity === '0.55'", arg=scale.element_handle())
 
 
 def test_what_is_not_an_image_is_said_by_its_name(page):
@@ -119,6 +139,34 @@ def test_a_digit_that_is_drawn_is_answered(page):
     assert page.locator("polyline").count() == 1
     page.get_by_role("button", name="clear").click()
     page.wait_for_function("document.querySelectorAll('polyline').length === 0")
+
+
+def test_on_a_phone_a_finger_draws_and_the_answer_stands_below_it(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto("/look?run=squares")
+    square = page.locator(".cursor-crosshair")
+    square.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    box = square.bounding_box()
+    touch = page.context.new_cdp_session(page)
+    for k, kind in enumerate(("touchStart", "touchMove", "touchMove", "touchMove", "touchEnd")):
+        point = {"x": box["x"] + 40 + 30 * k, "y": box["y"] + 40 + 30 * k}
+        points = [] if kind == "touchEnd" else [point]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    answers = page.get_by_role("button", name=re.compile(r"· \d"))
+    answers.last.wait_for()
+    drawn = page.locator("polyline").get_attribute("points")
+    scale = 280 / box["width"]
+    corners = [[scale * (40 + 30 * k)] * 2 for k in range(4)]
+    assert [[float(x) for x in at.split(",")] for at in drawn.split()] == [
+        pytest.approx(corner, abs=2) for corner in corners
+    ]
+    box, last = square.bounding_box(), answers.last.bounding_box()
+    assert box["y"] + box["height"] < last["y"] < box["y"] + 500
+    page.set_viewport_size({"width": 1280, "height": 900})
+    box, last = square.bounding_box(), answers.last.bounding_box()
+    assert box["width"] == 280
+    assert last["x"] > 320  # beside the image, as ever
 
 
 def test_a_test_image_is_explained_by_all_that_layers_see(page):

@@ -11,7 +11,7 @@ from classicnets.catalog import find
 from classicnets.studies.index import select
 from classicnets.web.pages.networks import DRAWINGS, TITLES
 
-from .conftest import HOSTILE
+from .conftest import HOSTILE, charts
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,6 +93,17 @@ def test_the_memory_of_the_layers_is_in_mib_and_the_rows_are_counted_in_both_lan
     page.get_by_text("源代码\N{FULLWIDTH COLON}classicnets.models.alexnet").wait_for()
 
 
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [("/network/lenet5", ("layer", "share of the network")), ("/data?name=digits", ("images", ""))],
+)
+def test_the_axes_of_a_chart_have_names(page, path, names):
+    page.goto(path)
+    page.locator("canvas").first.wait_for()
+    (chart,) = charts(page)
+    assert (chart["xAxis"][0]["name"], chart["yAxis"][0].get("name", "")) == names
+
+
 def test_two_networks_are_shown_side_by_side(page):
     page.goto("/network/alexnet")
     page.get_by_role("combobox").last.fill("alexnet_merged")
@@ -107,6 +118,7 @@ def test_a_design_with_a_hostile_name_is_text(page):
     assert page.get_by_text(f"{HOSTILE}.net").first.is_visible()
 
 
+@pytest.mark.usefixtures("squares")
 @pytest.mark.parametrize(
     ("path", "said", "near"),
     [
@@ -114,6 +126,9 @@ def test_a_design_with_a_hostile_name_is_text(page):
         ("/network/vgg_dd", "no network 'vgg_dd'", "vgg_d"),
         ("/network/wronk.net", "no design 'wronk.net'", "Networks"),
         ("/study/vgg-batch", "no study 'vgg-batch'", "vgg-batches"),
+        ("/run/nonsense", "no run 'nonsense'", "Runs"),
+        ("/run/square", "no run 'square'", "squares"),
+        ("/experiment/nonsense", "no experiment 'nonsense'", "Studies"),
     ],
 )
 def test_an_unknown_address_says_so_with_the_nearest_names(page, path, said, near):
@@ -188,6 +203,9 @@ def test_a_phone_shows_it_without_scrolling_sideways(page, path):
     assert page.locator("header").bounding_box()["height"] < 120
     for table in page.locator(".q-card table").all():  # of which nothing is cut
         assert table.bounding_box()["width"] <= table.locator("..").bounding_box()["width"]
+    assert page.evaluate(
+        "[...document.querySelectorAll('.q-card td')].every(cell => cell.offsetHeight < 24)"
+    )  # each in one line
 
 
 @pytest.mark.parametrize(

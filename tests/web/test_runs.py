@@ -10,7 +10,7 @@ import pytest
 import classicnets as cn
 from classicnets.support.files import lock_holder
 
-from .conftest import Site
+from .conftest import Site, charts
 from .test_training import choose, number_field
 
 
@@ -37,6 +37,61 @@ def test_a_run_is_evaluated_by_a_protocol_and_the_result_is_kept(run_page, squar
     run_page.locator("canvas:visible").nth(2).wait_for()  # after the two of the curves
     kept = json.loads((squares / "evaluations" / "ten-crop.json").read_text())
     assert kept["confusion"] == [list(row) for row in expected.confusion]
+
+
+@pytest.fixture
+def on_digits(squares, folder):
+    """A run that says that it was trained on a named set."""
+    run = folder / "runs" / "on digits"
+    shutil.copytree(squares, run, ignore=shutil.ignore_patterns(".lock", "e*"))
+    about = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(about | {"data": "digits"}))
+    yield run, about["test"]
+    shutil.rmtree(run)
+
+
+def test_data_are_offered_once_and_a_result_says_on_what_it_rests(page, on_digits):
+    run, test = on_digits
+    page.goto(f"/run/{run.name}")
+    page.get_by_text("Evaluate").first.click()
+    page.get_by_role("combobox", name="data").click()
+    page.get_by_role("option", name="mnist", exact=True).wait_for()
+    options = page.get_by_role("option").all_inner_texts()
+    assert options[0] == "the run's own test images: digits"
+    assert "digits" not in options[1:]
+    page.keyboard.press("Escape")
+    line = f"single: {test['top1_error']:.2f} % · the test part of digits: {test['images']} images"
+    page.get_by_text(f"{line} · at the end of training").wait_for()
+    kept = run / "evaluations"
+    kept.mkdir()
+    for name, which in (("one", "all images of /a/b"), ("two", "the test part of mnist")):
+        (kept / f"{name}.json").write_text(json.dumps(test | {"data": which}))
+    page.context.add_cookies([{"name": "language", "value": "zh", "url": page.url}])
+    page.reload()
+    page.get_by_text("评估", exact=True).first.click()
+    page.get_by_text(f"b 的全部图像\uff1a{test['images']} 张图像").wait_for()
+    page.get_by_text(f"mnist 的测试部分\uff1a{test['images']} 张图像").wait_for()
+
+
+def test_the_axes_of_a_run_and_its_confusion_say_what_they_are(run_page, squares):
+    run_page.locator("canvas").nth(1).wait_for()
+    names = [(one["xAxis"][0]["name"], one["yAxis"][0]["name"]) for one in charts(run_page)]
+    assert names[:2] == [("epoch", "loss"), ("epoch", "top-1 error, %")]
+    run_page.get_by_text("Evaluate").first.click()
+    run_page.get_by_text("at the end of training").click()
+    run_page.get_by_text("Each row is a true class, each column a predicted one").first.wait_for()
+    run_page.get_by_text("The number in a cell counts images.").first.wait_for()
+    run_page.locator("canvas:visible").nth(2).wait_for()
+    box = run_page.locator("canvas:visible").nth(2).bounding_box()
+    assert box["height"] > box["width"]  # a square, and below it the names
+    matrix = charts(run_page)[2]
+    assert (matrix["xAxis"][0]["name"], matrix["yAxis"][0]["name"]) == ("predicted", "true class")
+    assert matrix["visualMap"][0]["show"]
+    counts = json.loads((squares / "run.json").read_text())["test"]["confusion"]
+    for cell in matrix["series"][0]["data"]:
+        column, row, share, count = cell["value"]
+        assert int(cell["label"]["formatter"]) == count == counts[row][column]
+        assert share == pytest.approx(100 * count / sum(counts[row]), abs=0.05)
 
 
 def test_what_evaluate_refuses_is_said(run_page, squares):

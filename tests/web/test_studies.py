@@ -81,6 +81,9 @@ def test_experiments_of_the_folder_are_shown_with_their_reports(page, experiment
     for line in experiment.text().splitlines():
         assert line in page.locator(".mono").first.inner_text()
     assert page.get_by_role("button", name="Stop").count() == 0
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.locator(".q-img").bounding_box()["width"] == 700  # of which a part is seen
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.goto("/experiment/broken")
     page.get_by_text("plan.json is damaged").first.wait_for()
 

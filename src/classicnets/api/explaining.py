@@ -35,6 +35,7 @@ MOST_MAPS, COLUMNS, MOST_LAYERS = 32, 16, 8
 # images of the data that are looked at, and numbers that they may hold together
 MOST_IMAGES, MOST_NUMBERS = 1000, 50_000_000
 MAPS, PATCHES, NEAREST = 6, 9, 9
+RED = 230, 30, 30  # of the evidence, clear where there is none
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -128,7 +129,7 @@ class Explainer:
         values = values.clamp(min=0) / values.max().clamp(min=1e-12)
         size = self.seen(sample).size
         alpha = F.interpolate(values[None, None].float(), size[::-1], mode="bilinear")[0, 0]
-        red = Image.new("RGBA", size, (230, 30, 30, 0))
+        red = Image.new("RGBA", size, (*RED, 0))
         red.putalpha(Image.fromarray((alpha.clamp(0, 1) * 255).round().to(torch.uint8).numpy()))
         return red
 

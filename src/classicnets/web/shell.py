@@ -97,12 +97,15 @@ def frame(request: Request, title: str) -> Iterator[Text]:
 
 
 class Missing(ValueError):
-    """What an address names and there is not, with links to what it may have meant."""
+    """What an address names and there is not, with links to what it may have meant, and to the page
+    that lists them all.
+    """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], address: str):
+    def __init__(self, kind: str, name: str, known: Iterable[str], address: str, listed: str):
         super().__init__(f"no {kind} {name!r}")
         near = get_close_matches(name, list(known), n=3, cutoff=0.4)
         self.links = {one: address + quote(one, safe="") for one in near}
+        self.listed = listed
 
 
 def noticed(error: Exception) -> None:
@@ -197,3 +200,4 @@ def failed(t: Text, error: Exception) -> None:
         with ui.row().classes("gap-4"):
             for name, address in error.links.items():
                 ui.link(name, address)
+            ui.link(t(NAVIGATION[error.listed]), error.listed)

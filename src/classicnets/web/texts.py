@@ -50,6 +50,7 @@ CHINESE: Mapping[str, str] = {
     "Layers": "各层",
     "What one value of this layer sees": "这一层的一个值能看到的区域",
     "layer": "层",
+    "share of the network": "占整个网络的比例",
     "type": "类型",
     "output": "输出",
     "stride": "步长",
@@ -82,6 +83,8 @@ CHINESE: Mapping[str, str] = {
     "Likeliest classes": "最可能的类别",
     "Choose a class to see the evidence for it.": "点击一个类别，查看支持它的依据。",
     "Evidence for {}": "支持 {} 的依据",
+    "no evidence": "无依据",
+    "most evidence": "依据最强",
     "opacity": "不透明度",
     "occlusion": "遮挡",
     "gradients": "梯度",
@@ -107,7 +110,9 @@ CHINESE: Mapping[str, str] = {
         "{} / {} 张特征图，从最强开始；零为中灰"
     ),
     "Draw a digit": "画一个数字",
-    "Draw with the mouse; the answer changes as you draw.": "用鼠标画，结果随之变化。",
+    "Draw with the mouse or a finger; the answer changes as you draw.": (
+        "用鼠标或手指画，结果随之变化。"
+    ),
     "clear": "清除",
     # designing
     "Begin with": "从此开始",
@@ -198,9 +203,12 @@ CHINESE: Mapping[str, str] = {
     # runs
     "Compare": "比较",
     "top-1 error on validation, %": "验证集 top-1 错误率，%",
-    "Confusion: the share of each class that was predicted as which": (
-        "混淆矩阵：每个类别有多少被预测为哪个类别"
+    "error, %": "错误率，%",
+    "Confusion matrices": "混淆矩阵",
+    "Each row is a true class, each column a predicted one; the colour is a share of the row.": (
+        "每行是一个真实类别，每列是一个预测类别；颜色表示在该行中所占的比例。"
     ),
+    "The number in a cell counts images.": "格中的数字是图像数。",
     "Confused most: true class, predicted class, images": "最常混淆：真实类别、预测类别、图像数",
     "true class": "真实类别",
     "predicted": "预测类别",
@@ -228,7 +236,9 @@ CHINESE: Mapping[str, str] = {
     "Evaluate": "评估",
     "protocol": "测试方式",
     "the run's own test images": "该训练自己的测试图像",
-    "own test part": "自己的测试部分",
+    "protocol: top-1 error / top-5 error · images": "测试方式：top-1 错误率 / top-5 错误率 · 图像",
+    "the test part of {}: {}": "{} 的测试部分：{}",
+    "all images of {}: {}": "{} 的全部图像：{}",
     "{} images": "{} 张图像",
     "{} of {} images": "{} / {} 张图像",
     "Export": "导出",
@@ -250,6 +260,7 @@ CHINESE: Mapping[str, str] = {
     "Choose a folder": "选择文件夹",
     "Choose a zip file": "选择 zip 文件",
     "classes": "类别",
+    "images": "图像数",
     "test images": "测试图像",
     "median height and width": "高与宽的中位数",
     "mean of the channels": "各通道的均值",

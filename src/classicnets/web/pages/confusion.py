@@ -1,4 +1,4 @@
-"""Confusion matrices: of each class, which share of its images was predicted as which class."""
+"""Confusion matrices: how many images of each class were predicted as which class."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,13 +19,20 @@ def show_confusion(t: Text, result: Mapping[str, Any]) -> None:
     if len(classes) > MOST:
         _pairs(t, counts, classes)
         return
+    rows = (
+        "Each row is a true class, each column a predicted one; the colour is a share of the row."
+    )
+    with ui.column().classes("gap-0 text-caption"):
+        ui.label(t(rows))
+        if len(classes) <= NUMBERED:
+            ui.label(t("The number in a cell counts images."))
     cells = [
         _cell(i, j, n, 100 * n / (sum(row) or 1))
         for i, row in enumerate(counts)
         for j, n in enumerate(row)
     ]
     size = f"min(100%, {max(320, 60 + 28 * len(classes))}px)"
-    ui.echart(_matrix(t, cells, classes)).style(f"width:{size};aspect-ratio:1")
+    ui.echart(_matrix(t, cells, classes)).style(f"width:{size};height:auto;aspect-ratio:9/10")
 
 
 def _cell(true: int, predicted: int, count: int, percent: float) -> dict[str, Any]:
@@ -35,31 +42,48 @@ def _cell(true: int, predicted: int, count: int, percent: float) -> dict[str, An
 
 def _matrix(t: Text, cells: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]:
     grey, names = {"color": "#888"}, [name[:16] for name in classes]
+    few = len(classes) <= NUMBERED
+    labels = {**grey, "interval": 0 if few else "auto"}
     axis = {"type": "category", "data": names, "nameTextStyle": grey}
-    below = 25 + 6 * max(map(len, names))  # pixels that the names take, which are turned
+    # pixels that the names take, which are turned below
+    long = max(sum(6 if each.isascii() else 12 for each in name) for name in names)
+    below = 25 + long
     return {
-        "grid": {"left": 90, "right": 10, "top": 25, "bottom": below + 20},
+        "grid": {"left": max(45, 12 + long), "right": 10, "top": 60, "bottom": below + 20},
         "xAxis": {
             **axis,
             "name": t("predicted"),
             "nameLocation": "middle",
             "nameGap": below,
-            "axisLabel": {"rotate": 60, **grey},
+            "axisLabel": {"rotate": 60, **labels},
         },
         "yAxis": {
             **axis,
             "name": t("true class"),
             "nameLocation": "start",
             "inverse": True,
-            "axisLabel": grey,
+            "axisLabel": labels,
         },
-        "visualMap": {"min": 0, "max": 100, "show": False, "dimension": 2, "inRange": BLUES},
+        "visualMap": {
+            "min": 0,
+            "max": 100,
+            "dimension": 2,
+            "inRange": BLUES,
+            "orient": "horizontal",
+            "right": 10,
+            "top": 0,
+            "itemWidth": 12,
+            "itemHeight": 100,
+            "text": ["100 %", "0 %"],
+            "textStyle": grey,
+            "inactiveColor": "transparent",  # it lies below the scale, which is half clear
+        },
         "series": [
             {
                 "type": "heatmap",
                 "data": cells,
                 "animation": False,
-                "label": {"show": len(classes) <= NUMBERED},
+                "label": {"show": few},
             }
         ],
     }

@@ -17,6 +17,8 @@ from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
+from .curves import named
+from .design import START
 from .recipe import choose_recipe
 
 if TYPE_CHECKING:
@@ -173,8 +175,8 @@ def _bars(t: Text, found: "Overview") -> None:
         "color": COLOURS,
         "legend": {"top": 0, "textStyle": grey},
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
-        "grid": {"left": 10, "right": 30, "top": 40, "bottom": 10, "containLabel": True},
-        "xAxis": {"type": "value", "axisLabel": grey, **FAINT},
+        "grid": {"left": 10, "right": 30, "top": 50, "bottom": 30, "containLabel": True},
+        "xAxis": {"type": "value", "minInterval": 1, **FAINT, **named(t("images"), 25)},
         "yAxis": {
             "type": "category",
             "data": names,
@@ -186,7 +188,7 @@ def _bars(t: Text, found: "Overview") -> None:
     if many:
         chart["dataZoom"] = [{"type": "slider", "yAxisIndex": 0, "startValue": 0, "endValue": 39}]
     rows = min(len(names), 4 * PER_PAGE)
-    ui.echart(chart).classes("w-full").style(f"height:{80 + BAR * rows}px")
+    ui.echart(chart).classes("w-full").style(f"height:{110 + BAR * rows}px")
 
 
 def _samples(t: Text, found: "Overview") -> None:
@@ -227,8 +229,7 @@ class _Augmenting:
         ).classes("text-caption")
         names = self.workspace.network_names()
         with ui.row().classes("gap-4"):
-            first = "lenet5" if len(self.found.mean) == 1 else "alexnet"
-            self.network = ui.select(names, value=first, label=t("network"), with_input=True)
+            self.network = ui.select(names, value=START, label=t("network"), with_input=True)
             self.recipe = choose_recipe(t)
         self.below = Answer(t)
         for field in (self.network, self.recipe):
@@ -263,4 +264,5 @@ def _strip(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def _image(strip: Image.Image) -> None:
-    ui.image(strip).style(f"width:{strip.width}px;max-width:100%")
+    shown = ui.image(strip).style(f"width:{strip.width}px;max-width:100%")
+    shown.props(f"no-spinner ratio={strip.width / strip.height}")  # nothing below it jumps

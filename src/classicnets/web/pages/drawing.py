@@ -1,4 +1,4 @@
-"""A square to draw a digit in with the mouse, light on dark as those of the sets."""
+"""A square to draw a digit in with the mouse or a finger, light on dark as those of the sets."""
 
 from collections.abc import Awaitable, Callable
 
@@ -30,16 +30,17 @@ class Drawing:
         t = self.t
         with ui.column().classes("gap-1"):
             ui.label(t("Draw a digit"))
-            ui.label(t("Draw with the mouse; the answer changes as you draw.")).classes(
+            ui.label(t("Draw with the mouse or a finger; the answer changes as you draw.")).classes(
                 "text-caption"
             )
             self.square = ui.interactive_image(
                 as_url(Image.new("L", (SIDE, SIDE))),
                 on_mouse=self.drawn,
-                events=["mousedown", "mousemove", "mouseup"],
+                events=["pointerdown", "pointermove", "pointerup"],
             )
             self.square.classes("cursor-crosshair").props("draggable=false")
-            self.square.style(f"width:{SIDE}px")
+            # on a phone so narrow that the answer below it is seen too
+            self.square.style(f"width:min({SIDE}px,50vw);touch-action:none")
             ui.button(t("clear"), on_click=self.clear).props("flat dense no-caps")
 
     def clear(self) -> None:
@@ -50,11 +51,11 @@ class Drawing:
     async def drawn(self, mouse: events.MouseEventArguments) -> None:
         """Adds to a stroke while the button is down, and has the network look at what there is."""
         point = (round(mouse.image_x, 1), round(mouse.image_y, 1))
-        if mouse.type == "mousedown":
+        if mouse.type == "pointerdown":
             self.strokes.append([point])
-        elif mouse.type == "mousemove" and mouse.buttons & 1 and self.strokes:
+        elif mouse.type == "pointermove" and mouse.buttons & 1 and self.strokes:
             self.strokes[-1].append(point)
-        elif mouse.type != "mouseup":
+        elif mouse.type != "pointerup":
             return
         self.square.content = "".join(map(_line, self.strokes))
         self.changed = bool(self.strokes)

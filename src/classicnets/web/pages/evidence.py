@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from classicnets.api.inspection import Sample
 
 METHODS = ("Grad-CAM", "occlusion", "gradients")
-SHOWN = "width:320px;max-width:100%;image-rendering:pixelated"
+WIDE = "width:320px;max-width:100%"
+SHOWN = f"{WIDE};image-rendering:pixelated"
 AT_FIRST = 0.6  # opacity
 
 
@@ -35,15 +36,32 @@ class Evidence:
                     self.image = ui.image().style(SHOWN).props("no-transition no-spinner")
                     self.over = ui.image().style(f"{SHOWN};position:absolute;top:0;left:0")
                     self.over.props("no-transition no-spinner")
+                self._legend()
                 self.problem = ui.label().classes("text-negative").props("role=alert")
                 ui.label(t("opacity")).classes("text-caption")
                 slider = ui.slider(min=0, max=1, step=0.05, value=AT_FIRST).classes("w-80")
                 slider.props(f'aria-label="{t("opacity")}"')
-                slider.on_value_change(lambda change: self.over.style(f"opacity:{change.value}"))
-                self.over.style(f"opacity:{AT_FIRST}")
+                slider.on_value_change(lambda change: self._fade(change.value))
+                self._fade(AT_FIRST)
                 names = {METHODS[0]: METHODS[0], **{name: t(name) for name in METHODS[1:]}}
                 ui.toggle(names, value=self.method, on_change=self.explain_by).props("no-caps")
-            self.classes = ui.column().classes("gap-1 grow min-w-64")
+            # on a phone above the image, for it stands below a square to draw in
+            self.classes = ui.column().classes("gap-1 grow min-w-64 order-first sm:order-none")
+
+    def _legend(self) -> None:
+        """What the colours over the image say, which are scaled to the most there is in it."""
+        from classicnets.api.explaining import RED
+
+        clear, full = (f"rgba{(*RED, alpha)}" for alpha in (0, 1))
+        with ui.row().classes("items-center gap-2 no-wrap text-caption").style(WIDE) as self.legend:
+            ui.label(self.t("no evidence"))
+            self.scale = ui.element("div").classes("grow h-3")
+            self.scale.style(f"background:linear-gradient(to right, {clear}, {full})")
+            ui.label(self.t("most evidence"))
+
+    def _fade(self, opacity: float | None) -> None:
+        for each in (self.over, self.scale):
+            each.style(f"opacity:{opacity}")
 
     async def show(self, sample: "Sample") -> None:
         """All of an image, with the evidence for its likeliest class."""
@@ -90,6 +108,7 @@ class Evidence:
         if asked[1:] == (self.method, self.label) and sample is self.sample:
             self.title.set_text(self.t("Evidence for {}", self.explainer.classes[label]))
             self.over.set_source(over)
-            self.over.set_visibility(not problem)
+            for each in (self.over, self.legend):
+                each.set_visibility(not problem)
             self.problem.set_text(problem)
             self.problem.set_visibility(bool(problem))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from classicnets.experiments.report import ExperimentReport
 
 EVERY = 2.0  # seconds from look to look
+LEGIBLE = 700  # pixels to which a figure may shrink
 
 
 def follow(directory: Path) -> "FollowedExperiment":
@@ -117,7 +118,8 @@ class ExperimentView:
 
 
 def show_figure(png: bytes) -> None:
-    """A figure on white, as it was drawn."""
+    """A figure on white, as it was drawn; on a phone so large that it can be read, and scrolls."""
     image = Image.open(io.BytesIO(png), formats=["PNG"])
-    shown = ui.image(image).classes("figure")
-    shown.style(f"width:{image.width}px;max-width:100%;background:white")
+    with ui.element("div").classes("w-full overflow-x-auto"):
+        shown = ui.image(image).classes("figure")
+    shown.style(f"width:{image.width}px;max-width:max(100%, {LEGIBLE}px);background:white")

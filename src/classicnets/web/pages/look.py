@@ -79,7 +79,7 @@ def _missing(workspace: Workspace, name: str, names: list[str]) -> ValueError:
     try:
         return ValueError(f"{workspace.run(name).name} has no weights yet")
     except ValueError:
-        return Missing("run", name, names, "/look?run=")
+        return Missing("run", name, names, "/look?run=", "/runs")
 
 
 @dataclass

@@ -17,6 +17,7 @@ from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
 from . import study
+from .curves import named
 from .stages import Field, pixels, shape, show_stages
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def _bars(t: Text, report: "Report") -> None:
         "saved_bytes": t("saved for backward"),
     }
     total = report.totals
+    # pixels that the names take, which are turned
+    below = 25 + 5 * max((len(layer.name) for layer in layers), default=0)
     series = [
         {
             "type": "bar",
@@ -151,20 +154,22 @@ def _bars(t: Text, report: "Report") -> None:
             "color": COLOURS,
             "legend": {"top": 0, "textStyle": {"color": "#888"}},
             "tooltip": {"trigger": "axis", "renderMode": "richText"},
-            "grid": {"left": 40, "right": 10, "bottom": 70},
+            "grid": {"left": 65, "right": 10, "top": 50, "bottom": below + 20},
             "xAxis": {
                 "type": "category",
                 "data": [layer.name for layer in layers],
                 "axisLabel": {"rotate": 60, "color": "#888"},
+                **named(t("layer"), below),
             },
             "yAxis": {
                 "type": "value",
                 **FAINT,
                 "axisLabel": {"formatter": "{value} %", "color": "#888"},
+                **named(t("share of the network"), 48),
             },
             "series": series,
         }
-    ).classes("w-full h-72")
+    ).classes("w-full h-80")
 
 
 def _layers(t: Text, report: "Report") -> None:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from classicnets.api.listed import listed
 from classicnets.support.units import format_count
-from classicnets.web.shell import Missing, computed, failed, frame
+from classicnets.web.shell import Missing, computed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
 
@@ -53,13 +53,8 @@ def declare(workspace: Workspace) -> None:
     @ui.page("/network/{name}")
     async def network(request: Request, name: str) -> None:
         with frame(request, name) as t:
-            try:
-                found = await computed(lambda: _read(workspace, name))
-            except Missing as error:
-                failed(t, error)
-                ui.link(t("Networks"), "/")
-            else:
-                show_network(t, found, workspace)
+            found = await computed(lambda: _read(workspace, name))
+            show_network(t, found, workspace)
 
 
 def _read(workspace: Workspace, name: str) -> Found:
@@ -69,7 +64,7 @@ def _read(workspace: Workspace, name: str) -> Found:
         kind = "design" if name.endswith(".net") else "network"
         if not str(error).startswith(f"no {kind} {name!r}"):
             raise
-        raise Missing(kind, name, workspace.network_names(), "/network/") from None
+        raise Missing(kind, name, workspace.network_names(), "/network/", "/") from None
 
 
 def _families() -> list[list[dict[str, str]]]:
@@ -110,5 +105,5 @@ def _row(kind: str, name: str, *cells: str) -> None:
             if name:
                 ui.link(name, f"/network/{name}")
         for cell in cells:
-            with ui.element(kind).classes("text-right align-bottom pl-2 sm:pl-3 font-normal"):
-                ui.label(cell)
+            with ui.element(kind).classes("text-right align-bottom pl-1 sm:pl-3 font-normal"):
+                ui.label(cell).classes("whitespace-nowrap" * (kind == "td"))

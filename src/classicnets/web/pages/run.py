@@ -10,6 +10,7 @@ from nicegui import ui
 
 from classicnets.support.names import visible
 from classicnets.support.units import format_seconds
+from classicnets.web.shell import Missing
 from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, refusal
@@ -32,7 +33,8 @@ def read_run(workspace: Workspace, name: str) -> "Followed | None":
         return follow(workspace.runs / name)
     known = workspace.waits(name) or name in workspace.started
     if not known and not workspace.log(name):
-        raise ValueError(f"no run {name!r}")
+        names = (path.parent.name for path in workspace.runs.glob("*/run.json"))
+        raise Missing("run", name, names, "/run/", "/runs")
     return None
 
 
@@ -76,7 +78,7 @@ class Following:
     def _chart(self, title: str, names: Sequence[str]) -> ui.echart:
         with ui.column().classes("min-w-0 gap-1"):
             ui.label(title)
-            return ui.echart(curves(names)).classes("h-72 w-full")
+            return ui.echart(curves(self.t, title, names)).classes("h-72 w-full")
 
     async def look_again(self) -> None:
         """Reads the run's directory; shows it where it has changed."""
@@ -137,7 +139,7 @@ class Following:
             self.filled = found.state
             self.evaluated.clear()
             with self.evaluated:
-                Evaluating(self.t, self.workspace, self.name).show(found.test)
+                Evaluating(self.t, self.workspace, self.name, found.data).show(found.test)
             self.exported.clear()
             with self.exported:
                 Exporting(self.t, self.workspace, self.name).show()

@@ -72,10 +72,8 @@ def _compare(t: Text, workspace: Workspace, names: list[str]) -> None:
     chosen = ui.select(names, multiple=True, value=names[:2], label=t("Runs"))
     chosen.props("use-chips").classes("w-full")
     ui.label(t("top-1 error on validation, %"))
-    chart = ui.echart(curves(())).classes("w-full h-80")
-    ui.label(t("Confusion: the share of each class that was predicted as which")).classes(
-        "text-caption"
-    )
+    chart = ui.echart(curves(t, t("error, %"), ())).classes("w-full h-80")
+    ui.label(t("Confusion matrices"))
     matrices = ui.element("div").classes("grid w-full gap-4 grid-cols-1 md:grid-cols-2")
 
     def draw() -> None:

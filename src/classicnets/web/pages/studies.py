@@ -7,7 +7,7 @@ from nicegui import ui
 from starlette.requests import Request
 
 from classicnets.support.names import visible
-from classicnets.web.shell import computed, frame
+from classicnets.web.shell import Missing, computed, frame
 from classicnets.web.terms import term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
@@ -42,7 +42,7 @@ def declare(workspace: Workspace) -> None:
     async def experiment(request: Request, name: str) -> None:
         with frame(request, name) as t:
             directory = inside(workspace.experiments, name)
-            found = await computed(lambda: follow(directory))
+            found = await computed(lambda: _experiment(workspace, name))
             ui.label(name).classes("text-h5")
             view = ExperimentView(t, directory)
             view.lay_out()
@@ -92,6 +92,13 @@ def _experiments(workspace: Workspace) -> "list[FollowedExperiment]":
     from classicnets.api.following_experiments import list_experiments
 
     return list_experiments(workspace.experiments)
+
+
+def _experiment(workspace: Workspace, name: str) -> "FollowedExperiment":
+    names = [one.name for one in _experiments(workspace)]
+    if name not in names:
+        raise Missing("experiment", name, names, "/experiment/", "/studies")
+    return follow(workspace.experiments / name)
 
 
 def _row(t: Text, one: "FollowedExperiment") -> None:

@@ -99,7 +99,7 @@ def _study(name: str) -> "Study":
     from classicnets.studies import index
 
     if name not in index.STUDIES:
-        raise Missing("study", name, index.STUDIES, "/study/")
+        raise Missing("study", name, index.STUDIES, "/study/", "/studies")
     return index.STUDIES[name]
 
 

@@ -20,7 +20,10 @@ from classicnets.web.workspace import Workspace
 from .confusion import show_confusion
 
 # what an evaluation says of the images it read
-PART = re.compile(r"(?:the test part of )?(.+): (\d+) of (\d+) images")
+READ = re.compile(
+    r"(the test part|all images) of (.+?)(?:, where .+?)?(?:: (\d+) of (\d+) images)?"
+)
+PARTS = {"the test part": "the test part of {}: {}", "all images": "all images of {}: {}"}
 
 
 async def _waited(t: Text, place: ui.column, begin: Callable[[], Callable[[], str]]) -> bool:
@@ -41,19 +44,22 @@ async def _waited(t: Text, place: ui.column, begin: Callable[[], Callable[[], st
 class Evaluating:
     """The evaluations of a run: a protocol and data to choose, and what those before came to."""
 
-    def __init__(self, t: Text, workspace: Workspace, name: str):
+    def __init__(self, t: Text, workspace: Workspace, name: str, trained_on: str):
         self.t, self.workspace, self.name = t, workspace, name
+        self.trained_on = trained_on
 
     def show(self, test: Mapping[str, Any]) -> None:
         """The choices, and the results, with those of training's own `test`."""
         from classicnets.api.evaluate import PROTOCOLS
 
         t = self.t
-        own = {"": t("the run's own test images")}
+        own = {"": t.of("the run's own test images", self.trained_on.rpartition("/")[2])}
+        names = self.workspace.data_names()
+        others = [name for name in names if self.workspace.dataset(name) != self.trained_on]
         with ui.row().classes("items-end gap-4"):
             self.protocol = ui.select([*PROTOCOLS], value="single", label=t("protocol"))
-            data = own | {name: name for name in self.workspace.data_names()}
-            self.data = ui.select(data, value="", label=t("data")).classes("w-64")
+            data = own | {name: name for name in others}
+            self.data = ui.select(data, value="", label=t("data")).classes("w-80")
             self.protocol.classes("w-48")
             ui.button(t("Evaluate"), on_click=partial(self.evaluate, test)).props("no-caps")
         self.said = ui.column()
@@ -69,12 +75,19 @@ class Evaluating:
 
     def list(self, test: Mapping[str, Any]) -> None:
         """The results, a line for each, which opens."""
-        own = {self.t("at the end of training"): test} if "confusion" in test else {}
+        t, results = self.t, dict[str, Mapping[str, Any]]()
+        if "confusion" in test:
+            own = {**test, "data": test.get("data") or f"the test part of {self.trained_on}"}
+            results[f"{in_a_line(t, own)} · {t('at the end of training')}"] = own
+        for one in self.workspace.evaluations(self.name).values():
+            results[in_a_line(t, one)] = one  # once where its data have two names
         self.results.clear()
         with self.results:
-            for result in [*own.values(), *self.workspace.evaluations(self.name).values()]:
-                with ui.expansion(in_a_line(self.t, result)).classes("w-full"):
-                    show_confusion(self.t, result)
+            if results:
+                ui.label(t("protocol: top-1 error / top-5 error · images")).classes("text-caption")
+            for line, result in results.items():
+                with ui.expansion(line).classes("w-full"):
+                    show_confusion(t, result)
 
 
 def in_a_line(t: Text, result: Mapping[str, Any]) -> str:
@@ -82,11 +95,13 @@ def in_a_line(t: Text, result: Mapping[str, Any]) -> str:
     figures = [result["top1_error"], result.get("top5_error")]  # of five classes only the first
     errors = " / ".join(f"{figure:.2f} %" for figure in figures if figure is not None)
     images = t("{} images", f"{result['images']:,}")
-    data = str(result.get("data") or "").rpartition("/")[2] or t("own test part")
-    if part := PART.fullmatch(data):
-        name, some, count = part.groups()
-        data = f"{name}: {t('{} of {} images', some, count)}"
-    return f"{result['protocol']}: {errors} · {images} · {data}"
+    if not (read := READ.fullmatch(data := str(result.get("data") or ""))):
+        return f"{result['protocol']}: {errors} · {data} · {images}"
+    part, place, some, count = read.groups()
+    if count:
+        images = t("{} of {} images", some, count)
+    where = t(PARTS[part], place.rpartition("/")[2], images)
+    return f"{result['protocol']}: {errors} · {where}"
 
 
 class Exporting:
