@@ -79,7 +79,7 @@ def test_the_axes_of_a_run_and_its_confusion_say_what_they_are(run_page, squares
     assert names[:2] == [("epoch", "loss"), ("epoch", "top-1 error, %")]
     run_page.get_by_text("Evaluate").first.click()
     run_page.get_by_text("at the end of training").click()
-    run_page.get_by_text("Each row is a true class, each column a predicted one").first.wait_for()
+    run_page.get_by_text("Rows are true classes, columns predicted ones").first.wait_for()
     run_page.get_by_text("The number in a cell counts images.").first.wait_for()
     run_page.locator("canvas:visible").nth(2).wait_for()
     box = run_page.locator("canvas:visible").nth(2).bounding_box()

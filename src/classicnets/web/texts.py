@@ -204,8 +204,8 @@ CHINESE: Mapping[str, str] = {
     "top-1 error on validation, %": "验证集 top-1 错误率，%",
     "error, %": "错误率，%",
     "Confusion matrices": "混淆矩阵",
-    "Each row is a true class, each column a predicted one; the colour is a share of the row.": (
-        "每行是一个真实类别，每列是一个预测类别；颜色表示在该行中所占的比例。"
+    "Rows are true classes, columns predicted ones; a colour is a share of its row.": (
+        "行是真实类别，列是预测类别；颜色表示在该行中所占的比例。"
     ),
     "The number in a cell counts images.": "格中的数字是图像数。",
     "Confused most: true class, predicted class, images": "最常混淆：真实类别、预测类别、图像数",

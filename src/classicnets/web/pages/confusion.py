@@ -19,11 +19,10 @@ def show_confusion(t: Text, result: Mapping[str, Any]) -> None:
     if len(classes) > MOST:
         _pairs(t, counts, classes)
         return
-    rows = (
-        "Each row is a true class, each column a predicted one; the colour is a share of the row."
-    )
     with ui.column().classes("gap-0 text-caption"):
-        ui.label(t(rows))
+        ui.label(
+            t("Rows are true classes, columns predicted ones; a colour is a share of its row.")
+        )
         if len(classes) <= NUMBERED:
             ui.label(t("The number in a cell counts images."))
     cells = [

@@ -20,9 +20,7 @@ from classicnets.web.workspace import Workspace
 from .confusion import show_confusion
 
 # what an evaluation says of the images it read
-READ = re.compile(
-    r"(the test part|all images) of (.+?)(?:, where .+?)?(?:: (\d+) of (\d+) images)?"
-)
+READ = re.compile(r"(the test part|all images) of (.+?)(?:, where.+?)?(?:: (\d+) of (\d+) .+)?")
 PARTS = {"the test part": "the test part of {}: {}", "all images": "all images of {}: {}"}
 
 
