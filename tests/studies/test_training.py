@@ -202,5 +202,30 @@ def test_too_few_seeds_and_missing_data_are_refused_in_a_sentence(run_cli, tmp_p
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("vgg-memory", "--seeds", "8"), "vgg-memory takes no --seeds 8: it trains nothing"),
+        (("vgg-memory", "--quick"), "vgg-memory takes no --quick: it trains nothing"),
+        (("vgg-memory", "--data", "digits"), "vgg-memory takes no --data digits: it trains"),
+        *(
+            ((name, "--data", "digits"), f"{name} takes no --data digits: its images are a part")
+            for name in ("lenet5-collapse", "resnet-gradients", "zfnet-planted")
+        ),
+    ],
+)
+def test_what_a_study_does_not_take_is_refused_where_it_is_named(run_cli, tmp_path, words, why):
+    status, _, err = run_cli("study", *words, "--out", tmp_path / "out")
+    assert status == 2
+    assert why in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_several_studies_each_takes_what_it_can(run_cli, tmp_path):
+    words = ("--kind", "structure", "--family", "vgg", "--seeds", 8, "--out", tmp_path / "out")
+    assert run_cli("study", "--all", *words).status == 0
+
+
 def _offline(*given: Any, **how: Any) -> None:
     raise OSError("no network")

@@ -3,7 +3,7 @@
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -92,10 +92,12 @@ def study(
     if long := [one.name for one in chosen if one.needs_gpu and not names]:
         print(f"left out, for a GPU and by name: {', '.join(long)}", file=sys.stderr)
         chosen = [one for one in chosen if one.name not in long]
+    given: dict[str, Any] = {"seeds": seeds, "quick": quick, "data": data}
     train = partial(_train, json=json)
     kept = []
     for one in chosen:
-        found = index.study(one.name, out, seeds, quick, data, device, processes, train)
+        how = given if names else index.taken(one, given)
+        found = index.study(one.name, out, **how, device=device, processes=processes, train=train)
         kept.append(found)
         if not json:
             print(f"{found.text()}\nkept in {index.place(out, one.name, quick)}\n", flush=True)

@@ -1,11 +1,11 @@
 """All studies by their names, those that are asked for, and running one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from classicnets.api.paired import Experiment
-from classicnets.support.errors import first_few, plain_reason, shell, suggest
+from classicnets.support.errors import first_few, option, plain_reason, shell, suggest
 
 from . import alexnet, googlenet, history, lenet, resnet, vgg, zfnet, zfnet_layers
 from .keeping import QUICK, Kept, keep, published, read_kept
@@ -79,9 +79,13 @@ def study(
     ValueError: no study 'vgg-batch'; did you mean vgg-batches or vgg-stack or vgg-depth?
     """
     (one,) = select([name])
+    given = {"seeds": seeds, "quick": quick, "data": data}
+    for left in given.keys() - taken(one, given).keys():
+        if given[left]:
+            raise ValueError(f"{name} takes no {option(left, given[left])}: {_why(one)}")
     directory = place(out, name, quick)
-    given = one.data if data is None else str(data)
-    lab = Lab(name, directory, seeds, quick, given, device, processes, train)
+    own = one.data if data is None else str(data)
+    lab = Lab(name, directory, seeds, quick, own, device, processes, train)
     read_kept(directory)
     found = one.run(lab)
     try:
@@ -89,6 +93,18 @@ def study(
         return keep(one, found, directory, _command(one, lab))
     except OSError as error:
         raise ValueError(f"cannot write {directory}: {plain_reason(error)}") from error
+
+
+def taken(study: Study, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings `seeds`, `quick` and `data` that a study takes."""
+    takes = {"seeds": study.kind == TRAINING, "quick": study.kind == TRAINING, "data": study.data}
+    return {name: value for name, value in given.items() if takes[name]}
+
+
+def _why(study: Study) -> str:
+    if study.kind == TRAINING:
+        return "its images are a part of it"
+    return "it trains nothing"
 
 
 def place(out: str | Path, name: str, quick: bool = False) -> Path:

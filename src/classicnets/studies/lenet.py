@@ -226,6 +226,7 @@ def lenet5_competition(lab: Lab) -> Finding:
     criterion="confirmed if the training error after 600 steps is higher with trained centres",
     minutes=1,
     shrunk="600 steps of gradient descent with momentum, 500 digits; where it ends is not shown",
+    data="",
 )
 def lenet5_collapse(lab: Lab) -> Finding:
     """Both start from the same weights, and the centres from the drawn digits."""

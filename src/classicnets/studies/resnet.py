@@ -209,6 +209,7 @@ def resnet_options(lab: Lab) -> Finding:
     minutes=1,
     shrunk="20 layers of a quarter of the width at their initial values, 64 digits: not after "
     "training",
+    data="",
 )
 def resnet_gradients(lab: Lab) -> Finding:
     """The standard deviations of the gradients of the loss at the outputs of the layers."""

@@ -36,8 +36,9 @@ class Study:
     """A claim in our own words, who makes it, and where the truth stands.
 
     `criterion` says what result leads to what verdict. `minutes` are those of two cores, `shrunk`
-    what is smaller than in the paper and what is therefore not shown, `data` what it trains on. The
-    name is that of the function, and begins with its family, if it is of one.
+    what is smaller than in the paper and what is therefore not shown, `data` what it trains on, or
+    nothing where no other data can take their place. The name is that of the function, and begins
+    with its family, if it is of one.
     """
 
     name: str

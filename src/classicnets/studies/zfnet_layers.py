@@ -92,6 +92,7 @@ SIDE, OBJECT, SHOWN = 20, 10, 64  # pixels of an image and of a digit; test imag
     minutes=5,
     shrunk=f"an eighth of the width without layers 6 and 7, on images of 20x20, {START}; digits of "
     "10x10 in noise in place of photographs, 64 test images",
+    data="",
 )
 def zfnet_planted(lab: Lab) -> Finding:
     """Digits at places that are drawn, and therefore known; an untrained network stands beside."""

@@ -135,9 +135,10 @@ class _Page:
         ui.label(said(t, study.name, "by", study.by)).classes("opacity-70")
         self.result = ui.column().classes("w-full gap-2")
         with ui.row().classes("items-end gap-4"):
-            if self.trains:
+            if study.data:
                 names = {"": study.data, **{one: one for one in self.workspace.data_names()}}
                 self.data = ui.select(names, value="", label=t("data")).classes("w-48")
+            if self.trains:
                 self.quick = ui.checkbox(t("a quarter of the epochs"), on_change=self.other)
             self.run = ui.button(t("Run"), on_click=self.start).props("no-caps")
             self.stop = ui.button(t("Stop"), on_click=self.end).props("no-caps outline")
@@ -159,7 +160,7 @@ class _Page:
         name, workspace = self.study.name, self.workspace
         if self.trains:
             words = ["study", name, "--out=studies", *["--quick"] * bool(self.quick.value)]
-            if chosen := str(self.data.value or ""):
+            if chosen := str(self.data.value or "") if self.data else "":
                 words.append(word("data", workspace.dataset(chosen)))
             workspace.queue(self.job, words)
             await self.update()

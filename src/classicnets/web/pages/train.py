@@ -16,6 +16,7 @@ from classicnets.web.shell import Answer, computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import NAMED_SETS, Workspace, word
 
+from .design import START
 from .planned import show_plan
 from .recipe import RECIPES, TUNED, Values, choose_recipe
 
@@ -40,7 +41,7 @@ def declare(workspace: Workspace) -> None:
     app.timer(EVERY, workspace.begin_next)
 
     @ui.page("/train")
-    async def train(request: Request, network: str = "lenet5", data: str = "digits") -> None:
+    async def train(request: Request, network: str = START, data: str = "digits") -> None:
         with frame(request, "Train") as t:
             ui.label(t("Train")).classes("text-h5")
             form = _Form(t, workspace)
@@ -77,7 +78,7 @@ class _Form:
         for kind, asked, known in (("network", network, names), ("data", data, sets)):
             if asked not in known:
                 failed(t, ValueError(f"no {kind} {asked!r}"))
-        network = network if network in names else "lenet5"
+        network = network if network in names else START
         data = data if data in sets else "digits"
         with ui.row().classes("gap-4 w-full"):
             self.network = ui.select(names, value=network, label=t("network"), with_input=True)
