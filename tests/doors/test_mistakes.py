@@ -201,6 +201,25 @@ def test_which_images_are_evaluated_is_said(run_cli, tmp_path, write_folder):
     assert f"images: the test part of {tmp_path / 'moved'}, where the run's data are now" in moved
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("train", "lenet5", "--data", ""), "--data"),
+        (("train", "lenet5", "--data=", "--epochs", "1"), "--data"),
+        (("train", "lenet5", "--weights", ""), "--weights"),
+        (("train", ""), "an argument"),
+        (("predict", "run", ""), "an argument"),
+        (("compare", "run", "--csv="), "--csv"),
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(run_cli, tmp_path, monkeypatch, words, named):
+    monkeypatch.chdir(tmp_path)
+    done = run_cli(*words)
+    said = "is empty, as is a variable that is not set in the shell; give a value, or leave it out"
+    assert done == (2, "", f"classicnets: {named} {said}\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_is_scanned_once(run, tmp_path, write_folder, monkeypatch, run_cli):
     from classicnets.data import given
 

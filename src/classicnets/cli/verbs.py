@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ class VerbCommand(TyperCommand):
     context_class = typer.Context
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _require_text(args)
         helps = {"-h", "--help"} & {*args}
         if not helps and (reply := answer(verb_of(self, ctx), args, _verbs(ctx))):
             raise ValueError(reply)
@@ -47,6 +49,18 @@ class VerbCommand(TyperCommand):
         for title, rows in sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+
+
+def _require_text(args: Sequence[str]) -> None:
+    """Raises a ValueError for an empty argument, which as a path would be the current folder."""
+    for before, word in pairwise(["", *args]):
+        option, given, value = word.partition("=")
+        if not word or (given and not value and word.startswith("--")):
+            named = option or (before if before.startswith("-") else "an argument")
+            raise ValueError(
+                f"{named} is empty, as is a variable that is not set in the shell; give a value, "
+                "or leave it out"
+            )
 
 
 class VerbGroup(TyperGroup):
