@@ -148,7 +148,7 @@ def test_a_part_and_a_field_of_it_are_both_set_in_any_order(overrides):
     ("change", "sentence"),
     [
         ("lr=-0.1", "lr must be at least 0, not -0.1"),
-        ("lr=nan", "lr cannot be 'nan'; it takes Constant(lr), "),
+        ("lr=nan", "lr cannot be 'nan'; it takes a number, Constant(lr), "),
         ("lr=abc", "lr cannot be 'abc'; it takes a number, Constant(lr), "),
         ("lr=1e-", "lr cannot be '1e-'; it takes a number, Constant(lr), "),
         ("lr=1e999", "lr cannot be inf, which is not finite"),

@@ -69,6 +69,8 @@ def many_entries() -> bytes:
 GOOD = zipped(("cat/1.png", PNG))
 DEFLATED = zipped(("cat/1.png", PNG * 50), method=zipfile.ZIP_DEFLATED)
 ATTACKS = {
+    "nothing": (zipped(), "the archive has no files"),
+    "folders only": (zipped(("cat/", b"")), "the archive has no files"),
     "up": (zipped(("cat/../../1.png", PNG)), "leads out of its folder"),
     "up in a folder's name": (zipped(("../", b""), ("cat/../1.png", PNG)), "leads out of"),
     "absolute": (zipped(("/etc/1.png", PNG)), "is an absolute path"),

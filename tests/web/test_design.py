@@ -63,10 +63,19 @@ def test_a_design_is_saved_and_leads_to_training(editor, folder):
         editor.get_by_role("button", name="Save", exact=True).click()
         editor.get_by_text(why).first.wait_for()
     name.fill("mine.net")
+    editor.get_by_role("button", name="Save", exact=True).click()
+    editor.get_by_text("mine.net is saved").wait_for()
+    assert not editor.get_by_text("Not saved").locator("visible=true").count()
     editor.get_by_role("button", name="Save and train").click()
     editor.wait_for_url("**/train?network=mine.net")
     assert (folder / "designs" / "mine.net").read_text() == text
     assert not (folder / "out.net").exists()
+
+
+def test_a_network_to_begin_with_is_chosen_by_its_name_and_enter(editor):
+    editor.get_by_role("combobox", name="Begin with").fill("alexnet")
+    editor.keyboard.press("Enter")
+    editor.wait_for_url("**/design?network=alexnet")
 
 
 def test_a_design_that_is_not_saved_is_planned(editor, folder):

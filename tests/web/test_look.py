@@ -139,6 +139,7 @@ def test_a_digit_that_is_drawn_is_answered(page):
     assert page.locator("polyline").count() == 1
     page.get_by_role("button", name="clear").click()
     page.wait_for_function("document.querySelectorAll('polyline').length === 0")
+    page.get_by_text("F6 · 32 of 84 maps").wait_for(state="hidden")
 
 
 def test_on_a_phone_a_finger_draws_and_the_answer_stands_below_it(page):

@@ -47,8 +47,11 @@ def test_a_training_is_estimated_and_started_and_its_run_is_shown(page, folder):
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url("**/runs")
     assert not (folder / "runs" / "lenet5-digits-1").exists()
-    (thrown,) = (folder / "trash").glob("lenet5-digits-1-*")
+    thrown, log = sorted((folder / "trash").glob("lenet5-digits-1-*"))
     assert (thrown / "weights.safetensors").exists()
+    assert log.name == f"{thrown.name}.log"
+    page.goto("/run/lenet5-digits-1")
+    page.get_by_role("alert").filter(has_text="no run 'lenet5-digits-1'").wait_for()
 
 
 def test_every_value_has_its_source_and_a_changed_one_is_checked_and_used(page, folder):
@@ -225,9 +228,12 @@ def test_a_second_training_waits_for_the_first_and_is_withdrawn(browser, tmp_pat
         for _ in range(2):
             page.goto("/train")
             number_field(page, "epochs").fill("500")
-            page.get_by_role("button", name="Start").click()
+            page.get_by_role("button", name="Start").dblclick()  # which starts one
             page.wait_for_url("**/run/*")
-        page.get_by_text("Waiting", exact=True).wait_for()
+        page.get_by_text("Waiting for 1 before it").wait_for()
+        page.goto("/runs")
+        page.get_by_role("row", name="lenet5-digits-2 lenet5 digits Waiting 0").wait_for()
+        assert not page.get_by_text("lenet5-digits-3").count()
         page.goto("/train")
         page.get_by_text("Waiting", exact=True).wait_for()
         page.get_by_role("link", name="lenet5-digits-2").wait_for()

@@ -108,6 +108,8 @@ def unpack(archive: Path, into: Path) -> None:
         with _reading("the archive"):
             opened = zipfile.ZipFile(_Bounded(file.raw))
         members = [info for info in opened.infolist() if not info.is_dir()]
+        if not members:
+            raise ValueError("the archive has no files")
         _require_bounded(members, archive.stat().st_size)
         _require_apart(opened.infolist(), opened.start_dir)
         names = Names()

@@ -197,6 +197,7 @@ CHINESE: Mapping[str, str] = {
     "Estimate": "估计",
     "Start": "开始",
     "Waiting": "等待中",
+    "Waiting for {} before it": "等待中，前面还有 {} 个",
     "withdraw": "撤回",
     "{} waits or begins": "{} 已排队或开始",
     # runs
@@ -247,7 +248,9 @@ CHINESE: Mapping[str, str] = {
         "输入原始字节，自行缩放、裁剪与归一化"
     ),
     "Training begins.": "训练即将开始。",
-    "It ended before its training began.": "训练开始之前已结束。",
+    "It ended before its training began, or its folder was removed.": (
+        "训练开始之前已结束，或者它的文件夹已被移走。"
+    ),
     "About to save and end.": "即将保存并结束。",
     "Delete": "删除",
     "Move {} to the folder trash?": "把 {} 移到 trash 文件夹？",

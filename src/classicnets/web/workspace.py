@@ -144,7 +144,7 @@ class Workspace:
 
     def dataset(self, name: str) -> str:
         """Data as the package takes them. Raises a ValueError for others than those offered."""
-        if name in self.data:
+        if name in self.data and self.data[name].is_dir():
             return str(self.data[name])
         if name in NAMED_SETS:
             return name
@@ -152,7 +152,7 @@ class Workspace:
 
     def data_names(self) -> list[str]:
         """The data there are: those of the user's folders, and the named sets."""
-        return [*self.data, *NAMED_SETS]
+        return [*(name for name, path in self.data.items() if path.is_dir()), *NAMED_SETS]
 
     def free_name(self, *words: str) -> str:
         """A name for a run, made of these words, that none has yet."""
@@ -181,6 +181,11 @@ class Workspace:
                 raise ValueError(f"{name} waits or is being trained already")
             self._keep([*self.waiting(), {"name": name, "words": list(words)}])
             self.begin_next()
+
+    def before(self, name: str) -> int:
+        """How many trainings end before one that waits can begin."""
+        names = [job["name"] for job in self.waiting()]
+        return names.index(name) + self.busy() if name in names else 0
 
     def withdraw(self, name: str) -> None:
         """Takes a training out of the queue."""
@@ -279,6 +284,9 @@ class Workspace:
         place = self.folder / "trash"
         place.mkdir(exist_ok=True)
         path.rename(place / f"{name}-{when}")
+        self.started.pop(name, None)
+        with suppress(FileNotFoundError):
+            inside(self.runs, f"{name}.log").rename(place / f"{name}-{when}.log")
 
     def _keep(self, jobs: Sequence[Any]) -> None:
         self.runs.mkdir(exist_ok=True)

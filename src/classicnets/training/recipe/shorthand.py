@@ -81,6 +81,8 @@ def _optimizer(recipe: Recipe, text: str) -> Recipe | None:
 def _rate(recipe: Recipe, text: str) -> Recipe | None:
     try:
         rate = float(text)
+        if math.isnan(rate):
+            raise ValueError
     except ValueError:
         if not re.fullmatch("[a-z0-9.+-]+", text):  # a schedule, or what is said of others
             return None

@@ -230,7 +230,7 @@ class _Augmenting:
         names = self.workspace.network_names()
         with ui.row().classes("gap-4"):
             self.network = ui.select(names, value=START, label=t("network"), with_input=True)
-            self.recipe = choose_recipe(t)
+            self.recipe = choose_recipe(t, START)
         self.below = Answer(t)
         for field in (self.network, self.recipe):
             field.on_value_change(self.draw)

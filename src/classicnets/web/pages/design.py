@@ -12,6 +12,7 @@ from urllib.parse import quote
 from nicegui import app, background_tasks, ui
 from starlette.requests import Request
 
+from classicnets.support.errors import plain_reason
 from classicnets.support.names import visible
 from classicnets.support.units import format_change
 from classicnets.web.shell import Answer, computed, frame
@@ -96,7 +97,7 @@ class _Designing:
     def __init__(self, t: Text, workspace: Workspace, name: str):
         self.t, self.workspace, self.name = t, workspace, name
         self.before: list[str] = []
-        self.address = ""
+        self.address = self.begins_with = ""
         self.unsaved: Any = {}  # address -> the text, kept by this tab until it is saved
         self.measuring: asyncio.Task[None] | None = None
 
@@ -110,9 +111,9 @@ class _Designing:
                 ui.button(t("Begin anew"), on_click=lambda: self._write(text)).props("no-caps flat")
         with ui.row().classes("items-end w-full"):
             names, begin = self.workspace.network_names(), self.begin_with
-            ui.select(names, label=t("Begin with"), with_input=True, on_change=begin).classes(
-                "w-56"
-            )
+            first = ui.select(names, label=t("Begin with"), with_input=True, on_change=begin)
+            first.classes("w-56").on("input-value", self.typed)
+            first.on("keydown.enter", self.begin_with_typed, [])
             self.file = ui.input(t("file"), value=self.name).classes("w-56")
             ui.button(t("Save"), on_click=self.save).props("no-caps")
             ui.button(t("Save and train"), on_click=self.train).props("no-caps outline")
@@ -128,6 +129,7 @@ class _Designing:
                 self.fault.classes("text-negative")
         self.diagram = ui.column().classes("w-full")
         self.warned = ui.column().classes("gap-0 text-caption")
+        self.figures = self.totals, self.diagram, self.warned
         self._planner()
         ui.label(t("The papers' moves")).classes("text-h6")
         ui.label(t("What each would change here; nothing changes before it is applied.")).classes(
@@ -146,9 +148,18 @@ class _Designing:
         ui.label(t("Plan a training")).classes("text-h6")
         with ui.row().classes("items-end"):
             self.data = ui.select(sets, value="digits", label=t("data")).classes("w-64")
-            self.recipe = choose_recipe(t)
+            self.recipe = choose_recipe(t, self.name)
             ui.button(t("Estimate"), on_click=self.plan).props("no-caps outline")
         self.planned = Answer(t)
+
+    def typed(self, event: Any) -> None:
+        """Remembers what is typed in place of a choice."""
+        self.begins_with = str(event.args or "")
+
+    def begin_with_typed(self) -> None:
+        """Opens the network or design whose name is typed whole."""
+        if self.begins_with in self.workspace.network_names():
+            ui.navigate.to(f"/design?network={quote(self.begins_with)}")
 
     def begin_with(self, change: Any) -> None:
         """Opens another network or design."""
@@ -169,12 +180,12 @@ class _Designing:
             self.said.set_text(visible(str(error)))
             fault = error_line(error)
             self._beside(_shapes_above(text, fault), fault)
-            for each in (self.totals, self.diagram):  # of the last text without an error
+            for each in self.figures:  # of the last text without an error
                 each.classes(FADED)
             return
         self.said.set_text("")
         self._beside(given)
-        for each in (self.totals, self.diagram):
+        for each in self.figures:
             each.classes(remove=FADED)
         self.measuring = background_tasks.create(self.measure(text, given), context=self.totals)
 
@@ -282,12 +293,14 @@ class _Designing:
                 raise ValueError(f"{name} exists; name a new file")
             save_draft(self.editor.value, path)
         except (ValueError, OSError) as error:
-            said = self.t("Not saved: {}", visible(str(error)))
+            reason = error if isinstance(error, ValueError) else plain_reason(error)
+            said = self.t("Not saved: {}", visible(str(reason)))
             self.said.set_text(said)
             ui.notify(said, type="negative")
             return False
         self.name = self.file.value = name
         self.unsaved.pop(self.address, None)
+        self.said.set_text("")
         ui.notify(self.t("{} is saved", name))
         return True
 

@@ -17,10 +17,15 @@ Stroke = list[tuple[float, float]]
 
 class Drawing:
     """What is drawn; `look` is called with it while it changes, but never before its last call has
-    ended."""
+    ended, and `forget` when it is wiped off."""
 
-    def __init__(self, t: Text, look: Callable[[Image.Image], Awaitable[None]]):
-        self.t, self.look = t, look
+    def __init__(
+        self,
+        t: Text,
+        look: Callable[[Image.Image], Awaitable[None]],
+        forget: Callable[[], None],
+    ):
+        self.t, self.look, self.forget = t, look, forget
         self.strokes: list[Stroke] = []
         self.looking = False
         self.changed = False  # since the last look
@@ -46,7 +51,8 @@ class Drawing:
     def clear(self) -> None:
         """Wipes the square."""
         self.strokes.clear()
-        self.square.content = ""
+        self.square.content, self.changed = "", False
+        self.forget()
 
     async def drawn(self, mouse: events.MouseEventArguments) -> None:
         """Adds to a stroke while the button is down, and has the network look at what there is."""

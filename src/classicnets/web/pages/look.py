@@ -106,7 +106,8 @@ class _Looking:
                         "no-caps outline"
                     )
             if self.explainer.channels == 1:
-                Drawing(t, lambda image: self.look_at(image, t("Draw a digit"))).show()
+                name = t("Draw a digit")
+                Drawing(t, lambda image: self.look_at(image, name), self.forget).show()
         self.said = ui.column()
         with ui.column().classes("w-full gap-2") as self.below:
             self.evidence = Evidence(t, self.explainer)
@@ -158,8 +159,15 @@ class _Looking:
         self.sample = sample
         self.said.clear()
         await self.evidence.show(sample)
-        self.below.set_visibility(True)
-        await self.layers.show(sample)
+        if sample is self.sample:
+            self.below.set_visibility(True)
+            await self.layers.show(sample)
+
+    def forget(self) -> None:
+        """Shows nothing, until there is another image."""
+        self.asked += 1
+        self.sample = None
+        self.below.set_visibility(False)
 
     async def show_kind(self, change: Any) -> None:
         """Shows the layers in another way."""

@@ -17,10 +17,17 @@ RECIPES = {"": "the paper's", "fast": "fast (modern)", TUNED: "fine-tune"}
 LABELS = {"lr": "learning rate"}  # of fields whose name alone says too little
 
 
-def choose_recipe(t: Text) -> ui.select:
-    """The recipes by name, that of the paper chosen."""
+def recipes(t: Text, network: str) -> dict[str, str]:
+    """The recipes of a network by name, the usual one first: the paper's, or fast for a design."""
     names = {name: t(said) for name, said in RECIPES.items()}
-    return ui.select(names, value="", label=t("recipe")).classes("w-48")
+    if network.endswith(".net"):
+        names[""] = names.pop("fast")
+    return names
+
+
+def choose_recipe(t: Text, network: str) -> ui.select:
+    """The recipes of a network, the usual one chosen."""
+    return ui.select(recipes(t, network), value="", label=t("recipe")).classes("w-48")
 
 
 class Values:

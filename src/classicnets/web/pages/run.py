@@ -106,6 +106,7 @@ class Following:
             each.set_visibility(ready)
         self.said.set_text(visible(self._said(found, lines, waits, begun)))
         if found is None:
+            self.facts.clear()
             return
         self._facts(found)
         self._fill(found)
@@ -123,13 +124,15 @@ class Following:
         t, state = self.t, found.state if found else ""
         self.trained = state == "training" or (self.trained and begun)  # else it is about to
         if waits:
-            return t("Waiting")
+            return t("Waiting for {} before it", self.workspace.before(self.name))
         if state in ("", "stopped") and begun and not self.trained:
             return " ".join([t("Training begins."), *lines[-1:][: not found]])
         if state == "training" and found and not found.epochs:
             return " ".join([t("Training begins."), *lines[-1:]])
         if found is None:
-            return refusal(lines) or t("It ended before its training began.")
+            return refusal(lines) or t(
+                "It ended before its training began, or its folder was removed."
+            )
         return found.reason
 
     def _fill(self, found: "Followed") -> None:

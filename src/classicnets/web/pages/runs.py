@@ -1,7 +1,7 @@
 """Runs: all of a folder as a table, curves and confusion side by side, and a page for each."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from classicnets.web.shell import ROWS, computed, frame
 from classicnets.web.texts import Text
-from classicnets.web.workspace import Workspace, inside
+from classicnets.web.workspace import Workspace, inside, word
 
 from .confusion import show_confusion
 from .curves import LINE, curves, over
@@ -121,18 +121,32 @@ def _results(t: Text, name: str, results: Mapping[str, Mapping[str, Any]]) -> No
 def _rows(t: Text, workspace: Workspace) -> list[dict[str, Any]]:
     from classicnets.api.following import list_runs
 
-    return [
+    waiting = {job["name"]: job["words"] for job in workspace.waiting()}
+    found = [
         {
             "name": run.name,
             "network": run.network.rpartition("/")[2],
             "data": run.data.rpartition("/")[2],
-            "state": t(run.state),
+            "state": t("Waiting" if run.name in waiting else run.state),
             "epoch": len(run.epochs),
             "validation": _rounded(run.best_error),
             "test": _rounded(run.test_error),
         }
         for run in list_runs(workspace.runs)
     ]
+    known = {row["name"] for row in found}
+    return found + [
+        {**dict.fromkeys(COLUMNS), "name": name, "network": words[1].rpartition("/")[2],
+         "data": _given(words, "data"), "state": t("Waiting"), "epoch": 0}
+        for name, words in waiting.items() if words[0] == "train" and name not in known
+    ]  # fmt: skip
+
+
+def _given(words: Sequence[str], option: str) -> str:
+    """The last part of an option's value."""
+    start = word(option, "")
+    values = (each.removeprefix(start) for each in words if each.startswith(start))
+    return next(values, "").rpartition("/")[2]
 
 
 def _rounded(error: float | None) -> float | None:

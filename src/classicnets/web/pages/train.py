@@ -18,7 +18,7 @@ from classicnets.web.workspace import NAMED_SETS, Workspace, word
 
 from .design import START
 from .planned import show_plan
-from .recipe import RECIPES, TUNED, Values, choose_recipe
+from .recipe import TUNED, Values, choose_recipe, recipes
 
 if TYPE_CHECKING:
     from classicnets.api.recipe_form import RecipeForm, Value
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Short = tuple[int, int] | None  # steps, and the epochs that would do
 
+TWICE = "{} is given twice, here and in the list; give one"
 EVERY = 2.0  # seconds after which the next training that waits may begin
 # option of train -> heading, and the field of the form
 NUMBERS = {
@@ -50,7 +51,7 @@ def declare(workspace: Workspace) -> None:
                 ui.button(t("Estimate"), on_click=form.estimate).props("outline no-caps")
                 ui.button(t("Start"), on_click=form.start).props("no-caps")
             # below the buttons, which must not move while one is pressed
-            form.short = ui.label().classes("text-warning").props("role=status")
+            form.short = ui.label().classes("text-deep-orange").props("role=status")
             form.below = Answer(t)
             _waiting(t, workspace)
             with ui.column():  # where its spinner stands
@@ -67,6 +68,7 @@ class _Form:
         self.t, self.workspace = t, workspace
         self.numbers: dict[str, Any] = {}
         self.followed: dict[str, str] = {}
+        self.starting = False
         self.given_before: Mapping[str, str] = {}  # by the address, until there is a recipe
 
     def show(self, network: str, data: str, query: Mapping[str, str]) -> None:
@@ -83,8 +85,8 @@ class _Form:
         with ui.row().classes("gap-4 w-full"):
             self.network = ui.select(names, value=network, label=t("network"), with_input=True)
             self.data = ui.select(sets, value=data, label=t("data"))
-            self.recipe = choose_recipe(t)
-            if (recipe := query.get("recipe")) in RECIPES:
+            self.recipe = choose_recipe(t, network)
+            if (recipe := query.get("recipe")) in self.recipe.options:
                 self.recipe.value = recipe
             self.weights = ui.select({"": t("none")}, value="", label=t("weights to start from"))
             for each in (self.network, self.data, self.weights):
@@ -105,6 +107,10 @@ class _Form:
 
     async def changed(self) -> None:
         """Offers the weights that fit, and reads the recipe."""
+        known = recipes(self.t, str(self.network.value))
+        if known != self.recipe.options:
+            kept = self.recipe.value if self.recipe.value in known else ""
+            self.recipe.set_options(known, value=kept)
         asked = self._asked()
         try:
             offered, form, values, short = await computed(self._read)
@@ -215,14 +221,17 @@ class _Form:
         """Field of the recipe -> what is given for it. Raises a ValueError where that is twice."""
         numbers = {NUMBERS[name][1]: text for name, text in self.given().items() if name != "seed"}
         if twice := numbers.keys() & self.values.changes.keys():
-            raise ValueError(f"{min(twice)} is given twice; give one")
+            raise ValueError(TWICE.format(min(twice)))
         return numbers | self.values.changes
 
     def _wrong(self, option: str, value: str | None) -> str | None:
         """What is said below a field for a number."""
         if (form := self.values.form) is None or not (value or "").strip():
             return None
-        return visible(form.fault(NUMBERS[option][1], str(value).strip())) or None
+        field = NUMBERS[option][1]
+        if field in self.values.changes:
+            return TWICE.format(field)
+        return visible(form.fault(field, str(value).strip())) or None
 
     def _checked(self) -> dict[str, str]:
         """What is given for the recipe, once all that is given is found to be legal."""
@@ -249,7 +258,12 @@ class _Form:
 
     async def start(self) -> None:
         """Queues the training, and goes to its run."""
-        await self.below.show(self._queued, lambda name: ui.navigate.to(f"/run/{quote(name)}"))
+        if self.starting:
+            return  # a second click, before the page of the first one's run is there
+        self.starting = True
+        self.starting = await self.below.show(
+            self._queued, lambda name: ui.navigate.to(f"/run/{quote(name)}")
+        )
 
     def _queued(self) -> str:
         """Queues the training, and returns the name of its run."""
