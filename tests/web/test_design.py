@@ -65,7 +65,7 @@ def test_a_design_is_saved_and_leads_to_training(editor, folder):
     name.fill("mine.net")
     editor.get_by_role("button", name="Save", exact=True).click()
     editor.get_by_text("mine.net is saved").wait_for()
-    assert not editor.get_by_text("Not saved").locator("visible=true").count()
+    assert not editor.locator("[role=status]", has_text="Not saved").count()  # but for notices
     editor.get_by_role("button", name="Save and train").click()
     editor.wait_for_url("**/train?network=mine.net")
     assert (folder / "designs" / "mine.net").read_text() == text

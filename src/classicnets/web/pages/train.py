@@ -50,11 +50,13 @@ def declare(workspace: Workspace) -> None:
             with ui.row():
                 ui.button(t("Estimate"), on_click=form.estimate).props("outline no-caps")
                 ui.button(t("Start"), on_click=form.start).props("no-caps")
-            # below the buttons, which must not move while one is pressed
+            # all that changes stands below the buttons, which must not move while one is pressed
             form.short = ui.label().classes("text-deep-orange").props("role=status")
             form.below = Answer(t)
+            with ui.column() as reading:  # where its spinner stands
+                form.list_values()
             _waiting(t, workspace)
-            with ui.column():  # where its spinner stands
+            with reading:
                 await form.changed()
 
 
@@ -100,7 +102,10 @@ class _Form:
                 # what was said of another number is gone; browsers tell of a click before of blur
                 field.on_value_change(lambda: self.below.clear())
                 self.numbers[option] = field.props("clearable stack-label").classes("w-48")
-        self.values = Values(t, self.follow)
+
+    def list_values(self) -> None:
+        """The place for the recipe, which is read anew for another choice."""
+        self.values = Values(self.t, self.follow)
         for each in (self.network, self.data, self.recipe):
             each.on_value_change(self.changed)
         self.weights.on_value_change(self.started_from)
