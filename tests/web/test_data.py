@@ -78,6 +78,8 @@ def test_a_messy_archive_becomes_a_set_and_all_of_it_is_said(page, folder):
     (made,) = [p for p in (folder / "data").iterdir() if p.name != f"{HOSTILE} set"]
     assert {p.name for p in made.iterdir() if p.is_dir()} == {FOX, HOSTILE}
     page.get_by_text("side 32, crop 32, RandomCrop(pad=2").wait_for()
+    page.reload()
+    page.get_by_text(f"{FOX} · 8 / 1 / 2").wait_for()
     first = page.get_by_role("combobox", name="network").input_value()
     page.get_by_role("link", name="Train on it").click()
     page.wait_for_url(f"**/train?data={made.name}")

@@ -184,6 +184,7 @@ def test_the_language_and_the_colours_are_kept(page):
     page.get_by_role("button", name="中文").click()
     page.get_by_text("六篇论文").wait_for()
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    assert "连接丢失" in page.content()  # what NiceGUI says of a connection that is lost
     page.goto("/network/lenet5")
     page.get_by_text("感受野").first.wait_for()
     before = page.evaluate("Quasar.Dark.isActive")

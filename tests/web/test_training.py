@@ -232,7 +232,7 @@ def test_a_second_training_waits_for_the_first_and_is_withdrawn(browser, tmp_pat
             page.wait_for_url("**/run/*")
         page.get_by_text("Waiting for 1 before it").wait_for()
         page.goto("/runs")
-        page.get_by_role("row", name="lenet5-digits-2 lenet5 digits Waiting 0").wait_for()
+        page.get_by_role("row", name="lenet5-digits-2 Waiting 0 lenet5 digits").wait_for()
         assert not page.get_by_text("lenet5-digits-3").count()
         page.goto("/train")
         page.get_by_text("Waiting", exact=True).wait_for()

@@ -192,7 +192,10 @@ class Splits:
             if not isinstance(images, Images | ImageFiles):
                 raise ValueError(f"{part} must be Images or ImageFiles, not {_describe(images)}")
             if not len(images):
-                raise ValueError(f"{self.name}, {part} split, has no images")
+                raise ValueError(
+                    f"{self.name}, {part} split, has no images; training, validation and test "
+                    "each need some"
+                )
         if len(set(channels := [images.channels for images in parts.values()])) > 1:
             raise ValueError(
                 f"the splits of {self.name} must have the same channels, not {channels}"

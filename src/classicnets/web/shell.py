@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -73,8 +74,10 @@ def frame(request: Request, title: str) -> Iterator[Text]:
     ui.on_exception(noticed)
     ui.page_title(f"{title} · classicnets")
     ui.add_css(STYLE)
-    if t.language == "zh":
-        ui.query("html").props("lang=zh-CN")  # for who has it read aloud
+    if t.language == "zh":  # of what NiceGUI says, and for who has it read aloud
+        client = ui.context.client
+        client.page = copy(client.page)
+        client.page.language = "zh-CN"
     chosen = request.cookies.get("dark")
     dark = ui.dark_mode(None if chosen is None else chosen == "1")
     with ui.header().classes("items-center no-wrap q-py-sm bg-primary"):

@@ -107,6 +107,7 @@ class _Page:
 
     def _show(self, found: "Shown") -> None:
         self.wanted, of, beside = found
+        ui.navigate.history.replace(f"/data?name={quote(self.wanted)}")
         _show(self.t, self.wanted, of, beside)
         _Augmenting(self.t, self.workspace, of).show()
 

@@ -18,12 +18,12 @@ from .tested import in_a_line
 
 COLUMNS = {
     "name": "run",
-    "network": "network",
-    "data": "data",
-    "state": "state",
+    "state": "state",  # which a phone shows without scrolling
     "epoch": "epoch",
     "validation": "best validation error, %",
     "test": "test error, %",
+    "network": "network",
+    "data": "data",
 }
 # a link in a table's cell; whatever the name is, it is text
 LINK = """<q-td :props="props"><a class="text-primary underline"
