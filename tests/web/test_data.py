@@ -1,11 +1,12 @@
 """A set is looked at, and a messy folder or archive of images becomes one."""
 
+import glob
 import http.client
 import io
 import shutil
 import zipfile
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from PIL import Image
@@ -86,6 +87,15 @@ def test_a_messy_archive_becomes_a_set_and_all_of_it_is_said(page, folder):
     assert page.get_by_role("combobox", name="network").input_value() == first
     page.get_by_role("combobox", name="data").click()
     page.get_by_role("option", name=made.name, exact=True).wait_for()
+    page.goto("/data?name=digits")
+    page.get_by_text("median height and width").wait_for()
+    assert not page.get_by_role("button", name="Delete").count()  # of the package
+    page.goto(f"/data?name={quote(made.name)}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.wait_for_url("**/data")
+    assert not made.exists()
+    assert len(list((folder / "trash").glob(f"{glob.escape(made.name)}-*"))) == 1
 
 
 @pytest.mark.parametrize(

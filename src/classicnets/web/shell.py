@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
+from datetime import datetime
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -160,6 +161,18 @@ def ask_to_stop(t: Text, directory: Path) -> None:
 
     stop(directory)
     ui.notify(t("About to save and end."))
+
+
+async def throw_away(t: Text, name: str, trash: Callable[[str, str], None], then: str) -> None:
+    """Has something moved to the folder trash once that is confirmed, and goes to a page."""
+    with ui.dialog() as dialog, ui.card():
+        ui.label(t("Move {} to the folder trash?", name))
+        with ui.row():
+            ui.button(t("Delete"), on_click=lambda: dialog.submit(True)).props("color=negative")
+            ui.button(t("cancel"), on_click=lambda: dialog.submit(False)).props("flat")
+    if await dialog:
+        trash(name, f"{datetime.now():%Y%m%d-%H%M%S}")
+        ui.navigate.to(then)
 
 
 class Answer:

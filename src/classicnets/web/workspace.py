@@ -281,12 +281,28 @@ class Workspace:
         if self.begun(name) or lock_holder(path):
             raise ValueError(f"{name} is being trained; stop it first")
         self.withdraw(name)
-        place = self.folder / "trash"
-        place.mkdir(exist_ok=True)
-        path.rename(place / f"{name}-{when}")
+        place = self._throw(path, when)
         self.started.pop(name, None)
         with suppress(FileNotFoundError):
-            inside(self.runs, f"{name}.log").rename(place / f"{name}-{when}.log")
+            inside(self.runs, f"{name}.log").rename(f"{place}.log")
+
+    def is_own(self, name: str) -> bool:
+        """Whether data are of this folder, as what was dropped on a page is."""
+        return name in self.data and self.data[name].parent == self.folder / "data"
+
+    def trash_data(self, name: str, when: str) -> None:
+        """Moves a set of this folder into the folder `trash`. Raises a ValueError while something
+        is in training, which may read it."""
+        with self.changing:
+            if self.busy() or self.waiting():
+                raise ValueError(f"a training may read {name}; wait until none runs or waits")
+            if self.is_own(name):
+                self._throw(self.data.pop(name), when)
+
+    def _throw(self, path: Path, when: str) -> Path:
+        place = self.folder / "trash" / f"{path.name}-{when}"
+        place.parent.mkdir(exist_ok=True)
+        return path.rename(place)
 
     def _keep(self, jobs: Sequence[Any]) -> None:
         self.runs.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from classicnets.support.names import visible
 from classicnets.web.dropzone import Dropzone, declare_pieces
 from classicnets.web.intake import Intake
-from classicnets.web.shell import COLOURS, FAINT, Answer, frame
+from classicnets.web.shell import COLOURS, FAINT, Answer, frame, throw_away
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
@@ -109,6 +109,9 @@ class _Page:
         self.wanted, of, beside = found
         ui.navigate.history.replace(f"/data?name={quote(self.wanted)}")
         _show(self.t, self.wanted, of, beside)
+        if self.workspace.is_own(self.wanted):
+            trash = partial(throw_away, self.t, self.wanted, self.workspace.trash_data, "/data")
+            ui.button(self.t("Delete"), on_click=trash).props("no-caps outline color=negative")
         _Augmenting(self.t, self.workspace, of).show()
 
     def _from_here(self, work: Callable[[], T]) -> T:

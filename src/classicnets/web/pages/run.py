@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -10,7 +9,7 @@ from nicegui import ui
 
 from classicnets.support.names import visible
 from classicnets.support.units import format_seconds
-from classicnets.web.shell import Missing
+from classicnets.web.shell import Missing, throw_away
 from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, refusal
@@ -189,12 +188,4 @@ class Following:
 
     async def ask_to_delete(self) -> None:
         """Moves the run to the folder trash once that is confirmed."""
-        t = self.t
-        with ui.dialog() as dialog, ui.card():
-            ui.label(t("Move {} to the folder trash?", self.name))
-            with ui.row():
-                ui.button(t("Delete"), on_click=lambda: dialog.submit(True)).props("color=negative")
-                ui.button(t("cancel"), on_click=lambda: dialog.submit(False)).props("flat")
-        if await dialog:
-            self.workspace.trash(self.name, f"{datetime.now():%Y%m%d-%H%M%S}")
-            ui.navigate.to("/runs")
+        await throw_away(self.t, self.name, self.workspace.trash, "/runs")
