@@ -163,6 +163,18 @@ def ask_to_stop(t: Text, directory: Path) -> None:
     ui.notify(t("About to save and end."))
 
 
+def choose_by_name(names: list[str], **how: Any) -> ui.select:
+    """A choice among many names, which a name that is typed whole makes too, at Enter."""
+    select, typed = ui.select(names, with_input=True, **how), {"name": ""}
+
+    def choose() -> None:
+        if typed["name"] in names:
+            select.set_value(typed["name"])
+
+    select.on("input-value", lambda event: typed.update(name=str(event.args)))
+    return select.on("keydown.enter", choose, [])
+
+
 async def throw_away(t: Text, name: str, trash: Callable[[str, str], None], then: str) -> None:
     """Has something moved to the folder trash once that is confirmed, and goes to a page."""
     with ui.dialog() as dialog, ui.card():

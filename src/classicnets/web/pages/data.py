@@ -12,7 +12,7 @@ from starlette.requests import Request
 from classicnets.support.names import visible
 from classicnets.web.dropzone import Dropzone, declare_pieces
 from classicnets.web.intake import Intake
-from classicnets.web.shell import COLOURS, FAINT, Answer, frame, throw_away
+from classicnets.web.shell import COLOURS, FAINT, Answer, choose_by_name, frame, throw_away
 from classicnets.web.terms import facts, term
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
@@ -233,7 +233,7 @@ class _Augmenting:
         ).classes("text-caption")
         names = self.workspace.network_names()
         with ui.row().classes("gap-4"):
-            self.network = ui.select(names, value=START, label=t("network"), with_input=True)
+            self.network = choose_by_name(names, value=START, label=t("network"))
             self.recipe = choose_recipe(t, START)
         self.below = Answer(t)
         for field in (self.network, self.recipe):

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from classicnets.support.errors import plain_reason
 from classicnets.support.names import visible
 from classicnets.support.units import format_change
-from classicnets.web.shell import Answer, computed, frame
+from classicnets.web.shell import Answer, choose_by_name, computed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
 
@@ -97,7 +97,7 @@ class _Designing:
     def __init__(self, t: Text, workspace: Workspace, name: str):
         self.t, self.workspace, self.name = t, workspace, name
         self.before: list[str] = []
-        self.address = self.begins_with = ""
+        self.address = ""
         self.unsaved: Any = {}  # address -> the text, kept by this tab until it is saved
         self.measuring: asyncio.Task[None] | None = None
 
@@ -111,9 +111,7 @@ class _Designing:
                 ui.button(t("Begin anew"), on_click=lambda: self._write(text)).props("no-caps flat")
         with ui.row().classes("items-end w-full"):
             names, begin = self.workspace.network_names(), self.begin_with
-            first = ui.select(names, label=t("Begin with"), with_input=True, on_change=begin)
-            first.classes("w-56").on("input-value", self.typed)
-            first.on("keydown.enter", self.begin_with_typed, [])
+            choose_by_name(names, label=t("Begin with"), on_change=begin).classes("w-56")
             self.file = ui.input(t("file"), value=self.name).classes("w-56")
             ui.button(t("Save"), on_click=self.save).props("no-caps")
             ui.button(t("Save and train"), on_click=self.train).props("no-caps outline")
@@ -151,15 +149,6 @@ class _Designing:
             self.recipe = choose_recipe(t, self.name)
             ui.button(t("Estimate"), on_click=self.plan).props("no-caps outline")
         self.planned = Answer(t)
-
-    def typed(self, event: Any) -> None:
-        """Remembers what is typed in place of a choice."""
-        self.begins_with = str(event.args or "")
-
-    def begin_with_typed(self) -> None:
-        """Opens the network or design whose name is typed whole."""
-        if self.begins_with in self.workspace.network_names():
-            ui.navigate.to(f"/design?network={quote(self.begins_with)}")
 
     def begin_with(self, change: Any) -> None:
         """Opens another network or design."""

@@ -11,7 +11,7 @@ from nicegui import ui
 
 from classicnets.support.names import visible
 from classicnets.support.tables import format_bytes
-from classicnets.web.shell import COLOURS, FAINT, ROWS, Answer
+from classicnets.web.shell import COLOURS, FAINT, ROWS, Answer, choose_by_name
 from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace
@@ -212,7 +212,7 @@ def _beside(t: Text, found: Found, workspace: Workspace) -> None:
     """What differs from another network, once one is chosen."""
     ui.label(t("Beside another network")).classes("text-h6")
     chosen = (
-        ui.select(workspace.network_names(), with_input=True, label=t("network"))
+        choose_by_name(workspace.network_names(), label=t("network"))
         .props("dense outlined")
         .classes("w-64")
     )

@@ -12,7 +12,7 @@ from nicegui import app, ui
 from starlette.requests import Request
 
 from classicnets.support.names import visible
-from classicnets.web.shell import Answer, computed, failed, frame
+from classicnets.web.shell import Answer, choose_by_name, computed, failed, frame
 from classicnets.web.texts import Text
 from classicnets.web.workspace import NAMED_SETS, Workspace, word
 
@@ -85,7 +85,7 @@ class _Form:
         network = network if network in names else START
         data = data if data in sets else "digits"
         with ui.row().classes("gap-4 w-full"):
-            self.network = ui.select(names, value=network, label=t("network"), with_input=True)
+            self.network = choose_by_name(names, value=network, label=t("network"))
             self.data = ui.select(sets, value=data, label=t("data"))
             self.recipe = choose_recipe(t, network)
             if (recipe := query.get("recipe")) in self.recipe.options:
