@@ -199,7 +199,6 @@ CHINESE: Mapping[str, str] = {
     "Waiting": "等待中",
     "Waiting for {} before it": "等待中，前面还有 {} 个",
     "withdraw": "撤回",
-    "{} waits or begins": "{} 已排队或开始",
     # runs
     "Compare": "比较",
     "top-1 error on validation, %": "验证集 top-1 错误率，%",

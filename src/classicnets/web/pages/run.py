@@ -184,7 +184,8 @@ class Following:
             self.workspace.queue(self.name, words)
         finally:
             await self.look_again()
-        ui.notify(self.t("{} waits or begins", self.name))
+        waits = self.workspace.waits(self.name)
+        ui.notify(self.t("Waiting" if waits else "Training begins."))
 
     async def ask_to_delete(self) -> None:
         """Moves the run to the folder trash once that is confirmed."""
