@@ -109,7 +109,7 @@ def splits(**parts: object) -> Splits:
         ({"test": (PIXELS, LABELS)}, "test must be Images or ImageFiles, not tuple"),
         (
             {"validation": Images(PIXELS[:0], LABELS[:0])},
-            "mine, validation split, has no images",
+            "mine, validation split, has no images; training, validation and test each need some",
         ),
         (
             {"test": Images(PIXELS.expand(-1, 3, -1, -1), LABELS)},

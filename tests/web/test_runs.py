@@ -170,7 +170,7 @@ def test_a_run_is_resumed_once_and_stop_withdraws_it_while_it_waits(page, folder
     page.goto("/run/stopped")
     resume = page.get_by_role("button", name="Resume")
     resume.dblclick()
-    page.get_by_text("Waiting", exact=True).wait_for()
+    page.get_by_text(re.compile("Waiting for . before it")).wait_for()
     assert not resume.is_visible()
     assert not page.get_by_role("button", name="Delete").is_visible()
     queue = folder / "runs" / "queue.json"

@@ -39,7 +39,7 @@ ROWS = ':pagination-label="(first, last, all) => `${first}-${last} / ${all}`"'
 YEAR = 365 * 24 * 3600
 # few lines of style: all else is NiceGUI's own
 STYLE = """
-html { scrollbar-gutter: stable }
+@media (min-width: 600px) { html { scrollbar-gutter: stable } }
 .nav { flex: 1 1 0; min-width: 0 }
 .nav a { text-decoration: none; color: inherit; padding: .4rem .7rem; border-radius: .4rem;
          white-space: nowrap }

@@ -19,6 +19,7 @@ from classicnets.web.workspace import Workspace
 
 from .curves import named
 from .design import START
+from .opened import as_url
 from .recipe import choose_recipe
 
 if TYPE_CHECKING:
@@ -268,5 +269,5 @@ def _strip(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def _image(strip: Image.Image) -> None:
-    shown = ui.image(strip).style(f"width:{strip.width}px;max-width:100%")
+    shown = ui.image(as_url(strip)).style(f"width:{strip.width}px;max-width:100%")
     shown.props(f"no-spinner ratio={strip.width / strip.height}")  # nothing below it jumps

@@ -12,6 +12,8 @@ from classicnets.web.shell import ask_to_stop, computed, failed
 from classicnets.web.terms import facts
 from classicnets.web.texts import Text
 
+from .opened import as_url
+
 if TYPE_CHECKING:
     from classicnets.api.following_experiments import FollowedExperiment
     from classicnets.experiments.report import ExperimentReport
@@ -121,5 +123,5 @@ def show_figure(png: bytes) -> None:
     """A figure on white, as it was drawn; on a phone so large that it can be read, and scrolls."""
     image = Image.open(io.BytesIO(png), formats=["PNG"])
     with ui.element("div").classes("w-full overflow-x-auto"):
-        shown = ui.image(image).classes("figure")
+        shown = ui.image(as_url(image)).classes("figure")
     shown.style(f"width:{image.width}px;max-width:max(100%, {LEGIBLE}px);background:white")
