@@ -80,8 +80,8 @@ def study(
     """
     (one,) = select([name])
     given = {"seeds": seeds, "quick": quick, "data": data}
-    for left in given.keys() - taken(one, given).keys():
-        if given[left]:
+    for left in given:
+        if given[left] and left not in taken(one, given):
             raise ValueError(f"{name} takes no {option(left, given[left])}: {_why(one)}")
     directory = place(out, name, quick)
     own = one.data if data is None else str(data)

@@ -89,10 +89,10 @@ class Following:
     def update(self, found: "Followed | None") -> None:
         """Shows a run as it is now."""
         lines, waits = self.workspace.log(self.name), self.workspace.waits(self.name)
-        begun = self.workspace.begun(self.name)
-        if (found, lines, waits, begun) == self.seen:
+        begun, before = self.workspace.begun(self.name), self.workspace.before(self.name)
+        if (found, lines, waits, begun, before) == self.seen:
             return
-        self.seen = (found, lines, waits, begun)
+        self.seen = (found, lines, waits, begun, before)
         self.log.set_text("\n".join(lines))
         state = found.state if found else ""
         busy = waits or begun or state == "training"
