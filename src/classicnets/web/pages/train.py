@@ -265,10 +265,13 @@ class _Form:
         """Queues the training, and goes to its run."""
         if self.starting:
             return  # a second click, before the page of the first one's run is there
-        self.starting = True
-        self.starting = await self.below.show(
-            self._queued, lambda name: ui.navigate.to(f"/run/{quote(name)}")
-        )
+        self.starting, begun = True, False
+        try:
+            begun = await self.below.show(
+                self._queued, lambda name: ui.navigate.to(f"/run/{quote(name)}")
+            )
+        finally:
+            self.starting = begun
 
     def _queued(self) -> str:
         """Queues the training, and returns the name of its run."""
