@@ -91,6 +91,10 @@ def test_a_move_is_written_to_a_new_file_and_the_old_one_stays(run_cli, mine):
     before = Path("new.net").read_bytes()
     again = run_cli("suggest", "mine.net", "--apply", "relu", "--out", "new.net")
     assert (again.status, Path("new.net").read_bytes()) == (2, before)
+    Path("new.net").write_text("older")
+    words = ("--apply", "two-3x3", "--at", "conv2", "--out", "new.net", "--exist-ok")
+    assert run_cli("suggest", "mine.net", *words).status == 0
+    assert Path("new.net").read_bytes() == before
 
 
 def test_a_long_search_says_how_far_it_is(run_cli, mine, monkeypatch):
@@ -168,11 +172,19 @@ def test_a_warning_about_the_design_is_printed(run_cli, mine):
         ),
         (
             ["mine.net", "--apply", "two-3x3", "--out", "b.txt"],
-            "a design is written to a file that",
+            "a design's file ends in .net, not 'b.txt'",
         ),
         (
             ["mine.net", "--apply", "two-3x3", "--out", "mine.net"],
-            "mine.net exists; name a new file",
+            "mine.net exists; name a new file, or add --exist-ok to replace it",
+        ),
+        (
+            ["mine.net", "--apply", "two-3x3", "--out", "nowhere/b.net"],
+            "no such folder: nowhere",
+        ),
+        (
+            ["mine.net", "--apply", "two-3x3", "--exist-ok"],
+            "--exist-ok goes with --apply MOVE --out FILE.net, whose file it replaces",
         ),
         (["nope"], "no network 'nope'"),
     ],

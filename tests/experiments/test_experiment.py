@@ -308,6 +308,9 @@ REFUSED = {
     "lr=0.01 and .* lr=0.010 are the same variant": {
         "names": ["narrow.net"], "overrides": {"size": 16, "lr": "0.01,0.010"},
     },
+    "with the same recipe but for the protocol, by which `evaluate` tests": {
+        "names": ["narrow.net"], "overrides": {"size": 16, "protocol": "single,ten-crop"},
+    },
     "a recipe has no 'lrr'; did you mean lr": {"overrides": {"lrr": "1,2"}},
     "batch lacks a value in '16,'": {"overrides": {"batch": "16,"}},
     "seeds must be 2 to 1000, not 1; 6 are the least for a verdict": {"seeds": 1},

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from classicnets.recipes.fast import OWN
 from classicnets.studies import lenet, resnet
 from classicnets.studies.index import STUDIES, select
 from classicnets.studies.keeping import read_kept
-from classicnets.studies.lab import Lab, Variant
+from classicnets.studies.lab import Lab, Variant, evaluated
 from classicnets.studies.verdicts import CANNOT_TELL, CONFIRMED, LOWER, VERDICTS
 
 TRAINING = select(kind="training")
@@ -46,15 +47,17 @@ def test_what_a_study_compares_can_be_built_and_trained(study, tmp_path):
     with pytest.raises(Stopped) as stopped:
         study.run(Looking(study.name, tmp_path))
     variants, comparisons, how = stopped.value.args
-    assert len(variants) >= 2
     assert comparisons >= 1
     recipe = catalog.find("resnet20").recipe if "recipe" in how else OWN
+    trained = set()
     for variant in variants.values():
-        with_overrides(recipe, how.get("epochs"), dict(variant.settings))
+        changed = with_overrides(recipe, how.get("epochs"), dict(variant.settings))
+        trained.add((variant.network, repr(replace(changed, protocol="single"))))
         if "\n" in variant.network:
             assert output_shape(read(variant.network)) == (10,)
         else:
             assert catalog.find(variant.network).paper
+    assert len(trained) == len(variants)  # a protocol of evaluation trains nothing else
 
 
 def test_inception_and_its_plain_equal_cost_the_same(tmp_path):
@@ -143,6 +146,23 @@ def test_no_claim_is_confirmed_by_a_network_that_gives_one_answer(tmp_path):
     assert found.answer.endswith("; silent: learnt nothing, at least half of the runs guess")
     found = lab.compare(variants, expected, may_fail=["silent"], **how)  # nothing is trained again
     assert found.verdict == CONFIRMED
+
+
+@pytest.mark.slow
+def test_one_network_is_measured_in_several_ways_on_the_same_runs(tmp_path):
+    text = "[16x16x1] input\nconv1: 8 5x5 filters at stride 4\nrelu1: relu\nfc: 10 neurons\n"
+    settings = {"size": "16", "side": "20", "crop_sampler": "RandomCrop()", "lr": "0.02"}
+    lab, names = Lab("x", tmp_path, processes=1), ("single", "ten-crop")
+    measures = {name: evaluated(name) for name in names}
+    found = lab.within(Variant(text, settings), measures, {names: LOWER}, epochs=1)
+    runs = sorted((tmp_path / "experiment/runs").iterdir())
+    assert len(runs) == 6
+    for name in names:
+        errors = [cn.evaluate(run, protocol=name).top1_error for run in runs]
+        assert found.runs["values"][name] == errors
+    tested = found.runs["variants"]["network"]["test_errors"]
+    assert found.runs["values"]["single"] == list(tested)
+    assert found.runs["values"]["single"] != found.runs["values"]["ten-crop"]
 
 
 def test_the_full_length_study_is_made_of_ordinary_runs(tmp_path):

@@ -36,8 +36,8 @@ from classicnets.exports.comparison import (
 from classicnets.exports.formats import FORMATS, Format, find_format
 from classicnets.exports.job import Job
 from classicnets.support.arguments import answering
-from classicnets.support.errors import option, plain_reason
-from classicnets.support.files import exists, read_named
+from classicnets.support.errors import plain_reason
+from classicnets.support.files import exists, read_named, require_place
 from classicnets.support.modules import copy_network
 from classicnets.training.run.config import RunConfig
 from classicnets.training.run.directory import DESIGN, Run
@@ -80,7 +80,7 @@ def export(
     """
     path = Path(out).expanduser()
     found = find_format(format or _format_of(path), precision, with_preprocessing)
-    _require_place(path, found, exist_ok)
+    require_place(path, found.suffix, f"a file of {found.name}", exist_ok)
     found.require_packages()
     opened = open_trained(run)
     module = load_best(opened, network)
@@ -127,19 +127,6 @@ def _format_of(path: Path) -> str:
             return one.name
     endings = ", ".join(one.suffix for one in FORMATS.values())
     raise ValueError(f"{path.name} says no format; name one, or end it in {endings}")
-
-
-def _require_place(path: Path, found: Format, exist_ok: bool) -> None:
-    if path.suffix != found.suffix:
-        raise ValueError(f"a file of {found.name} ends in {found.suffix}, not {path.name!r}")
-    if not path.parent.is_dir():
-        raise ValueError(f"no such folder: {path.parent}")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder")
-    if exists(path) and not exist_ok:
-        raise ValueError(
-            f"{path} exists; name a new file, or add {option('exist_ok')} to replace it"
-        )
 
 
 def _images(run: Run, data: str | None, calibrate: bool) -> _Sample:

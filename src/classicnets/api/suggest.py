@@ -12,7 +12,7 @@ from classicnets.designs.build import written
 from classicnets.designs.moves import MOVES, Move, find_move, folded, require_layer
 from classicnets.designs.writer import write
 from classicnets.support.errors import first_few, suggest as nearest
-from classicnets.support.files import write_atomic
+from classicnets.support.files import require_place, write_atomic
 from classicnets.support.progress import progress
 from classicnets.support.tables import align, format_bytes, html_lines
 from classicnets.support.units import format_change, parse_bytes, parse_count
@@ -67,13 +67,12 @@ class Suggestion:
     after: Figures
     difference: Difference
 
-    def save(self, path: str | Path) -> None:
-        """Writes the design to a new file. Raises a ValueError where there is one already."""
+    def save(self, path: str | Path, exist_ok: bool = False) -> None:
+        """Writes the design to a new file. Raises a ValueError where there is one already, unless
+        exist_ok replaces it.
+        """
         path = Path(path)
-        if path.suffix != ".net":
-            raise ValueError(f"a design is written to a file that ends in .net, not {path.name!r}")
-        if path.exists():
-            raise ValueError(f"{path} exists; name a new file")
+        require_place(path, ".net", "a design's file", exist_ok)
         write_atomic(path, self.design.encode())
 
     def text(self) -> str:

@@ -52,12 +52,10 @@ def design(
       classicnets design vgg_d --width 1/4 --input 3x64x64 --classes 10
     """
     import classicnets as cn
-    from classicnets.support.files import write_atomic
+    from classicnets.support.files import require_place, write_atomic
 
-    if out is not None and out.suffix != ".net":
-        raise ValueError(f"--out of a design ends in .net, not {out.name!r}")
-    if out is not None and out.exists() and not exist_ok:
-        raise ValueError(f"{out} exists; name a new file, or add --exist-ok to replace it")
+    if out is not None:
+        require_place(out, ".net", "a design's file", exist_ok)
     with without_compiler():
         text = cn.design(network, width, parsed_size(size, network), classes)
     if out is None:

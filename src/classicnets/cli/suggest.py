@@ -19,6 +19,7 @@ from .options import (
     MissingClasses,
     Network,
     RecipeName,
+    ReplaceFile,
     parsed_size,
 )
 from .report import warn_of_design
@@ -102,6 +103,7 @@ def suggest(
             "--measure: the directory of the experiment",
         ),
     ] = None,
+    exist_ok: ReplaceFile = False,
     measure: Annotated[
         bool,
         typer.Option(
@@ -177,6 +179,8 @@ def suggest(
         raise ValueError("--apply and --measure exclude each other; give one")
     if out is not None and not (apply or measure):
         raise ValueError("--out goes with --apply MOVE, whose design it writes, or with --measure")
+    if exist_ok and not (apply and out):
+        raise ValueError("--exist-ok goes with --apply MOVE --out FILE.net, whose file it replaces")
     terms = {"seeds": seeds, "epochs": epochs, "budget": budget, "processes": processes}
     terms |= {"recipe": recipe or None, "search_lr": search_lr, "device": device, "out": out}
     terms |= {"allow_missing_classes": allow_missing_classes}
@@ -185,7 +189,7 @@ def suggest(
         entry = cn.find(network)
         image = parsed_size(size, entry)
         if apply:
-            _apply(cn.apply_move(entry, apply, at, image, batch), out, json)
+            _apply(cn.apply_move(entry, apply, at, image, batch), out, exist_ok, json)
         else:
             limits = (max_params, max_macs, max_memory)
             with bars():
@@ -228,9 +232,9 @@ def _measure(
     run(experiment, json)
 
 
-def _apply(found: "Suggestion", out: Path | None, json: bool) -> None:
+def _apply(found: "Suggestion", out: Path | None, exist_ok: bool, json: bool) -> None:
     if out is not None:
-        found.save(out)
+        found.save(out, exist_ok)
     if json:
         print_json(found.json())
         return

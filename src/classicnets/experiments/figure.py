@@ -45,6 +45,7 @@ def draw(report: "ExperimentReport") -> bytes:
         right.plot([one.low, one.high], [k, k], "-", color=orange)
         right.plot(one.mean, k, "o", color=orange)
     right.set_yticks(range(len(report.comparisons)), names[1:], fontsize=8)
-    right.set_ylim(len(report.comparisons) - 0.5, -0.5)
+    right.set_ylim(max(1, len(report.comparisons)) - 0.5, -0.5)
+    right.set_visible(bool(report.comparisons))  # of one network there are none
     right.set_xlabel(f"minus {names[0]}\n(points of test error)")
     return png(figure, dpi=120)

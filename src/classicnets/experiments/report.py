@@ -130,7 +130,7 @@ class ExperimentReport:
     def html(self) -> str:
         """A page that needs nothing else."""
         baseline, *others = (row.variant for row in self.rows)
-        title = f"{baseline} and {first_few(others)}"
+        title = f"{baseline} and {first_few(others)}" if others else baseline
         return html_page(title, STYLE, f"{html_text(title, 'h1')}\n{self._repr_html_()}")
 
     def sentences(self) -> Iterator[str]:

@@ -54,19 +54,30 @@ def distinct(variants: Sequence[Variant]) -> list[Variant]:
 
 
 def require_different(variants: Sequence[Variant]) -> None:
-    """Raises a ValueError for two variants that are the same network with the same recipe."""
+    """Raises a ValueError for two variants that are the same network, trained the same."""
     for k, variant in enumerate(variants):
         if before := _same(variant, variants[:k]):
+            but = (
+                ""
+                if before.recipe == variant.recipe
+                else " but for the protocol, by which `evaluate` tests: an experiment tests all "
+                "with one centre crop"
+            )
             raise ValueError(
                 f"{before.name} and {variant.name} are the same variant: the same network "
-                "with the same recipe"
+                f"with the same recipe{but}"
             )
 
 
 def _same(variant: Variant, others: Sequence[Variant]) -> Variant | None:
-    """The first of the others that is the same network with the same recipe."""
-    what = (variant.digest, variant.recipe)
-    return next((one for one in others if (one.digest, one.recipe) == what), None)
+    """The first of the others that is the same network, trained the same."""
+    what = _trained(variant)
+    return next((one for one in others if _trained(one) == what), None)
+
+
+def _trained(variant: Variant) -> tuple[str, dict[str, Any]]:
+    """What its training depends on: the network, and the recipe but for how a run is evaluated."""
+    return variant.digest, {k: v for k, v in variant.recipe.items() if k != "protocol"}
 
 
 def split_values(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from classicnets.training.run.directory import Run
 from . import narrow
 from .charts import Bars
 from .facts import built, layers, measured, some_digits
-from .lab import Lab, epochs_to
+from .lab import Lab, epochs_to, evaluated
 from .narrow import EIGHTH, in_colour, small, smalls
 from .study import NOTES, TEXT, Finding, structure, training
 from .verdicts import LOWER, equal, holding, same
@@ -291,10 +291,7 @@ def alexnet_augmented(lab: Lab) -> Finding:
     data="cifar10",
 )
 def alexnet_ten_crop(lab: Lab) -> Finding:
-    """Crops of 16 from 20 pixels; the runs of a pair are the same but for the test."""
-    crops = {"side": "20", "crop_sampler": "RandomCrop()"}
-    protocols = {"centre": "single", "ten crops": "ten-crop"}
-    text = in_colour(narrow.alexnet())
-    variants = {name: small(text, **crops, protocol=one)
-                for name, one in protocols.items()}  # fmt: skip
-    return lab.compare(variants, {("centre", "ten crops"): LOWER}, epochs=4, search_lr=False)
+    """Crops of 16 from 20 pixels."""
+    variant = small(in_colour(narrow.alexnet()), side="20", crop_sampler="RandomCrop()")
+    measures = {"centre": evaluated("single"), "ten crops": evaluated("ten-crop")}
+    return lab.within(variant, measures, {("centre", "ten crops"): LOWER}, epochs=4)

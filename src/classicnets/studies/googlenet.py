@@ -10,7 +10,7 @@ from classicnets.models.googlenet import TABLE_1, Widths, inception, naive
 from . import narrow
 from .charts import Bars
 from .facts import built, measured, weighted
-from .lab import Lab
+from .lab import Lab, evaluated
 from .narrow import START, TWO_MODULES, in_colour, small, smalls
 from .study import NOTES, TEXT, Finding, history, structure, training
 from .verdicts import LOWER, equal, holding, near, no_higher
@@ -265,10 +265,9 @@ def googlenet_average(lab: Lab) -> Finding:
     data="cifar10",
 )
 def googlenet_crops(lab: Lab) -> Finding:
-    """Crops of 16 from 20 pixels; the runs of a seed are the same but for the test."""
-    common = {"side": "20", "crop_sampler": "RandomCrop()"}
+    """Crops of 16 from 20 pixels, and for 144 from larger ones."""
+    variant = small(in_colour(narrow.inception()), side="20", crop_sampler="RandomCrop()")
     names = {"1 crop": "single", "10 crops": "ten-crop", "144 crops": "144-crop"}
-    text = in_colour(narrow.inception())
-    variants = {name: small(text, **common, protocol=one) for name, one in names.items()}
+    measures = {name: evaluated(protocol) for name, protocol in names.items()}
     expected = {("1 crop", "10 crops"): LOWER, ("1 crop", "144 crops"): LOWER}
-    return lab.compare(variants, expected, epochs=4, search_lr=False)
+    return lab.within(variant, measures, expected, epochs=4)

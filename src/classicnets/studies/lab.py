@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from classicnets.api.evaluate import evaluate
 from classicnets.api.paired import Experiment
 from classicnets.api.prepare import Terms, prepare
 from classicnets.data.sets import open_test
@@ -81,6 +82,26 @@ class Lab:
         runs, failed = runs_of(experiment, values), at_chance(experiment) - {*may_fail}
         return conclude(values, expected, unit, limits, runs, at_edge(experiment), failed)
 
+    def within(
+        self,
+        variant: Variant,
+        measures: Mapping[str, Measure],
+        expected: Mapping[Pair, Expected],
+        *,
+        epochs: int,
+        unit: str = "test error, points",
+    ) -> Finding:
+        """Trains one variant with each seed, and decides on the differences between several
+        measures of the same run; `expected` says of pairs of them what the claim does.
+
+        Where it learns nothing nothing is decided. Raises what `trained` does.
+        """
+        one = {"network": variant}
+        experiment = self.trained(one, len(expected), epochs=epochs, search_lr=False)
+        values = {name: measured(experiment, each)["network"] for name, each in measures.items()}
+        failed = measures if at_chance(experiment) else ()
+        return conclude(values, expected, unit, runs=runs_of(experiment, values), failed=failed)
+
     def trained(
         self,
         variants: Mapping[str, Variant],
@@ -115,6 +136,17 @@ class Lab:
 def train_error(outcome: Outcome, run: Run) -> float:
     """The error in % on the training images, as seen in the last epoch."""
     return 100.0 if outcome.diverged else run.epochs[-1].train_error
+
+
+def evaluated(protocol: str) -> Measure:
+    """The test error in % by one of the protocols of `evaluate`."""
+
+    def error(outcome: Outcome, run: Run) -> float:
+        if outcome.diverged:
+            return 100.0
+        return evaluate(run.directory, protocol=protocol).top1_error
+
+    return error
 
 
 def epochs_to(error: float | int) -> Measure:

@@ -13,11 +13,11 @@ from classicnets.training.run.directory import Run
 from classicnets.visualize.deconv import deconv
 from classicnets.visualize.probes import probes
 
-from . import lab as labs, narrow
+from . import narrow
 from .charts import Bars
 from .facts import built, layers, measured, some_digits
-from .lab import Lab, Measure, Pair, Variant
-from .narrow import EIGHTH, smalls
+from .lab import Lab, Measure, Pair
+from .narrow import EIGHTH, small, smalls
 from .study import NOTES, TEXT, Finding, history, structure, training
 from .verdicts import HIGHER, LOWER, equal, holding
 
@@ -205,16 +205,9 @@ def zfnet_deconvnet(lab: Lab) -> Finding:
 
 
 def _within(lab: Lab, pair: Pair, measure: Callable[[str], Measure], unit: str) -> Finding:
-    """Whether the second measure is lower, in runs of the published widths; wider stand beside.
-
-    The weights start as torch builds them: by these the runs that are kept were trained.
-    """
-    widths = {"as published": narrow.zfnet(), "wider": narrow.zfnet(middle=(64, 128, 64))}
-    variants = {name: Variant(text, {"size": "16"}) for name, text in widths.items()}
-    trained = lab.trained(variants, 1, epochs=6, search_lr=False)
-    values = {name: labs.measured(trained, measure(name))["as published"] for name in pair}
-    failed, runs = labs.at_chance(trained) & {"as published"}, labs.runs_of(trained, values)
-    return labs.conclude(values, {pair: LOWER}, unit, runs=runs, failed=pair if failed else ())
+    """Whether the second measure of the same runs is lower."""
+    measures = {name: measure(name) for name in pair}
+    return lab.within(small(narrow.zfnet()), measures, {pair: LOWER}, epochs=6, unit=unit)
 
 
 def _probe(layer: str) -> Measure:

@@ -10,7 +10,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
-from .errors import plain_reason
+from .errors import option, plain_reason
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -22,6 +22,20 @@ _HELD: "dict[Path, FileLock]" = {}  # until this process ends
 def exists(path: str | Path) -> bool:
     """Whether a path exists; False where a folder above it is closed, and for no possible path."""
     return os.path.exists(path)  # noqa: PTH110  # pathlib's raises a PermissionError
+
+
+def require_place(path: Path, ending: str, what: str, exist_ok: bool = False) -> None:
+    """Raises a ValueError where a new file cannot be written, or would replace another one."""
+    if path.suffix != ending:
+        raise ValueError(f"{what} ends in {ending}, not {path.name!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"no such folder: {path.parent}")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder")
+    if exists(path) and not exist_ok:
+        raise ValueError(
+            f"{path} exists; name a new file, or add {option('exist_ok')} to replace it"
+        )
 
 
 def open_regular(path: str | Path) -> BufferedReader:
