@@ -5,10 +5,10 @@
 
 The networks tables of README.md and README.zh-CN.md, the list of papers in docs/index.md, the
 moves in docs/moves.md, what was measured of them in docs/ideas.md, the claims in docs/claims.md
-and the pictures of trainings in docs/claims, predicted and measured steps in docs/planning.md, the
-same tables in docs/zh, the results of studies that the package has, the builders of networks among
-the public names in src/classicnets/__init__.py, what `classicnets list` shows, and
-docs/reference.md.
+and the pictures of trainings in docs/claims, predicted and measured steps in docs/planning.md, what
+trainings on few photos reach in docs/training.md, the same tables in docs/zh, the results of
+studies that the package has, the builders of networks among the public names in
+src/classicnets/__init__.py, what `classicnets list` shows, and docs/reference.md.
 """
 
 import csv
@@ -163,6 +163,18 @@ def kept() -> str:
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in short)
 
 
+def few_photos() -> str:
+    """A row for each training on few photos: seconds, steps, errors in % and that of chance."""
+    kept = json.loads((ROOT / "benchmarks/results/few_photos.json").read_text(encoding="utf-8"))
+    rows = []
+    for row in kept["rows"]:
+        size = f"{row['photos']:,}, {row['classes']}"
+        errors = (row["train_error"], row["new_error"], 100 - 100 / row["classes"])
+        cells = (f"`{row['network']}`", size, f"{row['seconds']:,}", f"{row['steps']:,}")
+        rows.append(f"| {' | '.join((*cells, *(f'{error:.1f}' for error in errors)))} |")
+    return "\n".join(rows)
+
+
 def memory_steps() -> str:
     """A row for each network: predicted and measured MiB of a step, and their ratio."""
     rows = []
@@ -223,6 +235,7 @@ def tables() -> dict[str, dict[str, str]]:
         "index.md": {"papers": papers()},
         "moves.md": {"moves": moves(MOVES), "recipe moves": moves(RECIPE_MOVES)},
         "ideas.md": ideas,
+        "training.md": {"few photos": few_photos()},
         "planning.md": {"memory of steps": memory_steps(), "time of steps": time_steps()},
     }
 

@@ -20,6 +20,7 @@ from classicnets.recipes.adapt import BATCHES, FEW_IMAGES, LEAST_BATCH, adapt
 from classicnets.recipes.lenet import DIGITS, MNIST
 from classicnets.recipes.resnet import CIFAR
 from classicnets.support.errors import on_command_line
+from classicnets.training.execution.execution import Execution
 from classicnets.training.recipe.init import HeNormal
 from classicnets.training.recipe.optimizers import SGD, AdamW
 from classicnets.training.recipe.schedules import (
@@ -195,6 +196,22 @@ def test_a_cpu_trains_any_network_on_very_few_images_in_some_minutes(name, count
 
 
 @pytest.mark.parametrize(
+    ("name", "count", "batch"),
+    [  # 8e12 multiply-adds are 1,051 images of VGG A, 65 batches of 16; 5,055 of GoogLeNet
+        ("vgg_a", 140, 8),
+        ("vgg_a", 700, 16),  # 25 batches of at least 16
+        ("vgg_a", 1_001, 32),
+        ("googlenet", 140, 16),
+        ("resnet101", 35, 8),  # of 7.57 G
+    ],
+)
+def test_networks_that_a_cpu_shows_few_images_take_smaller_batches(name, count, batch):
+    source, macs = catalog.find(name).recipe, catalog.find(name).macs
+    assert adapt(source, data(count), source, (), macs)[0].batch == batch
+    assert adapt(source, data(count), source)[0].batch == max(16, batch)
+
+
+@pytest.mark.parametrize(
     ("name", "count", "epochs", "words"),
     [
         # 40,000 images are 58 epochs of 700, and the paper's are 164
@@ -336,12 +353,13 @@ def test_that_few_large_images_take_a_cpu_long_is_printed_with_a_command_of_minu
     capsys, tmp_path, write_folder
 ):
     folder = write_folder(tmp_path / "my photos", 20)
-    options = {"device": "cpu", "epochs": 286}
-    printed = introduction(capsys, tmp_path / "a", "googlenet", str(folder), **options)
-    # 286 epochs of 28 images; 6 x 1.583 G operations each at 100 G in a second
-    minutes = 6 * 1.583e9 * 8_008 / 1e11 / 60
-    assert f"two CPU cores take about {minutes:.0f} minutes for this" in printed.err
-    assert f"train resnet20 --data '{folder}'\n" in printed.err
+    # epochs of 28 images; 6 x 1.583 G operations each at 100 G in a second, and at 240 G
+    for precision, epochs, rate in (("fp32", 286, 1e11), ("bf16", 686, 2.4e11)):
+        options = {"device": "cpu", "epochs": epochs, "execution": Execution(precision=precision)}
+        printed = introduction(capsys, tmp_path / precision, "googlenet", str(folder), **options)
+        minutes = 6 * 1.583e9 * 28 * epochs / rate / 60
+        assert f"two CPU cores take about {minutes:.0f} minutes for this" in printed.err
+        assert f"train resnet20 --data '{folder}'\n" in printed.err
     for name, epochs in (("resnet20", None), ("googlenet", None)):
         out = tmp_path / f"{name}{epochs}"
         assert "minutes" not in introduction(capsys, out, name, str(folder), epochs=epochs).err

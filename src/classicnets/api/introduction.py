@@ -24,7 +24,8 @@ FEW = 3  # smallest and largest classes that stand for many
 IMBALANCED = 5  # times as many images; of two such classes, always guessing one is right in 83 %
 SHOWN_NAMES = 8  # of frozen parameters
 FEW_STEPS = 300  # fewer hardly move a network from its initial values
-CPU_FLOPS = 1e11  # per second in training on two cores, measured: 0.9e11 to 1.6e11 in fp32
+# per second in training on two cores, measured: 0.9e11 to 1.6e11, and 1.6e11 to 4.8e11
+CPU_FLOPS = {"fp32": 1e11, "bf16": 2.4e11}
 LONG = 600  # seconds; small images are trained on in less
 
 
@@ -118,7 +119,7 @@ def _too_long(training: "Training") -> Iterator[str]:
     pixels = (config.input[1] / entry.input[1]) ** 2
     # forward and backward are three passes, a multiply-add is two operations
     images = config.images[0] * config.total_steps / config.steps_per_epoch
-    seconds = 6 * entry.macs * pixels * images / CPU_FLOPS
+    seconds = 6 * entry.macs * pixels * images / CPU_FLOPS[config.execution.precision]
     if seconds > LONG:
         yield (
             f"two CPU cores take about {seconds / 60:.0f} minutes for this; in a few minutes a "

@@ -41,7 +41,9 @@ AS_MANY = 0.8  # fraction of the paper's images from which a length in steps sta
 # Few images: less than a tenth of the smallest of the papers' training sets, CIFAR-10's
 FEW_IMAGES = 5_000
 BATCHES = 25  # an epoch of few images has at least so many batches,
-LEAST_BATCH = 16  # unless they were smaller than this, where updates take longer than gradients
+LEAST_BATCH = 16  # unless they were smaller than this, where updates take longer than gradients,
+LEAST_HEAVY = 8  # or than this where WORK allows fewer than HEAVY of them
+HEAVY = 100
 SHOWN = 40_000  # images in a whole training, at least: 2,500 batches of 16,
 SHOWN_LARGE = 8_000  # or exactly so many of those over 64 pixels, 500 batches,
 EPOCHS = (10, 300)  # but at least and at most so many epochs
@@ -137,7 +139,7 @@ def _for_few(
     if second_order and not of_digits and "optimizer" not in given:
         yield from _like_digits(recipe, given)
     else:
-        yield from _batch_for_few(recipe, data, source, given)
+        yield from _batch_for_few(recipe, data, source, given, macs)
     if "init" not in given and isinstance(recipe.init, Gaussian | Glorot):
         yield (
             "init",
@@ -166,12 +168,12 @@ def _like_digits(recipe: Recipe, given: Collection[str]) -> Iterator[tuple[str, 
 
 
 def _batch_for_few(
-    recipe: Recipe, data: Splits, source: Recipe, given: Collection[str]
+    recipe: Recipe, data: Splits, source: Recipe, given: Collection[str], macs: float | int
 ) -> Iterator[tuple[str, Any, str]]:
     """The batch, and the learning rate in proportion, with a warm-up where it needs one."""
     count, batch = len(data.train), recipe.batch
     if "batch" not in given:
-        batch = min(batch, max(LEAST_BATCH, _power_of_two(count / BATCHES)))
+        batch = min(batch, max(_least_batch(count, macs), _power_of_two(count / BATCHES)))
         steps = -(-count // recipe.batch)
         few = f"{count:,} images would make an epoch of {steps} step{'s' * (steps != 1)}"
         yield "batch", batch, f"in batches of {recipe.batch}, {few}"
@@ -216,6 +218,12 @@ def _epochs_for_few(recipe: Recipe, count: int, macs: float | int) -> tuple[int,
             f"minutes; {option('epochs', recipe.epochs)} is better"
         )
     return recipe.epochs, ""
+
+
+def _least_batch(count: int, macs: float | int) -> int:
+    """The smallest batch that few images get, smaller where a CPU allows few steps."""
+    heavy = macs and count <= VERY_FEW and WORK / macs < HEAVY * LEAST_BATCH
+    return LEAST_HEAVY if heavy else LEAST_BATCH
 
 
 def _for_batch(batch: int, recipe: Recipe) -> Schedule:
