@@ -165,6 +165,18 @@ def test_one_network_is_measured_in_several_ways_on_the_same_runs(tmp_path):
     assert found.runs["values"]["single"] != found.runs["values"]["ten-crop"]
 
 
+def test_the_cost_is_that_of_the_comparisons_that_a_study_makes(tmp_path):
+    told: list[str] = []
+    lab = Lab("x", tmp_path, processes=1, train=lambda experiment: told.append(str(experiment)))
+    text = "[16x16x1] input\nconv1: {} 5x5 filters at stride 4\nfc: 10 neurons\n"
+    variants = {f"{width} maps": Variant(text.format(width), {"size": "16"}) for width in (1, 2, 4)}
+    lab.trained(variants, 1, epochs=1, search_lr=False)
+    first, second, *_ = told[0].splitlines()
+    assert first == "3 variants on digits: 1 maps, 2 maps, 4 maps"
+    assert second.startswith("6 seeds make 18 runs")
+    assert "too few" not in told[0]
+
+
 def test_the_full_length_study_is_made_of_ordinary_runs(tmp_path):
     with pytest.raises(Stopped) as stopped:
         STUDIES["resnet-degradation"].run(Looking("resnet-degradation", tmp_path, device="cuda"))

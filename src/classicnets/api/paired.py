@@ -50,6 +50,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         self.report: ExperimentReport | None = None
+        self.comparisons = len(self.plan.variants) - 1  # with the first; a study makes its own
         self.outcomes: dict[str, Outcome] = {}
         self._taken: dict[int, float] = {}  # variant -> seconds of its last run here
         while missing := self._missing(self._searching()):
@@ -87,16 +88,17 @@ class Experiment:
         plan, total = self.plan, self.seconds(self.plan.seeds)
         search, bound = self._searching(), "at least " * (not self._searched())
         searched = f" and {bound}{len(search)} to choose the learning rates" * bool(search)
-        runs = plan.seeds * len(plan.variants)
+        count = len(plan.variants)
+        runs, baseline = plan.seeds * count, self.comparisons == count - 1 > 0
         lines = [
-            f"{len(plan.variants)} variants on {plan.data}, the first is the baseline: "
-            f"{', '.join(plan.names)}",
+            f"{count} variant{'s' * (count > 1)} on {plan.data}"
+            f"{', the first is the baseline' * baseline}: {', '.join(plan.names)}",
             f"{plan.seeds} seeds make {runs} runs{searched}, in {plan.processes} "
             f"process{'es' * (plan.processes > 1)} of {plan.threads} "
             f"thread{'s' * (plan.threads > 1)}; {len(self.outcomes)} have ended",
             f"{bound}about {format_seconds(total)} from now, by a few steps of each" * bool(total),
         ]
-        if plan.seeds < (least := least_pairs(len(plan.variants) - 1)):
+        if plan.seeds < (least := least_pairs(self.comparisons)):
             lines.append(
                 f"{plan.seeds} seeds are too few to tell: the least p of {plan.seeds} pairs is "
                 f"{2 / 2**plan.seeds:.3f}; --seeds {least} can"

@@ -129,6 +129,7 @@ class Lab:
             device=self.device,
         )
         experiment = prepare([one.asked(name) for name, one in variants.items()], terms)
+        experiment.comparisons = comparisons
         self.train(experiment)
         return experiment
 
