@@ -158,6 +158,10 @@ def from_design(path: Path, name: str = "") -> Entry:
 
 def _instead(name: str) -> str:
     """What to say after an unknown name: what it is, or what there is."""
+    if exists(f"{name}/run.json"):
+        design = f"{name}/design.net"
+        where = f"; {shell(design)} is one" if exists(design) else ", whose network run.json names"
+        return f", which is a run, not a network{where}"
     if exists(name):
         kind = "folder" if Path(name).is_dir() else "file"
         as_data = shell("--data", name)

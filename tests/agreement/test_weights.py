@@ -190,6 +190,10 @@ def _without(name: str) -> Callable[[dict], dict]:
             lambda t: {"a": torch.ones(1), "b": torch.ones(1)},
             "no known package names the tensors of resnet like those in it: a, b",
         ),
+        (
+            lambda t: cn.resnet18().state_dict(),
+            "its tensors have the names of this package, whose weights are read from their run",
+        ),
         (lambda t: {}, "holds no tensors"),
         (lambda t: [1], "holds a list, not a state dict"),
     ],

@@ -114,6 +114,15 @@ def test_a_folder_in_place_of_a_network_is_distinguished_from_one(tmp_path):
         catalog.find(str(tmp_path))
 
 
+def test_a_run_in_place_of_a_network_is_distinguished_from_one(tmp_path):
+    (tmp_path / "run.json").touch()
+    with pytest.raises(ValueError, match="is a run, not a network, whose network"):
+        catalog.find(str(tmp_path))
+    (tmp_path / "design.net").touch()
+    with pytest.raises(ValueError, match=f"a run, not a network; {tmp_path}/design.net is one"):
+        catalog.find(str(tmp_path))
+
+
 def test_a_third_party_network_comes_from_a_file(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(

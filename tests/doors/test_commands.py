@@ -106,10 +106,15 @@ def test_the_largest_image_that_was_read_is_named_where_it_is_not_the_usual_one(
         assert line.endswith(" --max-pixels 400000000")
 
 
-def test_compare_is_given_the_newest_other_run(training, tmp_path):
+def test_compare_is_given_the_newest_other_run_on_the_same_data(training, tmp_path):
     training.finish()
+    cn.train("lenet5", epochs=1, out=tmp_path / "digits").finish()
     assert not any("compare" in shlex.split(line) for line in next_commands(training))
-    cn.train("lenet5", epochs=1, out=tmp_path / "other").finish()
+    cn.train("lenet5", shapes(), epochs=1, out=tmp_path / "other").finish()
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for name in ("metrics.csv", "run.json"):
+        (damaged / name).write_text("{")
     both = [str(tmp_path / NAME), str(tmp_path / "other")]
     assert shlex.split(next_commands(training)[-1])[-2:] == both
 

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,12 @@ def test_a_run_whose_data_have_moved_still_predicts_and_says_how_to_evaluate(
     assert done.err.startswith("classicnets: the data of the run are no longer at ")
     assert done.err.endswith("; if they have moved, name their new place with --data PLACE\n")
     assert run_cli("evaluate", tmp_path / "run", "--data", moved).status == 0
+    shutil.rmtree(moved / "dark")  # one class, as no run is trained on
+    done = run_cli("evaluate", tmp_path / "run", "--data", moved)
+    assert done.status == 0, done.err
+    absent, present = (
+        line.split() for line in done.out.splitlines() if line.startswith(("0 ", "1 "))
+    )
+    assert absent == ["0", "0", "-", "-", "-", "dark"]
+    images = len(list((moved / "light").iterdir()))
+    assert (present[0], present[1], present[-1]) == ("1", str(images), "light")

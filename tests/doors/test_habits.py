@@ -59,6 +59,8 @@ def test_every_verb_of_other_tools_is_one_that_there_is(ours):
         ("lenet5 --bs=32 --wd 1e-4", "lenet5 --batch-size 32 --weight-decay 1e-4"),
         ("lenet5 --learning-rate 0.1", "lenet5 --lr 0.1"),
         ("lenet5 --learning_rate 0.1", "lenet5 --lr 0.1"),
+        ("lenet5 --lr0 0.1 --sched cosine", "lenet5 --set 'lr=OneCycle(0.1)'"),
+        ("lenet5 --cos-lr --warmup-epochs 5", "lenet5 --set 'lr=OneCycle(0.01)'"),
         ("lenet5 --batch_size 8", "lenet5 --batch-size 8"),
         ("lenet5 --imgsz 64", "lenet5 --img-size 64"),
         ("lenet5 --momentum 0.5", "lenet5 --set optimizer.momentum=0.5"),
@@ -192,3 +194,12 @@ def test_what_stands_in_the_place_of_a_verb_is_answered_with_a_call(
     assert message in done.err
     (tmp_path / "src" / "run.json").touch()
     assert "write: classicnets evaluate src" in run_cli("src").err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_option_takes_another_one_for_its_value(name):
+    options = COMMANDS[name].options
+    for option in (option for option, takes in options.items() if takes):
+        for other in options.keys() - {"-h", "--help"}:
+            with pytest.raises(ValueError, match=f"^{option} needs a value"):
+                GROUP.commands[name].make_context(name, [option, other], parent=CONTEXT)

@@ -300,7 +300,8 @@ def _label(
         axes.annotate(
             narrow(lines[k].run, 2.8, 9), ends[k], (1.03, height), textcoords="axes fraction",
             va="center", fontsize=9, color=colour, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "relpos": (0, 0.5)},
+            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.5, "linestyle": ":",
+                        "relpos": (0, 0.5)},  # not like a curve that goes on
         )  # fmt: skip
 
 

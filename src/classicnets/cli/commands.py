@@ -1,5 +1,6 @@
 """Commands that are printed to be typed: those that come next, quoted for the shell."""
 
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,7 +45,7 @@ def next_commands(training: "Training", image: object = "") -> list[str]:
         command("evaluate", run, *own),
         command("predict", run, image or paths[0], *own),
         command("see", run, *own),
-        *(command("compare", run, other) for other in _newest_beside(run)),
+        *(command("compare", run, other) for other in _newest_beside(run, training.config.data)),
     ]
 
 
@@ -67,8 +68,17 @@ def _options(training: "Training") -> tuple[object, ...]:
     return own if most == MAX_PIXELS else (*own, "--max-pixels", most)
 
 
-def _newest_beside(run: Path) -> list[Path]:
-    """The newest other run in the same folder that has finished an epoch."""
+def _newest_beside(run: Path, data: str) -> list[Path]:
+    """The newest other run in the same folder, on these data, that has finished an epoch."""
     others = [file for file in run.parent.glob("*/metrics.csv") if file.parent != run]
-    others.sort(key=lambda file: file.stat().st_mtime)
-    return [file.parent for file in others[-1:]]
+    others.sort(key=lambda file: file.stat().st_mtime, reverse=True)
+    return [file.parent for file in others if _trained_on(file.parent) == data][:1]
+
+
+def _trained_on(run: Path) -> str | None:
+    """The data of a run; None where its run.json cannot be read."""
+    try:
+        found = json.loads((run / "run.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found.get("data") if isinstance(found, dict) else None

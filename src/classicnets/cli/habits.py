@@ -12,6 +12,7 @@ from classicnets.support.errors import shell
 from classicnets.support.files import exists
 from classicnets.support.names import braced
 
+SCHEDULE = "--set 'lr=OneCycle(0.01)'"
 # Ours -> theirs. {} is the value; words in capitals are arguments of a verb. Of several lines that
 # hold a word the first that the verb has is the answer.
 OURS = {
@@ -35,7 +36,7 @@ OURS = {
     "--set optimizer.eps={}": "--eps --opt-eps",
     "--set optimizer.nesterov=True": "--nesterov",
     "--set loss.smoothing={}": "--label-smoothing --smoothing",
-    "--set 'lr=OneCycle(0.01)'": "--sched --scheduler --lr-scheduler --cos-lr --warmup-epochs "
+    SCHEDULE: "--sched --scheduler --lr-scheduler --cos-lr --warmup-epochs "
     "--lr-warmup-epochs --lr-step-size --lr-gamma --min-lr",
     "--set 'average=Ema(0.99)'": "--ema --model-ema",
     "--set steps={}": "--steps --max-steps --max-iter --iterations --iters",
@@ -189,6 +190,7 @@ def tokens(verb: Verb, words: Sequence[str]) -> Iterator[Token]:
             option, sign, value = word[:2], "=", word[2:]
         ours = ours_for(verb, option)
         takes = verb.options[option] if option in verb.options else ours and _takes_value(ours)
+        takes = takes or (ours == SCHEDULE and option != "--cos-lr")
         if takes and not sign and rest:
             sign, value = "=", rest.pop(0)
         yield Token(option, value if sign else None)
@@ -259,6 +261,11 @@ def _call(verb: Verb, found: Sequence[Token]) -> str | None:
             options.append(ours.format(shown))
     if verb.name == "train":
         first, loose, options = _with_network(first, loose, options)
+    options = list(dict.fromkeys(options))
+    if SCHEDULE in options and (peak := next((o for o in options if o.startswith("--lr ")), "")):
+        options.remove(peak)  # which a schedule has
+        schedule = SCHEDULE.replace("0.01", peak.removeprefix("--lr "))
+        options[options.index(SCHEDULE)] = schedule
     return " ".join([verb.name, *first, *loose, *last, *options])
 
 

@@ -51,3 +51,5 @@ def recipe(network: Network, data: Data = "", recipe: RecipeName = "", json: Jso
     unset = [f.name for f in fields(chosen) if getattr(chosen, f.name) is None]
     print(f"\nnot set: {', '.join(unset)}")
     print("Change a value with `train --set FIELD=VALUE`, written as in this table.")
+    if data:
+        print("`train` adapts it to the data where they are few, and prints what it changes.")

@@ -123,7 +123,10 @@ def _print_classes(evaluation: "Evaluation") -> None:
     if len(rows) > SHOWN_CLASSES:
         print("classes with the lowest recall:")
         rows = sorted((row for row in rows if row[1]), key=itemgetter(2))[:WORST]
-    cells = [[k, str(n), *(f"{value:.1f}" for value in row), name] for k, n, *row, name in rows]
+    cells = [
+        [k, str(n), *(f"{value:.1f}" if n else "-" for value in row), name]
+        for k, n, *row, name in rows
+    ]
     head = ["", "images", "recall %", "precision %", "F1 %", "class"]
     print("\n".join(align([head, *cells], left=("class",))))
 

@@ -29,6 +29,8 @@ class VerbCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _require_text(args)
         helps = {"-h", "--help"} & {*args}
+        if not helps and (lacking := _without_value(verb_of(self, ctx), args)):
+            raise ValueError(_needs_value(self, ctx, lacking))
         if not helps and (reply := answer(verb_of(self, ctx), args, _verbs(ctx))):
             raise ValueError(reply)
         try:
@@ -132,12 +134,31 @@ def _unfit(command: Any, ctx: Any, error: Any, args: Sequence[str]) -> str:
             missing = "RUN" if run else needed[len(given)]
             call = " ".join([*first, *map(shell, rest or needed[1:] * run)])
             return f"{command.name} needs {missing}; write: classicnets {command.name} {call}"
-    example = re.search(r"such as (-.*?)(?:;|$)", param.help or "")
-    hint = f", such as {example[1]}" if example else ""
     if option:
-        return f"{option} needs a value{hint}"
+        return _needs_value(command, ctx, option)
     found = re.fullmatch(r"Invalid value for '?(.*?)'?: (.*)", reason)
-    return f"{found[1]}: {found[2]}{hint}" if found else reason
+    return f"{found[1]}: {found[2]}{_example(param)}" if found else reason
+
+
+def _without_value(verb: Verb, args: Sequence[str]) -> str:
+    """The first option that takes a value and has another option after it; "" if there is none."""
+    for word, after in pairwise(args):
+        if word == "--":
+            break
+        if verb.options.get(word) and after in verb.options:
+            return word
+    return ""
+
+
+def _needs_value(command: Any, ctx: Any, option: str) -> str:
+    param = next(p for p in command.get_params(ctx) if option in (*p.opts, *p.secondary_opts))
+    return f"{option} needs a value{_example(param)}"
+
+
+def _example(param: Any) -> str:
+    """What the help of an option has for an example."""
+    example = re.search(r"such as (-.*?)(?:;|$)", param.help or "")
+    return f", such as {example[1]}" if example else ""
 
 
 def _is_run(paths: Sequence[str]) -> bool:

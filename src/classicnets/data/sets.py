@@ -192,7 +192,7 @@ def resolve(spec: str | Path) -> str:
             f"each class, a CSV file of paths and labels, a {SUFFIX} file of classicnets pack, or "
             f"shards ({ENDING})"
         )
-    there = suggest(spec, [*SETS, "imagenet:PATH", "hf:NAME"])
+    there = suggest(spec, [*SETS, "imagenet:PATH", "hf:NAME", "the path of a folder or file"])
     raise ValueError(f"unknown data set or path {as_text(spec)!r}; {there}")
 
 

@@ -96,7 +96,10 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         columns = (self.recall, self.precision, self.f1)
-        figures = ([f"{x:.1f}" for x in column] for column in columns)
+        figures = (
+            [f"{x:.1f}" if n else "-" for x, n in zip(column, self.support, strict=True)]
+            for column in columns
+        )
         rows = list(zip(self.classes, map(str, self.support), *figures, strict=True))
         table = html_table([COLUMNS, *rows[:SHOWN]], COLUMNS[:1])
         more = f"and {len(rows) - SHOWN} more classes" if len(rows) > SHOWN else ""

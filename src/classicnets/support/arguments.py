@@ -76,8 +76,8 @@ def _hint(word: str) -> str:
     if word not in PRETRAINED:
         return ""
     return (
-        "; no pretrained weights come with this package: train the network, as in "
-        'train("resnet20", "photos"), and load what it has learnt, as in load("runs/photos")'
+        '; published weights are loaded by the name of their network, as in load("resnet18"), and '
+        'fine-tuned by train("resnet18", "photos", init_from="torchvision")'
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from classicnets.support.errors import first_few
+from classicnets.support.errors import first_few, option
 from classicnets.support.tensors import is_finite
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]  # a pattern, and what takes its place
@@ -243,6 +243,11 @@ def _require_details(network: nn.Module, bridge: Bridge) -> None:
 
 def _unlike(bridge: Bridge, names: Mapping[str, str], found: Mapping[str, Tensor]) -> str:
     missing = [there for there in names.values() if there not in found]
+    if len({*names} & {*found}) > len(names) - len(missing):
+        return (
+            "its tensors have the names of this package, whose weights are read from their run, "
+            f"which knows pixels and classes: {option('init_from', 'RUN')} starts from it"
+        )
     if len(missing) == len(names):
         some = first_few(sorted(found))
         return f"no known package names the tensors of {bridge.family} like those in it: {some}"

@@ -335,6 +335,8 @@ def _meant(directory: Path) -> str:
 def open_run(directory: Path) -> Run:
     """Reads a run directory. Raises a ValueError when it is missing or damaged."""
     path = directory / "run.json"
+    if directory.is_file():
+        raise ValueError(f"{directory} is a file; a run is a directory, which `train` writes")
     if not directory.is_dir():
         raise ValueError(f"no run at {directory}{_meant(directory)}")
     if not path.exists():
