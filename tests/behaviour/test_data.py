@@ -350,3 +350,9 @@ def test_synthetic_shapes_can_be_opened_by_name():
 def test_the_digits_are_those_that_scikit_learn_loads():
     for read, loaded in zip(published._read_digits(), load_digits(return_X_y=True), strict=True):
         assert np.array_equal(read, loaded)
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path):
+    (tmp_path / "photos.zip").touch()
+    with pytest.raises(ValueError, match="cannot be read as data; unpack it; data is a folder"):
+        open_data(str(tmp_path / "photos.zip"), 32, 3)

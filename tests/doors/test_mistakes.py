@@ -70,10 +70,23 @@ def test_a_run_of_a_module_of_the_catalogue_is_opened_by_its_name(tmp_path, run_
     [
         (lambda: cn.train("lenet5", lr=0.1), "train takes no lr; write overrides={'lr': 0.1}"),
         (
+            lambda: cn.train("lenet5", learning_rate=0.1, bs=8, n_epochs=2),
+            "train takes no learning_rate, bs, n_epochs; write epochs=2, "
+            "overrides={'lr': 0.1, 'batch': 8}",
+        ),
+        (
+            lambda: cn.train("lenet5", num_classes=4),
+            "train takes no num_classes: classes and channels are those of the data",
+        ),
+        (
+            lambda: cn.train("lenet5", pretrained=True),
+            "train takes no pretrained; published weights are loaded by the name of their network",
+        ),
+        (
             lambda: cn.train("lenet5", batch_size=3, patience=4, weight_decay=0.1),
             "overrides={'batch': 3, 'patience': 4, 'optimizer.weight_decay': 0.1}",
         ),
-        (lambda: cn.train("lenet5", num_workers=3), "no num_workers; did you mean workers"),
+        (lambda: cn.train("lenet5", num_workers=3), "no num_workers; write workers=3"),
         (lambda: cn.plan("lenet5", batch_size=3), "plan takes no batch_size; write batch=3"),
         (lambda: cn.compare("a", "b"), r"several are a list, as in compare\(\['a', 'b'\]\)"),
         (lambda: cn.train(), "missing a required argument: 'network'"),

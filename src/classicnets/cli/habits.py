@@ -264,8 +264,7 @@ def _call(verb: Verb, found: Sequence[Token]) -> str | None:
     options = list(dict.fromkeys(options))
     if SCHEDULE in options and (peak := next((o for o in options if o.startswith("--lr ")), "")):
         options.remove(peak)  # which a schedule has
-        schedule = SCHEDULE.replace("0.01", peak.removeprefix("--lr "))
-        options[options.index(SCHEDULE)] = schedule
+        options[options.index(SCHEDULE)] = SCHEDULE.replace("0.01", peak.removeprefix("--lr "))
     return " ".join([verb.name, *first, *loose, *last, *options])
 
 

@@ -29,6 +29,7 @@ from .tar import WEB
 from .tar_images import tar_digest, tar_splits, tar_test
 
 IMAGENET = "imagenet:"
+ARCHIVES = (".zip", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 SYNTHETIC = 600  # images in `synthetic`
 
 READERS: dict[str, Callable[[int, int, int], Splits]] = {
@@ -187,10 +188,11 @@ def resolve(spec: str | Path) -> str:
     if path.suffix.lower() in (".csv", ".tsv", SUFFIX) and path.is_file():
         return as_text(path.resolve())
     if path.exists():
+        unpack = "unpack it; " * (path.suffix.lower() in ARCHIVES)
         raise ValueError(
-            f"{spec} is a file that cannot be read as data; data is a folder with a folder for "
-            f"each class, a CSV file of paths and labels, a {SUFFIX} file of classicnets pack, or "
-            f"shards ({ENDING})"
+            f"{spec} is a file that cannot be read as data; {unpack}data is a folder with a "
+            f"folder for each class, a CSV file of paths and labels, a {SUFFIX} file of "
+            f"classicnets pack, or shards ({ENDING})"
         )
     there = suggest(spec, [*SETS, "imagenet:PATH", "hf:NAME", "the path of a folder or file"])
     raise ValueError(f"unknown data set or path {as_text(spec)!r}; {there}")

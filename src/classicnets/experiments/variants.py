@@ -58,11 +58,9 @@ def require_different(variants: Sequence[Variant]) -> None:
     for k, variant in enumerate(variants):
         if before := _same(variant, variants[:k]):
             but = (
-                ""
-                if before.recipe == variant.recipe
-                else " but for the protocol, by which `evaluate` tests: an experiment tests all "
-                "with one centre crop"
+                " but for the protocol, by which `evaluate` tests; experiments show one centre crop"
             )
+            but *= before.recipe != variant.recipe
             raise ValueError(
                 f"{before.name} and {variant.name} are the same variant: the same network "
                 f"with the same recipe{but}"

@@ -26,6 +26,14 @@ FIELDS = {
     "freeze": ("freeze",),
 }
 
+# what other tools call an argument -> ours
+THEIRS = {
+    "learning_rate": "lr", "lr0": "lr", "base_lr": "lr", "bs": "batch_size", "wd": "weight_decay",
+    "opt": "optimizer", "imgsz": "img_size", "image_size": "img_size", "num_epochs": "epochs",
+    "n_epochs": "epochs", "max_epochs": "epochs", "num_workers": "workers", "random_state": "seed",
+    "output_dir": "out", "save_dir": "out",
+}  # fmt: skip
+
 SIZES = ("classes", "channels")
 SPELLINGS = {"num_classes": "classes", "in_chans": "channels", "in_channels": "channels"}
 PRETRAINED = ("pretrained", "weights", "checkpoint_path")
@@ -121,13 +129,19 @@ def _misfit(
 ) -> str:
     """Why a call does not fit a function, and what would."""
     unknown = [word for word in options if word not in takes]
-    wanted = {FIELDS.get(word, (word,))[0]: options[word] for word in unknown}
+    wanted = {}
+    for word in unknown:
+        ours = THEIRS.get(word, word)
+        wanted[FIELDS.get(ours, (ours,))[0]] = options[word]
     if unknown and all(word.partition(".")[0] in {*fields, *takes} for word in wanted):
         write = [f"{word}={wanted.pop(word)!r}" for word in [*wanted] if word in takes]
         write += [f"overrides={wanted!r}"] * bool(wanted)
         return f"{name} takes no {', '.join(unknown)}; write {', '.join(write)}"
+    if unknown and "data" in takes and unknown[0] in {*SIZES, *SPELLINGS}:
+        return f"{name} takes no {unknown[0]}: classes and channels are those of the data"
     if unknown:
-        return f"{name} takes no {unknown[0]}; {suggest(unknown[0], takes)}"
+        hint = _hint(unknown[0]) or f"; {suggest(unknown[0], takes)}"
+        return f"{name} takes no {unknown[0]}{hint}"
     if len(args) > len(takes) and several:
         together = takes.index(several)
         call = [*map(repr, args[:together]), repr([*args[together:]])]
