@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classicnets.support.errors import shell
+from classicnets.support.files import read_named
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
@@ -78,7 +79,7 @@ def _newest_beside(run: Path, data: str) -> list[Path]:
 def _trained_on(run: Path) -> str | None:
     """The data of a run; None where its run.json cannot be read."""
     try:
-        found = json.loads((run / "run.json").read_bytes())
+        found = json.loads(read_named(run / "run.json"))
     except (OSError, ValueError, RecursionError):
         return None
     return found.get("data") if isinstance(found, dict) else None
