@@ -1,13 +1,11 @@
 """Commands that are printed to be typed: those that come next, quoted for the shell."""
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classicnets.support.errors import shell
-from classicnets.support.files import read_named
 
 if TYPE_CHECKING:
     from classicnets.api.train import Training
@@ -77,9 +75,10 @@ def _newest_beside(run: Path, data: str) -> list[Path]:
 
 
 def _trained_on(run: Path) -> str | None:
-    """The data of a run; None where its run.json cannot be read."""
+    """The data of a run; None where it cannot be read."""
+    from classicnets.training.run.directory import open_run
+
     try:
-        found = json.loads(read_named(run / "run.json"))
-    except (OSError, ValueError, RecursionError):
+        return open_run(run).config.data
+    except (OSError, ValueError):
         return None
-    return found.get("data") if isinstance(found, dict) else None

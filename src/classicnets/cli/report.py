@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from classicnets.support.tables import align
@@ -111,22 +110,12 @@ def print_confidence(evaluation: "Evaluation") -> None:
 
 def _print_classes(evaluation: "Evaluation") -> None:
     """The metrics of each class; of many classes, of those with the lowest recall."""
-    columns = ("support", "recall", "precision", "f1")
-    rows = [
-        [
-            str(i),
-            *(getattr(evaluation, name)[i] for name in columns),
-            one_line(evaluation.classes[i]),
-        ]
-        for i in range(len(evaluation.classes))
-    ]
-    if len(rows) > SHOWN_CLASSES:
+    names, images = evaluation.classes, evaluation.support
+    shown = list(range(len(names)))
+    if len(names) > SHOWN_CLASSES:
         print("classes with the lowest recall:")
-        rows = sorted((row for row in rows if row[1]), key=itemgetter(2))[:WORST]
-    cells = [
-        [k, str(n), *(f"{value:.1f}" if n else "-" for value in row), name]
-        for k, n, *row, name in rows
-    ]
+        shown = sorted(filter(images.__getitem__, shown), key=evaluation.recall.__getitem__)[:WORST]
+    cells = [[str(i), str(images[i]), *evaluation.measures(i), one_line(names[i])] for i in shown]
     head = ["", "images", "recall %", "precision %", "F1 %", "class"]
     print("\n".join(align([head, *cells], left=("class",))))
 

@@ -94,13 +94,15 @@ class Evaluation:
             f"protocol {self.protocol}, {self.seconds:.1f} s"
         )
 
+    def measures(self, i: int) -> tuple[str, str, str]:
+        """Recall, precision and F1 of class i in %, "-" of a class without images."""
+        if not self.support[i]:
+            return ("-", "-", "-")
+        return (f"{self.recall[i]:.1f}", f"{self.precision[i]:.1f}", f"{self.f1[i]:.1f}")
+
     def _repr_html_(self) -> str:
-        columns = (self.recall, self.precision, self.f1)
-        figures = (
-            [f"{x:.1f}" if n else "-" for x, n in zip(column, self.support, strict=True)]
-            for column in columns
-        )
-        rows = list(zip(self.classes, map(str, self.support), *figures, strict=True))
+        counts = enumerate(zip(self.classes, self.support, strict=True))
+        rows = [(name, str(images), *self.measures(i)) for i, (name, images) in counts]
         table = html_table([COLUMNS, *rows[:SHOWN]], COLUMNS[:1])
         more = f"and {len(rows) - SHOWN} more classes" if len(rows) > SHOWN else ""
         return html_text(repr(self), "p") + table + html_text(more, "p") * bool(more)

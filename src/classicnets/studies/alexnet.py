@@ -13,7 +13,7 @@ from classicnets.training.run.directory import Run
 from . import narrow
 from .charts import Bars
 from .facts import built, layers, measured, some_digits
-from .lab import Lab, epochs_to, evaluated
+from .lab import Lab, centre_error, epochs_to, evaluated
 from .narrow import EIGHTH, in_colour, small, smalls
 from .study import NOTES, TEXT, Finding, structure, training
 from .verdicts import LOWER, equal, holding, same
@@ -293,5 +293,5 @@ def alexnet_augmented(lab: Lab) -> Finding:
 def alexnet_ten_crop(lab: Lab) -> Finding:
     """Crops of 16 from 20 pixels."""
     variant = small(in_colour(narrow.alexnet()), side="20", crop_sampler="RandomCrop()")
-    measures = {"centre": evaluated("single"), "ten crops": evaluated("ten-crop")}
+    measures = {"centre": centre_error, "ten crops": evaluated("ten-crop")}
     return lab.within(variant, measures, {("centre", "ten crops"): LOWER}, epochs=4)

@@ -10,7 +10,7 @@ from classicnets.models.googlenet import TABLE_1, Widths, inception, naive
 from . import narrow
 from .charts import Bars
 from .facts import built, measured, weighted
-from .lab import Lab, evaluated
+from .lab import Lab, centre_error, evaluated
 from .narrow import START, TWO_MODULES, in_colour, small, smalls
 from .study import NOTES, TEXT, Finding, history, structure, training
 from .verdicts import LOWER, equal, holding, near, no_higher
@@ -267,7 +267,7 @@ def googlenet_average(lab: Lab) -> Finding:
 def googlenet_crops(lab: Lab) -> Finding:
     """Crops of 16 from 20 pixels, and for 144 from larger ones."""
     variant = small(in_colour(narrow.inception()), side="20", crop_sampler="RandomCrop()")
-    names = {"1 crop": "single", "10 crops": "ten-crop", "144 crops": "144-crop"}
-    measures = {name: evaluated(protocol) for name, protocol in names.items()}
+    measures = {"1 crop": centre_error, "10 crops": evaluated("ten-crop"),
+                "144 crops": evaluated("144-crop")}  # fmt: skip
     expected = {("1 crop", "10 crops"): LOWER, ("1 crop", "144 crops"): LOWER}
     return lab.within(variant, measures, expected, epochs=4)
