@@ -240,7 +240,14 @@ def test_a_second_training_waits_for_the_first_and_is_withdrawn(browser, tmp_pat
         page.goto("/train")
         page.get_by_text("Waiting", exact=True).wait_for()
         page.get_by_role("link", name="lenet5-digits-2").wait_for()
-        page.get_by_role("button", name="withdraw").click()
+        page.goto("/runs")
+        page.get_by_role("link", name="lenet5-digits-1").click(delay=2500)
+        page.wait_for_url("**/run/lenet5-digits-1")
+        for address in ("/run/lenet5-digits-1", "/run/lenet5-digits-2", "/train"):
+            page.goto(address)
+            _assert_kept(page)
+        # pressed for longer than the page takes to look again
+        page.get_by_role("button", name="withdraw").click(delay=2500)
         page.get_by_text("Waiting", exact=True).wait_for(state="detached")
         assert json.loads((tmp_path / "runs" / "queue.json").read_text()) == []
         assert not (tmp_path / "runs" / "lenet5-digits-2").exists()
@@ -248,6 +255,19 @@ def test_a_second_training_waits_for_the_first_and_is_withdrawn(browser, tmp_pat
         page.close()
         assert site.stop() == 0
         _end(tmp_path / "runs" / "lenet5-digits-1")
+
+
+def _assert_kept(page) -> None:
+    """What can be pressed stays the same element while the page looks again: a click that begins
+    on one element and ends on another is lost."""
+    pressable = "button:visible, a:visible, input:visible, [role=checkbox]:visible"
+    page.locator(pressable).first.wait_for()
+    page.wait_for_timeout(1500)  # until it is laid out
+    marked = page.locator(pressable).evaluate_all(
+        "them => them.map(one => one.setAttribute('data-marked', '')).length"
+    )
+    page.wait_for_timeout(4500)  # twice as long as until it looks again
+    assert page.locator("[data-marked]:visible").count() == marked > 0, page.url
 
 
 def _end(directory: Path) -> None:

@@ -26,7 +26,6 @@ from .recipe_moves import RECIPE_MOVES, RecipeMove
 from .recipes import resolve_network
 
 BY = ("params", "macs", "memory", "receptive-field")  # what moves can be ranked by
-SAID = {"params": "params", "macs": "multiply-adds", "memory": "memory"}
 
 
 @dataclass(frozen=True)

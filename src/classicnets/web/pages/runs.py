@@ -28,6 +28,9 @@ COLUMNS = {
 # a link in a table's cell; whatever the name is, it is text
 LINK = """<q-td :props="props"><a class="text-primary underline"
 :href="'/run/' + encodeURIComponent(props.row.name)">{{ props.row.name }}</a></q-td>"""
+# a row as well: while a run trains its link is drawn anew, and a click that spans this is the row's
+FOLLOW = """(event, row) => event.target.closest("a")
+|| location.assign("/run/" + encodeURIComponent(row.name))"""
 
 
 def declare(workspace: Workspace) -> None:
@@ -47,6 +50,7 @@ def declare(workspace: Workspace) -> None:
                 f'dense flat rows-per-page-label="{t("rows per page")}" {ROWS} '
                 f'no-data-label="{t("There is no run yet; train a network first.")}"'
             ).add_slot("body-cell-name", LINK)
+            table.on("rowClick", js_handler=FOLLOW)
 
             async def refresh() -> None:
                 if (rows := await asyncio.to_thread(_rows, t, workspace)) != table.rows:
@@ -129,8 +133,8 @@ def _rows(t: Text, workspace: Workspace) -> list[dict[str, Any]]:
             "data": run.data.rpartition("/")[2],
             "state": t("Waiting" if run.name in waiting else run.state),
             "epoch": len(run.epochs),
-            "validation": _rounded(run.best_error),
-            "test": _rounded(run.test_error),
+            "validation": run.best_error and round(run.best_error, 2),
+            "test": run.test_error and round(run.test_error, 2),
         }
         for run in list_runs(workspace.runs)
     ]
@@ -147,7 +151,3 @@ def _given(words: Sequence[str], option: str) -> str:
     start = word(option, "")
     values = (each.removeprefix(start) for each in words if each.startswith(start))
     return next(values, "").rpartition("/")[2]
-
-
-def _rounded(error: float | None) -> float | None:
-    return None if error is None else round(error, 2)

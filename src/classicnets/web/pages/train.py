@@ -316,21 +316,30 @@ def _weights(t: Text, workspace: Workspace, network: str) -> dict[str, str]:
 
 
 def _waiting(t: Text, workspace: Workspace) -> None:
-    """The trainings that wait."""
+    """The trainings that wait, drawn anew only where they change: a click needs its button."""
+    place = ui.column().classes("gap-2")
+    drawn: list[dict[str, Any]] = []
 
-    @ui.refreshable
-    def queue() -> None:
+    def update() -> None:
         jobs = workspace.waiting()
-        if jobs:
-            ui.label(t("Waiting")).classes("text-h6")
-        for job in jobs:
-            with ui.row().classes("items-center"):
-                kind, name = job["words"][:2]
-                place = f"/study/{name}" if kind == "study" else f"/run/{quote(job['name'])}"
-                ui.link(job["name"], place)
-                ui.button(t("withdraw"), on_click=partial(workspace.withdraw, job["name"])).props(
-                    "flat dense no-caps"
-                )
+        if jobs == drawn:
+            return
+        drawn[:] = jobs
+        place.clear()
+        with place:
+            if jobs:
+                ui.label(t("Waiting")).classes("text-h6")
+            for job in jobs:
+                with ui.row().classes("items-center"):
+                    kind, name = job["words"][:2]
+                    where = f"/study/{name}" if kind == "study" else f"/run/{quote(job['name'])}"
+                    ui.link(job["name"], where)
+                    button = ui.button(t("withdraw"), on_click=partial(withdraw, job["name"]))
+                    button.props("flat dense no-caps")
 
-    queue()
-    ui.timer(EVERY, queue.refresh)
+    def withdraw(name: str) -> None:
+        workspace.withdraw(name)
+        update()
+
+    update()
+    ui.timer(EVERY, update)
