@@ -176,6 +176,7 @@ FINDINGS: Mapping[str, str] = {
     "learning rate at the edge of those tried": "所选学习率在所试范围的边缘",
     "at least a tenth with it": "有归一化时至少为十分之一",
     ": learnt nothing, at least half of the runs guess": "：什么也没学到，至少一半的运行只是在猜",
+    ", at most ": "，不超过 ",
     "confirmed": "证实",
     "corrected": "更正",
     "partly": "部分成立",
