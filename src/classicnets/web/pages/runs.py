@@ -28,9 +28,6 @@ COLUMNS = {
 # a link in a table's cell; whatever the name is, it is text
 LINK = """<q-td :props="props"><a class="text-primary underline"
 :href="'/run/' + encodeURIComponent(props.row.name)">{{ props.row.name }}</a></q-td>"""
-# a row as well: while a run trains its link is drawn anew, and a click that spans this is the row's
-FOLLOW = """(event, row) => event.target.closest("a")
-|| location.assign("/run/" + encodeURIComponent(row.name))"""
 
 
 def declare(workspace: Workspace) -> None:
@@ -50,13 +47,16 @@ def declare(workspace: Workspace) -> None:
                 f'dense flat rows-per-page-label="{t("rows per page")}" {ROWS} '
                 f'no-data-label="{t("There is no run yet; train a network first.")}"'
             ).add_slot("body-cell-name", LINK)
-            table.on("rowClick", js_handler=FOLLOW)
 
             async def refresh() -> None:
-                if (rows := await asyncio.to_thread(_rows, t, workspace)) != table.rows:
+                rows = await asyncio.to_thread(_rows, t, workspace)
+                if timer.active and rows != table.rows:
                     table.rows = rows
 
-            ui.timer(EVERY, refresh)
+            timer = ui.timer(EVERY, refresh)
+            # new rows have new links, and a click that begins on one and ends on another is lost
+            table.on("mousedown", timer.deactivate)
+            table.on("mouseup", timer.activate).on("mouseleave", timer.activate)
             if len(first) > 1:
                 _compare(t, workspace, [row["name"] for row in first])
 
