@@ -8,9 +8,10 @@ import typer.main
 from braceexpand import braceexpand
 
 from classicnets.cli import application
-from classicnets.cli.habits import ABSENT, OURS, THEIRS, VERBS, answer, answer_for, setting_instead
+from classicnets.cli.habits import ABSENT, VERBS, answer, answer_for, setting_instead
 from classicnets.cli.verbs import verb_of
 from classicnets.support.names import braced
+from classicnets.support.other_tools import OURS, THEIRS
 
 GROUP = typer.main.get_command(application())
 CONTEXT = GROUP.make_context("classicnets", ["list"])
@@ -203,3 +204,18 @@ def test_no_option_takes_another_one_for_its_value(name):
         for other in options.keys() - {"-h", "--help"}:
             with pytest.raises(ValueError, match=f"^{option} needs a value"):
                 GROUP.commands[name].make_context(name, [option, other], parent=CONTEXT)
+
+
+def test_a_word_for_a_number_is_answered_with_the_option_and_the_word(run_cli):
+    typed = {int: "integer", int | None: "integer", float: "number", float | None: "number"}
+    tried = set()
+    for verb, command in GROUP.commands.items():
+        for param in command.get_params(CONTEXT):
+            kind = param.type_descriptor.annotation
+            if param.param_type_name == "option" and kind in typed:
+                option = param.opts[0]
+                said = run_cli(verb, f"{option}=x1").err
+                wanted = f"classicnets: {option} should be a valid {typed[kind]}, not 'x1'"
+                assert said.startswith(wanted), said
+                tried.add(option)
+    assert tried >= {"--seed", "--seconds", "--port", "--epochs", "--top"}

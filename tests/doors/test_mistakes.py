@@ -86,6 +86,14 @@ def test_a_run_of_a_module_of_the_catalogue_is_opened_by_its_name(tmp_path, run_
             lambda: cn.train("lenet5", batch_size=3, patience=4, weight_decay=0.1),
             "overrides={'batch': 3, 'patience': 4, 'optimizer.weight_decay': 0.1}",
         ),
+        (
+            lambda: cn.train("lenet5", momentum=0.8, scheduler="cosine"),
+            r"write overrides={'optimizer.momentum': 0.8, 'lr': 'OneCycle\(0.01\)'}",
+        ),
+        (
+            lambda: cn.train("lenet5", random_state=3, dataset="mnist", max_iter=9, overwrite=True),
+            "write seed=3, data='mnist', exist_ok=True, overrides={'steps': 9}",
+        ),
         (lambda: cn.train("lenet5", num_workers=3), "no num_workers; write workers=3"),
         (lambda: cn.plan("lenet5", batch_size=3), "plan takes no batch_size; write batch=3"),
         (lambda: cn.compare("a", "b"), r"several are a list, as in compare\(\['a', 'b'\]\)"),

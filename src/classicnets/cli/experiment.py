@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .flags import InitFrom, parsed_settings, refuse_other_settings
+from .flags import Epochs, InitFrom, parsed_settings, refuse_other_settings
 from .options import (
     EXECUTION,
     OUTPUT,
@@ -33,15 +33,6 @@ if TYPE_CHECKING:
     from classicnets.api.sweep import Sweep
 
 
-Epochs = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        rich_help_panel=RECIPE,
-        help="number of epochs of every run, such as --epochs 10",
-        show_default="the recipe's",
-    ),
-]
 SearchLr = Annotated[
     bool,
     typer.Option(

@@ -20,6 +20,15 @@ def _field(*flags: str, metavar: str, text: str) -> Any:
     )
 
 
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=RECIPE,
+        help="number of epochs, such as --epochs 30",
+        show_default="the recipe's",
+    ),
+]
 Lr = Annotated[
     str | None,
     _field(

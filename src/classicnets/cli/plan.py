@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .flags import Freeze, ImageSize, recipe_changes
-from .options import BATCH_SIZE, DATA, EXECUTION, OUTPUT, RECIPE, Json, RecipeName, terminal_width
+from .flags import BatchSize, Epochs, Freeze, ImageSize, recipe_changes
+from .options import DATA, EXECUTION, OUTPUT, Json, RecipeName, terminal_width
 from .terminal import print_json
 
 
@@ -34,25 +34,8 @@ def plan(
         ),
     ] = "",
     recipe: RecipeName = "",
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=RECIPE,
-            help="number of epochs, such as --epochs 30",
-            show_default="the recipe's",
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            *BATCH_SIZE,
-            metavar="N",
-            rich_help_panel=RECIPE,
-            help="images per batch, such as --batch-size 32",
-            show_default="the recipe's",
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
     img_size: ImageSize = None,
     freeze: Freeze = None,
     memory: Annotated[
@@ -125,10 +108,10 @@ def plan(
         raise ValueError(f"plan takes one network, not {len(given)}; runs go with --review")
     if not network:
         raise ValueError("plan needs a network; `classicnets list` shows their names")
+    changes = recipe_changes({"batch_size": batch_size, "img_size": img_size, "freeze": freeze}, [])
     planned = cn.plan(
-        network, data or None, recipe or None, epochs, batch, memory, time, device, measure,
-        recipe_changes({"img_size": img_size, "freeze": freeze}, []),
-    )  # fmt: skip
+        network, data or None, recipe or None, epochs, None, memory, time, device, measure, changes
+    )
     if json:
         print_json(planned.json())
     else:

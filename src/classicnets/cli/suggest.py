@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .commands import command
-from .experiment import Budget, Epochs, Processes, SearchLr, Seeds, run
-from .flags import parsed_settings
+from .experiment import Budget, Processes, SearchLr, Seeds, run
+from .flags import Epochs, parsed_settings
 from .options import (
     BATCH_SIZE,
     DATA,

@@ -136,8 +136,10 @@ def _unfit(command: Any, ctx: Any, error: Any, args: Sequence[str]) -> str:
             return f"{command.name} needs {missing}; write: classicnets {command.name} {call}"
     if option:
         return _needs_value(command, ctx, option)
-    found = re.fullmatch(r"Invalid value for '?(.*?)'?: (.*)", reason)
-    return f"{found[1]}: {found[2]}{_example(param)}" if found else reason
+    if wrong := getattr(error.__cause__, "errors", list)():  # pydantic's
+        should = wrong[0]["msg"].partition(",")[0].replace("Input should", "should")
+        return f"{param.opts[0]} {should}, not {wrong[0]['input']!r}{_example(param)}"
+    return reason
 
 
 def _without_value(verb: Verb, args: Sequence[str]) -> str:

@@ -1,11 +1,13 @@
 """Arguments of a call, which each package spells in its own way: of builders and of verbs."""
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from .errors import suggest
+from .other_tools import THEIRS
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,14 +27,6 @@ FIELDS = {
     "sampler": ("sampler",),
     "freeze": ("freeze",),
 }
-
-# what other tools call an argument -> ours
-THEIRS = {
-    "learning_rate": "lr", "lr0": "lr", "base_lr": "lr", "bs": "batch_size", "wd": "weight_decay",
-    "opt": "optimizer", "imgsz": "img_size", "image_size": "img_size", "num_epochs": "epochs",
-    "n_epochs": "epochs", "max_epochs": "epochs", "num_workers": "workers", "random_state": "seed",
-    "output_dir": "out", "save_dir": "out",
-}  # fmt: skip
 
 SIZES = ("classes", "channels")
 SPELLINGS = {"num_classes": "classes", "in_chans": "channels", "in_channels": "channels"}
@@ -129,11 +123,9 @@ def _misfit(
 ) -> str:
     """Why a call does not fit a function, and what would."""
     unknown = [word for word in options if word not in takes]
-    wanted = {}
-    for word in unknown:
-        ours = THEIRS.get(word, word)
-        wanted[FIELDS.get(ours, (ours,))[0]] = options[word]
-    if unknown and all(word.partition(".")[0] in {*fields, *takes} for word in wanted):
+    known = {*fields, *takes}
+    wanted = dict(_as_argument(word, options[word], known) for word in unknown)
+    if unknown and all(word.partition(".")[0] in known for word in wanted):
         write = [f"{word}={wanted.pop(word)!r}" for word in [*wanted] if word in takes]
         write += [f"overrides={wanted!r}"] * bool(wanted)
         return f"{name} takes no {', '.join(unknown)}; write {', '.join(write)}"
@@ -148,3 +140,19 @@ def _misfit(
         call = f"{name}({', '.join(call)})"
         return f"{name} takes {', '.join(takes)}; several are a list, as in {call}"
     return ""
+
+
+def _as_argument(word: str, value: Any, known: Collection[str]) -> tuple[str, Any]:
+    """What another tool's argument and its value are among those `known`; else as they are.
+
+    >>> _as_argument("learning_rate", 0.1, ["lr"]), _as_argument("amp", True, ["precision"])
+    (('lr', 0.1), ('precision', 'bf16'))
+    """
+    option = f"--{word.replace('_', '-')}"
+    for ours in (f"{option} {{}}", *THEIRS.get(option, ())):
+        name, given = re.findall(r"(?:--set '?)?-*([\w.-]+)[ =]?(.*?)'?$", ours)[0]
+        name = name.replace("-", "_")
+        name = FIELDS.get(name, (name,))[0]
+        if name.partition(".")[0] in known:
+            return name, value if given in ("", "{}") else given.format(value)
+    return word, value
