@@ -1,7 +1,4 @@
-"""What other tools call the options of the command line and the arguments of a call.
-
-timm, torchvision's references, fastai and Ultralytics name the same things in other words.
-"""
+"""What timm, torchvision's references, fastai and Ultralytics call our options and arguments."""
 
 from collections.abc import Mapping
 
