@@ -241,8 +241,14 @@ def test_a_second_training_waits_for_the_first_and_is_withdrawn(browser, tmp_pat
         page.get_by_text("Waiting", exact=True).wait_for()
         page.get_by_role("link", name="lenet5-digits-2").wait_for()
         page.goto("/runs")
-        page.get_by_role("link", name="lenet5-digits-1").click(delay=2500)
-        page.wait_for_url("**/run/lenet5-digits-1")
+        link = page.get_by_role("link", name="lenet5-digits-1")
+        page.get_by_role("cell", name="digits", exact=True).first.hover()
+        page.mouse.down()  # beside the link, which it would follow
+        page.wait_for_timeout(1500)  # until the server knows
+        link.evaluate("link => link.setAttribute('data-marked', '')")
+        page.wait_for_timeout(3500)  # in which the table would have new rows three times
+        assert page.locator("[data-marked]").count() == 1
+        page.mouse.up()
         for address in ("/run/lenet5-digits-1", "/run/lenet5-digits-2", "/train"):
             page.goto(address)
             _assert_kept(page)
