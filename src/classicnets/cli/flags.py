@@ -22,12 +22,7 @@ def _field(*flags: str, metavar: str, text: str) -> Any:
 
 Epochs = Annotated[
     int | None,
-    typer.Option(
-        metavar="N",
-        rich_help_panel=RECIPE,
-        help="number of epochs, such as --epochs 30",
-        show_default="the recipe's",
-    ),
+    _field("--epochs", metavar="N", text="number of epochs, such as --epochs 30"),
 ]
 Lr = Annotated[
     str | None,
