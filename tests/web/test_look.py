@@ -156,6 +156,9 @@ def test_on_a_phone_a_finger_draws_and_the_answer_stands_below_it(page):
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     page.get_by_role("button", name=re.compile(r"· \d")).last.wait_for()
     answers = page.locator(".order-first").element_handle()  # whose buttons change meanwhile
+    page.wait_for_function(  # the first answer may come before the last corner
+        "document.querySelector('polyline').getAttribute('points').split(' ').length >= 4"
+    )
     drawn = page.locator("polyline").get_attribute("points")
     scale = 280 / box["width"]
     corners = [[scale * (40 + 30 * k)] * 2 for k in range(4)]

@@ -242,6 +242,7 @@ def test_a_second_training_waits_for_the_first_and_is_withdrawn(browser, tmp_pat
         page.get_by_role("link", name="lenet5-digits-2").wait_for()
         page.goto("/runs")
         link = page.get_by_role("link", name="lenet5-digits-1")
+        link.wait_for()
         page.get_by_role("cell", name="digits", exact=True).first.hover()
         page.mouse.down()  # beside the link, which it would follow
         page.wait_for_timeout(1500)  # until the server knows

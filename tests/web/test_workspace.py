@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from classicnets.support.files import lock_directory, lock_holder
+from classicnets.web.pages.runs import _rows
+from classicnets.web.texts import Text
 from classicnets.web.workspace import Workspace, inside
 
 
@@ -59,6 +61,24 @@ def test_one_training_runs_at_a_time_and_the_others_wait_in_a_file(desk, monkeyp
     again.begin_next()
     again.begin_next()
     assert began == ["a", "b", "d"]
+
+
+def test_a_training_is_in_the_list_from_its_start_though_its_run_is_not_written_yet(
+    desk, monkeypatch
+):
+    def begin(self, words, out, errors=-1):
+        return subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1)
+
+    monkeypatch.setattr(Workspace, "begin", begin)
+    for name in ("a", "b"):
+        desk.queue(name, ["train", "/x/own.net", "--data=/x/photos"])
+    rows = _rows(Text("en"), desk)
+    assert [(row["name"], row["state"]) for row in rows] == [("a", "training"), ("b", "Waiting")]
+    assert {(row["network"], row["data"], row["epoch"]) for row in rows} == {
+        ("own.net", "photos", 0)
+    }
+    desk.started["a"].communicate(timeout=20)
+    assert [row["name"] for row in _rows(Text("en"), desk)] == ["b"]
 
 
 def test_what_waits_or_runs_is_not_queued_again_and_stop_withdraws_it(desk, monkeypatch):

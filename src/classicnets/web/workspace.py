@@ -78,6 +78,7 @@ class Workspace:
     folder: Path
     data: dict[str, Path] = field(default_factory=dict)
     started: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    given: dict[str, Sequence[str]] = field(default_factory=dict)  # the words of those processes
     changing: RLock = field(default_factory=RLock)  # the queue, which pages change in threads
 
     @classmethod
@@ -197,6 +198,10 @@ class Workspace:
         process = self.started.get(name)
         return process is not None and process.poll() is None
 
+    def all_begun(self) -> dict[str, Sequence[str]]:
+        """The words of the processes that this page began and that have not ended, by names."""
+        return {name: words for name, words in [*self.given.items()] if self.begun(name)}
+
     def stop(self, name: str) -> bool:
         """Takes a training out of the queue, and asks the process that trains it, or is about to,
         to save and end; whether there is one."""
@@ -310,7 +315,7 @@ class Workspace:
 
     def _start(self, name: str, words: Sequence[str]) -> None:
         with (self.runs / f"{name}.log").open("ab") as log:
-            self.started[name] = self.begin(words, log)
+            self.started[name], self.given[name] = self.begin(words, log), words
 
     def begin(
         self, words: Sequence[str], out: IO[bytes], errors: IO[bytes] | int = subprocess.STDOUT

@@ -126,6 +126,7 @@ def _rows(t: Text, workspace: Workspace) -> list[dict[str, Any]]:
     from classicnets.api.following import list_runs
 
     waiting = {job["name"]: job["words"] for job in workspace.waiting()}
+    begun = workspace.all_begun()  # a process takes seconds to write its run
     found = [
         {
             "name": run.name,
@@ -141,8 +142,10 @@ def _rows(t: Text, workspace: Workspace) -> list[dict[str, Any]]:
     known = {row["name"] for row in found}
     return found + [
         {**dict.fromkeys(COLUMNS), "name": name, "network": words[1].rpartition("/")[2],
-         "data": _given(words, "data"), "state": t("Waiting"), "epoch": 0}
-        for name, words in waiting.items() if words[0] == "train" and name not in known
+         "data": _given(words, "data"), "state": t("training" if name in begun else "Waiting"),
+         "epoch": 0}
+        for name, words in {**begun, **waiting}.items()
+        if words[0] == "train" and name not in known
     ]  # fmt: skip
 
 

@@ -171,11 +171,10 @@ class _Page:
     async def end(self) -> None:
         """Takes it out of the queue, or asks its process to end; what has ended is kept."""
         self.workspace.withdraw(self.job)
-        process = self.workspace.started.get(self.job)
         if self.view and self._trained_by():
             self.view.ask_to_stop()
-        elif process and process.poll() is None:
-            process.send_signal(signal.SIGINT)
+        elif self.workspace.begun(self.job):
+            self.workspace.started[self.job].send_signal(signal.SIGINT)
         await self.update()
 
     def _trained_by(self) -> int:
@@ -185,12 +184,10 @@ class _Page:
     async def update(self) -> None:
         """Shows how far it is."""
         t, workspace, job = self.t, self.workspace, self.job
-        process = workspace.started.get(job)
         waits = workspace.waits(job)
         if self.trains:
             await self._follow()
-        busy = waits or bool(process and process.poll() is None)
-        busy = busy or bool(self._trained_by())
+        busy = waits or workspace.begun(job) or bool(self._trained_by())
         self.run.set_visibility(not busy)
         self.stop.set_visibility(busy)
         lines = workspace.log(job) if self.trains else []
