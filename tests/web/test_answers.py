@@ -57,16 +57,16 @@ def test_twenty_live_runs_are_followed_and_the_page_answers_meanwhile(page):
     rows = page.locator("tbody tr").filter(has_text="live-")
     rows.nth(LIVE - 1).wait_for()
     assert rows.filter(has_text="training").count() == LIVE
-    epochs = [int(rows.nth(0).locator("td").nth(2).inner_text())]
-    for _ in range(4):
-        page.get_by_role("button", name="中文").is_enabled()
-        page.get_by_role("columnheader", name="run").click(timeout=1000)
-        page.get_by_role("columnheader", name="run").click(timeout=1000)
-        page.get_by_role("columnheader", name="run").click(timeout=1000)
-        page.wait_for_timeout(1000)
-        epochs.append(int(rows.nth(0).locator("td").nth(2).inner_text()))
-    assert epochs == sorted(epochs)
-    assert epochs[-1] >= epochs[0] + 3  # of the five seconds at least
+    epoch = rows.nth(0).locator("td").nth(2)
+    first = int(epoch.inner_text())
+    for more in (1, 2, 3):
+        for _ in range(3):  # back to the order by name
+            page.get_by_role("columnheader", name="run").click(timeout=5000)
+        for _ in range(60):
+            if (now := int(epoch.inner_text())) >= first + more:
+                break
+            page.wait_for_timeout(500)
+        assert now >= first + more
     page.get_by_role("link", name="live-07").click()
     page.get_by_role("button", name="Stop").wait_for(timeout=5000)
     for figure in ("learning rate", "images per second", "time left"):
@@ -96,10 +96,9 @@ def test_each_keystroke_in_the_design_of_resnet50_is_answered(page):
     page.get_by_text("25,557,032").first.wait_for()  # the parameters, once they are measured
     page.keyboard.press("Control+End")
     page.evaluate(WATCH)
-    for key in ("x", "Backspace") * 5:
+    for k, key in enumerate(("x", "Backspace") * 5):
         page.keyboard.press(key)
-        page.wait_for_timeout(300)
-    page.wait_for_function("window.times.length === 10")
+        page.wait_for_function(f"window.times.length === {k + 1}")
     times = sorted(page.evaluate("window.times"))
     assert times[5] < 1500, times
 

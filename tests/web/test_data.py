@@ -75,6 +75,7 @@ def test_a_messy_archive_becomes_a_set_and_all_of_it_is_said(page, folder):
     page.get_by_text("left by an operating system (1): __MACOSX").wait_for()
     page.get_by_text(f"left by an operating system (1): {FOX}/Thumbs.db").wait_for()
     page.get_by_text("30 x 40", exact=True).wait_for()
+    page.locator("canvas").wait_for()
     assert page.locator("canvas").count() == 1
     (made,) = [p for p in (folder / "data").iterdir() if p.name != f"{HOSTILE} set"]
     assert {p.name for p in made.iterdir() if p.is_dir()} == {FOX, HOSTILE}
