@@ -13,6 +13,7 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 FLAGS = ["--no-sandbox", *CAMERA]
+PATIENCE = 120_000  # ms, which only a test that fails waits for
 HOSTILE = "<img src=x onerror=alert(1)>"
 DESIGN = "[8x8x1] input\n[6x6x4] conv1: 4 3x3 filters\n[2] fc2: 2 neurons\n"
 
@@ -77,6 +78,13 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+def open_page(browser: Any, address: str) -> Any:
+    """A page of another server than that of `page`, which is closed by the test."""
+    page = browser.new_page(base_url=address)
+    page.set_default_timeout(PATIENCE)
+    return page
+
+
 def charts(page: Any) -> list[dict[str, Any]]:
     """The charts of a page as they are drawn, each with its axes and its lines."""
     return page.evaluate(
@@ -90,7 +98,7 @@ def charts(page: Any) -> list[dict[str, Any]]:
 def page(browser, site) -> Iterator[Any]:
     """A page, of whose requests none may leave the server, and which may log no error."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=site)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     faults: list[str] = []
     own = (site, site.replace("http", "ws"), "data:", "blob:")

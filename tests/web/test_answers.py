@@ -61,14 +61,14 @@ def test_twenty_live_runs_are_followed_and_the_page_answers_meanwhile(page):
     first = int(epoch.inner_text())
     for more in (1, 2, 3):
         for _ in range(3):  # back to the order by name
-            page.get_by_role("columnheader", name="run").click(timeout=5000)
+            page.get_by_role("columnheader", name="run").click(timeout=15_000)
         for _ in range(60):
             if (now := int(epoch.inner_text())) >= first + more:
                 break
             page.wait_for_timeout(500)
         assert now >= first + more
     page.get_by_role("link", name="live-07").click()
-    page.get_by_role("button", name="Stop").wait_for(timeout=5000)
+    page.get_by_role("button", name="Stop").wait_for(timeout=15_000)
     for figure in ("learning rate", "images per second", "time left"):
         assert page.get_by_text(figure, exact=True).is_visible()
 

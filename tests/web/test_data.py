@@ -182,7 +182,7 @@ def test_only_data_of_the_folder_are_shown(page, name):
 
 def test_pieces_are_taken_of_open_pages_only(site, folder):
     before = sorted((folder / "data").iterdir())
-    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=60)
     connection.request("POST", "/data/pieces/nothing?path=a.png&at=0", b"x")
     assert connection.getresponse().status == 404
     connection.close()

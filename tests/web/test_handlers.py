@@ -14,7 +14,7 @@ import classicnets
 from classicnets.web import shell
 from classicnets.web.texts import Text
 
-from .conftest import Site
+from .conftest import Site, open_page
 
 T = TypeVar("T")
 WEB = Path(classicnets.__file__).parent / "web"
@@ -155,7 +155,7 @@ def desk(squares, tmp_path_factory) -> Iterator[tuple[Path, str]]:
 @pytest.mark.parametrize("path", NEED_THE_FOLDER)
 def test_a_button_says_what_it_cannot_do_when_the_folder_is_gone(browser, desk, path):
     folder, address = desk
-    page = browser.new_page(base_url=address)
+    page = open_page(browser, address)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(path)

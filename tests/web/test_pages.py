@@ -11,7 +11,7 @@ from classicnets.catalog import find
 from classicnets.studies.index import select
 from classicnets.web.pages.networks import DRAWINGS, TITLES
 
-from .conftest import HOSTILE, charts
+from .conftest import HOSTILE, charts, open_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -148,14 +148,14 @@ def test_an_unknown_address_says_so_with_the_nearest_names(page, path, said, nea
     [("en", "There is no page at this address."), ("zh", "这个地址没有页面。")],
 )
 def test_an_address_without_a_page_has_the_menu_and_a_sentence(browser, site, language, said):
-    page = browser.new_page(base_url=site)
+    page = open_page(browser, site)
     page.context.add_cookies([{"name": "language", "value": language, "url": site}])
     assert page.goto("/nonsense").status == 404
     page.get_by_text(said, exact=True).wait_for()
     page.get_by_role("navigation").get_by_role("link").first.click()
     page.wait_for_url(f"{site}/")
     page.close()
-    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=60)
     connection.request("GET", "/drawings/nonsense.svg")  # no page
     answer = connection.getresponse()
     assert (answer.status, b"<html" in answer.read()) == (404, False)
@@ -220,7 +220,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(page, path):
     ],
 )
 def test_other_sites_reach_neither_pages_nor_messages(site, headers, status):
-    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=60)
     if "Upgrade" in headers:
         key = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "eHh4eHh4eHh4eHh4eHh4eA=="}
         path, headers = "/_nicegui_ws/socket.io/?EIO=4&transport=websocket", headers | key
@@ -236,7 +236,7 @@ def test_to_get_a_page_changes_nothing(site, folder, squares):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     paths = ("/", "/design?network=vgg_d", "/data?name=digits", "/train", "/runs", "/run/squares")
     for path in (*paths, "/look?run=squares", "/studies", "/study/vgg-average", "/experiment/x"):
-        connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+        connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=60)
         connection.request("GET", path)
         assert connection.getresponse().status == 200
         connection.close()
@@ -247,7 +247,7 @@ def test_to_get_a_page_changes_nothing(site, folder, squares):
 
 
 def test_a_page_says_what_it_may_load(site):
-    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=60)
     connection.request("GET", "/")
     answer = connection.getresponse()
     policy = answer.headers["content-security-policy"]
@@ -259,7 +259,7 @@ def test_a_page_says_what_it_may_load(site):
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..%2F..%2Fsecret.net", "%2Fetc%2Fpasswd"])
 def test_no_address_leads_out_of_the_folder(site, name):
-    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=60)
     connection.request("GET", f"/network/{name}")
     assert connection.getresponse().status == 404
     connection.close()

@@ -10,7 +10,7 @@ import pytest
 import classicnets as cn
 from classicnets.support.files import lock_holder
 
-from .conftest import Site, charts
+from .conftest import Site, charts, open_page
 from .test_training import choose, number_field
 
 
@@ -183,7 +183,7 @@ def test_a_run_is_resumed_once_and_stop_withdraws_it_while_it_waits(page, folder
 
 def test_a_training_that_has_only_begun_is_stopped(browser, tmp_path):
     site = Site(tmp_path)
-    page = browser.new_page(base_url=site.url)
+    page = open_page(browser, site.url)
     try:
         page.goto("/train")
         number_field(page, "epochs").fill("500")
@@ -192,7 +192,7 @@ def test_a_training_that_has_only_begun_is_stopped(browser, tmp_path):
         page.get_by_text("Training begins.").wait_for()
         assert not page.locator("canvas").first.is_visible()
         page.get_by_role("button", name="Stop").click()
-        page.get_by_role("button", name="Stop").wait_for(state="hidden", timeout=60_000)
+        page.get_by_role("button", name="Stop").wait_for(state="hidden")
         assert not lock_holder(tmp_path / "runs" / "lenet5-digits-1")
     finally:
         page.close()

@@ -44,9 +44,9 @@ def test_a_study_that_trains_is_a_process_that_is_followed_and_stopped(page, fol
     page.goto("/study/lenet5-partial")
     page.get_by_role("checkbox").click()
     page.get_by_role("button", name="Run").click()
-    page.get_by_text("runs that have ended", exact=True).wait_for(timeout=90_000)
+    page.get_by_text("runs that have ended", exact=True).wait_for()
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Run").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Run").wait_for()
     place = folder / "studies" / "lenet5-partial-quick"
     assert (place / "experiment" / "plan.json").is_file()
     shutil.rmtree(place)

@@ -12,7 +12,7 @@ import pytest
 
 from classicnets.support.files import lock_holder
 
-from .conftest import Site
+from .conftest import Site, open_page
 
 
 def choose(page, label: str, option: str) -> None:
@@ -33,7 +33,7 @@ def test_a_training_is_estimated_and_started_and_its_run_is_shown(page, folder):
     page.get_by_text("lenet5 · 1,259 images of digits · 1x32x32 · batches of").wait_for()
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/run/lenet5-digits-1")
-    page.get_by_text("ended", exact=True).wait_for(timeout=90_000)
+    page.get_by_text("ended", exact=True).wait_for()
     assert page.get_by_text("2 / 2").is_visible()
     page.get_by_role("button", name="Log").click()
     page.get_by_text("epoch 2/2: lr").wait_for()
@@ -146,7 +146,7 @@ def test_a_training_starts_from_the_weights_of_a_run(page, folder, squares):
     page.get_by_label("batch", exact=True).fill("40")
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/run/lenet5-digits-*")
-    page.get_by_text("ended", exact=True).wait_for(timeout=90_000)
+    page.get_by_text("ended", exact=True).wait_for()
     run = folder / "runs" / page.url.rpartition("/")[2]
     config = json.loads((run / "run.json").read_text())
     assert config["recipe"]["batch"] == 40
@@ -165,11 +165,11 @@ def test_a_mistake_is_said_and_starts_nothing(page, folder):
 @pytest.mark.slow
 def test_a_training_outlives_the_server_and_is_stopped_and_resumed_after_it(browser, tmp_path):
     first = Site(tmp_path)
-    page = browser.new_page(base_url=first.url)
+    page = open_page(browser, first.url)
     page.goto("/train")
     number_field(page, "epochs").fill("500")
     page.get_by_role("button", name="Start").click()
-    page.get_by_text("training", exact=True).first.wait_for(timeout=60_000)
+    page.get_by_text("training", exact=True).first.wait_for()
     page.close()
     os.kill(first.process.pid, signal.SIGKILL)
     first.stop()
@@ -178,14 +178,14 @@ def test_a_training_outlives_the_server_and_is_stopped_and_resumed_after_it(brow
     assert process
 
     second = Site(tmp_path)
-    page = browser.new_page(base_url=second.url)
+    page = open_page(browser, second.url)
     try:
         page.goto("/run/lenet5-digits-1")
         page.get_by_role("button", name="Stop").click()
-        page.get_by_text("stopped", exact=True).wait_for(timeout=60_000)
+        page.get_by_text("stopped", exact=True).wait_for()
         assert not lock_holder(directory)
         page.get_by_role("button", name="Resume").click()
-        page.get_by_text("training", exact=True).first.wait_for(timeout=60_000)
+        page.get_by_text("training", exact=True).first.wait_for()
         assert page.get_by_role("button", name="Stop").is_visible()
         assert lock_holder(directory) not in (0, process)
     finally:
@@ -197,11 +197,11 @@ def test_a_training_outlives_the_server_and_is_stopped_and_resumed_after_it(brow
 @pytest.mark.slow
 def test_lenet5_learns_the_digits_though_the_server_is_killed_meanwhile(browser, tmp_path):
     first = Site(tmp_path)
-    page = browser.new_page(base_url=first.url)
+    page = open_page(browser, first.url)
     page.goto("/train")
     page.get_by_role("button", name="Start").click()
     # an epoch may be over before the page looks again
-    page.get_by_text(re.compile("^[1-9][0-9]? / 30$")).wait_for(timeout=90_000)
+    page.get_by_text(re.compile("^[1-9][0-9]? / 30$")).wait_for()
     os.kill(first.process.pid, signal.SIGKILL)
     directory = tmp_path / "runs" / "lenet5-digits-1"
     assert lock_holder(directory)  # it trains on
@@ -209,7 +209,7 @@ def test_lenet5_learns_the_digits_though_the_server_is_killed_meanwhile(browser,
     first.stop()
 
     second = Site(tmp_path)
-    page = browser.new_page(base_url=second.url)
+    page = open_page(browser, second.url)
     try:
         page.goto("/run/lenet5-digits-1")
         page.get_by_text("ended", exact=True).wait_for(timeout=240_000)
@@ -226,7 +226,7 @@ def test_lenet5_learns_the_digits_though_the_server_is_killed_meanwhile(browser,
 @pytest.mark.slow
 def test_a_second_training_waits_for_the_first_and_is_withdrawn(browser, tmp_path):
     site = Site(tmp_path)
-    page = browser.new_page(base_url=site.url)
+    page = open_page(browser, site.url)
     try:
         for _ in range(2):
             page.goto("/train")
