@@ -315,7 +315,7 @@ def test_the_input_and_the_size_of_the_photos_are_printed_before_training(
 ):
     folder = write_folder(tmp_path / "photos")  # of 40x36 pixels
     for name, expected in {
-        "lenet5": "input 1x32x32: images, the median 40x36 pixels, are resized and cropped to "
+        "lenet5": "input 1x32x32: images, the median 40x36 pixels, are read in grey, resized and cropped to "
         "32x32",
         "alexnet": "input 3x227x227: images, the median 40x36 pixels, are resized to 256 on the "
         "shorter side and cropped to 227x227",

@@ -143,6 +143,16 @@ def test_a_finding_says_each_difference_with_its_interval():
     assert conclude(values, {("a", "b"): LOWER}, "x", {"b": 4.0}).verdict == PARTLY
 
 
+def test_a_difference_is_called_lower_by_the_test_and_not_by_its_own_interval():
+    # of 64 patterns of signs, four have a sum as large as 24: p is 0.0625
+    values = {"a": [10.0] * 6, "b": [5.0] * 5 + [11.0]}
+    (_, _, (found,)) = effects({"b - a": [-5.0] * 5 + [1.0]}, {"b - a": LOWER})
+    assert found.high < 0
+    assert found.p == pytest.approx(4 / 64)
+    answer = conclude(values, {("a", "b"): LOWER}, "test error, points").answer
+    assert answer.endswith("), not distinguishable")
+
+
 def test_a_finding_names_the_networks_whose_learning_rate_is_at_the_edge():
     values = {"a": [10.0 + x for x in SMALL], "b": [5.0 + x / 2 for x in SMALL]}
     found = conclude(values, {("a", "b"): LOWER}, "test error, points", edge={"a"})

@@ -75,7 +75,7 @@ def _input(training: "Training") -> str:
     side, size = training.config.side, training.splits.original
     text = f"input {c}x{crop}x{crop}"
     if size:
-        text += f": images, the median {size[1]}x{size[0]} pixels, are resized"
+        text += f": images, the median {size[1]}x{size[0]} pixels, are {'read in grey, ' * (c == 1)}resized"
         text += f" to {side} on the shorter side and" if side > crop else " and"
         text += f" cropped to {crop}x{crop}"
     return text

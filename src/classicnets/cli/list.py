@@ -49,9 +49,9 @@ def list_(
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", min_width=15)
     table.add_column("year", min_width=4)
-    width = terminal_width()
+    width = max(75, terminal_width())  # a terminal wraps longer lines, and nothing is cut
     rest = 15 + 4 + 11 + 13 + 16 + 5 * 2
-    table.add_column("paper", no_wrap=True, max_width=max(6, width - rest))
+    table.add_column("paper", no_wrap=True, max_width=width - rest)
     for heading, min_width in (("parameters", 11), ("multiply-adds", 13), ("error, %", 16)):
         table.add_column(heading, justify="right", min_width=min_width)
     for row in found:

@@ -134,6 +134,6 @@ def _list(studies: "list[Study]", out: Path, json: bool) -> None:
         minutes = f"{one.minutes:g}" if one.minutes >= 1 else "<1"
         told = f"{one.claim} ({one.by})"
         table.add_row(one.name, one.kind, minutes, state(one, out), told)
-    console(width=terminal_width()).print(table)
+    console(width=max(80, terminal_width())).print(table)
     print(f"\n{len(studies)} studies; `classicnets study NAME` runs one, --all all of them.")
     print(f"Verdicts are those kept in {out}, else those that come with classicnets.")

@@ -14,7 +14,7 @@ from classicnets.experiments.outcomes import RUNS, Outcome
 from classicnets.experiments.search import EDGES
 from classicnets.experiments.statistics import least_pairs
 from classicnets.experiments.variants import Asked
-from classicnets.experiments.verdicts import Comparison
+from classicnets.experiments.verdicts import BETTER, WORSE, Comparison
 from classicnets.training.run.directory import Run, open_run
 
 from . import verdicts
@@ -266,9 +266,9 @@ def conclude(
 
 
 def _sentence(one: Comparison, verdict: str, edge: Sequence[str]) -> str:
-    """A difference, on which side of 0 its interval lies, and what that makes of the claim."""
+    """A difference, its side of 0 where the test tells one, and what that makes of the claim."""
     told = "not distinguishable" if verdict == CANNOT_TELL else verdict
-    side = "lower, " * (one.high < 0) + "higher, " * (one.low > 0)
+    side = {BETTER: "lower, ", WORSE: "higher, "}.get(one.verdict, "")
     reason = f" (learning rate at the edge of those tried: {', '.join(edge)})" if edge else ""
     return f"{one.variant}: {_interval(one)}, {side}{told}{reason}"
 
