@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
 import torch
@@ -149,6 +150,7 @@ def run_cli() -> Callable[..., Result]:
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             pytest.MonkeyPatch.context() as patch,
+            mock.patch.dict(os.environ),  # which --max-pixels changes
         ):
             patch.setattr(sys, "argv", ["classicnets", *map(str, words)])
             patch.setattr(sys, "stdin", None if stdin is None else io.StringIO(stdin))

@@ -315,8 +315,8 @@ def test_the_input_and_the_size_of_the_photos_are_printed_before_training(
 ):
     folder = write_folder(tmp_path / "photos")  # of 40x36 pixels
     for name, expected in {
-        "lenet5": "input 1x32x32: images, the median 40x36 pixels, are read in grey, resized and cropped to "
-        "32x32",
+        "lenet5": "input 1x32x32: images, the median 40x36 pixels, are read in grey, resized and "
+        "cropped to 32x32",
         "alexnet": "input 3x227x227: images, the median 40x36 pixels, are resized to 256 on the "
         "shorter side and cropped to 227x227",
     }.items():
@@ -333,7 +333,7 @@ def test_a_training_of_too_few_steps_is_warned_of_with_what_does_better(capsys, 
         f"{10 * steps} steps: 10 epochs of {steps} steps, batches of 16" in printed.out.splitlines()
     )
     assert printed.err == (
-        f"warning: {10 * steps} steps will hardly train a network, which takes some hundred; "
+        f"warning: {10 * steps} steps will hardly train a network, which takes a few hundred; "
         f"the same command with --epochs 50 takes {50 * steps}\n"
     )
     printed = introduction(

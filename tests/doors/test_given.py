@@ -24,6 +24,8 @@ FORMS = {
     "a tensor": lambda x, file: tensor(x),
     "a tensor of floating-point values": lambda x, file: tensor(x) / 255,
     "a tuple": lambda x, file: (tensor(x),),
+    "a batch of tensors": lambda x, file: tensor(x)[None],
+    "a batch of arrays": lambda x, file: x[None, ..., None] if x.ndim == 2 else x[None],
 }
 
 
@@ -67,7 +69,8 @@ def test_a_turned_image_is_turned_as_its_file_is(run, tmp_path):
         (np.full((3, 3), np.nan), "has values from nan to nan"),
         (GREY.astype(np.int64), r"has the type int64; it takes bytes \(uint8\) from 0 to 255, or"),
         (GREY > 9, "has the type bool"),
-        (COLOUR[None], r"the shape \(1, 33, 50, 3\); an array is \(h, w\) or .* are a list"),
+        ([COLOUR[None]], r"the shape \(1, 33, 50, 3\); an array is \(h, w\) or .* are a list"),
+        (COLOUR[None, ..., :2], r"image 0 has the shape \(33, 50, 2\); an array is \(h, w\) or"),
         (COLOUR.transpose(2, 0, 1), r"has the shape \(3, 33, 50\); an array is"),
         (torch.zeros(33, 50, 3), r"has the shape \(33, 50, 3\); .* a tensor \(1, h, w\) or"),
         (np.zeros((0, 3), np.uint8), r"has the shape \(0, 3\)"),

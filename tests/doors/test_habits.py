@@ -177,12 +177,15 @@ def test_a_setting_of_another_tool_is_answered_with_ours(run_cli, name, message)
     [
         (("resnet18",), "write: classicnets show resnet18, or: classicnets train resnet18 --data"),
         (("VGG-16",), "write: classicnets show VGG-16, or: classicnets train VGG-16 --data"),
-        (("val", "runs/a"), "no verb 'val'; write: classicnets evaluate"),
+        (("val", "runs/a"), "no command 'val'; write: classicnets evaluate"),
         (("resume",), "write: classicnets train --resume"),
-        (("trian",), "no verb 'trian'; did you mean train?"),
+        (("trian",), "no command 'trian'; did you mean train?"),
         (("data=a", "model=b"), "write: classicnets train b --data a"),
-        (("--data", "a"), "--data goes after a verb, as in `classicnets train NETWORK --data"),
-        (("src",), "src is not a verb; write: classicnets train NETWORK --data src"),
+        (("--data", "a"), "--data goes after a command, as in `classicnets train NETWORK --data"),
+        (("src",), "src is not a command; write: classicnets train NETWORK --data src"),
+        (("diff", "a", "b", "c"), "diff takes A B, and not 'c' too"),
+        (("demo", "x"), "demo takes no argument, and not 'x' too"),
+        (("predict", "r", "src", "--csv", "p.csv"), "--csv prints, and takes no file; write: "),
     ],
 )
 def test_what_stands_in_the_place_of_a_verb_is_answered_with_a_call(

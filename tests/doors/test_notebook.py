@@ -126,6 +126,13 @@ def test_a_recipe_can_be_written_as_python_prints_it():
     }
 
 
+def test_a_study_is_shown_as_markdown(tmp_path):
+    kept = cn.study("lenet5-layers", tmp_path)
+    report = (tmp_path / "lenet5-layers" / "report.md").read_text()
+    assert report.startswith(kept._repr_markdown_())
+    assert "\n|---" in kept._repr_markdown_()
+
+
 def test_an_image_that_cannot_be_read_says_why_in_its_row(run, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no")
     found = cn.predict(run, tmp_path)

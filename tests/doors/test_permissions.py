@@ -145,7 +145,7 @@ CASES = {
         "d",
         CLOSED,
         "{root}/d/dark",
-        "no verb '{path}/dark'; choose from list, show, weights, design, diff, suggest, speed, "
+        "no command '{path}/dark'; choose from list, show, weights, design, diff, suggest, speed, "
         "plan, recipe, train, experiment, study, evaluate, predict, compare, see, export, push, "
         "serve, web, pack, demo",
     ),

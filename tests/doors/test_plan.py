@@ -116,4 +116,12 @@ def test_a_design_is_planned_like_a_network_of_the_catalogue(run_cli, tmp_path):
     weights = 6 * 25 + 6 + 28 * 28 * 6 * 10 + 10
     assert plan["peaks"]["training step"]["weights"] == 4 * weights
     assert (plan["images"], plan["data"]) == (1000, "no data set")
-    assert "An epoch is one of 1,000 images" in plan["notes"][0]
+    assert "Without data an epoch is taken to have 1,000 images" in plan["notes"][0]
+    assert " · 1,000 images assumed · " in " ".join(run_cli(design, "--device", "cpu").out.split())
+
+
+def test_where_a_recipe_counts_steps_other_batches_see_other_numbers_of_epochs(run_cli):
+    # He et al., section 3.4: 600,000 iterations; 1,280,000 images
+    for batch, epochs in ((256, 120), (64, 30)):
+        out = run_cli("resnet18", "--device", "t4", "--batch-size", batch).out
+        assert f"{epochs} epochs, 600,000 steps: " in " ".join(out.split())

@@ -321,6 +321,7 @@ def test_a_single_plate_is_written_as_the_png_file_that_is_named(run_cli, run, t
          r"more; give a directory, such as '.*a b', or ask for one plate"),
         (("--all",), "one.png", r"is one image, but there are \d+ plates"),
         (("--what", "filters"), "one.jpg", "written as PNG files or one HTML page, not .jpg: "),
+        (("--what", "filters"), "one.pdf", "written as PNG files or one HTML page, not .pdf: "),
     ],
 )  # fmt: skip
 def test_several_plates_in_one_file_and_other_formats_are_refused(

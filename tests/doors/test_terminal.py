@@ -19,7 +19,7 @@ import classicnets as cn
 from classicnets.cli import VERBS, main
 from classicnets.cli.terminal import Visible, sentence
 from classicnets.support.names import CONTROLS, as_path, as_text, encoded, visible
-from classicnets.support.tables import html_text
+from classicnets.support.tables import align, html_text
 
 COMMAND = [sys.executable, "-m", "classicnets"]
 # a colour, a title, a carriage return, C1's CSI, right-to-left, a tag, a line
@@ -293,3 +293,9 @@ def test_json_shows_letters_as_letters(tmp_path, monkeypatch, words):
         main()
     assert "狐狸" in out.getvalue()
     assert r"\u" not in out.getvalue()
+
+
+def test_columns_stand_below_each_other_where_a_character_takes_two_columns():
+    lines = align([["run", "images"], ["我的", "1,000"], ["mine", "猫"]], ("run",))
+    # in columns: run padded to 4 and a gap of 2, images to 6
+    assert lines == ["run   images", "我的   1,000", "mine      猫"]

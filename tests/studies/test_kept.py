@@ -73,6 +73,10 @@ def test_every_study_says_who_where_and_by_what_it_is_decided():
 REFUSED = {
     "a name": (["lenet5-layer"], "no study 'lenet5-layer'; did you mean lenet5-layers"),
     "another name": (["x"], "no study 'x'; `classicnets study` lists all"),
+    "a family's name": (
+        ["vgg"],
+        "no study 'vgg'; `classicnets study --family vgg` lists those of vgg",
+    ),
     "a kind": (["--kind", "train"], "no kind 'train'; did you mean training?"),
     "all of none": (
         ["--all", "--kind", "structure", "--family", "history"],

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.cells import cell_len
 
 from classicnets.support.arguments import answering
-from classicnets.support.tables import align, html_table, html_text
+from classicnets.support.names import short
+from classicnets.support.tables import align, html_table, html_text, padded
 from classicnets.training.recipe.recipe import ABOUT_PAPER, shown
 from classicnets.training.run.curves import VALIDATION, EpochMetrics, drawn, plot_curve
 from classicnets.training.run.directory import Run
@@ -84,10 +86,13 @@ class Comparison:
         table = align([COLUMNS, *map(_cells, self.rows)], LEFT)
         if note := self._note():
             table += ["", note]
-        width = max(len(line.run) for line in self.rows)
+        width = max(cell_len(line.run) for line in self.rows)
         for name in self.rows[0].recipe:
             table += ["", f"{name}:"]
-            table += [f"  {line.run.ljust(width)}  {line.recipe[name]}" for line in self.rows]
+            table += [
+                f"  {padded(line.run, width)}  {short(line.recipe[name], 200)}"
+                for line in self.rows
+            ]
         return "\n".join(table)
 
     def _note(self) -> str:

@@ -58,8 +58,8 @@ def experiment(
 
     >>> experiment("lenet5", overrides={"lr": [0.1]})
     Traceback (most recent call last):
-    ValueError: lenet5 is one variant only; compare it with another network, or sweep a field of \
-the recipe, as in --set lr=0.01,0.03
+    ValueError: lenet5 is one variant only; compare it with another network (in Python they are a \
+list), or sweep a field of the recipe, as in --set lr=0.01,0.03
     """
     given = [networks] if isinstance(networks, str | Path) else networks
     names = [as_text(as_name("network", network, NETWORKS)) for network in given]

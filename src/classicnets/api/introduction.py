@@ -75,7 +75,8 @@ def _input(training: "Training") -> str:
     side, size = training.config.side, training.splits.original
     text = f"input {c}x{crop}x{crop}"
     if size:
-        text += f": images, the median {size[1]}x{size[0]} pixels, are {'read in grey, ' * (c == 1)}resized"
+        grey = "read in grey, " * (c == 1)
+        text += f": images, the median {size[1]}x{size[0]} pixels, are {grey}resized"
         text += f" to {side} on the shorter side and" if side > crop else " and"
         text += f" cropped to {crop}x{crop}"
     return text
@@ -104,7 +105,7 @@ def _too_short(training: "Training") -> Iterator[str]:
     better = setting("steps", FEW_STEPS) if in_steps else option("epochs", epochs)
     longer = FEW_STEPS if in_steps else epochs * epoch
     yield (
-        f"{_length(None, total)} will hardly train a network, which takes some hundred; the same "
+        f"{_length(None, total)} will hardly train a network, which takes a few hundred; the same "
         f"command with {better} takes {longer}"
     )
 

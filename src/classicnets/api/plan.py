@@ -45,7 +45,7 @@ from classicnets.training.execution.memory import (
     largest_peak,
     training_peaks,
 )
-from classicnets.training.execution.plan import Option, Plan, Seconds, fits, predict_step
+from classicnets.training.execution.plan import NO_DATA, Option, Plan, Seconds, fits, predict_step
 from classicnets.training.recipe.optimizers import as_spec
 from classicnets.training.recipe.recipe import Recipe
 from classicnets.training.run.stages import freeze
@@ -66,7 +66,7 @@ from .runs import with_sizes
 from .speed import time_steps
 
 EXAMPLE = 1000  # images in an epoch where there are neither data nor a paper
-NO_DATA = f"An epoch is one of {EXAMPLE:,} images, since there are no data; none are read."
+ASSUMED = f"Without data an epoch is taken to have {EXAMPLE:,} images; none are read."
 NOTHING_READ = "Reading images is not in it, since without data none are read."
 FROZEN = "{stage} and what is before it are frozen; train needs weights to start from for that."
 SIDES = (0.75, 0.5)  # of the recipe's, tried where memory is short
@@ -133,7 +133,7 @@ def plan(
     return Plan(
         network=target.name,
         input=job.shape,
-        data=splits.name if splits else "the paper" if wanted.paper_images else "no data set",
+        data=splits.name if splits else "the paper" if wanted.paper_images else NO_DATA,
         images=count,
         validation=len(splits.validation) if splits else 0,
         batch=wanted.batch,
@@ -345,4 +345,4 @@ def _notes(splits: Splits | None, recipe: Recipe, where: _Where) -> tuple[str, .
     frozen = (FROZEN.format(stage=recipe.freeze),) if recipe.freeze is not None else ()
     if splits or (where.machine and recipe.paper_images):
         return frozen
-    return *frozen, NOTHING_READ if recipe.paper_images else NO_DATA
+    return *frozen, NOTHING_READ if recipe.paper_images else ASSUMED

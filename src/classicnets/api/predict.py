@@ -114,8 +114,9 @@ def predict(
     """The `top` likeliest classes of these images, and of those anywhere in these folders.
 
     `images` is one or a list of paths, Pillow images, NumPy arrays (h, w) or (h, w, 3), and torch
-    tensors (c, h, w): bytes, or floating-point values from 0 to 1. All are resized and cropped as
-    files are; only a JPEG file much larger than needed is decoded at a fraction of its size.
+    tensors (c, h, w), or a batch, (n, h, w, 3) or (n, c, h, w): bytes, or floating-point values
+    from 0 to 1. All are resized and cropped as files are; only a JPEG file much larger than needed
+    is decoded at a fraction of its size.
 
     Raises a ValueError that names the first image that cannot be read, for a folder without images,
     for an unknown device, and where `load` does; then nothing is predicted. Files found in a folder

@@ -27,8 +27,8 @@ NONE = {
     "the recipes have none of it; `classicnets recipe NETWORK` shows what they have": "--clip-grad "
     "--mixup --cutmix --mosaic --drop --dropout --drop-path --reprob --random-erase --aa "
     "--auto-augment --randaugment --color-jitter --rect --bn-momentum --sync-bn",
-    "evaluation is a verb, `classicnets evaluate RUN`": "--test-only --eval --eval-only --evaluate "
-    "--validate --val --test --test-every",
+    "evaluation is a command, `classicnets evaluate RUN`": "--test-only --eval --eval-only "
+    "--evaluate --validate --val --test --test-every",
 }
 VERBS = {
     "train": "fit learn finetune fine-tune training",

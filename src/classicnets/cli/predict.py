@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from classicnets.support.errors import shell
+
 from .options import (
     OUTPUT,
     Csv,
@@ -58,6 +60,8 @@ def predict(
 
     require_at_most_one(json=json, csv=csv)
     paths = _with_stdin(images)
+    if csv and (table := next((one for one in paths if one.suffix == ".csv"), None)):
+        raise ValueError(f"--csv prints, and takes no file; write: --csv > {shell(table)}")
     with bars():
         found = cn.predict(run, paths, top, network or None, device)
     for prediction in found:

@@ -73,8 +73,8 @@ class VerbGroup(TyperGroup):
         if args and args[0].startswith("-") and args[0] not in own:
             option = args[0].partition("=")[0]
             raise ValueError(
-                f"{option} goes after a verb, as in `classicnets train NETWORK {option} ...`; "
-                "`classicnets --help` shows all verbs"
+                f"{option} goes after a command, as in `classicnets train NETWORK {option} ...`; "
+                "`classicnets --help` lists the commands"
             )
         return super().parse_args(ctx, args)
 
@@ -86,20 +86,22 @@ class VerbGroup(TyperGroup):
     def _instead(self, ctx: Any, args: list[str]) -> str:
         word = args[0]
         if verb := verb_for(word):
-            return f"no verb {word!r}; write: classicnets {verb}"
+            return f"no command {word!r}; write: classicnets {verb}"
         if "=" in word and (reply := answer(verb_of(self.commands["train"], ctx), args)):
             return reply
         if _is_network(word):
             return (
-                f"{word} is a network, and a verb goes before it; write: "
+                f"{word} is a network, and a command goes before it; write: "
                 f"{shell('classicnets', 'show', word)}, or: "
                 f"{shell('classicnets', 'train', word, '--data', 'FOLDER')}"
             )
         if _is_run([word]):
             return f"{word} is a run; write: {shell('classicnets', 'evaluate', word)}"
         if exists(word):
-            return f"{word} is not a verb; write: classicnets train NETWORK {shell('--data', word)}"
-        return f"no verb {word!r}; {suggest(word, self.commands)}"
+            return (
+                f"{word} is not a command; write: classicnets train NETWORK {shell('--data', word)}"
+            )
+        return f"no command {word!r}; {suggest(word, self.commands)}"
 
 
 def print_version(
@@ -122,6 +124,9 @@ def _unfit(command: Any, ctx: Any, error: Any, args: Sequence[str]) -> str:
     option = getattr(error, "option_name", "")  # of an option without its value
     params = {name: p for p in command.get_params(ctx) for name in (p.name, *p.opts)}
     param = params.get(option, getattr(error, "param", None))
+    if extra := re.search(r"unexpected extra argument.*\((.*)\)", reason):
+        takes = [p.metavar for p in command.get_params(ctx) if p.param_type_name == "argument"]
+        return f"{command.name} takes {' '.join(takes) or 'no argument'}, and not {extra[1]!r} too"
     if param is None:
         return reason
     if param.param_type_name == "argument":

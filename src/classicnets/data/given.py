@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -33,11 +33,13 @@ class Items(list[Item]):
 def list_items(images: Given | Sequence[Given]) -> Items:
     """The images given, one or several, and those anywhere in the folders among them.
 
-    An array is (h, w) or (h, w, 3), a tensor (c, h, w) or (h, w): bytes, or floating-point values
-    from 0 to 1; three channels are red, green and blue. Raises a ValueError for others, for a
-    Pillow image that cannot be decoded, and for a folder without images.
+    An array is (h, w) or (h, w, 3), a tensor (c, h, w) or (h, w), several of one size are
+    (n, h, w, 3) or (n, c, h, w): bytes, or floating-point values from 0 to 1; three channels are
+    red, green and blue. Raises a ValueError for others, for a Pillow image that cannot be decoded,
+    and for a folder without images.
     """
-    given = [images] if isinstance(images, Given) else images
+    one = isinstance(images, Given) and getattr(images, "ndim", 0) != 4
+    given: Any = [images] if one else images
     others: LeftOut = []
     items = Items(
         item for i, image in enumerate(given) for item in _items(image, f"image {i}", others)
@@ -87,7 +89,7 @@ def _as_image(given: np.ndarray | Tensor, name: str) -> Image.Image:
     if not x.size or (x.ndim != 2 and x.shape[2:] != (3,)):
         raise ValueError(
             f"{name} has the shape {tuple(given.shape)}; an array is (h, w) or (h, w, 3), a tensor "
-            "(1, h, w) or (3, h, w), and several images are a list"
+            "(1, h, w) or (3, h, w); several are a list, or (n, h, w, 3) and (n, 3, h, w)"
         )
     if np.issubdtype(x.dtype, np.floating):
         low, high = x.min(), x.max()

@@ -19,7 +19,7 @@ from .statistics import least_pairs
 from .verdicts import Comparison, decide
 
 LEFT = ("variant", "against the baseline", "learning rate")
-HEADS = ("variant", "parameters", "learning rate", "steps", "test error", "validation", "seconds")
+HEADS = ("variant", "parameters", "learning rate", "steps", "test error", "validation", "time")
 COMPARED = ("against the baseline", "difference", "95 % interval", "p", "Holm's p", "verdict")
 COSTS = ("params", "multiply-adds")
 

@@ -39,8 +39,8 @@ def ask(networks: Sequence[str], settings: Mapping[str, Sequence[str]]) -> list[
         raise ValueError("an experiment needs a network; `classicnets list` shows their names")
     if len(asked) < 2:
         raise ValueError(
-            f"{asked[0].name} is one variant only; compare it with another network, or sweep a "
-            "field of the recipe, as in --set lr=0.01,0.03"
+            f"{asked[0].name} is one variant only; compare it with another network (in "
+            "Python they are a list), or sweep a field of the recipe, as in --set lr=0.01,0.03"
         )
     names = [variant.name for variant in asked]
     if twice := next((name for name in names if names.count(name) > 1), ""):

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
-from classicnets.support.tables import align, html_table, html_text
+from classicnets.support.tables import align, format_bytes, html_table, html_text
 
 BATCHES = (1, 2, 5)
 ROUNDS = 3  # of time, in turn
@@ -78,12 +78,12 @@ class Export:
         return html_text(str(self), "p") + html_table(self._rows(), ("",))
 
     def _rows(self) -> list[tuple[str, str, str]]:
+        size, weights = map(format_bytes, self.bytes)
         own, theirs = (f"{1000 * seconds:.3g}" for seconds in self.seconds)
-        size, weights = (f"{count / 2**20:,.1f}" for count in self.bytes)
         return [
             ("", self.engine, "predict"),
             (f"ms an image, threads: {self.threads}", own, theirs),
-            ("MiB", size, weights),
+            ("size", size, weights),
         ]
 
 

@@ -28,6 +28,8 @@ def select(names: Sequence[str] = (), kind: str = "", family: str = "") -> list[
         if name not in STUDIES:
             near = suggest(name, STUDIES)
             near = near if near.startswith("did") else "`classicnets study` lists all"
+            if name in FAMILIES:
+                near = f"`classicnets study {option('family', name)}` lists those of {name}"
             raise ValueError(f"no study {name!r}; {near}")
     wanted = [STUDIES[name] for name in dict.fromkeys(names)] or list(STUDIES.values())
     found = [one for one in wanted if kind in ("", one.kind) and family in ("", one.family)]

@@ -64,6 +64,7 @@ class Kept:
         return self.text()
 
     __repr__ = __str__
+    _repr_markdown_ = text
 
     def _lines(self) -> Iterator[str]:
         yield f"# {self.study}\n"

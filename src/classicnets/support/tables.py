@@ -4,6 +4,8 @@ import math
 from collections.abc import Collection, Sequence
 from html import escape
 
+from rich.cells import cell_len
+
 from .names import visible
 
 STYLE = ' style="padding:2px 8px;text-align:{}"'
@@ -11,14 +13,19 @@ STYLE = ' style="padding:2px 8px;text-align:{}"'
 
 def align(rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> list[str]:
     """Lines of a table whose first row is its headings; columns in `left` are left-aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            cell.ljust(w) if name in left else cell.rjust(w)
+            padded(cell, w) if name in left else " " * (w - cell_len(cell)) + cell
             for name, cell, w in zip(rows[0], row, widths, strict=True)
         ).rstrip()
         for row in rows
     ]
+
+
+def padded(text: str, width: int) -> str:
+    """A text that takes so many columns of a terminal, where a Chinese character takes two."""
+    return text + " " * (width - cell_len(text))
 
 
 def html_table(rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> str:

@@ -71,7 +71,7 @@ class Plates:
 def check_out(series: Plates, out: Path) -> None:
     """Raises a ValueError where the plates cannot be written to `out`; see `save`."""
     kind = out.suffix.lower()
-    if kind in image_suffixes() and kind != ".png":
+    if kind in image_suffixes() | {".pdf", ".svg", ".eps", ".htm"} and kind != ".png":
         raise ValueError(f"plates are written as PNG files or one HTML page, not {kind}: {out}")
     if kind == ".png" and len(series) != 1:
         names = first_few([name for name, *_ in series.steps], 5)

@@ -177,7 +177,7 @@ CHINESE: Mapping[str, str] = {
     "batch size": "batch 大小",
     "seed": "随机种子",
     "adapted": "已调整",
-    "{} steps will hardly train a network, which takes some hundred; {} epochs would do.": (
+    "{} steps will hardly train a network, which takes a few hundred; {} epochs would do.": (
         "{} 步几乎训练不出什么网络，一般要几百步；{} 个 epoch 就够。"
     ),
     "the recipe's own": "按训练方案",

@@ -14,6 +14,7 @@ from classicnets.support.units import format_seconds
 
 from .memory import EVALUATED, MARGIN, Peak, largest_peak
 
+NO_DATA = "no data set"
 RANGE = 1.3  # measured steps were within this factor of the predicted ones (docs/planning.md)
 # on a CPU, fitted to the steps of six networks on two machines: a product takes so many copies of
 # its bytes, other operators so many of the values they read (as float32)
@@ -181,7 +182,8 @@ class Plan:
 
     def text(self, width: int = 80) -> str:
         """A table of memory by part and phase, the verdict, times, and what would fit."""
-        images = f"{self.images:,} images of {self.data}"
+        of = "assumed" if self.data == NO_DATA else f"of {self.data}"
+        images = f"{self.images:,} images {of}"
         heading = (
             f"{self.network} · {images} · input {'x'.join(map(str, self.input))} · "
             f"batch {self.batch:,}{f' in {self.parts:,} parts' * (self.parts > 1)} · "
@@ -216,16 +218,16 @@ class Plan:
         if math.isinf(self.budget):
             return f"{text}; how much memory is free is unknown."
         largest = f"the largest batch whose step fits is {self.largest_batch:,.0f}"
-        if self.largest_batch > self.images and self.data != "no data set":
+        if self.largest_batch > self.images and self.data != NO_DATA:
             largest += f", more than the {self.images:,} training images"
-        text += f", and {format_bytes(int(self.budget))} are there; "
+        text += f", of {format_bytes(int(self.budget))} available; "
         text += f"{largest if self.largest_batch else 'not one image fits'}."
         if self.phase_is_fixed and self.verdict != "fits":
             text += f" The {self.peak.phase} needs as much with a smaller batch."
         return text
 
     def _time(self) -> str:
-        epochs = f"{self.epochs:,.3g} epoch{'s' * (self.epochs != 1)}"
+        epochs = f"{self.epochs:,.3g} epoch{'s' * (self.epochs != 1)}, {self.steps:,} steps"
         text = f"a step: {self.step}; an epoch: {self.epoch}; {epochs}: {self.total}"
         if self.reading:
             text += f". Reading is in it: {format_seconds(self.reading)} a batch (measured)"

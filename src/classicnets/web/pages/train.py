@@ -156,7 +156,9 @@ class _Form:
 
     def _warn(self, short: "Short") -> None:
         """Says that a training is too short to learn."""
-        said = "{} steps will hardly train a network, which takes some hundred; {} epochs would do."
+        said = (
+            "{} steps will hardly train a network, which takes a few hundred; {} epochs would do."
+        )
         self.short.set_text(self.t(said, *short) if short else "")
 
     def _keep(self) -> None:
