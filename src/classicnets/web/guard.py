@@ -120,7 +120,12 @@ class Guard:
         elif scope["type"] == "websocket":
             await self.app(scope, receive, send)
         else:
-            await self.app(scope, self._bounded(receive), self._with_headers(send))
+            gone = asyncio.Event()
+            try:
+                await self.app(scope, self._bounded(receive, gone), self._with_headers(send))
+            except RuntimeError:  # Starlette's middleware, of an answer that nobody waits for
+                if not gone.is_set():
+                    raise
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Why a request is refused before its token is looked at; None where it is not."""
@@ -172,19 +177,21 @@ class Guard:
         ours = self.address.token.encode()
         return any(hmac.compare_digest(one.encode("utf-8", "replace"), ours) for one in tokens)
 
-    def _bounded(self, receive: Receive) -> Receive:
-        """What receives the body, which may be neither too large nor too slow."""
+    def _bounded(self, receive: Receive, gone: asyncio.Event) -> Receive:
+        """What receives the body, which may be neither too large nor too slow, and learns that the
+        client has left.
+        """
         left, ended, until = self.largest, False, asyncio.get_running_loop().time() + PATIENCE
 
         async def bounded() -> Any:
             nonlocal left, ended
-            if ended:  # it waits for the client to leave
-                return await receive()
-            try:
-                async with asyncio.timeout_at(until):
+            try:  # where it has ended, it waits for the client to leave
+                async with asyncio.timeout_at(None if ended else until):
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(408, "the request took too long to arrive") from None
+            if message["type"] == "http.disconnect":
+                gone.set()
             ended = not message.get("more_body", False)
             left -= len(message.get("body", b""))
             if left < 0:
