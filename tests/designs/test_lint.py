@@ -2,9 +2,11 @@
 
 import pytest
 
+from classicnets import catalog
 from classicnets.api.design import describe_network
 from classicnets.designs import build
-from classicnets.designs.lint import ends_in_maps, warnings
+from classicnets.designs.expand import expand
+from classicnets.designs.lint import before_additions, ends_in_maps, warnings
 from classicnets.designs.reader import read
 
 DEEP = "every conv: relu\n[{n}x{n}x1] input\n{convs}\naverage: global average\nfc: 2 neurons"
@@ -70,3 +72,48 @@ def test_a_side_branch_is_not_what_a_network_ends_in():
     maps, scores = "conv2: 5 1x1 filters", "fc: 5 neurons"
     assert ends_in_maps(read(text.format(scores, scores))) == ""
     assert "[8x8x5]" in ends_in_maps(read(text.format(maps, scores)))
+
+
+ADDED = "every conv: {}\n[8x8x4] input\n{}\nconv3: 4 3x3 filters, pad 1\nfc: 9 neurons"
+BLOCK = "b1 to b2: residual{}\n    conv1: 4 3x3 filters, pad 1{}\n    conv2: 4 3x3 filters, pad 1{}"
+SHORTCUT = "\n    shortcut: 4 1x1 filters"
+BRANCHES = "{}\n    x: side by side\n        a: 2 1x1 filters\n        b: 2 1x1 filters"
+
+
+@pytest.mark.parametrize(
+    ("every", "block", "ends"),
+    [
+        ("relu", BLOCK.format("", "", ""), {5: "relu2"}),
+        ("batch norm -> relu", BLOCK.format(", no relu", "", ""), {5: "relu2"}),
+        ("relu", BLOCK.format("", "", SHORTCUT), {5: "relu2", 6: "relu"}),
+        ("batch norm", BLOCK.format("", " -> relu", " -> out: squash"), {5: "out"}),
+        ("batch norm", BLOCK.format("", "", f"{SHORTCUT} -> relu"), {6: "relu"}),
+        ("batch norm", BLOCK.format("", " -> relu", SHORTCUT), {}),
+        (
+            "relu",
+            f"b: residual\n    conv1: 4 1x1 filters -> relu -> batch norm{SHORTCUT}",
+            {5: "relu"},
+        ),
+        ("batch norm", "b: residual, no relu\n    batch norm -> relu\n    c: 4 1x1 filters", {}),
+        ("relu", BRANCHES.format("dense:"), {}),
+        ("batch norm", BRANCHES.format("b: residual"), {}),
+    ],
+)
+def test_a_non_linearity_right_before_an_addition_is_named_with_its_line(every, block, ends):
+    said = "ends a branch that is added; ResNet has no non-linearity right before an addition"
+    found = [w for w in warnings(read(ADDED.format(every, block))) if "addition" in w]
+    assert found == [f"line {line}: {name} {said}" for line, name in ends.items()]
+
+
+@pytest.mark.parametrize("name", [name for name in catalog.names() if "res" in name])
+def test_no_network_of_a_paper_has_a_non_linearity_right_before_an_addition(name):
+    assert list(before_additions(expand(describe_network(name)).body)) == []
+
+
+@pytest.mark.parametrize(("size", "meant"), [("3x9x9", "9x9x3"), ("1x9x12", "9x12x1")])
+def test_an_input_with_its_channels_first_is_named(size, meant):
+    text = "[{}] input\nconv1: 4 1x1 filters -> relu\nfc: 2 neurons"
+    said = f"the input is [{size}]; an input is height x width x maps: did you mean [{meant}]?"
+    assert said in warnings(read(text.format(size)))
+    for other in (meant, "9x9x12", "1x9x3", "2x9x9"):
+        assert not any("did you mean" in each for each in warnings(read(text.format(other))))

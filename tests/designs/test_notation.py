@@ -153,17 +153,17 @@ REFUSED = {
     HEAD + "[8x8x3] input": "line 2: the input is written twice; a design has one",
     HEAD + "x: resdual\n    y: relu": "'resdual' takes no lines below it; did you mean residual?",
     HEAD + "part:\n    y: relu": "line 2: a part is written `part NAME number number:`",
-    HEAD + "norm: respons norm": "'respons norm' is not a layer; did you mean response norm",
+    HEAD + "norm: respons norm": "'respons norm' is not a layer; did you mean 'response norm'",
     HEAD + "conv: 4 3x3 filters, group 2": "line 2: 'conv' has no option 'group 2'; did you mean "
     "groups 2? it has at stride N, pad N, groups N, no bias, with bias",
     HEAD + "conv: 4 3x3 filters, padding 1": "has no option 'padding 1'; did you mean pad 1? it",
     HEAD + "conv: 4 3x3 filters, strides 2": "did you mean at stride 2? it has",
     HEAD + "relu: relu, pad 1": "line 2: 'relu' has no option 'pad 1'; it takes none",
-    HEAD + "conv: a 3x3 filters": "line 2: 'a' is not a whole number",
-    HEAD + "conv: 0 3x3 filters": "line 2: maps is 1 to 1,000,000, not 0",
-    HEAD + "conv: 9999999999 3x3 filters": "line 2: maps is 1 to 1,000,000, not 9999999999",
+    HEAD + "conv: a 3x3 filters": "line 2: maps of 'conv' cannot be 'a'; a whole number",
+    HEAD + "conv: 0 3x3 filters": "line 2: maps of 'conv' cannot be '0'; a whole number",
+    HEAD + "conv: 9999999999 3x3 filters": "line 2: maps of 'conv' cannot be '9999999999'; a ",
     HEAD + "conv: 4 3x3 filters at stride 2, stride 3": "line 2: 'conv' has two values of stride",
-    HEAD + "drop: dropout 1": "line 2: dropout is a probability from 0 to below 1, not 1",
+    HEAD + "drop: dropout 1": "line 2: dropout of 'drop' cannot be '1'; a number from 0",
     HEAD + "forward: relu": "line 2: 'forward' is an attribute of every torch.nn.Module",
     HEAD + "a.b: relu": "line 2: a name has up to 80 letters, digits and _; not 'a.b'",
     HEAD + "x: relu\nx: relu": "line 3: x is used twice, first in line 2",
@@ -265,7 +265,7 @@ def test_repeats_of_repeats_are_refused_before_anything_is_built(within):
         with pytest.raises(ValueError, match="more than 20,000 layers"):
             build(read(wide))
         unnamed = f"every conv: relu\n{HEAD}" + "1 1x1 filters\n" * 6_000
-        with pytest.raises(ValueError, match="maps is 1 to 1,000,000, not 0"):
+        with pytest.raises(ValueError, match="'0 1x1 filters' cannot be '0'"):
             read(unnamed + "0 1x1 filters")
         shapes(read(f"every conv: relu\n{HEAD}" + "1 1x1 filters\n" * 2_000))
 

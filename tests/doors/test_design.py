@@ -120,14 +120,15 @@ def test_a_mistake_in_a_design_names_file_and_line(run_cli, monkeypatch, mine, v
     mine.write_text(MINE.replace("3x3 filters, pad 1  #", "3x3 filtres #"))
     done = run_cli(verb, "mine.net", *["lenet5"] * (verb == "diff"))
     assert done.status == 2
-    said = "'4 3x3 filtres' is not a layer; did you mean N KxK filters"
+    said = "'4 3x3 filtres' is not a layer; did you mean '4 3x3 filters'"
     assert done.err.startswith(f"classicnets: mine.net, line 9: {said}")
     assert [path.name for path in mine.parent.iterdir()] == ["mine.net"]
 
 
-def test_show_of_a_design(run_cli, mine):
+def test_show_of_a_design_with_its_warning(run_cli, mine):
     done = run_cli("show", mine, "--json")
-    assert (done.status, done.err) == (0, "")
+    warning = "classicnets: warning: line 6: relu2 ends a branch that is added; ResNet has no "
+    assert (done.status, done.err) == (0, f"{warning}non-linearity right before an addition\n")
     # 4 * (9 + 1), two blocks of two convolutions of 4 * (4 * 9 + 1), and 10 * (4 + 1)
     assert json.loads(done.out)["totals"]["params"] == 40 + 4 * 148 + 50
 

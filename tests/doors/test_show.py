@@ -209,3 +209,13 @@ def test_a_network_that_uses_torchs_compiler_gets_the_real_one(run_cli, builders
     status, out, err = run_cli("show", builders("UsesCompiler"), "--input", "1x4x4", "--json")
     assert (status, err) == (0, "")
     assert json.loads(out)["totals"]["comparisons"] == 16
+
+
+@pytest.mark.parametrize(
+    ("size", "warned"), [("32x32x3", True), ("64x32x1", True), ("3x32x32", False), ("1x8x1", False)]
+)
+def test_an_input_with_its_channels_last_is_warned_of(run_cli, builders, size, warned):
+    said = f"warning: --input is channels x height x width; did you mean {size[-1]}x{size[:5]}?\n"
+    for verb in ("show", "design"):
+        status, _, err = run_cli(verb, "resnet20", "--input", size)
+        assert (status, err) == (0, said * warned)

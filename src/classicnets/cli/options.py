@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .report import warn
+
 if TYPE_CHECKING:
     from classicnets.catalog import Entry
 
@@ -193,4 +195,6 @@ def parsed_size(text: str, network: "str | Entry") -> tuple[int, int, int] | Non
             f"not {text!r}"
         )
     c, h, w = map(int, parts)
+    if c not in (1, 3, 4) and w in (1, 3, 4):  # the channels of images
+        warn([f"--input is channels x height x width; did you mean {w}x{c}x{h}?"])
     return c, h, w

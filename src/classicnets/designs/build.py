@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import lru_cache
-from math import prod
+from math import gcd, prod
 from typing import NoReturn
 
 import torch
@@ -10,13 +10,14 @@ from torch import nn
 
 from classicnets.layers.lrn import LocalResponseNorm
 from classicnets.layers.wiring import Aside, Concat, Network, Residual, chain
-from classicnets.support.errors import plain_reason
+from classicnets.support.errors import first_few, plain_reason
 
 from .expand import expand
 from .kinds import Shape
 from .tree import ASIDE, CLASSES, RESIDUAL, SEQUENCE, SIDE_BY_SIDE, Block, Design, Item, Layer
 
 EITHER = ("relu", "squash", "dropout", "flatten")  # read maps or values
+CHANNELS = (1, 3, 4)  # of images
 MOST = 10**10  # parameters of a network, and values that a layer reads or gives
 Stages = dict[str, nn.Module]
 
@@ -110,10 +111,8 @@ class _Builder:
                 stages["flatten"] = nn.Flatten()
                 shape = (shape[0] * shape[1] * shape[2],)
             if isinstance(item.what, Block) and item.what.kind == ASIDE and not top:
-                _refuse(
-                    item,
-                    f"{item.name} is aside within a block; only a whole network has side branches",
-                )
+                only = "only a whole network has side branches"
+                _refuse(item, f"{item.name} is aside within a block; {only}")
             module, out = self.item(item, shape)
             stages[item.name] = module
             self.compare(item, shape, out)
@@ -144,7 +143,7 @@ class _Builder:
     def layer(self, item: Item, layer: Layer, shape: Shape) -> tuple[nn.Module, Shape]:
         layer = _with_classes(layer, self.classes)
         if reason := _misfit(layer, shape):
-            _refuse(item, f"{item.name}{_filters(layer)} {reason}")
+            _refuse(item, f"{item.name}{_filters(layer)} {reason}{maps_first(self.images)}")
         try:
             out = _gives(layer, shape)
         except (RuntimeError, ValueError, TypeError) as error:
@@ -191,20 +190,13 @@ class _Builder:
         """Refuses a line that claims another shape than it gives."""
         if self.check and item.shape is not None and item.shape != out:
             hint = ""
-            if len(item.shape) == len(out) == 3 and (item.shape[1:], item.shape[0]) == (
-                (out[0], out[1]),
-                out[2],
-            ):
+            if len(out) == 3 and (*item.shape[1:], item.shape[0]) == out:
                 hint = "; maps are written last"
             elif isinstance(item.what, Layer) and item.shape[1:] != out[1:]:
                 layer = _with_classes(item.what, self.classes)
                 hint = _arithmetic(layer, shape) + _pad_that_fits(layer, shape, item.shape)
-            if self.images[1] < 4 and self.images[0] == self.images[2] > 4:
-                hint += "; maps are written last in the input as well"
-            _refuse(
-                item,
-                f"{item.name} gives {written(out)}, and {written(item.shape)} is written{hint}",
-            )
+            both = f"{item.name} gives {written(out)}, and {written(item.shape)} is written"
+            _refuse(item, f"{both}{hint}{maps_first(self.images)}")
 
 
 _NOTHING = nn.Identity()
@@ -217,6 +209,14 @@ def written(shape: Shape) -> str:
     ('[55x55x96]', '[1000]')
     """
     return f"[{'x'.join(map(str, (*shape[1:], shape[0])))}]"
+
+
+def maps_first(images: Shape) -> str:
+    """What to ask of an input that seems to have its channels first, such as [1x16x16]."""
+    c, h, w = images
+    if h not in CHANNELS or c in CHANNELS:
+        return ""
+    return f"; an input is height x width x maps: did you mean {written((h, w, c))}?"
 
 
 def _refuse(item: Item, message: str) -> NoReturn:
@@ -259,16 +259,21 @@ def _misfit(layer: Layer, shape: Shape) -> str:
     groups = values.get("groups", 1)
     if maps % groups or values.get("maps", 0) % groups:
         both = f"{maps} maps in and {values['maps']} out"
-        return f"has {both}, which do not divide into {groups} groups"
+        most = gcd(maps, values["maps"])
+        fit = first_few([str(n) for n in range(1, most + 1) if most % n == 0], 8)
+        return f"has {both}, which do not divide into {groups} groups; groups {fit} would fit"
     if "window" not in values:
         return ""
     pads = values.get("pad", (0, 0))
     for side, window, pad in zip(shape[1:], values["window"], pads, strict=True):
         if side + 2 * pad < window:
             padding = f" padded by {pad}" * bool(pad)
-            return f"has windows of {window} pixels and gets {written(shape)}{padding}"
+            largest = "x".join(str(n + 2 * p) for n, p in zip(shape[1:], pads, strict=True))
+            gets = f"gets {written(shape)}{padding}; {largest} would fit"
+            return f"has windows of {window} pixels and {gets}"
         if layer.kind.endswith("pool") and pad > window // 2:
-            return f"is padded by {pad}, more than half of its window of {window}"
+            half = f"more than half of its window of {window}; pad {window // 2} would fit"
+            return f"is padded by {pad}, {half}"
     return ""
 
 

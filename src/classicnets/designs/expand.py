@@ -90,14 +90,9 @@ class Expansion:
     def followers(self, layer: Layer, written: Sequence[Item], at: int) -> Line:
         """What `every` adds after a layer: nothing where what follows it has it already."""
         every = self.every.get(layer.kind)
-        if not every or not every.chain:
+        if not every or not every.chain or following(written, at, every.chain[0].what):
             return ()
-        has_it = following(written, at, every.chain[0].what)
-        return (
-            ()
-            if has_it
-            else tuple(replace(item, what=_all_values(item.what)) for item in every.chain)
-        )
+        return tuple(replace(item, what=_all_values(item.what)) for item in every.chain)
 
     def what(self, item: Item, numbers: Mapping[str, Any], last: bool) -> Layer | Block:
         """A layer with all its values, or a block of expanded lines."""

@@ -8,7 +8,7 @@ import torch
 from classicnets.measure import Layer as Row, Report, measure
 from classicnets.support.errors import first_few
 
-from .build import expand_and_build, output_shape, written
+from .build import expand_and_build, maps_first, output_shape, written
 from .kinds import WITH_WEIGHTS, Shape
 from .tree import RESIDUAL, SEQUENCE, SIDE_BY_SIDE, Block, Design, Layer, Use, layers
 
@@ -28,9 +28,12 @@ def warnings(design: Design) -> list[str]:
     pairs = [f"{a} and {b}" for a, b in _linear(body)]
     found = [f"no non-linearity between {first_few(pairs)}"] * bool(pairs)
     used = {use.part for use in _uses(design)}
+    if hint := maps_first(design.input):
+        found.append(f"the input is {written(design.input)}{hint}")
     found += _maps(report.layers[-1].output)
     found += [f"part {p.name} is not used" for p in design.parts if p.name not in used]
     found += [f"{name} {skips}" for name, skips in _skipping(body, "")]
+    found += dict.fromkeys(before_additions(body))
     return [*found, *_head(report), *_fields(report, dict(_convolutions(body, "")))]
 
 
@@ -46,6 +49,18 @@ def _skipping(block: Block, prefix: str) -> Iterator[tuple[str, str]]:
                 sizes = ["x".join(map(str, dict.fromkeys(size))) for size in (stride, window)]
                 why = f"its stride of {sizes[0]} is larger than its window of {sizes[1]}"
                 yield prefix + item.name, f"skips pixels; {why}"
+
+
+def before_additions(block: Block) -> Iterator[str]:
+    """Non-linearities in which a branch of a residual block ends."""
+    for what in (item.what for (item,) in block.lines if isinstance(item.what, Block)):
+        yield from before_additions(what)
+        for line in (what.lines[-1], what.shortcut) if what.kind == RESIDUAL else ():
+            for last in list(layers(Block(SEQUENCE, (line,))))[-1:]:
+                if isinstance(last.what, Layer) and last.what.of.non_linear:
+                    where = f"line {last.line}: " * bool(last.line)
+                    ends = f"{last.name} ends a branch that is added"
+                    yield f"{where}{ends}; ResNet has no non-linearity right before an addition"
 
 
 def _convolutions(block: Block, prefix: str) -> Iterator[tuple[str, Layer]]:

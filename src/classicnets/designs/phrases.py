@@ -1,30 +1,38 @@
-"""Phrases of `kinds` as regular expressions, and the layer that a text is."""
+"""Phrases of `kinds` as regular expressions, the layer that a text is, and what one meant."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 
 from .kinds import KINDS, OPTIONS, Kind
+from .rows import quoted
 
-_OPTION = "|".join(dict.fromkeys(words.partition(" ")[0] for words in OPTIONS))
+_OPTION = "|".join(re.sub(r"^(\w{1,3})\w*", r"\1\\w*", o).replace("{}", r"\S+") for o in OPTIONS)
+_LACKS_COMMA = re.compile(rf"(?<!\bat) ({_OPTION})(?!\S)", re.I)
+_BARE = "{maps} {window}"  # where any word could be the number of maps
+_RARE = ("conv by table", "prototypes", "zero maps")  # not what `conv`, `output` or `pad` mean
 
 
 @lru_cache(maxsize=4096)
-def layer_written(text: str) -> tuple[Kind, dict[str, str], list[str]] | None:
-    """The kind of layer that a text says, the words in its slots, and what follows the phrase."""
+def layer_written(
+    text: str, names: tuple[str, ...] = ()
+) -> tuple[Kind, dict[str, str], list[str]] | None:
+    """The kind of a layer, the words in its slots, and its stride; `names` are a part's numbers."""
     for kind in KINDS:
         for phrase in kind.phrases:
             if found := pattern(phrase).fullmatch(text):
                 slots = found.groupdict()
                 rest = slots.pop("rest")
+                if phrase == _BARE and slots["maps"][0].isalpha() and slots["maps"] not in names:
+                    continue
                 return kind, slots, [rest] if rest else []
     return None
 
 
 @lru_cache(maxsize=256)
 def pattern(phrase: str, whole: bool = False) -> re.Pattern[str]:
-    """The regular expression of a phrase; what follows it is the group `rest`.
+    """The regular expression of a phrase; a stride that follows it is the group `rest`.
 
     A window is always digits, so that the x of "max pool" is not taken for one.
     """
@@ -37,7 +45,7 @@ def pattern(phrase: str, whole: bool = False) -> re.Pattern[str]:
             words.append(r"(?P<window>[0-9]+x[0-9]+)")
         else:
             words.append(rf"(?P<{slot[1]}>[\w.+-]+)")
-    rest = "" if whole else rf"(?:\s+(?P<rest>(?:{_OPTION})\b.*))?"
+    rest = "" if whole else r"(?:\s+(?P<rest>(?:at\s+)?stride\b.*))?"
     return re.compile(r"\s+".join(words) + rest, re.I)
 
 
@@ -49,6 +57,37 @@ def option_meant(text: str, legal: Sequence[str]) -> str:
     if not near or len(number) != 1 or not keys[near[0]].endswith(" N"):
         return ""
     return f"did you mean {keys[near[0]].replace('N', number[0])}? "
+
+
+def comma_missing(text: str) -> str:
+    """Where a text that is not an option or a layer lacks a comma; empty if it lacks none."""
+    found = _LACKS_COMMA.search(text)
+    return f"a comma is missing before {quoted(found[1])} in {quoted(text)}" if found else ""
+
+
+def meant(text: str, name: str, others: Mapping[str, str]) -> str:
+    """What a text that names no layer means: `8 3x3 filters` for `conv 3x3 8`, or a list of all.
+
+    A text without words is taken by its `name`. `others` are blocks and parts, as one writes them.
+    """
+    words = re.sub(r"(\d) ?[x*] ?(?=\d)", r"\1x", text[:100].lower()).split()
+    slots = {"KxK": r"\d+x\d+", "N": r"\d*\.?\d+"}
+    given = {slot: w for slot in slots for w in reversed(words) if re.fullmatch(slots[slot], w)}
+    said = " ".join(w for w in words if not w[0].isdigit()) or name.lower().rstrip("_0123456789")
+    full = {words_of(kind): written_as(kind) for kind in KINDS} | dict(others)
+    short = {kind.short: written_as(kind) for kind in KINDS if kind.name not in _RARE}
+    known = short | full
+    fitting = [each for each in known if given.keys() == slots.keys() & known[each].split()]
+    near = (
+        [said] * (said in full)
+        or get_close_matches(said, fitting if given else [], n=3, cutoff=0.5)
+        or get_close_matches(said, known, n=3, cutoff=0.6)
+        or fitting[: "N" in given]
+    )
+    found = dict.fromkeys(" ".join(given.get(w, w) for w in known[each].split()) for each in near)
+    if not found:
+        return f"there are {', '.join(full.values())}"
+    return f"did you mean {' or '.join(map(repr, list(found)[:2]))}?"
 
 
 def words_of(kind: Kind) -> str:

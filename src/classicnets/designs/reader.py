@@ -23,8 +23,8 @@ from classicnets.support.errors import plain_reason
 from classicnets.support.files import open_regular
 
 from .expand import MOST_LAYERS, names_of_range
-from .kinds import EVERY, KINDS, OPTIONS, Kind, Shape
-from .phrases import as_line, layer_written, option_meant, pattern, words_of, written_as
+from .kinds import BY_NAME, EVERY, KINDS, OPTIONS, Kind, Shape
+from .phrases import as_line, comma_missing, layer_written, meant, option_meant, pattern
 from .rows import LARGEST, Row, nest, quoted, refuse, rows_of
 from .tree import (
     BLOCKS,
@@ -44,9 +44,8 @@ from .tree import (
 
 LONGEST = 1_000_000  # characters
 MOST_LINES = 25_000
-SMALLEST = {"pad": 0, "alpha": 0.0, "beta": 0.0, "k": 0.0, "eps": 0.0, "p": 0.0}
-# values of a layer that are not numbers of something
-FRACTIONS = ("p", "alpha", "beta", "k", "eps")
+FRACTIONS = ("p", "alpha", "beta", "k", "eps")  # values that are not numbers of something
+SMALLEST: dict[str, int] = dict.fromkeys(("pad", *FRACTIONS), 0)
 PAIRS = ("window", "stride", "pad")
 
 
@@ -138,9 +137,7 @@ class _Reader:
         kind, *options = [part.strip() for part in head[len("every") :].split(",")]
         if kind not in EVERY:
             refuse(row.number, f"every is for {', '.join(EVERY)}, not {quoted(kind)}")
-        values = self.options(
-            row.number, f"every {kind}", next(k for k in KINDS if k.name == kind), options
-        )
+        values = self.options(row.number, f"every {kind}", BY_NAME[kind], options)
         items = self.chain(row.number, chain.strip()) if chain.strip() else ()
         for item in items:
             if not isinstance(item.what, Layer):
@@ -160,9 +157,8 @@ class _Reader:
             _check_name(row.number, name, part=True)
         name, *parameters = names
         if name in self.parts:
-            refuse(
-                row.number, f"part {name} is written twice, first in line {self.parts[name].line}"
-            )
+            first = self.parts[name].line
+            refuse(row.number, f"part {name} is written twice, first in line {first}")
         if len(set(parameters)) < len(parameters):
             refuse(row.number, f"part {name} has a number twice: {' '.join(parameters)}")
         self.part_name, self.numbers, self.layers = name, tuple(parameters), {}
@@ -214,31 +210,28 @@ class _Reader:
         words = head.split()
         if words[0] in self.parts:
             return self.use(number, self.parts[words[0]], words[1:], options)
-        if found := layer_written(head):
+        if found := layer_written(head, self.numbers):
             kind, slots, rest = found
-            values = {slot: self.value(number, slot, word) for slot, word in slots.items()}
+            values = {slot: self.value(number, name, slot, word) for slot, word in slots.items()}
             given = self.options(number, name, kind, rest + options)
             self.layers[text] = Layer(kind.name, (*values.items(), *given))
             return self.layers[text]
-        return self.unknown(number, head)
+        return self.unknown(number, name if name != text else "", head)
 
-    def unknown(self, number: int, head: str) -> NoReturn:
-        first, _, rest = head.partition(" ")
+    def unknown(self, number: int, name: str, head: str) -> NoReturn:
+        first, rest = re.findall(r"(\S\w*)\W*(.*)", head)[0]
         if first == self.part_name:
             refuse(number, f"part {first} uses itself; a part uses only parts above it")
         if (line := self.below.get(first, 0)) > number:
             inside = self.part_name and f" without using {self.part_name}"
             refuse(number, f"part {first} is defined in line {line}; define it above{inside}")
-        if layer_written(rest):
+        if not name and layer_written(rest, self.numbers):
             refuse(number, f"{quoted(head)} needs a colon after its name, as in {first}: {rest}")
-        words = re.sub(r"\b\d+(x\d+)?\b *", "", head[:100]).strip() or head[:100]
-        known = {**{words_of(kind): written_as(kind) for kind in KINDS}, **{b: b for b in BLOCKS}}
+        head = re.sub("(?i) (at )?stride .*", "", head)
+        known = {block: block for block in BLOCKS}
         known |= {part: " ".join([part, *self.parts[part].parameters]) for part in self.parts}
-        near = get_close_matches(words, known, n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(known[each] for each in near)}?"
-        if not near:
-            hint = f"there are {', '.join(known.values())}"
-        refuse(number, f"{quoted(head)} is not a layer; {hint}")
+        hint = comma_missing(head) or f"{quoted(head)} is not a layer; {meant(head, name, known)}"
+        refuse(number, hint)
 
     def use(self, number: int, part: Part, words: Sequence[str], options: Sequence[str]) -> Use:
         if options:
@@ -247,7 +240,7 @@ class _Reader:
             names = f" ({' '.join(part.parameters)})" if part.parameters else ""
             count = f"{(n := len(part.parameters))} number{'s' * (n != 1)}"
             refuse(number, f"{part.name} takes {count}{names} and got {len(words)}")
-        return Use(part.name, tuple(self.value(number, "number", word) for word in words))
+        return Use(part.name, tuple(self.value(number, part.name, "number", w) for w in words))
 
     def options(
         self, number: int, name: str, kind: Kind, texts: Sequence[str]
@@ -257,43 +250,43 @@ class _Reader:
         if len(texts) > len(OPTIONS):
             refuse(number, f"{quoted(name)} has {len(texts):,} options; give each once")
         for text in texts:
-            for words, (value, fixed) in OPTIONS.items():
-                if value not in kind.options:
-                    continue
-                if found := pattern(words.replace("{}", f"{{{value}}}"), whole=True).fullmatch(
-                    text
-                ):
-                    given = fixed if fixed is not None else self.value(number, value, found[value])
-                    if values.setdefault(value, given) != given:
-                        refuse(number, f"{name!r} has two values of {value}")
+            for words, (slot, fixed) in OPTIONS.items():
+                form = pattern(words.replace("{}", f"{{{slot}}}"), whole=True)
+                if slot in kind.options and (found := form.fullmatch(text)):
+                    word = found.groupdict().get(slot)
+                    given = self.value(number, name, slot, word) if word else fixed
+                    if values.setdefault(slot, given) != given:
+                        refuse(number, f"{name!r} has two values of {slot}")
                     break
             else:
                 legal = [w.replace("{}", "N") for w, (v, _) in OPTIONS.items() if v in kind.options]
                 legal = [w for w in legal if w != "stride N"]
                 has = f"it has {', '.join(legal)}" if legal else "it takes none"
-                has = option_meant(text, legal) + has
-                refuse(number, f"{quoted(name)} has no option {quoted(text)}; {has}")
+                no = f"{quoted(name)} has no option {quoted(text)}; {option_meant(text, legal)}"
+                refuse(number, comma_missing(text) or no + has)
         return tuple(values.items())
 
-    def value(self, number: int, slot: str, word: str) -> Any:
-        """A number, or the name of one in a part."""
-        if slot in FRACTIONS:
-            return _fraction(number, slot, word)
-        if slot in PAIRS and "x" in word and word not in self.numbers:
-            return tuple(self.value(number, f"{slot} ", each) for each in word.split("x"))
-        one = self.whole(number, slot.strip(), word)
-        return (one, one) if slot in PAIRS else one
+    def value(self, number: int, name: str, slot: str, word: str) -> Any:
+        """A number of the layer or part with this name, or what a part calls one."""
+        if slot not in PAIRS:
+            return self.one(number, name, slot, word)
+        pair = [word, word] if word in self.numbers or word.count("x") != 1 else word.split("x")
+        return tuple(self.one(number, name, slot, each) for each in pair)
 
-    def whole(self, number: int, slot: str, word: str) -> int | str:
-        if word in self.numbers or word == CLASSES:
+    def one(self, number: int, name: str, slot: str, word: str) -> int | float | str:
+        whole = slot not in FRACTIONS
+        if whole and (word in self.numbers or word == CLASSES):
             return word
-        if not re.fullmatch(r"[0-9]+", word):
-            known = f" nor one of {' '.join(self.numbers)}" if self.numbers else ""
-            refuse(number, f"{quoted(word)} is not a whole number{known}")
-        least = SMALLEST.get(slot, 1)
-        if len(word) > 7 or not least <= int(word) <= LARGEST:
-            refuse(number, f"{slot} is {least} to {LARGEST:,}, not {quoted(word)[1:-1]}")
-        return int(word)
+        form = "[0-9]{1,7}" if whole else r"[0-9]*\.?[0-9]+([eE][-+]?[0-9]{1,2})?"
+        least, below = SMALLEST.get(slot, 1), 1 if slot == "p" else LARGEST + 1
+        if len(word) > 40 or not re.fullmatch(form, word) or not least <= float(word) < below:
+            legal = f"a {'whole ' * whole}number from {least} to "
+            legal += f"{LARGEST:,}" if below > 1 else "below 1"
+            legal += f", or {' or '.join(self.numbers)}," * bool(whole and self.numbers)
+            called = {"p": "dropout", "width": "neurons", "size": "maps"}.get(slot, slot)
+            cannot = f"{called} of {quoted(name)} cannot be {quoted(word)}"
+            refuse(number, f"{cannot}; {legal} would fit")
+        return int(word) if whole else float(word)
 
     def block(self, row: Row, what: str) -> Block:
         """The block below a line, of the kind that the line says."""
@@ -310,9 +303,7 @@ class _Reader:
             if option != "no relu" or kind != RESIDUAL:
                 refuse(row.number, f"{kind or 'a block'} has no option {quoted(option)}")
             relu = False
-        shortcut = (
-            [r for r in row.block if r.text.startswith("shortcut:")] if kind == RESIDUAL else []
-        )
+        shortcut = [r for r in row.block if kind == RESIDUAL and r.text.startswith("shortcut:")]
         if len(shortcut) > 1:
             refuse(shortcut[1].number, "a residual block has one shortcut")
         lines = [self.line(r) for r in row.block if r not in shortcut]
@@ -336,7 +327,7 @@ class _Reader:
         if not found or found["rest"]:
             refuse(row.number, f"by table goes with N KxK filters, not {quoted(head)}")
         rows = [r.text.split() for r in row.block]
-        maps = self.value(row.number, "maps", found["maps"])
+        maps = self.value(row.number, name or what, "maps", found["maps"])
         for r, cells in zip(row.block, rows, strict=True):
             if set(cells) - {"X", "."} or len(cells) != maps or r.block:
                 refuse(r.number, f"a row of the table has an X or a . for each of {maps} maps")
@@ -344,7 +335,7 @@ class _Reader:
             refuse(row.number, "a map of the table reads nothing; each column needs an X")
         values = {
             "maps": maps,
-            "window": self.value(row.number, "window", found["window"]),
+            "window": self.value(row.number, name or what, "window", found["window"]),
             "table": "\n".join(" ".join(cells) for cells in rows),
         }
         item = self.named(row.number, name, Layer("conv by table", tuple(values.items())))
@@ -356,9 +347,8 @@ class _Reader:
         for line in lines:
             for item in line[-1:] if apart else line:
                 if item.name and item.name in first:
-                    refuse(
-                        item.line, f"{item.name} is used twice, first in line {first[item.name]}"
-                    )
+                    before = first[item.name]
+                    refuse(item.line, f"{item.name} is used twice, first in line {before}")
                 first[item.name] = item.line
         if apart and "" in first:
             refuse(first[""], "a line side by side needs a name, that of its last layer")
@@ -387,12 +377,3 @@ def _check_name(line: int, name: str, part: bool = False) -> None:
 _ANY = nn.Sequential()
 _WORDS = {word for kind in KINDS for phrase in kind.phrases for word in phrase.split()}
 _WORDS |= {*BLOCKS, CLASSES, "every", "part", "input", "to", "shortcut"}
-
-
-def _fraction(number: int, slot: str, word: str) -> float:
-    if not re.fullmatch(r"[0-9]*\.?[0-9]+([eE][-+]?[0-9]{1,2})?", word) or len(word) > 40:
-        refuse(number, f"{slot} is a number, not {quoted(word)}")
-    value = float(word)
-    if slot == "p" and not 0 <= value < 1:
-        refuse(number, f"dropout is a probability from 0 to below 1, not {word}")
-    return value

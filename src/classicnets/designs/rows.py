@@ -30,6 +30,8 @@ def refuse(line: int, message: str) -> NoReturn:
 _COMMENT = re.compile(r"\([^()]*\)")
 _NUMBERED = re.compile(r"\s*\d+\.(?=\s)")  # as lecture notes number their lines
 _DIGITS = re.compile("[0-9]+")
+_SPARE_COMMA = re.compile("(?:^|[,:>]) ?,|, ?(?:$|:|->)")
+_SIGNS = str.maketrans({"\N{MULTIPLICATION SIGN}": "x", "\N{RIGHTWARDS ARROW}": "->"})
 
 
 def quoted(text: str) -> str:
@@ -44,7 +46,7 @@ def quoted(text: str) -> str:
 def rows_of(text: str) -> Iterator[Row]:
     """The lines of a text that are not empty, without their comments and numbering."""
     for number, line in enumerate(text.splitlines(), start=1):
-        words = _COMMENT.sub(" ", line.partition("#")[0]).replace("\N{MULTIPLICATION SIGN}", "x")
+        words = _COMMENT.sub(" ", line.partition("#")[0]).translate(_SIGNS)
         numbered = _NUMBERED.match(words)
         words = words[numbered.end() :] if numbered else words
         if not words.strip():
@@ -53,7 +55,11 @@ def rows_of(text: str) -> Iterator[Row]:
         if "\t" in words[:indent]:
             refuse(number, "is indented by a tab; use spaces")
         shape, words = _shape(number, words.strip())
-        yield Row(number, 0 if numbered else indent, shape, " ".join(words.split()), [])
+        words = " ".join(words.split())
+        if spare := _SPARE_COMMA.search(words):
+            before = re.split("[,:>]", words[: spare.start()])[-1].strip()
+            refuse(number, f"a comma too many{f' after {quoted(before)}' * bool(before)}")
+        yield Row(number, 0 if numbered else indent, shape, words, [])
 
 
 def _shape(number: int, text: str) -> tuple[Shape | None, str]:
