@@ -21,6 +21,11 @@ def replace_with(page, text: str) -> None:
     page.keyboard.insert_text(text)
 
 
+def measured(page, parameters: str) -> None:
+    """Waits until the figures of what is written are there, which move what stands below them."""
+    page.get_by_text(parameters, exact=True).first.wait_for()
+
+
 def test_an_error_is_said_at_its_line_and_figures_follow_what_is_typed(editor):
     replace_with(editor, "[8x8x1] input\nconv1: 4 3x3 filters\nfc2: 2 neurons, group 3")
     editor.get_by_text("3  ← line 3: 'fc2' has no option 'group 3'").wait_for()
@@ -41,7 +46,7 @@ def test_typing_fast_loses_nothing(editor):
 
 def test_a_move_is_shown_before_it_is_applied_and_taken_back(editor):
     replace_with(editor, "[8x8x1] input\nconv1: 4 3x3 filters -> relu\nfc2: 2 neurons")
-    editor.get_by_text("[6x6x4]").wait_for()
+    measured(editor, "330")  # 4 (9 + 1) + 2 (144 + 1)
     editor.get_by_role("button", name="Look for moves").click()
     editor.get_by_text("batch-norm: parameters").click()
     editor.get_by_text("with batch-norm").first.wait_for()
@@ -49,6 +54,7 @@ def test_a_move_is_shown_before_it_is_applied_and_taken_back(editor):
     editor.get_by_role("button", name="Apply").locator("visible=true").click()
     editor.locator(".cm-content", has_text="batch norm").wait_for()
     editor.get_by_text("batch-norm is applied").wait_for()
+    measured(editor, "334")  # without the bias of conv1, with the scale and shift of four maps
     editor.get_by_role("button", name="Undo the move").click()
     editor.locator(".cm-content", has_text="batch norm").wait_for(state="detached")
 
@@ -81,7 +87,7 @@ def test_a_network_to_begin_with_is_chosen_by_its_name_and_enter(editor):
 def test_a_design_that_is_not_saved_is_planned(editor, folder):
     before = sorted(folder.rglob("*.net"))
     replace_with(editor, "[28x28x1] input\nconv1: 4 3x3 filters -> relu\nfc2: 10 neurons")
-    editor.get_by_text("[26x26x4]").wait_for()
+    measured(editor, "27,090")
     editor.get_by_role("button", name="Estimate").click()
     editor.get_by_text("It fits.").wait_for()
     editor.get_by_text("Memory, part by part").click()
