@@ -86,6 +86,7 @@ BRANCHES = "{}\n    x: side by side\n        a: 2 1x1 filters\n        b: 2 1x1 
         ("relu", BLOCK.format("", "", ""), {5: "relu2"}),
         ("batch norm -> relu", BLOCK.format(", no relu", "", ""), {5: "relu2"}),
         ("relu", BLOCK.format("", "", SHORTCUT), {5: "relu2", 6: "relu"}),
+        ("relu", BLOCK.format("", "", " -> batch norm"), {}),  # with which nothing is added
         ("batch norm", BLOCK.format("", " -> relu", " -> out: squash"), {5: "out"}),
         ("batch norm", BLOCK.format("", "", f"{SHORTCUT} -> relu"), {6: "relu"}),
         ("batch norm", BLOCK.format("", " -> relu", SHORTCUT), {}),

@@ -363,3 +363,20 @@ def test_a_sequential_of_your_own_is_written():
     again.load_state_dict(network.state_dict())
     images = torch.rand(2, 3, 8, 8)
     assert torch.equal(again(images), network(images))
+
+
+def test_every_puts_nothing_between_a_convolution_and_its_batch_norm():
+    head = "every conv: relu\n[8x8x1] input\nconv1: 4 3x3 filters"
+    tail = "\nconv2: 4 3x3 filters\nfc: 2 neurons"
+    kinds = {
+        "": ["Conv2d", "ReLU"],
+        " -> batch norm": ["Conv2d", "BatchNorm2d"],
+        " -> batch norm -> relu": ["Conv2d", "BatchNorm2d", "ReLU"],
+        " -> relu -> batch norm": ["Conv2d", "ReLU", "BatchNorm2d"],
+    }
+    for written, first in kinds.items():
+        network = build(read(head + written + tail))
+        modules = [type(one).__name__ for one in network.children()]
+        assert modules == [*first, "Conv2d", "ReLU", "Flatten", "Linear"]
+        again = build(read(write(describe(network, (1, 8, 8)))))
+        assert [type(one).__name__ for one in again.children()] == modules

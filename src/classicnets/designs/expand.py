@@ -135,11 +135,13 @@ class Expansion:
 
 
 def following(items: Sequence[Item], at: int, layer: object) -> bool:
-    """Whether a layer of this kind is among those from `at` on that follow another layer."""
+    """Whether a layer of this kind is among those from `at` on that follow another layer, or a
+    batch norm, between which and its convolution `every conv: relu` puts nothing.
+    """
     for item in (items[i] for i in range(at, len(items))):
         if not isinstance(item.what, Layer) or not item.what.of.follows:
             return False
-        if isinstance(layer, Layer) and item.what.kind == layer.kind:
+        if isinstance(layer, Layer) and item.what.kind in (layer.kind, "batch norm"):
             return True
     return False
 
