@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.cells import cell_len
 
 from classicnets.support.arguments import answering
 from classicnets.support.names import short
-from classicnets.support.tables import align, html_table, html_text, padded
+from classicnets.support.tables import align, columns, html_table, html_text, padded
 from classicnets.training.recipe.recipe import ABOUT_PAPER, shown
 from classicnets.training.run.curves import VALIDATION, EpochMetrics, drawn, plot_curve
 from classicnets.training.run.directory import Run
@@ -86,7 +85,7 @@ class Comparison:
         table = align([COLUMNS, *map(_cells, self.rows)], LEFT)
         if note := self._note():
             table += ["", note]
-        width = max(cell_len(line.run) for line in self.rows)
+        width = max(columns(line.run) for line in self.rows)
         for name in self.rows[0].recipe:
             table += ["", f"{name}:"]
             table += [

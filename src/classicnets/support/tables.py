@@ -3,8 +3,7 @@
 import math
 from collections.abc import Collection, Sequence
 from html import escape
-
-from rich.cells import cell_len
+from unicodedata import combining, east_asian_width
 
 from .names import visible
 
@@ -13,19 +12,28 @@ STYLE = ' style="padding:2px 8px;text-align:{}"'
 
 def align(rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> list[str]:
     """Lines of a table whose first row is its headings; columns in `left` are left-aligned."""
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            padded(cell, w) if name in left else " " * (w - cell_len(cell)) + cell
+            padded(cell, w) if name in left else " " * (w - columns(cell)) + cell
             for name, cell, w in zip(rows[0], row, widths, strict=True)
         ).rstrip()
         for row in rows
     ]
 
 
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes.
+
+    >>> columns("cat"), columns("猫"), columns("e\u0301")
+    (3, 2, 1)
+    """
+    return sum(1 + (east_asian_width(c) in "WF") - bool(combining(c)) for c in text)
+
+
 def padded(text: str, width: int) -> str:
-    """A text that takes so many columns of a terminal, where a Chinese character takes two."""
-    return text + " " * (width - cell_len(text))
+    """A text with spaces up to so many columns."""
+    return text + " " * (width - columns(text))
 
 
 def html_table(rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> str:
