@@ -33,10 +33,10 @@ class Items(list[Item]):
 def list_items(images: Given | Sequence[Given]) -> Items:
     """The images given, one or several, and those anywhere in the folders among them.
 
-    An array is (h, w) or (h, w, 3), a tensor (c, h, w) or (h, w), several of one size are
-    (n, h, w, 3) or (n, c, h, w): bytes, or floating-point values from 0 to 1; three channels are
-    red, green and blue. Raises a ValueError for others, for a Pillow image that cannot be decoded,
-    and for a folder without images.
+    An array is (h, w) or (h, w, 3), a tensor (c, h, w) or (h, w); several of one size are
+    (n, h, w, 3) or (n, c, h, w). Values are bytes, or floating-point from 0 to 1; three channels
+    are red, green and blue. Raises a ValueError for others, for a Pillow image that cannot be
+    decoded, and for a folder without images.
     """
     one = isinstance(images, Given) and getattr(images, "ndim", 0) != 4
     given: Any = [images] if one else images
