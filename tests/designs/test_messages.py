@@ -1,5 +1,7 @@
 """Messages: what a slip in a design is answered with, as a rule over all layers and options."""
 
+import re
+import time
 from itertools import permutations
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from classicnets.designs.build import build
 from classicnets.designs.kinds import KINDS, OPTIONS
 from classicnets.designs.phrases import written_as
-from classicnets.designs.reader import read
+from classicnets.designs.reader import read, read_text
 
 HEAD = "[8x8x3] input\n"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -169,3 +171,52 @@ def test_every_option_of_a_layer_stands_in_its_row_of_the_documentation(page, la
     assert row.split(" | ")[1] == ", ".join(
         f"`{option}`" for option in options_of(WITH_OPTIONS[layer])
     )
+
+
+FOUND = {
+    "c: 6 5x5 filters by table": "line 2: 'c' has no table below it",
+    "c: 8 3x3 filters, pad classes": "line 2: pad of 'c' cannot be 'classes'; a whole",
+    "c: 8 3x3 filters at stride classes": "line 2: stride of 'c' cannot be 'classes'",
+    "n: response norm, over 4 maps": "line 2: n is over 4 maps, an even number; 3 or",
+    "n: response norm, over classes maps": "line 2: maps of 'n' cannot be 'classes'",
+    "c1 to c3: 8 1x1 filters\nc2: 9 1x1 filters": "line 3: c2 is used twice",
+    "flatten: 10 neurons": "line 2: flatten is used twice, by what flattens as well",
+    "flatten: 8 3x3 filters": "line 3: flatten is used twice, by what flattens",
+    "c1 to c3: 8 1x1 filters -> relu": "line 2: a range of names is for a layer alone",
+    "s: side by side\n    a1 to a3: 8 1x1 filters": "line 3: a line side by side is one",
+    "c: 8 3x3 filters with pad 1": "line 2: write ', pad 1' without 'with'",
+    "c: 8 3x3 filters and pad 1": "line 2: write ', pad 1' without 'and'",
+    "c: 8 3x3 filters, with pad 1": "line 2: write ', pad 1' without 'with'",
+    "c: 8 3x3 filters at stride 2; pad 1": "line 2: write ', pad 1' without ';'",
+}
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_what_would_be_lost_or_misread_is_refused_at_its_line(text):
+    with pytest.raises(ValueError, match=f"^{re.escape(FOUND[text])}"):
+        build(read(f"{HEAD}{text}\nfc: 2 neurons"))
+
+
+def test_a_layer_that_every_adds_twice_under_one_name_is_refused():
+    text = f"every conv: act: relu\n{HEAD}a: 8 1x1 filters\nb: 8 1x1 filters\nfc: 2 neurons"
+    with pytest.raises(ValueError, match=r"^line 4: act is used twice"):
+        build(read(text))
+
+
+def test_capitals_are_read_as_small_letters_and_a_byte_order_mark_is_left_out(tmp_path):
+    small = f"every conv: relu\n{HEAD}c: 8 3x3 filters, pad 1x2\n{{}}\nfc: 2 neurons"
+    block = "b: residual\n    d: 8 1x1 filters\n    shortcut: 8 1x1 filters"
+    block_shown = block.replace("shortcut:", "Shortcut :")
+    large = small.replace("every conv: relu", "EVERY CONV: RELU").replace("8x8x3", "8X8X3")
+    large = large.replace("8 3x3 filters, pad 1x2", "8 3X3 FILTERS, PAD 1X2")
+    (tmp_path / "x.net").write_text(large.format(block_shown), encoding="utf-8-sig")
+    found, expected = read(read_text(tmp_path / "x.net")), read(small.format(block))
+    assert str(build(found)) == str(build(expected))
+
+
+def test_ranges_are_counted_before_they_are_spread():
+    lines = "\n".join(f"a{i}_0 to a{i}_20000: relu" for i in range(100))
+    began = time.process_time()
+    with pytest.raises(ValueError, match=r"^line 2: more than 20,000 layers"):
+        build(read(f"{HEAD}{lines}\nfc: 2 neurons"))
+    assert time.process_time() - began < 5  # 11 s when all were spread first

@@ -29,7 +29,7 @@ def test_no_file_of_studies_has_more_than_300_lines():
 
 
 def test_the_package_keeps_to_its_budget():
-    assert sum(map(_lines, SOURCES)) <= 46_900
+    assert sum(map(_lines, SOURCES)) <= 47_000
 
 
 def test_no_annotation_is_deferred():

@@ -108,13 +108,13 @@ class _Builder:
         ends: dict[int, Shape] = {}
         for (item,) in block.lines:
             if isinstance(item.what, Layer) and item.what.of.flat and len(shape) == 3:
-                stages["flatten"] = nn.Flatten()
+                _add(stages, "flatten", nn.Flatten(), item)
                 shape = (shape[0] * shape[1] * shape[2],)
             if isinstance(item.what, Block) and item.what.kind == ASIDE and not top:
                 only = "only a whole network has side branches"
                 _refuse(item, f"{item.name} is aside within a block; {only}")
             module, out = self.item(item, shape)
-            stages[item.name] = module
+            _add(stages, item.name, module, item)
             self.compare(item, shape, out)
             ends[item.line] = out
             if not isinstance(module, Aside):
@@ -219,6 +219,12 @@ def maps_first(images: Shape) -> str:
     return f"; an input is height x width x maps: did you mean {written((h, w, c))}?"
 
 
+def _add(stages: Stages, name: str, module: nn.Module, item: Item) -> None:
+    if name in stages:
+        _refuse(item, f"{name} is used twice" + ", by what flattens as well" * (name == "flatten"))
+    stages[name] = module
+
+
 def _refuse(item: Item, message: str) -> NoReturn:
     raise ValueError(f"line {item.line}: {message}" if item.line else message)
 
@@ -262,6 +268,8 @@ def _misfit(layer: Layer, shape: Shape) -> str:
         most = gcd(maps, values["maps"])
         fit = first_few([str(n) for n in range(1, most + 1) if most % n == 0], 8)
         return f"has {both}, which do not divide into {groups} groups; groups {fit} would fit"
+    if (size := values.get("size", 1)) % 2 == 0:
+        return f"is over {size} maps, an even number; {size - 1} or {size + 1} would fit"
     if "window" not in values:
         return ""
     pads = values.get("pad", (0, 0))

@@ -50,10 +50,12 @@ class Expansion:
 
         `last` is whether the network, or a block aside, ends with them.
         """
-        written = [each for line in lines for item in line for each in spread(item)]
+        written: list[Item] = []
+        for item in (item for line in lines for item in line):
+            written += spread(item)
+            if self.count + len(written) > MOST_LAYERS:
+                raise ValueError(f"line {item.line}: more than {MOST_LAYERS:,} layers")
         self.count += len(written)
-        if self.count > MOST_LAYERS:
-            raise ValueError(f"line {written[-1].line}: more than {MOST_LAYERS:,} layers")
         closing = len(written) - 1
         while closing and self.is_aside(written[closing]):
             closing -= 1

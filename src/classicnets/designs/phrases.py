@@ -8,8 +8,9 @@ from functools import lru_cache
 from .kinds import KINDS, OPTIONS, Kind
 from .rows import quoted
 
-_OPTION = "|".join(re.sub(r"^(\w{1,3})\w*", r"\1\\w*", o).replace("{}", r"\S+") for o in OPTIONS)
-_LACKS_COMMA = re.compile(rf"(?<!\bat) ({_OPTION})(?!\S)", re.I)
+_OPTION = "|".join(re.sub(r"^(\w{2,3})\w*", r"\1\\w*", o).replace("{}", r"\S+") for o in OPTIONS)
+_FILLER = r"(?:(?:^| )(with|and|keep)|(;))?"
+_LACKS_COMMA = re.compile(rf"(?<!\bat){_FILLER} ({_OPTION})(?!\S)", re.I)
 _BARE = "{maps} {window}"  # where any word could be the number of maps
 _RARE = ("conv by table", "prototypes", "zero maps")  # not what `conv`, `output` or `pad` mean
 
@@ -62,7 +63,11 @@ def option_meant(text: str, legal: Sequence[str]) -> str:
 def comma_missing(text: str) -> str:
     """Where a text that is not an option or a layer lacks a comma; empty if it lacks none."""
     found = _LACKS_COMMA.search(text)
-    return f"a comma is missing before {quoted(found[1])} in {quoted(text)}" if found else ""
+    if not found:
+        return ""
+    if filler := found[1] or found[2]:
+        return f"write {quoted(f', {found[3]}')} without {filler!r}"
+    return f"a comma is missing before {quoted(found[3])} in {quoted(text)}"
 
 
 def meant(text: str, name: str, others: Mapping[str, str]) -> str:

@@ -67,7 +67,7 @@ def read(text: str) -> Design:
 def read_text(path: Path) -> str:
     """The text of a design file. Raises a ValueError where there is none."""
     try:
-        with io.TextIOWrapper(open_regular(path), encoding="utf-8") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig") as file:
             if len(text := file.read(LONGEST + 1)) <= LONGEST:
                 return text
     except UnicodeDecodeError:
@@ -135,8 +135,12 @@ class _Reader:
     def every(self, row: Row) -> Every:
         head, _, chain = row.text.partition(":")
         kind, *options = [part.strip() for part in head[len("every") :].split(",")]
+        kind = kind.lower()
         if kind not in EVERY:
-            refuse(row.number, f"every is for {', '.join(EVERY)}, not {quoted(kind)}")
+            refuse(
+                row.number,
+                comma_missing(kind) or f"every is for {', '.join(EVERY)}, not {quoted(kind)}",
+            )
         values = self.options(row.number, f"every {kind}", BY_NAME[kind], options)
         items = self.chain(row.number, chain.strip()) if chain.strip() else ()
         for item in items:
@@ -175,6 +179,8 @@ class _Reader:
             item = self.named(row.number, name, self.block(row, what))
             return (replace(item, shape=row.shape),)
         items = self.chain(row.number, row.text)
+        if items[1:] and any(item.to for item in items):
+            refuse(row.number, "a range of names is for a layer alone; `every` adds what follows")
         return (*items[:-1], replace(items[-1], shape=row.shape))
 
     def chain(self, number: int, text: str) -> Line:
@@ -206,6 +212,8 @@ class _Reader:
             refuse(number, f"{quoted(name)} names no layer, and has no lines below it")
         if text.lower().partition(",")[0] in BLOCKS:
             refuse(number, f"{text!r} has no lines below it; indent them by four spaces")
+        if text.lower().endswith("by table"):
+            refuse(number, f"{quoted(name)} has no table below it, a row for each map it reads")
         head, *options = [part.strip() for part in text.split(",")]
         words = head.split()
         if words[0] in self.parts:
@@ -275,7 +283,8 @@ class _Reader:
 
     def one(self, number: int, name: str, slot: str, word: str) -> int | float | str:
         whole = slot not in FRACTIONS
-        if whole and (word in self.numbers or word == CLASSES):
+        classes = word == CLASSES and slot not in (*PAIRS, "size")
+        if whole and (word in self.numbers or classes):
             return word
         form = "[0-9]{1,7}" if whole else r"[0-9]*\.?[0-9]+([eE][-+]?[0-9]{1,2})?"
         least, below = SMALLEST.get(slot, 1), 1 if slot == "p" else LARGEST + 1
@@ -303,7 +312,8 @@ class _Reader:
             if option != "no relu" or kind != RESIDUAL:
                 refuse(row.number, f"{kind or 'a block'} has no option {quoted(option)}")
             relu = False
-        shortcut = [r for r in row.block if kind == RESIDUAL and r.text.startswith("shortcut:")]
+        named = re.compile("shortcut ?:", re.I)
+        shortcut = [r for r in row.block if kind == RESIDUAL and named.match(r.text)]
         if len(shortcut) > 1:
             refuse(shortcut[1].number, "a residual block has one shortcut")
         lines = [self.line(r) for r in row.block if r not in shortcut]
@@ -349,6 +359,10 @@ class _Reader:
                 if item.name and item.name in first:
                     before = first[item.name]
                     refuse(item.line, f"{item.name} is used twice, first in line {before}")
+                if apart and item.to:
+                    refuse(
+                        item.line, "a line side by side is one branch, and has no range of names"
+                    )
                 first[item.name] = item.line
         if apart and "" in first:
             refuse(first[""], "a line side by side needs a name, that of its last layer")

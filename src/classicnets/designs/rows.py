@@ -29,6 +29,7 @@ def refuse(line: int, message: str) -> NoReturn:
 
 _COMMENT = re.compile(r"\([^()]*\)")
 _NUMBERED = re.compile(r"\s*\d+\.(?=\s)")  # as lecture notes number their lines
+_SIZES = re.compile(r"\b\d+(?:x\d+)+\b", re.I)  # 3X3
 _DIGITS = re.compile("[0-9]+")
 _SPARE_COMMA = re.compile("(?:^|[,:>]) ?,|, ?(?:$|:|->)")
 _SIGNS = str.maketrans({"\N{MULTIPLICATION SIGN}": "x", "\N{RIGHTWARDS ARROW}": "->"})
@@ -47,6 +48,7 @@ def rows_of(text: str) -> Iterator[Row]:
     """The lines of a text that are not empty, without their comments and numbering."""
     for number, line in enumerate(text.splitlines(), start=1):
         words = _COMMENT.sub(" ", line.partition("#")[0]).translate(_SIGNS)
+        words = _SIZES.sub(lambda found: found[0].lower(), words)
         numbered = _NUMBERED.match(words)
         words = words[numbered.end() :] if numbered else words
         if not words.strip():
