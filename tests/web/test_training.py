@@ -143,7 +143,11 @@ def test_a_training_starts_from_the_weights_of_a_run(page, folder, squares):
     page.get_by_text("fine-tune").wait_for()
     number_field(page, "epochs").fill("1")
     page.get_by_text("Every value of the recipe").click()
-    page.get_by_label("batch", exact=True).fill("40")
+    page.wait_for_url("**epochs=1*")  # the page follows one value before the next
+    batch = page.get_by_label("batch", exact=True)
+    batch.fill("40")
+    batch.press("Tab")
+    page.wait_for_url("**set.batch=40*")
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/run/lenet5-digits-*")
     page.get_by_text("ended", exact=True).wait_for()
