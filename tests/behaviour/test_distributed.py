@@ -1,6 +1,8 @@
 """Several processes train as one: started by torchrun, over gloo."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -112,6 +114,66 @@ def test_a_process_that_stands_alone_has_everything():
     assert torch.equal(distributed.shard(whole), whole)
     assert distributed.broadcast("anything") == "anything"
     assert (distributed.rank(), distributed.world_size()) == (0, 1)
+
+
+LAST = """
+import os, sys
+import torch
+from classicnets.training.execution import distributed
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+distributed.init(torch.device("cpu"), "a run")
+sys.setswitchinterval(100)  # seconds in which no other thread of Python's comes
+for _ in range(40):
+    sent = distributed.broadcast({distributed.rank(): list(range(30_000))})
+assert list(sent) == [0]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no processor can be chosen")
+def test_processes_may_end_right_after_the_last_value_they_exchange(tmp_path):
+    """Threads that share a processor are behind; collectives then took down most starts."""
+    (tmp_path / "last.py").write_text(LAST)
+    many = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4"]
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, *many, str(tmp_path / "last.py")],
+            capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+LATE = """
+import time
+import torch
+from classicnets.training.execution import distributed
+
+distributed.init(torch.device("cpu"), "a run")
+time.sleep(2 * distributed.rank())
+assert distributed.broadcast(distributed.rank()) == 0
+"""
+
+
+@pytest.mark.slow
+def test_the_process_that_holds_the_store_ends_after_all_have_its_value():
+    """Without torchrun, as Slurm starts them, the first process holds it."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    group = {"WORLD_SIZE": "3", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", LATE],
+            env=os.environ | group | {"RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(3)
+    ]
+    for process in started:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
 
 
 NETWORKS = """

@@ -3,7 +3,9 @@
 Each process takes its shard of every batch and of all that is evaluated; rank 0 alone writes.
 """
 
+import itertools
 import os
+import pickle
 from inspect import signature
 from time import monotonic, sleep
 from typing import Any, TypeVar
@@ -16,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 POLL = 0.002  # seconds
-_STORE: list[Any] = []  # shared by the processes
+_ROUND = itertools.count()  # of the values broadcast
 # torch 2.13 renamed it
 SYNC_BUFFERS = next(
     name
@@ -43,7 +45,6 @@ def init(device: torch.device, what: str) -> torch.device:
         except RuntimeError:  # as the store's
             raise OSError(f"not all {count} processes have come") from None
         store = dist.PrefixStore(name, store)  # pyright: ignore[reportPrivateImportUsage]
-        _STORE.append(store)
         backend = "nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=number, world_size=count)
     require_same("what to do", what)
@@ -75,13 +76,19 @@ def require_same(about: str, value: object) -> None:
     """Raises a ValueError in all processes where one has another value than the first."""
     if not _is_distributed():
         return
-    found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, str(value))
-    if (other := next((k for k, one in enumerate(found) if one != found[0]), 0)) != 0:
-        raise ValueError(
-            f"the processes differ in {about}: {found[0]} in process 0, {found[other]} in process "
-            f"{other}; all machines need the same command, data and run directory"
-        )
+    store, key = _store(), f"value {next(_ROUND)}"
+    store.set(f"{key} of {rank()}", str(value))
+    differs = ""
+    if rank() == 0:
+        found = [store.get(f"{key} of {k}").decode() for k in range(world_size())]
+        other = next((k for k, one in enumerate(found) if one != found[0]), 0)
+        if other:
+            differs = (
+                f"the processes differ in {about}: {found[0]} in process 0, {found[other]} in "
+                f"process {other}; all machines need the same command, data and run directory"
+            )
+    if differs := broadcast(differs):
+        raise ValueError(differs)
 
 
 def rank() -> int:
@@ -107,12 +114,22 @@ def all_reduce(x: Tensor) -> Tensor:
 
 
 def broadcast(value: T) -> T:
-    """The value of rank 0, on every process."""
+    """The value of rank 0, on every process.
+
+    It goes through the store: a thread of gloo may still hold the last tensor it has sent when the
+    interpreter ends, and then takes the process down.
+    """
     if not _is_distributed():
         return value
-    held = [value]
-    dist.broadcast_object_list(held)
-    return held[0]
+    store, key = _store(), f"value {next(_ROUND)}"
+    if rank() == 0:
+        store.set(key, pickle.dumps(value))
+        store.get(f"{key} has come")  # the store may end with this process
+        return value
+    value = pickle.loads(store.get(key))  # by rank 0 of this training
+    if store.add(f"{key} has come to", 1) == world_size() - 1:
+        store.set(f"{key} has come", "")
+    return value
 
 
 def wrap_ddp(network: nn.Module, device: torch.device, unused: bool) -> nn.Module:
@@ -143,10 +160,15 @@ def is_first_to_fail() -> bool:
     if not dist.is_available() or not dist.is_initialized():
         return os.environ.get("RANK", "0") == "0"
     try:
-        return _STORE[0].add("failures", 1) == 1
+        return _store().add("failures", 1) == 1
     except RuntimeError:  # the process that holds the store has gone as well
         return False
 
 
 def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _store() -> Any:
+    """What all processes read and write: texts by key, which is waited for."""
+    return dist.distributed_c10d._get_default_store()  # pyright: ignore[reportAttributeAccessIssue]
