@@ -139,15 +139,12 @@ def test_what_is_given_is_there_again_when_one_comes_back(page):
 
 def test_a_training_starts_from_the_weights_of_a_run(page, folder, squares):
     page.goto("/train")
-    choose(page, "weights to start from", "squares")
-    page.get_by_text("fine-tune").wait_for()
-    number_field(page, "epochs").fill("1")
     page.get_by_text("Every value of the recipe").click()
-    page.wait_for_url("**epochs=1*")  # the page follows one value before the next
     batch = page.get_by_label("batch", exact=True)
-    batch.fill("40")
-    batch.press("Tab")
-    page.wait_for_url("**set.batch=40*")
+    batch.wait_for()
+    choose(page, "weights to start from", "squares")
+    batch.fill("40")  # while the page still reads the recipe of a fine-tuning
+    number_field(page, "epochs").fill("1")
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/run/lenet5-digits-*")
     page.get_by_text("ended", exact=True).wait_for()
@@ -155,6 +152,28 @@ def test_a_training_starts_from_the_weights_of_a_run(page, folder, squares):
     config = json.loads((run / "run.json").read_text())
     assert config["recipe"]["batch"] == 40
     assert config["recipe"]["init"]["kind"] == "FromRun"
+
+
+def test_what_is_changed_in_the_list_stays_with_another_recipe(page):
+    page.goto("/train?network=resnet20&set.patience=3&set.unknown=1")
+    page.get_by_text("Changed in the list: patience", exact=True).wait_for()
+    page.get_by_text("Every value of the recipe").click()
+    batch, patience = (page.get_by_label(name, exact=True) for name in ("batch", "patience"))
+    batch.fill("128")
+    choose(page, "recipe", "fast (modern)")
+    page.get_by_text("Changed in the list: patience, batch", exact=True).wait_for()
+    assert (patience.input_value(), batch.input_value()) == ("3", "128")
+    batch.fill("")
+    patience.click()
+    page.get_by_text("Changed in the list: patience", exact=True).wait_for()
+    assert batch.input_value() == "32"  # as above: of 1,259 images 25 batches in an epoch
+    page.wait_for_url("**recipe=fast&set.patience=3")
+    choose(page, "recipe", "fine-tune")
+    batch.fill("x")
+    page.get_by_text("batch cannot be 'x'; it takes").first.wait_for()
+    choose(page, "recipe", "fast (modern)")
+    page.get_by_text("batch cannot be 'x'; it takes").first.wait_for()
+    assert batch.input_value() == "x"
 
 
 def test_a_mistake_is_said_and_starts_nothing(page, folder):

@@ -192,6 +192,7 @@ CHINESE: Mapping[str, str] = {
     "Change a value as the list writes it; what is emptied is the recipe's own.": (
         "按列表的写法修改；清空则恢复训练方案的值。"
     ),
+    "Changed in the list: {}": "在列表中改动：{}",
     "Adapted to these images, as the list says: {}": "已按这些图像调整（理由见列表）：{}",
     "not set": "未设定",
     "Estimate": "估计",

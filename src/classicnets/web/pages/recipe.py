@@ -1,6 +1,6 @@
 """The recipe of a training on its page: every value with its source, to be changed."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,15 +33,16 @@ def choose_recipe(t: Text, network: str) -> ui.select:
 class Values:
     """The fields of a recipe, each to be changed, and checked as `train --set` checks it.
 
-    `left` is called when a field is left, so that those which depend on it can follow.
+    `left` is called when a field is left, so that those which depend on it can follow. `changes`
+    are made, as if they were typed, once there is a recipe.
     """
 
-    def __init__(self, t: Text, left: Callable[[], Awaitable[None]]):
-        self.t, self.left = t, left
+    def __init__(self, t: Text, left: Callable[[], Awaitable[None]], changes: dict[str, str]):
+        self.t, self.left, self.changes = t, left, changes
         self.form: RecipeForm | None = None
-        self.changes: dict[str, str] = {}
         self.own: dict[str, str] = {}  # field -> its text where it is not changed
         self.rows: dict[str, tuple[ui.input, ui.label]] = {}
+        self.cite: ui.label
         self.said = ui.column().classes("w-full")
         with ui.expansion(t("Every value of the recipe, with its source")).classes("w-full"):
             ui.label(
@@ -50,18 +51,25 @@ class Values:
             self.place = ui.column().classes("w-full gap-0")
 
     def show(self, form: "RecipeForm", values: "Sequence[Value]") -> None:
-        """Lays out a recipe; changes of the one before are gone."""
-        self.emptied()
-        self.form = form
-        with self.place:
-            ui.label(form.recipe.cite).classes("text-caption opacity-70")
-            for value in values:
-                self._row(value)
+        """Shows a recipe. What was changed stays so, also what is typed while this one is read."""
+        if list(self.rows) != [value.field for value in values]:
+            self.emptied()
+            with self.place:
+                self.cite = ui.label().classes("text-caption opacity-70")
+                for value in values:
+                    self._row(value)
+        self.form, self.own = form, {value.field: value.text for value in values}
+        self.cite.set_text(form.recipe.cite)
+        self.changes = {name: text for name, text in self.changes.items() if name in self.rows}
+        for name, text in self.changes.items():
+            self.rows[name][0].set_value(text)
         self.follow(values)
+        for field, _ in self.rows.values():
+            field.validate()  # by this recipe
 
     def emptied(self) -> ui.column:
         """Where it is said why there is no recipe."""
-        self.form, self.changes, self.own, self.rows = None, {}, {}, {}
+        self.form, self.own, self.rows = None, {}, {}
         self.said.clear()
         self.place.clear()
         return self.said
@@ -79,6 +87,8 @@ class Values:
         with self.said:
             if names:
                 ui.label(self.t("Adapted to these images, as the list says: {}", ", ".join(names)))
+            if self.changes:
+                ui.label(self.t("Changed in the list: {}", ", ".join(self.changes)))
 
     def _row(self, value: "Value") -> None:
         with ui.element("div").classes("grid w-full gap-x-4 grid-cols-1 md:grid-cols-[2fr_3fr]"):
@@ -100,11 +110,6 @@ class Values:
         if not str(field.value or "").strip():
             field.set_value(self.own.get(name, ""))
         await self.left()
-
-    def change(self, changes: Mapping[str, str]) -> None:
-        """Changes values, as if they were typed."""
-        for name in changes.keys() & self.rows.keys():
-            self.rows[name][0].set_value(changes[name])
 
     def _changed(self, name: str, text: Any) -> str | None:
         """Takes a change down; what is wrong with it is said below the field."""

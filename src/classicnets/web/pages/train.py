@@ -54,7 +54,7 @@ def declare(workspace: Workspace) -> None:
             form.short = ui.label().classes("text-deep-orange").props("role=status")
             form.below = Answer(t)
             with ui.column() as reading:  # where its spinner stands
-                form.list_values()
+                form.list_values(request.query_params)
             _waiting(t, workspace)
             with reading:
                 await form.changed()
@@ -71,12 +71,10 @@ class _Form:
         self.numbers: dict[str, Any] = {}
         self.followed: dict[str, str] = {}
         self.starting = False
-        self.given_before: Mapping[str, str] = {}  # by the address, until there is a recipe
 
     def show(self, network: str, data: str, query: Mapping[str, str]) -> None:
         """Lays the fields out, with what the address says: see `_keep`."""
         t, workspace = self.t, self.workspace
-        self.given_before = {k[4:]: v for k, v in query.items() if k.startswith("set.")}
         names = workspace.network_names()
         sets = workspace.data_names()
         for kind, asked, known in (("network", network, names), ("data", data, sets)):
@@ -103,9 +101,10 @@ class _Form:
                 field.on_value_change(lambda: self.below.clear())
                 self.numbers[option] = field.props("clearable stack-label").classes("w-48")
 
-    def list_values(self) -> None:
+    def list_values(self, query: Mapping[str, str]) -> None:
         """The place for the recipe, which is read anew for another choice."""
-        self.values = Values(self.t, self.follow)
+        changes = {k[4:]: v for k, v in query.items() if k.startswith("set.")}
+        self.values = Values(self.t, self.follow, changes)
         for each in (self.network, self.data, self.recipe):
             each.on_value_change(self.changed)
         self.weights.on_value_change(self.started_from)
@@ -131,10 +130,10 @@ class _Form:
             kept = self.weights.value if self.weights.value in offered else ""
             self.weights.set_options(offered, value=kept)
         self.values.show(form, values)
+        for field in self.numbers.values():
+            field.validate()  # by this recipe
         self._say(values)
-        self.followed, given_before = {}, self.given_before
-        self.given_before = {}
-        self.values.change(given_before)
+        self.followed = {}
         self._warn(short)
         await self.follow()
         self._keep()
@@ -282,14 +281,15 @@ class _Form:
         workspace, start = self.workspace, self._start()
         network, data = str(self.network.value), str(self.data.value)
         options = {"data": workspace.dataset(data), "recipe": self._recipe(), "weights": start}
-        self._checked()
         options |= self.given()
+        changes = dict(self.values.changes)  # at the click: what follows takes a while
+        self._checked()
         if start:
             fetch_weights(start, workspace.network(network))  # what hinders it is said here
         name = workspace.free_name(network, data)
         options["out"] = f"runs/{name}"
         words = [word(key, value) for key, value in options.items() if value]
-        words += [word("set", f"{field}={text}") for field, text in self.values.changes.items()]
+        words += [word("set", f"{field}={text}") for field, text in changes.items()]
         workspace.queue(name, ["train", workspace.network(network), *words])
         return name
 
