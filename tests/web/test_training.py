@@ -110,6 +110,23 @@ def test_few_images_have_the_values_adapted_to_them_and_others_follow_a_changed_
     assert batch.input_value() == "64"
 
 
+def test_what_is_typed_before_the_page_is_connected_comes_before_the_click(page):
+    page.add_init_script("""
+        const later = Date.now() + 1000;
+        let connected = false;
+        Object.defineProperty(window, "did_handshake", {
+            get() { return connected && Date.now() > later },
+            set(value) { connected = value },
+        });
+    """)
+    for _ in range(4):
+        page.goto("/train?network=lenet5", wait_until="commit")
+        for name, value in {"learning rate": "0.1", "seed": "3", "epochs": "7"}.items():
+            number_field(page, name).fill(value)
+        page.get_by_role("button", name="Estimate").click()
+        page.get_by_text(" · 7 epochs · ").wait_for()
+
+
 def test_what_is_given_is_there_again_when_one_comes_back(page):
     page.goto("/train?network=resnet20")
     page.get_by_text("Every value of the recipe").click()

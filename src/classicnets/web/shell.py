@@ -59,6 +59,18 @@ STYLE = """
 """
 
 
+# until a page is connected NiceGUI tries to send each event anew every 10 ms, so that a click may
+# come before what was typed before it
+CONNECTING = """<script>{
+    document.body.inert = true;
+    const connecting = setInterval(() => {
+        if (!window.did_handshake) return;
+        clearInterval(connecting);
+        setTimeout(() => { document.body.inert = false; }, 50);
+    }, 10);
+}</script>"""
+
+
 def text_of(request: Request) -> Text:
     """The language of a page: that chosen, else the browser's."""
     wanted = request.headers.get("accept-language", "").lower()
@@ -75,6 +87,7 @@ def frame(request: Request, title: str) -> Iterator[Text]:
     ui.on_exception(noticed)
     ui.page_title(f"{title} · classicnets")
     ui.add_css(STYLE)
+    ui.add_body_html(CONNECTING)
     if t.language == "zh":  # of what NiceGUI says, and for who has it read aloud
         client = ui.context.client
         client.page = copy(client.page)
