@@ -146,7 +146,7 @@ class _Form:
             if form is None or given == self.followed:
                 return
             values, short = await asyncio.to_thread(_followed, form, given)
-            if form is self.values.form:
+            if form is self.values.form and given == self._overrides():  # else it is asked again
                 self.followed = given
                 self.values.follow(values)
                 self._say(values)
