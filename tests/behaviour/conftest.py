@@ -1,5 +1,7 @@
 """What several of these tests need."""
 
+import socket
+
 import pytest
 import torch
 
@@ -45,3 +47,11 @@ def stop_after():
         training.save()
 
     return stop
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

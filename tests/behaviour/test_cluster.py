@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -190,16 +189,13 @@ except ValueError as error:
 
 
 @pytest.mark.slow
-def test_two_machines_go_on_when_a_process_is_killed(tmp_path):
+def test_two_machines_go_on_when_a_process_is_killed(tmp_path, free_port):
     """Each has a torchrun of its own, and only one counts a restart; they train on shards."""
     pytest.importorskip("webdataset")
     cn.pack("digits", tmp_path / "shards", side=16, channels=1, shards=4)
     (tmp_path / "script.py").write_text(SCRIPT)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
-    command += ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=1"]
+    command += ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port}", "--rdzv-id=1"]
     command += ["--local-addr=127.0.0.1", "--max-restarts=1", tmp_path / "script.py", tmp_path]
     machines = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

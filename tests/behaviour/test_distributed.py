@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +20,7 @@ from classicnets.training.execution.execution import Execution
 from classicnets.training.recipe.loss import CrossEntropy, WithAuxiliaries
 from classicnets.training.run.config import RunConfig
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 # no batch normalisation and no dropout: these see a process's own part
 SCRIPT = """
 import sys
@@ -56,9 +56,7 @@ def runs(tmp_path_factory) -> list[Path]:
     """The directories of all these runs by one process and by two, and of the first by four."""
     root = tmp_path_factory.mktemp("runs")
     (root / "script.py").write_text(SCRIPT.replace("{runs}", repr(CHANGES)))
-    one = [sys.executable]
-    many = [*one, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    commands = {1: one, 2: [*many, "2"], 4: [*many, "4"]}
+    commands = {1: [sys.executable], 2: [*TORCHRUN, "2"], 4: [*TORCHRUN, "4"]}
     for count, command in commands.items():
         names = list(CHANGES) if count < 4 else ["plain"]
         done = subprocess.run(
@@ -135,10 +133,9 @@ assert list(sent) == [0]
 def test_processes_may_end_right_after_the_last_value_they_exchange(tmp_path):
     """Threads that share a processor are behind; collectives then took down most starts."""
     (tmp_path / "last.py").write_text(LAST)
-    many = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4"]
     for _ in range(2):
         done = subprocess.run(
-            [sys.executable, *many, str(tmp_path / "last.py")],
+            [*TORCHRUN, "4", str(tmp_path / "last.py")],
             capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -156,12 +153,9 @@ assert distributed.broadcast(distributed.rank()) == 0
 
 
 @pytest.mark.slow
-def test_the_process_that_holds_the_store_ends_after_all_have_its_value():
+def test_the_process_that_holds_the_store_ends_after_all_have_its_value(free_port):
     """Without torchrun, as Slurm starts them, the first process holds it."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    group = {"WORLD_SIZE": "3", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    group = {"WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", LATE],
@@ -209,8 +203,7 @@ def train(tmp_path: Path, name: str, error: str = "ValueError('no way')"):
     words = ["train", "nets.py:" + name, "--data", "synthetic", "--epochs", "1", "--out", "run"]
     changes = ["batch=32", "side=8", "crop=8", "average=None"]
     return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-        + ["-m", "classicnets", *words]
+        [*TORCHRUN, "2", "-m", "classicnets", *words]
         + [word for change in changes for word in ("--set", change)],
         cwd=tmp_path,
         capture_output=True,
